@@ -1,0 +1,1 @@
+//! Real-time channels for hyper services.

@@ -1,0 +1,90 @@
+//! A frame: one encoded message, text or bytes. The transports never look inside.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+/// Whether a message is UTF-8 text or raw bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FrameKind {
+    /// UTF-8 text.
+    Text,
+    /// Raw bytes.
+    Binary,
+}
+
+/// One encoded message on its way out, cheap to clone and shared by all who are to receive it.
+///
+/// A broadcast to ten thousand sessions is encoded once; each outbox then holds one pointer to it.
+///
+/// ```
+/// use lapwing_transports::frame::{Frame, FrameKind};
+///
+/// let frame = Frame::text("hello");
+/// assert_eq!(frame.kind(), FrameKind::Text);
+/// assert_eq!(frame.payload(), b"hello");
+/// ```
+#[derive(Clone, Debug)]
+pub struct Frame(Arc<Encoded>);
+
+#[derive(Debug)]
+struct Encoded {
+    kind: FrameKind,
+    payload: Bytes,
+}
+
+impl Frame {
+    /// A text frame. Taking a `String` makes invalid UTF-8 impossible.
+    #[must_use]
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::new(FrameKind::Text, Bytes::from(text.into()))
+    }
+
+    /// A binary frame.
+    #[must_use]
+    pub fn binary(payload: impl Into<Bytes>) -> Self {
+        Self::new(FrameKind::Binary, payload.into())
+    }
+
+    fn new(kind: FrameKind, payload: Bytes) -> Self {
+        Self(Arc::new(Encoded { kind, payload }))
+    }
+
+    /// Whether the frame is text or bytes.
+    #[must_use]
+    pub fn kind(&self) -> FrameKind {
+        self.0.kind
+    }
+
+    /// The encoded message.
+    #[must_use]
+    pub fn payload(&self) -> &Bytes {
+        &self.0.payload
+    }
+}
+
+/// One message on its way in, borrowed from the buffer it was read into.
+///
+/// ```
+/// use lapwing_transports::frame::Message;
+///
+/// assert_eq!(Message::Text("hi").as_bytes(), b"hi");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Message<'a> {
+    /// UTF-8 text, already validated.
+    Text(&'a str),
+    /// Raw bytes.
+    Binary(&'a [u8]),
+}
+
+impl<'a> Message<'a> {
+    /// The message's bytes, whichever kind it is.
+    #[must_use]
+    pub fn as_bytes(self) -> &'a [u8] {
+        match self {
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
