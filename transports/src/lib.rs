@@ -1,2 +1,46 @@
-//! Sessions of frames over several transports. Filled in by its rooms.
+//! The session manager of lapwing and its wires: ordered streams of frames over WebSocket and HTTP long-poll.
+//!
+//! This crate knows frames and sessions, never topics. Whoever gives the frames their meaning implements one
+//! trait, [`handler::Handler`]; an [`endpoint::Endpoint`] makes an HTTP service of it. Most users want the
+//! crate `lapwing`, which puts channels on top.
+//!
+//! The rooms, each using only those to its right:
+//!
+//! ```text
+//! endpoint ─ {websocket longpoll} ─ handler, registry ─ live ─ session* ─ outbox* ─ frame*
+//! ```
+//!
+//! Rooms marked with * are pure: no task, no clock, no socket. They are all there is without the default
+//! feature `net`.
+
+pub mod close;
 pub mod frame;
+pub mod outbox;
+pub mod session;
+
+#[cfg(feature = "net")]
+pub mod body;
+#[cfg(feature = "net")]
+mod clock;
+#[cfg(feature = "net")]
+pub mod connect;
+#[cfg(feature = "net")]
+pub mod counters;
+#[cfg(feature = "net")]
+pub mod endpoint;
+#[cfg(feature = "net")]
+pub mod handler;
+#[cfg(feature = "net")]
+pub mod live;
+#[cfg(feature = "net")]
+pub mod longpoll;
+#[cfg(feature = "net")]
+pub mod options;
+#[cfg(feature = "net")]
+pub mod origin;
+#[cfg(feature = "net")]
+pub mod query;
+#[cfg(feature = "net")]
+mod registry;
+#[cfg(feature = "net")]
+pub mod websocket;

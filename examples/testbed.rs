@@ -1,0 +1,209 @@
+//! One server that shows every behaviour of channels on the wire: what the conformance tests and the load
+//! tools talk to. The same application was written for Phoenix; its recorded answers are in `tests/data`.
+//!
+//!     PORT=4000 HOST=127.0.0.1 cargo run --release --example testbed
+
+use std::{convert::Infallible, env, net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper::{Request, Response, StatusCode, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+};
+use lapwing::{
+    Accept, Body, Channel, CheckOrigin, ConnectRequest, HandleResult, Joining, Lapwing, Mount, Payload,
+    PeerAddr, Refusal, Socket, StopReason, Topic, noreply, reply, stop,
+    transports::{
+        close::CloseReason,
+        endpoint::{Endpoint, PathVariables},
+        frame::{Frame, Message},
+        handler::Handler,
+        live::LiveSession,
+        options::TransportOptions,
+    },
+};
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+struct Room;
+
+impl Channel for Room {
+    type Info = ();
+
+    async fn join(topic: &Topic, params: Payload, socket: &mut Joining) -> Result<Self, Payload> {
+        match topic.as_str() {
+            "room:forbidden" => return Err(json!({"reason": "unauthorized"}).into()),
+            "room:joincrash" => panic!("asked to crash"),
+            "room:ident" => {
+                let user = socket.get_assign::<String>("user");
+                let params: serde_json::Value = params.parse().unwrap_or_default();
+                socket.set_reply(json!({"you": user.as_deref(), "params": params}));
+            }
+            _ => {}
+        }
+        Ok(Self)
+    }
+
+    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+        let sent = match event {
+            "ping" => return reply("ok", payload),
+            "shout" => socket.broadcast("shout", payload).map_err(|error| error.to_string()),
+            "shout_from" => socket.broadcast_from("shout", payload).map_err(|error| error.to_string()),
+            "push_me" => socket.push("pushed", payload).map_err(|error| error.to_string()),
+            "noop" => return noreply(),
+            "ok_bare" => return reply("ok", Payload::empty()),
+            "error_bare" => return reply("error", Payload::empty()),
+            "boom_reply" => return reply("error", json!({"reason": "no"})),
+            "late_reply" => {
+                if let Some(late) = socket.reply_ref() {
+                    tokio::spawn(async move {
+                        tokio::time::sleep(Duration::from_millis(50)).await;
+                        late.reply("ok", payload)
+                    });
+                }
+                return noreply();
+            }
+            "crash" => panic!("asked to crash"),
+            "stop" => return stop(StopReason::Normal),
+            "stop_shutdown" => return stop(StopReason::Shutdown),
+            "stop_other" => return stop(StopReason::Error("asked to".into())),
+            "stop_reply" => return stop(StopReason::Normal).with_reply("ok", Payload::empty()),
+            "bin" => return reply("ok", vec![1, 2, 3, 255]),
+            "bin_push" => socket.push("bin_pushed", vec![9, 8, 7]).map_err(|error| error.to_string()),
+            "bin_echo" if payload.as_binary().is_some() => {
+                socket.broadcast("bin_cast", payload).map_err(|error| error.to_string())
+            }
+            "bin_reply" if payload.as_binary().is_some() => return reply("ok", payload),
+            unknown => panic!("no clause for {unknown}"),
+        };
+        sent.map_or_else(|error| stop(StopReason::Error(error)), |()| noreply())
+    }
+}
+
+/// A session without channels: every frame goes back.
+struct Echo;
+
+impl Handler for Echo {
+    type State = ();
+
+    async fn connect(&self, _: ConnectRequest) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn received(&self, session: &Arc<LiveSession<()>>, message: Message<'_>) -> Result<(), CloseReason> {
+        session.push(match message {
+            Message::Text(text) => Frame::text(text),
+            Message::Binary(bytes) => Frame::binary(bytes.to_vec()),
+        });
+        Ok(())
+    }
+}
+
+async fn connect(request: ConnectRequest) -> Result<Accept, Refusal> {
+    match request.param("refuse") {
+        Some("error") => return Err(Refusal::default()),
+        Some(_) => return Err(Refusal::status(StatusCode::TOO_MANY_REQUESTS)),
+        None => {}
+    }
+    Ok(match request.param("user") {
+        Some(user) => Accept::new().id(format!("user:{user}")).assign("user", user.to_owned()),
+        None => Accept::new(),
+    })
+}
+
+fn rooms() -> Mount {
+    Mount::new().channel::<Room>("room:*").connect(connect)
+}
+
+fn build() -> (Lapwing, Endpoint<Echo>) {
+    let long = rooms()
+        .check_origin(CheckOrigin::Off)
+        .joins_max(usize::MAX)
+        .websocket(|websocket| websocket.idle_timeout = Duration::from_secs(3600));
+    let short = rooms()
+        .check_origin(CheckOrigin::Off)
+        .websocket(|websocket| websocket.idle_timeout = Duration::from_secs(2))
+        .longpoll(|longpoll| longpoll.window = Duration::from_secs(1));
+    let origin = Mount::new()
+        .channel::<Room>("room:*")
+        .check_origin(CheckOrigin::list(["https://good.example"]).expect("the pattern is valid"));
+    let lapwing = Lapwing::builder()
+        .mount("/socket", long)
+        .mount("/socket_default", rooms())
+        .mount("/socket_short", short)
+        .mount("/socket_origin", origin)
+        .mount("/socket_deflate", rooms().check_origin(CheckOrigin::Off))
+        .build()
+        .expect("the mounts are valid");
+    let mut options = TransportOptions::default();
+    options.check_origin = CheckOrigin::Off;
+    options.longpoll = None;
+    if let Some(websocket) = &mut options.websocket {
+        websocket.limits.frame_bytes_max = 16 * 1024 * 1024;
+        websocket.limits.message_bytes_max = 16 * 1024 * 1024;
+        websocket.limits.fragments_max = 100_000;
+    }
+    options.outbox.bytes_max = 64 * 1024 * 1024;
+    (lapwing, Endpoint::new(Echo, options))
+}
+
+async fn respond(
+    lapwing: Lapwing,
+    echo: Endpoint<Echo>,
+    request: Request<Incoming>,
+) -> Result<Response<Body>, Infallible> {
+    let path = request.uri().path();
+    if path == "/health" {
+        return Ok(Response::new(Body::from("ok")));
+    }
+    if path == "/stats" {
+        let mut stats = serde_json::to_value(lapwing.stats()).unwrap_or_default();
+        stats["presences"] = json!(0);
+        stats["pid"] = json!(std::process::id());
+        return Ok(Response::new(Body::from(stats.to_string())));
+    }
+    if let Some(id) = path.strip_prefix("/disconnect/") {
+        let _ = lapwing.disconnect(format!("user:{id}"));
+        return Ok(Response::new(Body::from("ok")));
+    }
+    if path == "/echo/websocket" {
+        let wire = lapwing::transports::connect::Transport::Websocket;
+        return Ok(echo.serve(wire, request, PathVariables::default()).await);
+    }
+    hyper::service::Service::call(&lapwing.service(), request).await
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, lapwing: Lapwing, echo: Endpoint<Echo>) {
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(PeerAddr(peer));
+        Box::pin(respond(lapwing.clone(), echo.clone(), request))
+    });
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(5));
+    // A client that breaks off is its own business.
+    let _ = server.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
+        let port: u16 = env::var("PORT").ok().map_or(Ok(4000), |port| port.parse())?;
+        let listener = TcpListener::bind((host.as_str(), port)).await?;
+        println!("listening on {}", listener.local_addr()?);
+        let (lapwing, echo) = build();
+        loop {
+            let Ok((stream, peer)) = listener.accept().await else {
+                // Out of files: wait for some to be closed.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            let _ = stream.set_nodelay(true);
+            tokio::spawn(serve(stream, peer, lapwing.clone(), echo.clone()));
+        }
+    })
+}

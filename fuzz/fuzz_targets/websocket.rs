@@ -1,0 +1,74 @@
+//! A client's stream is judged alike however it is cut, and never makes the decoder panic or exceed its
+//! limits.
+
+#![no_main]
+
+#[path = "../../transports/src/websocket/codec/masked.rs"]
+mod masked;
+
+use lapwing_transports::{
+    frame::Message,
+    websocket::codec::{DecodeLimits, Decoder, Event, ProtocolError},
+};
+use libfuzzer_sys::fuzz_target;
+
+/// Low, so that the fuzzer reaches them.
+const LIMITS: DecodeLimits = DecodeLimits { frame_bytes_max: 300, message_bytes_max: 400, fragments_max: 5 };
+
+fuzz_target!(|input: &[u8]| {
+    let [form, read_bytes, input @ ..] = input else { return };
+    let stream = if form & 1 == 0 { input.to_vec() } else { frames(input) };
+    let in_one = decode(&stream, stream.len().max(1));
+    assert_eq!(decode(&stream, 1), in_one);
+    assert_eq!(decode(&stream, usize::from(*read_bytes).max(1)), in_one);
+});
+
+/// Well-formed frames of the input: the first byte of each, the length of its payload, the payload. Without
+/// this the fuzzer would have to guess masks to write text.
+fn frames(mut input: &[u8]) -> Vec<u8> {
+    let mut stream = Vec::new();
+    while let [first, length, rest @ ..] = input {
+        let (payload, rest) = rest.split_at(rest.len().min(usize::from(*length)));
+        stream.extend(masked::masked_frame(*first, payload));
+        input = rest;
+    }
+    stream
+}
+
+/// Every event as text, and the error.
+fn decode(stream: &[u8], read_bytes: usize) -> (Vec<String>, Option<ProtocolError>) {
+    let mut decoder = Decoder::new();
+    let mut seen = Vec::new();
+    for read in stream.chunks(read_bytes) {
+        let mut read = read.to_vec();
+        let mut used = 0;
+        loop {
+            let (newly_used, event) = decoder.decode(&mut read[used..], &LIMITS);
+            used += newly_used;
+            match event {
+                Ok(Some(event)) => {
+                    check(&event);
+                    seen.push(format!("{event:?}"));
+                }
+                Ok(None) => break,
+                Err(error) => return (seen, Some(error)),
+            }
+        }
+        assert_eq!(used, read.len());
+    }
+    (seen, None)
+}
+
+fn check(event: &Event<'_>) {
+    match event {
+        Event::Message(message) => {
+            assert!(message.as_bytes().len() <= LIMITS.message_bytes_max);
+            if let Message::Text(text) = message {
+                assert!(std::str::from_utf8(text.as_bytes()).is_ok());
+            }
+        }
+        Event::Ping(payload) | Event::Pong(payload) => assert!(payload.len() <= 125),
+        Event::Close(Some((_, reason))) => assert!(reason.len() <= 123),
+        Event::Close(None) => {}
+    }
+}

@@ -1,0 +1,82 @@
+//! What travels between replicas: the changes of some clocks, or a whole part.
+
+use std::sync::Arc;
+
+use crate::entry::Entry;
+use crate::tag::{Clock, ReplicaId};
+
+/// What one node knows and another may lack: for some replicas, the changes between two clocks or the whole part.
+///
+/// A delta is a value to carry to another node's [`Presences::merge`](crate::Presences::merge). It may be lost,
+/// repeated, late or out of order. Cloning is cheap: the changes are shared.
+#[derive(Clone, Debug, Default)]
+pub struct Delta {
+    pub(crate) parts: Vec<Part>,
+}
+
+impl Delta {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    /// How many changes and entries it carries.
+    pub fn len(&self) -> usize {
+        self.parts.iter().map(Part::len).sum()
+    }
+
+    /// Whether the part of some replica is here as a whole, because the changes alone were not remembered any more.
+    pub fn has_whole(&self) -> bool {
+        self.parts.iter().any(|part| part.whole)
+    }
+}
+
+/// What is said about one replica.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub(crate) replica: ReplicaId,
+    /// The receiver must have seen up to here; [`Clock::ZERO`] for a whole part, which needs nothing.
+    pub(crate) from: Clock,
+    /// With this part the receiver has seen up to here.
+    pub(crate) to: Clock,
+    /// If set, the changes are all entries there are, and what is not among them is gone.
+    pub(crate) whole: bool,
+    /// Changes in the order of their clocks, in one chunk; or the entries of a whole part in no order, in chunks of
+    /// one topic's shard each.
+    pub(crate) chunks: Arc<[Vec<Change>]>,
+}
+
+impl Part {
+    pub(crate) fn len(&self) -> usize {
+        self.chunks.iter().map(Vec::len).sum()
+    }
+
+    pub(crate) fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.chunks.iter().flatten()
+    }
+}
+
+/// One change, at the clock of its entry's tag.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// The entry is there, in place of any that its replica had for the same topic, key and owner.
+    Set { topic: Arc<str>, entry: Entry },
+    /// The entry with this topic, key and owner is gone. The meta is empty, and the tag is the removal's own.
+    Removed { topic: Arc<str>, entry: Entry },
+}
+
+impl Change {
+    pub(crate) fn topic(&self) -> &Arc<str> {
+        let (Self::Set { topic, .. } | Self::Removed { topic, .. }) = self;
+        topic
+    }
+
+    pub(crate) fn entry(&self) -> &Entry {
+        let (Self::Set { entry, .. } | Self::Removed { entry, .. }) = self;
+        entry
+    }
+
+    pub(crate) fn clock(&self) -> Clock {
+        self.entry().clock()
+    }
+}

@@ -1,0 +1,213 @@
+//! The replicas that a node knows: up to where each is seen, what is held back of it, and whether it is shown.
+
+use std::collections::{HashMap, VecDeque};
+
+use foldhash::fast::FixedState;
+
+use crate::clock::Clocks;
+use crate::config::Config;
+use crate::delta::{Delta, Part};
+use crate::entry::Entry;
+use crate::history::History;
+use crate::tag::{Clock, Owner, ReplicaId, Tag};
+
+/// A known replica's number in this node's tables; given again once the replica is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PartId(pub(crate) u16);
+
+/// This node's own part.
+pub(crate) const OWN: PartId = PartId(0);
+
+/// How many nodes' last incarnations are remembered, so that a departed one is not taken back. The one noted longest
+/// ago is dropped first; it would have to be heard of again after this many other nodes have gone.
+const DEPARTED_MAX: usize = 4096;
+
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    known: Vec<Option<Known>>,
+    numbers: HashMap<ReplicaId, PartId, FixedState>,
+    /// For each node, the greatest incarnation that will not come back, and in which order they were noted.
+    departed: HashMap<u64, u64, FixedState>,
+    departed_order: VecDeque<u64>,
+    held_changes_max: usize,
+    history_changes_max: usize,
+}
+
+/// One known replica.
+#[derive(Debug)]
+pub(crate) struct Known {
+    pub(crate) id: ReplicaId,
+    pub(crate) shown: bool,
+    /// The part is complete up to here.
+    pub(crate) clock: Clock,
+    pub(crate) history: History,
+    /// What came ahead of a gap. No element's range contains another's, and all start after `clock`.
+    held: Vec<Part>,
+}
+
+/// A part that a merge will apply.
+#[derive(Debug)]
+pub(crate) struct Step {
+    pub(crate) number: PartId,
+    pub(crate) part: Part,
+    /// The changes up to here are applied already.
+    pub(crate) seen: Clock,
+}
+
+impl Ledger {
+    pub(crate) fn new(id: ReplicaId, config: &Config) -> Self {
+        let mut ledger = Self {
+            known: Vec::new(),
+            numbers: HashMap::default(),
+            departed: HashMap::default(),
+            departed_order: VecDeque::new(),
+            held_changes_max: config.held_changes_max,
+            history_changes_max: config.history_changes_max,
+        };
+        let own = ledger.add(id);
+        assert!(own == OWN, "the first number is this node's");
+        ledger
+    }
+
+    /// Starts to know a replica, shown and empty.
+    pub(crate) fn add(&mut self, id: ReplicaId) -> PartId {
+        let place = self.known.iter().position(Option::is_none).unwrap_or(self.known.len());
+        let number = PartId(u16::try_from(place).expect("a cluster has less than 65,536 replicas at a time"));
+        if place == self.known.len() {
+            self.known.push(None);
+        }
+        let history = History::new(self.history_changes_max);
+        self.known[place] = Some(Known { id, shown: true, clock: Clock::ZERO, history, held: Vec::new() });
+        self.numbers.insert(id, number);
+        number
+    }
+
+    pub(crate) fn remove(&mut self, number: PartId) {
+        if let Some(known) = self.known[usize::from(number.0)].take() {
+            self.numbers.remove(&known.id);
+        }
+    }
+
+    /// Notes that this and earlier incarnations of the node will not come back.
+    pub(crate) fn depart(&mut self, id: ReplicaId) {
+        match self.departed.get_mut(&id.node()) {
+            Some(last) => *last = id.incarnation().max(*last),
+            None => {
+                self.departed.insert(id.node(), id.incarnation());
+                self.departed_order.push_back(id.node());
+            }
+        }
+        if self.departed_order.len() > DEPARTED_MAX
+            && let Some(node) = self.departed_order.pop_front()
+        {
+            self.departed.remove(&node);
+        }
+    }
+
+    /// Decides what of a delta is to be applied, in this order, and takes note of it as if it were.
+    ///
+    /// What is known already is left out, what starts after a gap is held back, and what was held back before a gap that
+    /// now closes comes with it.
+    pub(crate) fn plan(&mut self, delta: &Delta) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for part in &delta.parts {
+            // Nobody knows better than we what we track, and a replica that we have not heard of, or not any more,
+            // would have nobody to say that it is gone (phoenix_pubsub's issues 55 and PR 80).
+            let Some(number) = self.number(part.replica).filter(|number| *number != OWN) else { continue };
+            let held_changes_max = self.held_changes_max;
+            let known = self.known_mut(number);
+            if !known.accepts(part) {
+                known.hold(part, held_changes_max);
+                continue;
+            }
+            steps.push(known.accept(number, part.clone()));
+            while let Some(place) = known.held.iter().position(|held| known.accepts(held)) {
+                let held = known.held.swap_remove(place);
+                steps.push(known.accept(number, held));
+            }
+            known.held.retain(|held| held.to > known.clock);
+        }
+        steps
+    }
+
+    pub(crate) fn known_mut(&mut self, number: PartId) -> &mut Known {
+        self.known[usize::from(number.0)].as_mut().expect("a number names a known replica")
+    }
+
+    pub(crate) fn known(&self, number: PartId) -> &Known {
+        self.known[usize::from(number.0)].as_ref().expect("a number names a known replica")
+    }
+
+    pub(crate) fn number(&self, id: ReplicaId) -> Option<PartId> {
+        self.numbers.get(&id).copied()
+    }
+
+    /// The greatest incarnation of the node that is not taken back.
+    pub(crate) fn departed(&self, node: u64) -> Option<u64> {
+        self.departed.get(&node).copied()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Known> {
+        self.known.iter().flatten()
+    }
+
+    /// What this node has seen of the replicas that it shows.
+    ///
+    /// Those that are down are left out: nobody shall send us news of them, and nobody shall ask us, or a node that
+    /// came after they went would ask at every heartbeat (phoenix_pubsub's PR 136).
+    pub(crate) fn clocks(&self) -> Clocks {
+        self.iter().filter(|known| known.shown).map(|known| (known.id, known.clock)).collect()
+    }
+}
+
+impl Known {
+    /// Takes the next tick for an entry; only for this node's own part.
+    pub(crate) fn pack(
+        &mut self,
+        previous: Clock,
+        owner: Owner,
+        key: &str,
+        meta: &[u8],
+        scratch: &mut Vec<u8>,
+    ) -> Entry {
+        self.clock = self.clock.next();
+        Entry::pack(Tag::new(self.id.origin(), self.clock), previous, owner, key, meta, scratch)
+    }
+
+    /// What is held back and reaches beyond `clock`.
+    pub(crate) fn held_after(&self, clock: Clock) -> impl Iterator<Item = &Part> {
+        self.held.iter().filter(move |part| part.to > clock)
+    }
+
+    fn accepts(&self, part: &Part) -> bool {
+        part.to > self.clock && (part.whole || part.from <= self.clock)
+    }
+
+    fn accept(&mut self, number: PartId, part: Part) -> Step {
+        let seen = self.clock;
+        self.clock = part.to;
+        if part.whole {
+            self.history.reset(part.to);
+        } else {
+            for change in part.changes().filter(|change| change.clock() > seen) {
+                self.history.push(change.clone());
+            }
+        }
+        Step { number, part, seen }
+    }
+
+    fn hold(&mut self, part: &Part, changes_max: usize) {
+        if part.to <= self.clock || self.held.iter().any(|held| contains(held, part)) {
+            return;
+        }
+        self.held.retain(|held| !contains(part, held));
+        let held: usize = self.held.iter().map(Part::len).sum();
+        if held + part.len() <= changes_max {
+            self.held.push(part.clone());
+        }
+    }
+}
+
+fn contains(outer: &Part, inner: &Part) -> bool {
+    outer.from <= inner.from && inner.to <= outer.to
+}

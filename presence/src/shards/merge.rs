@@ -1,0 +1,158 @@
+//! Taking over what another node knows.
+
+use rayon::prelude::*;
+
+use super::{Presences, shard_of};
+use crate::delta::{Change, Delta};
+use crate::diff::Diff;
+use crate::ledger::{PartId, Step};
+use crate::state::{Hasher, State, TopicName};
+use crate::tag::Clock;
+
+impl Presences {
+    /// Takes over what a delta says, and returns what that changed here.
+    ///
+    /// It can be anything: known already, incomplete, about replicas that are down. What starts after changes that
+    /// this node lacks is held back until they come ([`clock`](Self::clock) tells that they have not). What is said
+    /// about this node itself, or about a replica that it has not heard to be up, is left aside.
+    ///
+    /// # Threads
+    ///
+    /// The changes are applied shard by shard, in parallel on the current rayon pool when there are at least
+    /// [`parallel_changes_min`](crate::Config::parallel_changes_min) of them, else on the caller's thread. One
+    /// topic is one shard: a delta about a single topic has nothing to do in parallel.
+    #[doc = include_str!("threshold.md")]
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lapwing_presence::{Config, Owner, Presences, ReplicaId};
+    ///
+    /// let mut here = Presences::new(ReplicaId::new(1, 1), Config::default());
+    /// let mut there = Presences::new(ReplicaId::new(2, 1), Config::default());
+    /// here.track("room", "ada", Owner(7), b"{}")?;
+    /// there.replica_up(here.id())?;
+    ///
+    /// let delta = here.extract(&there.clocks());
+    /// assert_eq!(there.merge(&delta).len(), 1);
+    /// assert!(there.merge(&delta).is_empty());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn merge(&mut self, delta: &Delta) -> Diff {
+        let steps = self.ledger.plan(delta);
+        let work: usize = steps.iter().map(|step| self.work(step)).sum();
+        let parallel = self.parallel(work);
+        if !parallel && steps.iter().all(|step| !step.part.whole) {
+            return self.merge_inline(&steps);
+        }
+        let sorted: Vec<Sorted<'_>> =
+            steps.iter().map(|step| Sorted::new(step, &self.hasher, self.shards.len(), parallel)).collect();
+        self.on_shards(parallel, |place, shard| {
+            let mut diff = Diff::new();
+            for step in &sorted {
+                step.apply(place, shard, &mut diff);
+            }
+            diff.finish()
+        })
+    }
+
+    /// A few changes: each goes straight to its shard.
+    fn merge_inline(&mut self, steps: &[Step]) -> Diff {
+        let mut diff = Diff::new();
+        for step in steps {
+            for change in step.part.changes().filter(|change| change.clock() > step.seen) {
+                let name = TopicName { name: change.topic(), hash: self.hasher.topic(change.topic()) };
+                self.shard_mut(name).apply(name, step.number, change, &mut diff);
+            }
+        }
+        diff.finish()
+    }
+
+    /// Does something with every shard, and puts the diffs together.
+    pub(super) fn on_shards(
+        &mut self,
+        parallel: bool,
+        work: impl Fn(usize, &mut State) -> Diff + Sync + Send,
+    ) -> Diff {
+        let mut all = Diff::new();
+        if !parallel {
+            for (place, shard) in self.shards.iter_mut().enumerate() {
+                all.append_disjoint(work(place, shard));
+            }
+            return all;
+        }
+        let shards = self.shards.par_iter_mut().enumerate().with_max_len(1);
+        let diffs: Vec<Diff> = shards.map(|(place, shard)| work(place, shard)).collect();
+        for diff in diffs {
+            all.append_disjoint(diff);
+        }
+        all
+    }
+
+    /// Whether so much work is worth waking other threads.
+    pub(super) fn parallel(&self, work: usize) -> bool {
+        work >= self.parallel_changes_min && rayon::current_num_threads() > 1
+    }
+
+    /// How many entries of a part there are here.
+    pub(super) fn part_len(&self, number: PartId) -> usize {
+        self.shards.iter().map(|shard| shard.part_len(number)).sum()
+    }
+
+    fn work(&self, step: &Step) -> usize {
+        let swept = if step.part.whole { self.part_len(step.number) } else { 0 };
+        step.part.len() + swept
+    }
+}
+
+/// A step with its changes sorted by shard.
+struct Sorted<'a> {
+    step: &'a Step,
+    /// For each chunk of the part, for each shard, the changes in their order, with the hashes of their topics.
+    chunks: Vec<Vec<Vec<(u64, &'a Change)>>>,
+}
+
+impl<'a> Sorted<'a> {
+    fn new(step: &'a Step, hasher: &Hasher, shards: usize, parallel: bool) -> Self {
+        let sort = |chunk: &'a Vec<Change>| {
+            let mut sorted = vec![Vec::new(); shards];
+            let mut last: Option<(&'a str, u64)> = None;
+            for change in chunk {
+                if change.clock() <= step.seen && !step.part.whole {
+                    continue;
+                }
+                let topic: &str = change.topic();
+                let hash = match last {
+                    Some((name, hash)) if std::ptr::eq(name, topic) => hash,
+                    _ => hasher.topic(topic),
+                };
+                last = Some((topic, hash));
+                sorted[shard_of(hash, shards)].push((hash, change));
+            }
+            sorted
+        };
+        let chunks = if parallel {
+            step.part.chunks.par_iter().map(sort).collect()
+        } else {
+            step.part.chunks.iter().map(sort).collect()
+        };
+        Self { step, chunks }
+    }
+
+    fn apply(&self, place: usize, shard: &mut State, diff: &mut Diff) {
+        let changes = || self.chunks.iter().flat_map(|chunk| &chunk[place]);
+        let known = shard.part_len(self.step.number);
+        if self.step.part.whole && known == 0 {
+            shard.reserve(changes().count());
+        }
+        for (hash, change) in changes() {
+            let name = TopicName { name: change.topic(), hash: *hash };
+            shard.apply(name, self.step.number, change, diff);
+        }
+        if self.step.part.whole && known > 0 {
+            let mut kept: Vec<Clock> = changes().map(|(_, change)| change.clock()).collect();
+            kept.sort_unstable();
+            shard.sweep(self.step.number, &kept, diff);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! A client's session as the channels see it: who it is, what it has joined.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use lapwing_transports::{close::CloseReason, frame::Frame, live::LiveSession};
+
+use crate::{
+    assigns::Assigns,
+    broadcast::TransportId,
+    join::{Join, Peer},
+    joins::Joins,
+    protocol::Serializer,
+    topic::Topic,
+    topics::{Delivery, Inbox, Lane, Subscribed},
+};
+
+/// What a session of a mount keeps for the channels.
+pub(crate) struct Client {
+    pub(crate) transport_id: TransportId,
+    pub(crate) serializer: Arc<dyn Serializer>,
+    /// The topic that stands for all connections of a user.
+    pub(crate) socket_id: Option<Topic>,
+    pub(crate) assigns: Assigns,
+    /// How many mailboxes of this session are full.
+    full: AtomicU32,
+    state: Mutex<State>,
+}
+
+/// What the lock guards. Locked before any join, topic or outbox.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) joins: Joins<Arc<Join>>,
+    /// The subscription to `socket_id`.
+    pub(crate) subscribed: Option<Box<Subscribed>>,
+    /// The session is over: what was still on its way starts nothing.
+    pub(crate) closed: bool,
+}
+
+impl Client {
+    pub(crate) fn new(
+        transport_id: TransportId,
+        serializer: Arc<dyn Serializer>,
+        socket_id: Option<Topic>,
+        assigns: Assigns,
+    ) -> Self {
+        Self {
+            transport_id,
+            serializer,
+            socket_id,
+            assigns,
+            full: AtomicU32::new(0),
+            state: Mutex::default(),
+        }
+    }
+
+    /// Whether every mailbox of this session takes another message.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.full.load(Ordering::Acquire) == 0
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("id", &self.transport_id).finish_non_exhaustive()
+    }
+}
+
+impl Lane for LiveSession<Client> {
+    fn push_frame(&self, frame: Frame) {
+        // A session that is over or cannot keep up is closed by now, and its joins with it.
+        let _ = self.push(frame);
+    }
+
+    fn serializer(&self) -> &Arc<dyn Serializer> {
+        &self.state().serializer
+    }
+}
+
+impl Peer for LiveSession<Client> {
+    fn transport_id(&self) -> TransportId {
+        self.state().transport_id
+    }
+
+    fn socket_id(&self) -> Option<&str> {
+        self.state().socket_id.as_deref()
+    }
+
+    fn pause_reading(&self) {
+        self.state().full.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn resume_reading(&self) {
+        if self.state().full.fetch_sub(1, Ordering::AcqRel) == 1 {
+            LiveSession::resume_reading(self);
+        }
+    }
+
+    fn forget(&self, join: &Join) {
+        self.state().state().joins.remove(&join.topic, |known| std::ptr::eq(&raw const **known, join));
+    }
+}
+
+/// What is published on a socket id: `disconnect` ends the connection, other events are not for it.
+impl Inbox for LiveSession<Client> {
+    fn deliver(&self, delivery: &mut Delivery<'_>) {
+        if delivery.broadcast.event == "disconnect" {
+            self.close(CloseReason::Disconnected);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Gives the frames of a session their meaning: decodes, routes to joins, starts and ends them.
+
+use std::sync::Arc;
+
+use lapwing_transports::{
+    close::CloseReason,
+    connect::{ConnectRequest, Refusal, Transport},
+    frame::Message,
+    handler::Handler,
+    live::LiveSession,
+};
+use tracing::{debug, error, info, warn};
+
+use crate::{
+    channel::LeaveReason,
+    client::{Client, State},
+    connect::{Accept, Connect},
+    join::{self, Join},
+    joins::Verdict,
+    mailbox::{ChannelMailbox, MailboxLimits},
+    node::Node,
+    protocol::{ChannelMsg, NameRef, Outgoing, Payload, Ref, SerializerList},
+    router::Router,
+    task::{Start, leave_reason, reason},
+    text_only::TextOnly,
+    topics::Member,
+};
+
+/// The handler of one mount.
+pub(crate) struct Hub {
+    node: Arc<Node>,
+    router: Router,
+    connect: Option<Connect>,
+    serializers: SerializerList,
+    /// The same for the wire that carries only text. Made once, as a broadcast is encoded once per serializer.
+    text_serializers: SerializerList,
+    joins_max: usize,
+    mailbox: MailboxLimits,
+}
+
+type Session = Arc<LiveSession<Client>>;
+
+impl Handler for Hub {
+    type State = Client;
+
+    async fn connect(&self, request: ConnectRequest) -> Result<Client, Refusal> {
+        // A version that is no text is no version: nothing matches it.
+        let vsn =
+            request.params.get("vsn").map_or(Some(SerializerList::VERSION_WHEN_ABSENT), |vsn| vsn.as_str());
+        let vsn = vsn.unwrap_or_default().to_owned();
+        let serializers = match request.transport {
+            Transport::Longpoll => &self.text_serializers,
+            _ => &self.serializers,
+        };
+        let Some(serializer) = serializers.select(&vsn) else {
+            warn!(vsn, "connect refused: no serializer for that version");
+            return Err(Refusal::default());
+        };
+        let transport = request.transport.name();
+        let accept = match &self.connect {
+            None => Accept::default(),
+            Some(connect) => connect(request).await.inspect_err(|refusal| {
+                info!(transport, status = refusal.status.as_u16(), "connect refused");
+            })?,
+        };
+        info!(transport, vsn, id = accept.id.as_deref(), "connected");
+        let id = accept.id.map(Into::into);
+        Ok(Client::new(self.node.next_transport_id(), serializer, id, accept.assigns))
+    }
+
+    fn opened(&self, session: &Session) {
+        let client = session.state();
+        if let Some(id) = &client.socket_id {
+            let subscribed = self.node.topics.subscribe(id, Member::Inbox(session.clone()), || {});
+            client.state().subscribed = Some(Box::new(subscribed));
+        }
+    }
+
+    fn received(&self, session: &Session, message: Message<'_>) -> Result<(), CloseReason> {
+        let client = session.state();
+        let msg = client.serializer.decode(message).map_err(|error| {
+            debug!(%error, "message could not be decoded");
+            CloseReason::BadMessage
+        })?;
+        let mut state = client.state();
+        if state.closed {
+            return Ok(());
+        }
+        match state.joins.handle_message(&msg, self.joins_max) {
+            Verdict::Heartbeat => reply(session, (None, &msg), "ok", &Payload::empty()),
+            Verdict::Forward(join) => {
+                let ChannelMsg { event, payload, reference, .. } = msg;
+                join.post(ChannelMailbox::Event { event, payload, reference });
+            }
+            Verdict::Join => self.start_join(session, &mut state, msg, None),
+            Verdict::Replace(old) => {
+                let old = old.clone();
+                join::stop(&old, LeaveReason::DuplicateJoin);
+                self.start_join(session, &mut state, msg, Some(old));
+            }
+            Verdict::TooManyJoins
+                if msg.topic.as_str().is_none_or(|topic| self.router.route(topic).is_none()) =>
+            {
+                unmatched(session, &msg);
+            }
+            Verdict::TooManyJoins => {
+                error!(topic = %msg.topic, max = self.joins_max, "join refused: too many channels joined");
+                let too_many = reason("too many channels joined");
+                reply(session, (msg.join_ref.as_ref(), &msg), "error", &too_many);
+            }
+            Verdict::Leave(join) => join.post(ChannelMailbox::Leave(msg.reference)),
+            Verdict::NothingToLeave => reply(session, (msg.join_ref.as_ref(), &msg), "ok", &Payload::empty()),
+            Verdict::Stale => {}
+            Verdict::Unmatched => unmatched(session, &msg),
+        }
+        Ok(())
+    }
+
+    fn is_ready(&self, session: &LiveSession<Client>) -> bool {
+        session.state().is_ready()
+    }
+
+    fn closed(&self, session: &Session, reason: CloseReason) {
+        let client = session.state();
+        let mut state = client.state();
+        state.closed = true;
+        let subscribed = state.subscribed.take();
+        let joins: Vec<_> = state.joins.iter().cloned().collect();
+        drop(state);
+        if let (Some(subscribed), Some(id)) = (subscribed, &client.socket_id) {
+            self.node.topics.unsubscribe(id, *subscribed);
+        }
+        for join in joins {
+            join::stop(&join, leave_reason(reason));
+        }
+        debug!(?reason, "disconnected");
+    }
+}
+
+impl Hub {
+    pub(crate) fn new(
+        node: Arc<Node>,
+        router: Router,
+        connect: Option<Connect>,
+        serializers: SerializerList,
+        joins_max: usize,
+        mailbox: MailboxLimits,
+    ) -> Self {
+        let text_serializers = serializers.map(|serializer| Arc::new(TextOnly(serializer.clone())));
+        Self { node, router, connect, serializers, text_serializers, joins_max, mailbox }
+    }
+
+    /// The routes.
+    pub(crate) fn router(&self) -> &Router {
+        &self.router
+    }
+
+    /// Starts the task of a join; everything that may take long happens there.
+    fn start_join(
+        &self,
+        session: &Session,
+        state: &mut State,
+        msg: ChannelMsg,
+        predecessor: Option<Arc<Join>>,
+    ) {
+        let route = msg.topic.as_str().and_then(|topic| self.router.route(topic));
+        let (Some(route), Some(topic)) = (route, msg.topic.to_topic()) else {
+            return unmatched(session, &msg);
+        };
+        let refs = (msg.join_ref, msg.reference);
+        let assigns = session.state().assigns.merged(route.assigns());
+        let (peer, node) = (session.clone(), self.node.clone());
+        let join = Arc::new(Join::new(peer, node, route.kind(), self.mailbox, topic, refs.clone(), assigns));
+        state.joins.insert(join.clone());
+        route.spawn(Start { join, params: msg.payload, refs, predecessor });
+    }
+}
+
+fn unmatched(session: &Session, msg: &ChannelMsg) {
+    warn!(topic = %msg.topic, "unmatched topic");
+    reply(session, (None, msg), "error", &reason("unmatched topic"));
+}
+
+/// Replies without a channel.
+fn reply(session: &Session, (join_ref, msg): (Option<&Ref>, &ChannelMsg), status: &str, response: &Payload) {
+    let topic = NameRef::from(&msg.topic);
+    let reply = Outgoing::Reply { join_ref, reference: msg.reference.as_ref(), topic, status, response };
+    match session.state().serializer.encode(reply) {
+        Ok(frame) => {
+            session.push(frame);
+        }
+        Err(error) => error!(%error, topic = %msg.topic, "reply could not be encoded"),
+    }
+}

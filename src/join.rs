@@ -1,0 +1,408 @@
+//! A join as its session, its topic and its own task see it.
+//!
+//! ```text
+//!   session ──post()──▶ ┌──────────────┐ ◀──deliver()── topics   (intercepted, or foreign)
+//!                       │ Join: mailbox│
+//!   Sender  ──info()──▶ └──────┬───────┘
+//!                              │ take()
+//!                              ▼
+//!                        the join's task ──send()──▶ Peer: encoded, into the session's outbox
+//! ```
+//!
+//! Everything that lives as long as the join is in one allocation; its task holds a pointer to it.
+
+use std::{
+    any::{Any, TypeId},
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Waker},
+};
+
+use lapwing_transports::frame::Frame;
+
+use crate::{
+    assigns::Assigns,
+    broadcast::{ChannelId, TransportId},
+    channel::LeaveReason,
+    joins::Joined,
+    mailbox::{ChannelMailbox, Mailbox, MailboxLimits},
+    node::Node,
+    protocol::{EncodeError, Outgoing, Ref},
+    topic::Topic,
+    topics::{Delivery, Inbox, Lane, Subscribed},
+};
+
+/// The session that a join belongs to, as far as the join can see it.
+pub(crate) trait Peer: Lane {
+    fn transport_id(&self) -> TransportId;
+
+    /// The socket id that the client was given on connect.
+    fn socket_id(&self) -> Option<&str>;
+
+    /// A mailbox of this session's is full: nothing more is to be read from the client.
+    fn pause_reading(&self);
+
+    /// That mailbox has room again.
+    fn resume_reading(&self);
+
+    /// The join is over; its topic is free unless a newer join has it.
+    fn forget(&self, join: &Join);
+}
+
+/// What is the same for all joins of a route.
+#[derive(Debug)]
+pub(crate) struct Kind {
+    /// The name of the channel's type.
+    pub(crate) name_of: fn() -> &'static str,
+    pub(crate) intercept: &'static [&'static str],
+    pub(crate) info: fn() -> TypeId,
+}
+
+impl Kind {
+    pub(crate) fn name(&self) -> &'static str {
+        (self.name_of)()
+    }
+}
+
+/// One client's membership of one topic.
+pub(crate) struct Join {
+    pub(crate) id: ChannelId,
+    pub(crate) peer: Arc<dyn Peer>,
+    pub(crate) node: Arc<Node>,
+    pub(crate) kind: &'static Kind,
+    pub(crate) limits: MailboxLimits,
+    pub(crate) topic: Topic,
+    /// The join_ref of what is sent to the client: the join message's, or else its ref.
+    pub(crate) join_ref: Option<Ref>,
+    /// Whether the join message had a join_ref of its own.
+    pub(crate) has_join_ref: bool,
+    /// The task is to end at once, whatever its callback is waiting for.
+    killed: AtomicBool,
+    state: Mutex<State>,
+}
+
+/// What the lock guards. Nothing else is locked while it is held.
+#[derive(Default)]
+struct State {
+    mailbox: Mailbox,
+    task: Option<Waker>,
+    /// Whoever waits for the end of this join: the one that replaces it.
+    successor: Option<Box<Waker>>,
+    subscribed: Option<Subscribed>,
+    /// Other topics; boxed, as few joins have any.
+    foreign: Option<Box<Vec<(Topic, Subscribed)>>>,
+    assigns: Assigns,
+    /// The client has its ok and was not told of an end.
+    owes_close: bool,
+    /// The mailbox was full and the session does not read.
+    pausing: bool,
+    /// Something that must not be lost had no room: the join has to end.
+    overflowed: bool,
+    ended: bool,
+}
+
+/// What a join's task is to do next.
+pub(crate) enum Next {
+    Message(ChannelMailbox),
+    Overflowed,
+    Nothing,
+}
+
+/// Why a message did not get into a mailbox.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotTaken<T> {
+    Full(T),
+    Ended(T),
+}
+
+impl Join {
+    pub(crate) fn new(
+        peer: Arc<dyn Peer>,
+        node: Arc<Node>,
+        kind: &'static Kind,
+        limits: MailboxLimits,
+        topic: Topic,
+        refs: (Option<Ref>, Option<Ref>),
+        assigns: Assigns,
+    ) -> Self {
+        let (join_ref, reference) = refs;
+        Self {
+            id: node.next_channel_id(),
+            peer,
+            node,
+            kind,
+            limits,
+            topic,
+            has_join_ref: join_ref.is_some(),
+            join_ref: join_ref.or(reference),
+            killed: AtomicBool::new(false),
+            state: Mutex::new(State { assigns, ..State::default() }),
+        }
+    }
+
+    /// Takes a message of the client's. If that fills the mailbox, nothing more is read from the client.
+    pub(crate) fn post(&self, message: ChannelMailbox) {
+        let mut state = self.state();
+        if state.ended {
+            return;
+        }
+        state.mailbox.push(message);
+        if !state.pausing && state.mailbox.is_full(&self.limits) {
+            state.pausing = true;
+            self.peer.pause_reading();
+        }
+        state.wake();
+    }
+
+    /// Takes a message of the program's, if there is room.
+    pub(crate) fn info(&self, message: Box<dyn Any + Send>) -> Result<(), NotTaken<Box<dyn Any + Send>>> {
+        let mut state = self.state();
+        if state.ended {
+            return Err(NotTaken::Ended(message));
+        }
+        match state.mailbox.try_push(ChannelMailbox::Info(message), &self.limits) {
+            Ok(()) => {
+                state.wake();
+                Ok(())
+            }
+            Err(ChannelMailbox::Info(message)) => Err(NotTaken::Full(message)),
+            Err(_) => unreachable!("what was not taken is given back"),
+        }
+    }
+
+    /// Takes the next message.
+    pub(crate) fn take(&self) -> Next {
+        let mut state = self.state();
+        if state.overflowed {
+            return Next::Overflowed;
+        }
+        let Some(message) = state.mailbox.pop() else { return Next::Nothing };
+        let resume = state.pausing && state.mailbox.is_relaxed(&self.limits);
+        if resume {
+            state.pausing = false;
+        }
+        drop(state);
+        if resume {
+            self.peer.resume_reading();
+        }
+        Next::Message(message)
+    }
+
+    /// The task goes to sleep until the next message. Returns whether there is nothing to do.
+    pub(crate) fn park(&self, cx: &Context<'_>) -> bool {
+        let mut state = self.state();
+        if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
+            state.task = Some(cx.waker().clone());
+        }
+        state.mailbox.is_empty() && !state.overflowed
+    }
+
+    /// Ends the task at its next turn, without a last callback.
+    pub(crate) fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+        self.state().wake();
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// The client has its ok.
+    pub(crate) fn set_joined(&self, subscribed: Subscribed) {
+        let mut state = self.state();
+        state.owes_close = true;
+        state.subscribed = Some(subscribed);
+    }
+
+    /// The client was told of the end.
+    pub(crate) fn set_told(&self) {
+        self.state().owes_close = false;
+    }
+
+    /// Whether the client believes that it is joined.
+    pub(crate) fn owes_close(&self) -> bool {
+        self.state().owes_close
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.state().ended
+    }
+
+    /// Frees the topic and ends all subscriptions: no broadcast comes after this.
+    pub(crate) fn withdraw(&self) {
+        self.peer.forget(self);
+        let mut state = self.state();
+        let (own, foreign) = (state.subscribed.take(), state.foreign.take());
+        drop(state);
+        if let Some(own) = own {
+            self.node.topics.unsubscribe(&self.topic, own);
+        }
+        for (topic, subscribed) in foreign.into_iter().flat_map(|foreign| *foreign) {
+            self.node.topics.unsubscribe(&topic, subscribed);
+        }
+    }
+
+    /// The join is over: what waits is dropped, and whoever waits for the end goes on.
+    pub(crate) fn end(&self) {
+        let mut state = self.state();
+        if std::mem::replace(&mut state.ended, true) {
+            return;
+        }
+        let resume = std::mem::take(&mut state.pausing);
+        let (successor, mailbox) = (state.successor.take(), std::mem::take(&mut state.mailbox));
+        state.task = None;
+        drop(state);
+        if resume {
+            self.peer.resume_reading();
+        }
+        if let Some(successor) = successor {
+            successor.wake();
+        }
+        // Dropped outside the lock: messages of the user's may do anything in their destructors.
+        drop(mailbox);
+    }
+
+    /// Waits for the end of this join. Cancel safe; one waits at a time.
+    pub(crate) async fn ended(&self) {
+        std::future::poll_fn(|cx| {
+            let mut state = self.state();
+            if state.ended {
+                return Poll::Ready(());
+            }
+            state.successor = Some(Box::new(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Encodes for the client and queues.
+    pub(crate) fn send(&self, outgoing: Outgoing<'_>) -> Result<(), EncodeError> {
+        let frame = self.peer.serializer().encode(outgoing)?;
+        self.peer.push_frame(frame);
+        Ok(())
+    }
+
+    pub(crate) fn with_assigns<R>(&self, use_them: impl FnOnce(&mut Assigns) -> R) -> R {
+        use_them(&mut self.state().assigns)
+    }
+
+    /// Keeps a subscription to another topic, unless there is one already or the join is over.
+    pub(crate) fn add_foreign(&self, topic: Topic, subscribe: impl FnOnce(&Topic) -> Subscribed) {
+        if self.state().foreign.iter().flat_map(|foreign| foreign.iter()).any(|(known, _)| *known == topic) {
+            return;
+        }
+        // Not under the lock, which the topic's members may want. Only the join's own task comes here.
+        let subscribed = subscribe(&topic);
+        self.state().foreign.get_or_insert_default().push((topic, subscribed));
+    }
+
+    pub(crate) fn remove_foreign(&self, topic: &Topic) {
+        let mut state = self.state();
+        let Some(foreign) = &mut state.foreign else { return };
+        let Some(index) = foreign.iter().position(|(known, _)| known == topic) else { return };
+        let (topic, subscribed) = foreign.swap_remove(index);
+        drop(state);
+        self.node.topics.unsubscribe(&topic, subscribed);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn wake(&mut self) {
+        if let Some(task) = &self.task {
+            task.wake_by_ref();
+        }
+    }
+}
+
+impl Joined for Arc<Join> {
+    fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    fn stored_join_ref(&self) -> Option<&Ref> {
+        self.join_ref.as_ref().filter(|_| self.has_join_ref)
+    }
+}
+
+/// A join is an inbox where it intercepts events, and for topics other than its own.
+impl Inbox for Join {
+    fn deliver(&self, delivery: &mut Delivery<'_>) {
+        let broadcast = delivery.broadcast;
+        if broadcast.from == Some(self.id) {
+            return;
+        }
+        let is_own = broadcast.topic == self.topic;
+        if is_own && !self.kind.intercept.contains(&broadcast.event.as_str()) {
+            if let Some(frame) = delivery.frame(self.peer.serializer()) {
+                self.peer.push_frame(frame);
+            }
+            return;
+        }
+        let mut state = self.state();
+        if state.ended {
+            return;
+        }
+        let message = ChannelMailbox::Broadcast(delivery.shared());
+        if state.mailbox.try_push(message, &self.limits).is_err() {
+            // A broadcaster never waits, and a gap must not be passed over in silence: the join ends with an
+            // error, upon which the client joins again.
+            state.overflowed = true;
+            state.mailbox = Mailbox::default();
+        }
+        state.wake();
+    }
+}
+
+impl fmt::Debug for Join {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("Join");
+        debug.field("id", &self.id).field("topic", &self.topic).field("channel", &self.kind.name());
+        debug.finish_non_exhaustive()
+    }
+}
+
+/// A peer that is nobody: for sockets outside of a server.
+pub(crate) struct Nobody {
+    pub(crate) transport_id: TransportId,
+    pub(crate) serializer: Arc<dyn crate::protocol::Serializer>,
+    /// What was pushed.
+    pub(crate) frames: Mutex<Vec<Frame>>,
+}
+
+impl Lane for Nobody {
+    fn push_frame(&self, frame: Frame) {
+        self.frames.lock().unwrap_or_else(PoisonError::into_inner).push(frame);
+    }
+
+    fn serializer(&self) -> &Arc<dyn crate::protocol::Serializer> {
+        &self.serializer
+    }
+}
+
+impl Peer for Nobody {
+    fn transport_id(&self) -> TransportId {
+        self.transport_id
+    }
+
+    fn socket_id(&self) -> Option<&str> {
+        None
+    }
+
+    fn pause_reading(&self) {}
+
+    fn resume_reading(&self) {}
+
+    fn forget(&self, _: &Join) {}
+}
+
+/// Puts the reason of an end from outside at the end of the mailbox, behind what the client sent before.
+pub(crate) fn stop(join: &Join, reason: LeaveReason) {
+    join.post(ChannelMailbox::Stop(reason));
+}

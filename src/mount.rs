@@ -1,0 +1,208 @@
+//! What hangs below one path: channels, who may connect, and how.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use lapwing_transports::{
+    connect::{ConnectRequest, Refusal},
+    options::{LongpollOptions, TransportOptions, WebsocketOptions},
+    origin::CheckOrigin,
+    outbox::OutboxLimits,
+};
+
+use crate::{
+    channel::Channel,
+    connect::{Accept, Connect},
+    hub::Hub,
+    mailbox::MailboxLimits,
+    node::Node,
+    protocol::SerializerList,
+    router::{ChannelRoute, Router},
+    server::BuildError,
+};
+
+/// Channels under one path, with the wires that lead to them. Defaults are Phoenix's where it has the option.
+///
+/// ```
+/// use std::time::Duration;
+/// use lapwing::{CheckOrigin, Mount};
+///
+/// let mount = Mount::new()
+///     .check_origin(CheckOrigin::list(["https://example.com", "//*.example.org"]).unwrap())
+///     .joins_max(20)
+///     .websocket(|websocket| websocket.idle_timeout = Duration::from_secs(45))
+///     .without_longpoll();
+/// # let _ = mount;
+/// ```
+#[derive(Clone)]
+#[must_use = "a mount does nothing until it is given to a builder"]
+pub struct Mount {
+    routes: Vec<Result<ChannelRoute, BuildError>>,
+    connect: Option<Connect>,
+    serializers: SerializerList,
+    joins_max: usize,
+    mailbox: MailboxLimits,
+    transports: TransportOptions,
+    pub(crate) drain: Option<Drain>,
+}
+
+/// The pace at which a server that shuts down sends its clients away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// Sessions closed at a time. Default 10,000.
+    pub batch: usize,
+    /// Time between two batches. Default 2 s.
+    pub interval: Duration,
+    /// After this long the rest is closed at once. Default 30 s.
+    pub timeout: Duration,
+}
+
+impl Default for Drain {
+    fn default() -> Self {
+        Self { batch: 10_000, interval: Duration::from_secs(2), timeout: Duration::from_secs(30) }
+    }
+}
+
+impl Mount {
+    /// A mount with both wires, no channels, open to every client whose page is of the same host.
+    pub fn new() -> Self {
+        Self {
+            routes: Vec::new(),
+            connect: None,
+            serializers: SerializerList::default(),
+            joins_max: 100,
+            mailbox: MailboxLimits::default(),
+            transports: TransportOptions::default(),
+            drain: Some(Drain::default()),
+        }
+    }
+
+    /// Routes the topics of a pattern, exact or ending in `*`, to a channel. The first route that matches wins.
+    ///
+    /// A bad pattern is reported by [`Builder::build`](crate::Builder::build).
+    pub fn channel<C: Channel>(mut self, pattern: &str) -> Self {
+        self.routes.push(ChannelRoute::new::<C>(pattern).map_err(BuildError::Pattern));
+        self
+    }
+
+    /// Adds a route that was made by hand.
+    pub fn route(mut self, route: ChannelRoute) -> Self {
+        self.routes.push(Ok(route));
+        self
+    }
+
+    /// Decides who may connect. Without it, everybody may.
+    pub fn connect<F, Fut>(mut self, connect: F) -> Self
+    where
+        F: Fn(ConnectRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Accept, Refusal>> + Send + 'static,
+    {
+        self.connect = Some(Arc::new(move |request| Box::pin(connect(request))));
+        self
+    }
+
+    /// Which origins of browser pages may connect. Default: the same host.
+    pub fn check_origin(mut self, check_origin: CheckOrigin) -> Self {
+        self.transports.check_origin = check_origin;
+        self
+    }
+
+    /// The public host name of the program, for the origin check. Default: what each request says.
+    pub fn host(mut self, host: &str) -> Self {
+        self.transports.host = Some(host.into());
+        self
+    }
+
+    /// Takes the client's `authToken` into [`ConnectRequest::auth_token`]. Default: not.
+    pub fn auth_token(mut self) -> Self {
+        self.transports.auth_token = true;
+        self
+    }
+
+    /// The serializers and the versions they are for. Default: Phoenix's V1 and V2.
+    pub fn serializers(mut self, serializers: SerializerList) -> Self {
+        self.serializers = serializers;
+        self
+    }
+
+    /// How many topics one connection may have joined. Default 100, as in Phoenix since CVE-2026-56811; the
+    /// next join is answered with an error. `usize::MAX` for no limit.
+    pub fn joins_max(mut self, joins_max: usize) -> Self {
+        self.joins_max = joins_max;
+        self
+    }
+
+    /// How much may wait for one join.
+    pub fn mailbox(mut self, limits: MailboxLimits) -> Self {
+        self.mailbox = limits;
+        self
+    }
+
+    /// How much may wait for one client.
+    pub fn outbox(mut self, limits: OutboxLimits) -> Self {
+        self.transports.outbox = limits;
+        self
+    }
+
+    /// How many sessions may be live at once.
+    pub fn sessions_max(mut self, sessions_max: usize) -> Self {
+        self.transports.sessions_max = sessions_max;
+        self
+    }
+
+    /// Sets options of the WebSocket wire.
+    pub fn websocket(mut self, set: impl FnOnce(&mut WebsocketOptions)) -> Self {
+        set(self.transports.websocket.get_or_insert_default());
+        self
+    }
+
+    /// Sets options of the long-poll wire.
+    pub fn longpoll(mut self, set: impl FnOnce(&mut LongpollOptions)) -> Self {
+        set(self.transports.longpoll.get_or_insert_default());
+        self
+    }
+
+    /// Does without WebSockets.
+    pub fn without_websocket(mut self) -> Self {
+        self.transports.websocket = None;
+        self
+    }
+
+    /// Does without long-poll.
+    pub fn without_longpoll(mut self) -> Self {
+        self.transports.longpoll = None;
+        self
+    }
+
+    /// How the mount's clients are sent away on shutdown; `None` leaves them alone.
+    pub fn drain(mut self, drain: Option<Drain>) -> Self {
+        self.drain = drain;
+        self
+    }
+
+    /// The routes that were added so far and are sound.
+    pub fn routes(&self) -> impl Iterator<Item = &ChannelRoute> {
+        self.routes.iter().flatten()
+    }
+
+    /// What the transports need: the handler, and their options.
+    pub(crate) fn into_hub(self, node: Arc<Node>) -> Result<(Hub, TransportOptions), BuildError> {
+        let mut router = Router::default();
+        for route in self.routes {
+            router.add(route?);
+        }
+        let hub = Hub::new(node, router, self.connect, self.serializers, self.joins_max, self.mailbox);
+        Ok((hub, self.transports))
+    }
+}
+
+impl Default for Mount {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mount").field("routes", &self.routes).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,114 @@
+//! What all joins and sessions of a program share: topics, the way to other nodes, the user's own values.
+
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    broadcast::{Broadcast, ChannelId, TransportId},
+    protocol::EncodeError,
+    pubsub::{PubSub, PubSubError, PubSubMsg},
+    topics::Topics,
+};
+
+/// Values of the user's, one per type.
+pub(crate) type AppData = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+/// One program's part of the whole.
+pub(crate) struct Node {
+    pub(crate) topics: Topics,
+    pub(crate) pubsub: Arc<dyn PubSub>,
+    pub(crate) app: AppData,
+    /// The tasks of all joins.
+    pub(crate) tasks: TaskTracker,
+    pub(crate) joins: AtomicU64,
+    last_id: AtomicU64,
+}
+
+/// Why a broadcast did not reach everybody. It has reached all others.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BroadcastError {
+    /// A serializer in use on the topic cannot encode the payload.
+    Encode(EncodeError),
+    /// The other nodes could not be told.
+    PubSub(PubSubError),
+}
+
+impl Node {
+    pub(crate) fn new(pubsub: Arc<dyn PubSub>, app: AppData) -> Self {
+        Self {
+            topics: Topics::new(),
+            pubsub,
+            app,
+            tasks: TaskTracker::new(),
+            joins: AtomicU64::new(0),
+            last_id: AtomicU64::new(0),
+        }
+    }
+
+    /// Publishes on all nodes.
+    pub(crate) fn publish(&self, broadcast: Broadcast) -> Result<(), BroadcastError> {
+        let message = PubSubMsg { broadcast };
+        let published = self.pubsub.publish(&message).map_err(BroadcastError::PubSub);
+        self.publish_here(&message.broadcast)?;
+        published
+    }
+
+    /// Publishes on this node alone.
+    pub(crate) fn publish_here(&self, broadcast: &Broadcast) -> Result<(), BroadcastError> {
+        self.topics.dispatch(broadcast).map_err(BroadcastError::Encode)
+    }
+
+    /// The user's value of a type.
+    pub(crate) fn app<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.app.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+
+    pub(crate) fn next_channel_id(&self) -> ChannelId {
+        ChannelId(self.next_id())
+    }
+
+    pub(crate) fn next_transport_id(&self) -> TransportId {
+        TransportId(self.next_id())
+    }
+
+    fn next_id(&self) -> u64 {
+        self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Node")
+            .field("topics", &self.topics)
+            .field("joins", &self.joins)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for BroadcastError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Encode(_) => "the broadcast could not be encoded for some of its subscribers",
+            Self::PubSub(_) => "the broadcast reached this node alone",
+        })
+    }
+}
+
+impl std::error::Error for BroadcastError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Encode(error) => Some(error),
+            Self::PubSub(error) => Some(error),
+        }
+    }
+}

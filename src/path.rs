@@ -1,0 +1,75 @@
+//! The path of a mount, with its variables. Pure.
+
+use lapwing_transports::endpoint::PathVariables;
+use serde_json::{Map, Value};
+
+/// A path whose segments may be variables: `/ws/:user_id`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct MountPath(Vec<Segment>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(String),
+    /// Bound to a connect parameter, unless the name begins with `_`.
+    Variable(String),
+}
+
+impl MountPath {
+    pub(crate) fn new(path: &str) -> Self {
+        let segment = |text: &str| match text.strip_prefix(':') {
+            Some(name) => Segment::Variable(name.to_owned()),
+            None => Segment::Literal(text.to_owned()),
+        };
+        Self(segments(path).map(segment).collect())
+    }
+
+    /// Matches the whole of a path but its last segment, which is returned: the wire's.
+    pub(crate) fn matches<'p>(&self, path: &'p str) -> Option<(&'p str, PathVariables)> {
+        let mut variables = Map::new();
+        let mut given = segments(path);
+        for segment in &self.0 {
+            let text = given.next()?;
+            match segment {
+                Segment::Literal(literal) if literal != text => return None,
+                Segment::Variable(name) if !name.starts_with('_') => {
+                    variables.insert(name.clone(), Value::String(text.to_owned()));
+                }
+                Segment::Literal(_) | Segment::Variable(_) => {}
+            }
+        }
+        let wire = given.next()?;
+        given.next().is_none().then_some((wire, PathVariables(variables)))
+    }
+}
+
+/// The segments that are not empty: a slash too many changes nothing, as in Phoenix.
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').filter(|segment| !segment.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wire<'p>(mount: &str, path: &'p str) -> Option<&'p str> {
+        MountPath::new(mount).matches(path).map(|(wire, _)| wire)
+    }
+
+    #[test]
+    fn a_mount_matches_its_path_and_one_segment_more() {
+        assert_eq!(wire("/socket", "/socket/websocket"), Some("websocket"));
+        assert_eq!(wire("/socket", "/socket/websocket/"), Some("websocket"));
+        assert_eq!(wire("/a/b", "/a/b/longpoll"), Some("longpoll"));
+        assert_eq!(wire("", "/websocket"), Some("websocket"));
+        for path in ["/socket", "/socket/", "/socket/websocket/x", "/other/websocket", "/"] {
+            assert_eq!(wire("/socket", path), None, "{path}");
+        }
+    }
+
+    #[test]
+    fn variables_are_bound_unless_they_begin_with_an_underscore() {
+        let path = MountPath::new("/ws/:user_id/:_tenant");
+        let (wire, PathVariables(variables)) = path.matches("/ws/42/acme/websocket").unwrap();
+        assert_eq!((wire, variables.len(), &variables["user_id"]), ("websocket", 1, &Value::from("42")));
+    }
+}

@@ -1,0 +1,196 @@
+//! What a message carries.
+
+use std::error::Error;
+use std::fmt;
+
+use bytes::Bytes;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::EncodeError;
+use super::raw_json::RawJson;
+
+/// What a message carries: JSON or bytes, cheap to clone and passed on unchanged.
+///
+/// Whatever takes `impl Into<Payload>` takes a [`serde_json::Value`], a [`RawJson`], or bytes; anything else
+/// serializable goes through [`Payload::json`].
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use lapwing::protocol::Payload;
+/// use serde_json::json;
+///
+/// let payload = Payload::from(json!({"rows": [1, 2]}));
+/// let rows: HashMap<String, Vec<u32>> = payload.parse()?;
+/// assert_eq!(rows["rows"], [1, 2]);
+/// assert_eq!(Payload::json(&rows)?, payload);
+/// assert!(payload.parse::<Vec<u32>>().is_err());
+///
+/// let image = Payload::from(vec![0xde, 0xad]);
+/// assert_eq!(image.parse::<String>().unwrap_err().to_string(), "payload is bytes, not JSON");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Payload {
+    /// JSON text.
+    Json(RawJson),
+    /// Raw bytes.
+    Binary(Bytes),
+}
+
+impl Payload {
+    /// The empty object, `{}`. Nothing is allocated.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self::Json(RawJson::empty_object())
+    }
+
+    /// Writes any serializable value as JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`EncodeError::Json`] if its `Serialize` fails, or a map in it has keys that are no strings.
+    pub fn json(value: &(impl Serialize + ?Sized)) -> Result<Self, EncodeError> {
+        RawJson::from_serialize(value).map(Self::Json).map_err(EncodeError::Json)
+    }
+
+    /// Reads JSON into a type.
+    ///
+    /// # Errors
+    ///
+    /// If the payload is bytes, or does not fit the type.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, PayloadError> {
+        match self {
+            Self::Json(json) => json.parse().map_err(PayloadError::Json),
+            Self::Binary(_) => Err(PayloadError::Binary),
+        }
+    }
+
+    /// The JSON, or `None` if the payload is bytes.
+    #[must_use]
+    pub fn as_json(&self) -> Option<&RawJson> {
+        match self {
+            Self::Json(json) => Some(json),
+            Self::Binary(_) => None,
+        }
+    }
+
+    /// The bytes, or `None` if the payload is JSON.
+    #[must_use]
+    pub fn as_binary(&self) -> Option<&Bytes> {
+        match self {
+            Self::Json(_) => None,
+            Self::Binary(bytes) => Some(bytes),
+        }
+    }
+
+    /// How many bytes the payload takes on the wire.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        match self {
+            Self::Json(json) => json.as_str().len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
+}
+
+/// [`Payload::empty`].
+impl Default for Payload {
+    fn default() -> Self {
+        Self::empty()
+    }
+}
+
+impl From<serde_json::Value> for Payload {
+    fn from(value: serde_json::Value) -> Self {
+        Self::Json(value.into())
+    }
+}
+
+impl From<RawJson> for Payload {
+    fn from(json: RawJson) -> Self {
+        Self::Json(json)
+    }
+}
+
+impl From<Bytes> for Payload {
+    fn from(bytes: Bytes) -> Self {
+        Self::Binary(bytes)
+    }
+}
+
+impl From<Vec<u8>> for Payload {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self::Binary(bytes.into())
+    }
+}
+
+impl From<&Payload> for Payload {
+    fn from(payload: &Payload) -> Self {
+        payload.clone()
+    }
+}
+
+/// Why a payload could not be read as a type.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// The payload is bytes.
+    Binary,
+    /// The payload is JSON that does not fit the type.
+    Json(serde_json::Error),
+}
+
+impl fmt::Display for PayloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Binary => "payload is bytes, not JSON",
+            Self::Json(_) => "payload does not fit the expected type",
+        })
+    }
+}
+
+impl Error for PayloadError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Binary => None,
+            Self::Json(error) => Some(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn each_kind_answers_for_itself_only() {
+        let json = Payload::from(json!([1]));
+        assert_eq!(json.as_json().map(RawJson::as_str), Some("[1]"));
+        assert_eq!(json.as_binary(), None);
+        assert_eq!(json.size(), 3);
+        let bytes = Payload::from(Bytes::from_static(b"[1]"));
+        assert_eq!(bytes.as_json(), None);
+        assert_eq!(bytes.as_binary().map(|bytes| &bytes[..]), Some(&b"[1]"[..]));
+        assert_eq!(bytes.size(), 3);
+        assert_ne!(json, bytes);
+        assert_eq!(Payload::default(), Payload::from(json!({})));
+    }
+
+    #[test]
+    fn errors_say_what_is_wrong_and_why() {
+        assert!(Payload::from(vec![1]).parse::<u8>().unwrap_err().source().is_none());
+        let error = Payload::from(json!("x")).parse::<u8>().unwrap_err();
+        assert_eq!(error.to_string(), "payload does not fit the expected type");
+        assert!(error.source().unwrap().to_string().starts_with("invalid type: string"));
+    }
+
+    #[test]
+    fn what_cannot_be_json_is_an_error() {
+        let map = std::collections::BTreeMap::from([((1, 2), 3)]);
+        assert!(matches!(Payload::json(&map), Err(EncodeError::Json(_))));
+    }
+}

@@ -1,0 +1,90 @@
+//! Publishing beyond this process, behind a small trait.
+
+use std::{fmt, sync::Arc};
+
+use crate::broadcast::Broadcast;
+
+/// What an adapter carries from node to node.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct PubSubMsg {
+    /// The event, with the join that is not to get it.
+    pub broadcast: Broadcast,
+}
+
+/// Hands what comes from other nodes to the subscribers of this one.
+pub type Deliver = Arc<dyn Fn(PubSubMsg) + Send + Sync>;
+
+/// Carries broadcasts to other nodes. The one in use by default is [`LocalPubSub`], which has no others.
+///
+/// A broadcast is given to the adapter first and then, by the node itself, to its own subscribers; so an
+/// adapter must not deliver a node's own messages back to it. Delivery is at most once; messages of one task
+/// must reach another node in the order in which they were published.
+///
+/// ```
+/// use std::sync::{Arc, Mutex};
+/// use lapwing::{Lapwing, Mount, pubsub::{Deliver, PubSub, PubSubError, PubSubMsg}};
+/// use serde_json::json;
+///
+/// /// Two nodes in one process, joined by a function call.
+/// #[derive(Default)]
+/// struct Wire(Mutex<Option<Deliver>>);
+///
+/// impl PubSub for Wire {
+///     fn start(&self, deliver: Deliver) {
+///         *self.0.lock().unwrap() = Some(deliver);
+///     }
+///     fn publish(&self, message: &PubSubMsg) -> Result<(), PubSubError> {
+///         println!("to the other node: {}", message.broadcast.topic);
+///         Ok(())
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let lapwing = Lapwing::builder().pubsub(Arc::new(Wire::default())).build().unwrap();
+/// lapwing.broadcast("room:lobby", "shout", json!({})).unwrap();
+/// # }
+/// ```
+pub trait PubSub: Send + Sync + 'static {
+    /// Called once, before anything is published.
+    fn start(&self, deliver: Deliver) {
+        let _ = deliver;
+    }
+
+    /// Sends a message to all other nodes. Must not block: queue it, within a bound.
+    ///
+    /// # Errors
+    /// What kept the message from being sent. The node's own subscribers get it all the same.
+    fn publish(&self, message: &PubSubMsg) -> Result<(), PubSubError>;
+
+    /// The name of this node among the others.
+    fn node_name(&self) -> &str {
+        "local"
+    }
+}
+
+/// Why an adapter could not send a message.
+#[derive(Debug)]
+pub struct PubSubError(pub Box<dyn std::error::Error + Send + Sync>);
+
+impl fmt::Display for PubSubError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the broadcast did not reach the other nodes")
+    }
+}
+
+impl std::error::Error for PubSubError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+/// The adapter of a program that is one process: there is nobody else to tell.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LocalPubSub;
+
+impl PubSub for LocalPubSub {
+    fn publish(&self, _: &PubSubMsg) -> Result<(), PubSubError> {
+        Ok(())
+    }
+}

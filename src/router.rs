@@ -1,0 +1,124 @@
+//! Which channel a topic belongs to.
+
+use std::{any::TypeId, fmt, sync::Arc};
+
+use crate::{
+    assigns::Assigns,
+    channel::Channel,
+    join::Kind,
+    task::{JoinTask, Start},
+    topic::{PatternError, TopicPattern},
+};
+
+/// A pattern of topics and the channel it leads to.
+///
+/// ```
+/// # use lapwing::{Channel, ChannelRoute, HandleResult, Joining, Payload, Socket, Topic, noreply};
+/// # struct Room;
+/// # impl Channel for Room {
+/// #     type Info = ();
+/// #     async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> { Ok(Room) }
+/// #     async fn handle_in(&mut self, _: &str, _: Payload, _: &mut Socket) -> HandleResult { noreply() }
+/// # }
+/// let route = ChannelRoute::new::<Room>("room:*").unwrap();
+/// assert_eq!(route.pattern(), "room:*");
+/// assert!(route.handler().ends_with("Room"));
+/// assert!(route.matches("room:lobby") && !route.matches("lobby"));
+/// assert!(ChannelRoute::new::<Room>("ro*m").is_err(), "a star is the last character or none");
+/// ```
+#[derive(Clone)]
+pub struct ChannelRoute {
+    pattern: TopicPattern,
+    kind: &'static Kind,
+    assigns: Assigns,
+    /// Starts the task of a join. One function per channel type: behind it all is typed.
+    spawn: fn(Start),
+}
+
+impl ChannelRoute {
+    /// A route to a channel.
+    ///
+    /// # Errors
+    /// When the pattern has a `*` that is not its last character.
+    pub fn new<C: Channel>(pattern: &str) -> Result<Self, PatternError> {
+        Ok(Self {
+            pattern: TopicPattern::new(pattern)?,
+            kind: const { &kind::<C>() },
+            assigns: Assigns::default(),
+            spawn: |start| {
+                let tasks = start.join.node.tasks.clone();
+                tasks.spawn(JoinTask::<C>::new(start));
+            },
+        })
+    }
+
+    /// The same with values that every join of this route has assigned.
+    #[must_use]
+    pub fn with_assigns(mut self, assigns: Assigns) -> Self {
+        self.assigns = assigns;
+        self
+    }
+
+    /// The pattern.
+    #[must_use]
+    pub fn pattern(&self) -> &str {
+        self.pattern.as_str()
+    }
+
+    /// The name of the channel's type.
+    #[must_use]
+    pub fn handler(&self) -> &str {
+        self.kind.name()
+    }
+
+    /// Whether a topic belongs to this route.
+    #[must_use]
+    pub fn matches(&self, topic: &str) -> bool {
+        self.pattern.matches(topic)
+    }
+
+    pub(crate) fn kind(&self) -> &'static Kind {
+        self.kind
+    }
+
+    pub(crate) fn assigns(&self) -> &Assigns {
+        &self.assigns
+    }
+
+    pub(crate) fn spawn(&self, start: Start) {
+        (self.spawn)(start);
+    }
+}
+
+const fn kind<C: Channel>() -> Kind {
+    Kind { name_of: std::any::type_name::<C>, intercept: C::INTERCEPT, info: TypeId::of::<C::Info> }
+}
+
+impl fmt::Debug for ChannelRoute {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelRoute")
+            .field("pattern", &self.pattern)
+            .field("handler", &self.handler())
+            .finish()
+    }
+}
+
+/// Routes in the order in which they were declared; the first that matches wins.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Router {
+    routes: Vec<Arc<ChannelRoute>>,
+}
+
+impl Router {
+    pub(crate) fn add(&mut self, route: ChannelRoute) {
+        self.routes.push(Arc::new(route));
+    }
+
+    pub(crate) fn route(&self, topic: &str) -> Option<&Arc<ChannelRoute>> {
+        self.routes.iter().find(|route| route.matches(topic))
+    }
+
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &ChannelRoute> {
+        self.routes.iter().map(|route| &**route)
+    }
+}

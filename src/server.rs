@@ -1,0 +1,308 @@
+//! The whole as a value: mounts on one node, with everything that the rest of the program does with them.
+
+use std::{
+    any::{Any, TypeId},
+    collections::HashMap,
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
+
+use lapwing_transports::{close::CloseReason, connect::Transport, endpoint::Endpoint};
+use serde::Serialize;
+use tracing::info;
+
+use crate::{
+    broadcast::{Broadcast, ChannelId},
+    hub::Hub,
+    mount::{Drain, Mount},
+    node::{AppData, BroadcastError, Node},
+    path::MountPath,
+    protocol::Payload,
+    pubsub::{LocalPubSub, PubSub},
+    router::ChannelRoute,
+    subscription::Subscription,
+    topic::{PatternError, Topic},
+};
+
+/// A server of channels. Cheap to clone; all clones are one.
+///
+/// ```
+/// use lapwing::{Lapwing, Mount};
+///
+/// let lapwing = Lapwing::builder().mount("/socket", Mount::new()).build().unwrap();
+/// assert_eq!(lapwing.stats().sessions, 0);
+/// ```
+#[derive(Clone)]
+pub struct Lapwing(Arc<Inner>);
+
+struct Inner {
+    node: Arc<Node>,
+    mounts: Vec<Mounted>,
+}
+
+/// A mount in its place.
+pub(crate) struct Mounted {
+    pub(crate) path: MountPath,
+    pub(crate) name: String,
+    pub(crate) endpoint: Endpoint<Hub>,
+    drain: Option<Drain>,
+}
+
+/// How many of what there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Live WebSocket connections.
+    pub connections: usize,
+    /// Live sessions, by whatever wire.
+    pub sessions: usize,
+    /// Live joins, those that are being decided and those that are ending included.
+    pub joins: u64,
+    /// Topics that anybody is subscribed to.
+    pub topics: usize,
+    /// Frames written to clients so far.
+    pub frames_out: u64,
+    /// Bytes of them.
+    pub bytes_out: u64,
+    /// Clients that were not let in so far.
+    pub refused: u64,
+}
+
+/// Collects the parts of a [`Lapwing`].
+#[must_use = "nothing happens before `build`"]
+pub struct Builder {
+    mounts: Vec<(String, Mount)>,
+    pubsub: Arc<dyn PubSub>,
+    app: AppData,
+}
+
+/// Why a server cannot be built: mistakes of the program's, found before the first client comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A topic pattern has a `*` that is not its last character.
+    Pattern(PatternError),
+    /// Two mounts have the same path.
+    DuplicateMount(String),
+}
+
+impl Lapwing {
+    /// Starts collecting.
+    pub fn builder() -> Builder {
+        Builder { mounts: Vec::new(), pubsub: Arc::new(LocalPubSub), app: HashMap::new() }
+    }
+
+    /// Publishes an event to all subscribers of a topic, on all nodes.
+    ///
+    /// # Errors
+    /// See [`BroadcastError`].
+    pub fn broadcast(
+        &self,
+        topic: impl Into<Topic>,
+        event: impl AsRef<str>,
+        payload: impl Into<Payload>,
+    ) -> Result<(), BroadcastError> {
+        self.0.node.publish(Broadcast::new(topic, event, payload))
+    }
+
+    /// Publishes an event to all subscribers of a topic but one join.
+    ///
+    /// # Errors
+    /// See [`BroadcastError`].
+    pub fn broadcast_from(
+        &self,
+        sender: ChannelId,
+        topic: impl Into<Topic>,
+        event: impl AsRef<str>,
+        payload: impl Into<Payload>,
+    ) -> Result<(), BroadcastError> {
+        self.0.node.publish(Broadcast::new(topic, event, payload).without(sender))
+    }
+
+    /// Publishes an event to the subscribers of a topic on this node alone.
+    ///
+    /// # Errors
+    /// See [`BroadcastError`].
+    pub fn local_broadcast(
+        &self,
+        topic: impl Into<Topic>,
+        event: impl AsRef<str>,
+        payload: impl Into<Payload>,
+    ) -> Result<(), BroadcastError> {
+        self.0.node.publish_here(&Broadcast::new(topic, event, payload))
+    }
+
+    /// Publishes an event to the subscribers of a topic on this node, but for one join.
+    ///
+    /// # Errors
+    /// See [`BroadcastError`].
+    pub fn local_broadcast_from(
+        &self,
+        sender: ChannelId,
+        topic: impl Into<Topic>,
+        event: impl AsRef<str>,
+        payload: impl Into<Payload>,
+    ) -> Result<(), BroadcastError> {
+        self.0.node.publish_here(&Broadcast::new(topic, event, payload).without(sender))
+    }
+
+    /// Subscribes the calling task to a topic.
+    #[must_use]
+    pub fn subscribe(&self, topic: impl Into<Topic>) -> Subscription {
+        Subscription::new(self.0.node.clone(), topic.into())
+    }
+
+    /// Ends all connections that were given this id on connect, on all nodes, with close code 1001.
+    ///
+    /// # Errors
+    /// When the other nodes could not be told.
+    pub fn disconnect(&self, socket_id: impl Into<Topic>) -> Result<(), BroadcastError> {
+        self.broadcast(socket_id, "disconnect", Payload::empty())
+    }
+
+    /// What there is at this moment. Costs a walk through all sessions.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let mut stats = Stats {
+            joins: self.0.node.joins.load(Ordering::Relaxed),
+            topics: self.0.node.topics.len(),
+            ..Stats::default()
+        };
+        for Mounted { endpoint, .. } in &self.0.mounts {
+            stats.connections += endpoint.session_count_by(Transport::Websocket);
+            stats.sessions += endpoint.session_count();
+            stats.frames_out += endpoint.counters().frames_out();
+            stats.bytes_out += endpoint.counters().bytes_out();
+            stats.refused += endpoint.counters().refused();
+        }
+        stats
+    }
+
+    /// The routes of a mount, in the order in which they are tried.
+    pub fn routes(&self, mount: &str) -> impl Iterator<Item = &ChannelRoute> {
+        self.mount(mount).into_iter().flat_map(|mounted| mounted.endpoint.handler().router().routes())
+    }
+
+    /// Sends all clients away, paced as each mount's [`Drain`] says, with close code 1012, upon which they
+    /// connect again, by then to another node. Returns when every connection and every join is over.
+    ///
+    /// Stop accepting connections first. Dropping the future stops the pacing; what was closed stays closed.
+    pub async fn shutdown(&self) {
+        let mut drains = tokio::task::JoinSet::new();
+        for Mounted { endpoint, drain, .. } in &self.0.mounts {
+            if let Some(drain) = drain {
+                drains.spawn(drain_mount(endpoint.clone(), *drain));
+            }
+        }
+        drains.join_all().await;
+        self.0.node.tasks.close();
+        self.0.node.tasks.wait().await;
+    }
+
+    pub(crate) fn mounts(&self) -> &[Mounted] {
+        &self.0.mounts
+    }
+
+    pub(crate) fn mount(&self, name: &str) -> Option<&Mounted> {
+        self.0.mounts.iter().find(|mounted| mounted.name == name)
+    }
+}
+
+async fn drain_mount(endpoint: Endpoint<Hub>, drain: Drain) {
+    let sessions = endpoint.sessions();
+    let total = sessions.len();
+    let paced = async {
+        for (index, batch) in sessions.chunks(drain.batch.max(1)).enumerate() {
+            if index > 0 {
+                tokio::time::sleep(drain.interval).await;
+            }
+            info!(total, count = batch.len(), round = index + 1, "draining");
+            for session in batch {
+                session.close(CloseReason::Draining);
+            }
+        }
+    };
+    let _ = tokio::time::timeout(drain.timeout, paced).await;
+    // The rest, and those that came in between.
+    for session in endpoint.sessions() {
+        session.close(CloseReason::Draining);
+    }
+    endpoint.wait().await;
+}
+
+impl Builder {
+    /// Mounts channels at a path. A segment `:name` is a variable that becomes a connect parameter.
+    pub fn mount(mut self, path: impl Into<String>, mount: Mount) -> Self {
+        self.mounts.push((path.into(), mount));
+        self
+    }
+
+    /// Carries broadcasts to other nodes. Default: there are none.
+    pub fn pubsub(mut self, pubsub: Arc<dyn PubSub>) -> Self {
+        self.pubsub = pubsub;
+        self
+    }
+
+    /// Shares a value of the program's with all channels, see [`JoinInfo::app`](crate::JoinInfo::app). One per
+    /// type; a second one takes the place of the first.
+    pub fn app<T: Any + Send + Sync>(mut self, value: T) -> Self {
+        self.app.insert(TypeId::of::<T>(), Arc::new(value));
+        self
+    }
+
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// See [`BuildError`].
+    pub fn build(self) -> Result<Lapwing, BuildError> {
+        let node = Arc::new(Node::new(self.pubsub, self.app));
+        let mut mounts: Vec<Mounted> = Vec::new();
+        for (name, mount) in self.mounts {
+            let path = MountPath::new(&name);
+            if mounts.iter().any(|mounted| mounted.path == path) {
+                return Err(BuildError::DuplicateMount(name));
+            }
+            let drain = mount.drain;
+            let (hub, options) = mount.into_hub(node.clone())?;
+            mounts.push(Mounted { path, name, endpoint: Endpoint::new(hub, options), drain });
+        }
+        let here = Arc::downgrade(&node);
+        node.pubsub.start(Arc::new(move |message| {
+            if let Some(node) = here.upgrade() {
+                // The node that published it has the error; here it is in the log.
+                let _ = node.publish_here(&message.broadcast);
+            }
+        }));
+        Ok(Lapwing(Arc::new(Inner { node, mounts })))
+    }
+}
+
+impl fmt::Debug for Lapwing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lapwing").field("node", &self.0.node).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Builder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("mounts", &self.mounts).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pattern(_) => f.write_str("a channel's topic pattern is not valid"),
+            Self::DuplicateMount(path) => write!(f, "there are two mounts at {path}"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Pattern(error) => Some(error),
+            Self::DuplicateMount(_) => None,
+        }
+    }
+}

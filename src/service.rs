@@ -1,0 +1,136 @@
+//! The server as an HTTP service.
+
+use std::{
+    convert::Infallible,
+    task::{Context, Poll},
+};
+
+use bytes::Buf;
+use http::{Request, Response, StatusCode};
+use lapwing_transports::{
+    body::Body,
+    connect::Transport,
+    endpoint::{Endpoint, PathVariables, ResponseFuture},
+};
+
+use crate::{hub::Hub, path::MountPath, server::Lapwing};
+
+/// Answers HTTP requests for the mounts of a [`Lapwing`], and 404 for all others.
+///
+/// It is a `tower::Service` and a `hyper::service::Service`, over any body. With axum:
+///
+/// ```
+/// use axum::Router;
+/// use lapwing::{Lapwing, Mount};
+///
+/// let lapwing = Lapwing::builder().mount("/socket", Mount::new()).build().unwrap();
+/// let app: Router = Router::new().nest_service("/socket", lapwing.mount_service("/socket").unwrap());
+/// # let _ = app;
+/// ```
+///
+/// With hyper alone the service of the whole server answers every path:
+///
+/// ```no_run
+/// # async fn run(lapwing: lapwing::Lapwing, stream: tokio::net::TcpStream) {
+/// use hyper_util::{rt::{TokioExecutor, TokioIo}, server::conn::auto};
+///
+/// let server = auto::Builder::new(TokioExecutor::new());
+/// server.serve_connection_with_upgrades(TokioIo::new(stream), lapwing.service()).await.ok();
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Service {
+    lapwing: Lapwing,
+    scope: Scope,
+}
+
+#[derive(Clone, Debug)]
+enum Scope {
+    /// All mounts, by their whole paths.
+    All,
+    /// One mount, whose path the router above has taken off.
+    Nested(Endpoint<Hub>),
+}
+
+impl Lapwing {
+    /// The service of all mounts: for hyper, or for axum's `fallback_service`.
+    #[must_use]
+    pub fn service(&self) -> Service {
+        Service { lapwing: self.clone(), scope: Scope::All }
+    }
+
+    /// The service of one mount, for a router that takes the mount's path off, such as axum's `nest_service`.
+    /// `None` if there is no such mount.
+    #[must_use]
+    pub fn mount_service(&self, path: &str) -> Option<Service> {
+        let mounted = self.mount(path)?;
+        Some(Service { lapwing: self.clone(), scope: Scope::Nested(mounted.endpoint.clone()) })
+    }
+}
+
+impl Service {
+    /// The endpoint and the wire that a path leads to.
+    fn find(&self, path: &str) -> Option<(&Endpoint<Hub>, Transport, PathVariables)> {
+        match &self.scope {
+            Scope::All => self.lapwing.mounts().iter().find_map(|mounted| {
+                let (segment, variables) = mounted.path.matches(path)?;
+                Some((&mounted.endpoint, mounted.endpoint.wire(segment)?, variables))
+            }),
+            Scope::Nested(endpoint) => {
+                let (segment, variables) = MountPath::new("").matches(path)?;
+                Some((endpoint, endpoint.wire(segment)?, variables))
+            }
+        }
+    }
+
+    fn respond<B>(&self, request: Request<B>) -> ResponseFuture
+    where
+        B: http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync + 'static>
+            + Send
+            + 'static,
+    {
+        match self.find(request.uri().path()) {
+            Some((endpoint, wire, variables)) => {
+                let endpoint = endpoint.clone();
+                Box::pin(async move { Ok(endpoint.serve(wire, request, variables).await) })
+            }
+            None => Box::pin(std::future::ready(Ok(not_found()))),
+        }
+    }
+}
+
+fn not_found() -> Response<Body> {
+    let mut response = Response::new(Body::from("not found"));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
+}
+
+impl<B> hyper::service::Service<Request<B>> for Service
+where
+    B: http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn call(&self, request: Request<B>) -> ResponseFuture {
+        self.respond(request)
+    }
+}
+
+impl<B> tower_service::Service<Request<B>> for Service
+where
+    B: http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = ResponseFuture;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> ResponseFuture {
+        self.respond(request)
+    }
+}

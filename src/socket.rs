@@ -1,0 +1,388 @@
+//! What a channel's callbacks are handed.
+
+use std::{
+    any::{Any, TypeId},
+    fmt,
+    marker::PhantomData,
+    ops::Deref,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use lapwing_transports::frame::{Frame, FrameKind, Message};
+use smol_str::SmolStr;
+
+use crate::{
+    assigns::Assigns,
+    broadcast::{Broadcast, ChannelId, TransportId},
+    channel::Channel,
+    join::{Join, Kind, Nobody, NotTaken},
+    mailbox::MailboxLimits,
+    node::{BroadcastError, Node},
+    protocol::{ChannelMsg, EncodeError, Outgoing, Payload, Ref, Serializer as _, V2},
+    pubsub::LocalPubSub,
+    topic::Topic,
+    topics::Member,
+};
+
+/// What is known of a join, before and after the client is in: the part that [`Joining`] and [`Socket`] share.
+#[derive(Clone, Debug)]
+pub struct JoinInfo {
+    join: Arc<Join>,
+}
+
+impl JoinInfo {
+    /// The topic that is joined.
+    #[must_use]
+    pub fn topic(&self) -> &Topic {
+        &self.join.topic
+    }
+
+    /// The number of this join.
+    #[must_use]
+    pub fn channel_id(&self) -> ChannelId {
+        self.join.id
+    }
+
+    /// The number of the client's session.
+    #[must_use]
+    pub fn transport_id(&self) -> TransportId {
+        self.join.peer.transport_id()
+    }
+
+    /// The id that the client's connection was given on connect, the same for all connections of a user.
+    #[must_use]
+    pub fn socket_id(&self) -> Option<&str> {
+        self.join.peer.socket_id()
+    }
+
+    /// The join_ref under which the client knows this join; `None` from clients that send none.
+    #[must_use]
+    pub fn join_ref(&self) -> Option<&Ref> {
+        self.join.join_ref.as_ref()
+    }
+
+    /// All assigned values: those of the connection, of the route, and of this join.
+    #[must_use]
+    pub fn assigns(&self) -> Assigns {
+        self.join.with_assigns(|assigns| assigns.clone())
+    }
+
+    /// Assigns a value of any type to a key, for this join.
+    pub fn assign(&self, key: impl AsRef<str>, value: impl Any + Send + Sync) {
+        self.join.with_assigns(|assigns| assigns.insert(key, value));
+    }
+
+    /// The value assigned to a key, if there is one and it is of that type.
+    #[must_use]
+    pub fn get_assign<T: Any + Send + Sync>(&self, key: &str) -> Option<Arc<T>> {
+        self.join.with_assigns(|assigns| assigns.get(key))
+    }
+
+    /// The value of that type that was given to [`Builder::app`](crate::Builder::app).
+    ///
+    /// # Panics
+    /// If there is none: a mistake of the program's that no client can cause. A panic ends the join, no more.
+    #[must_use]
+    pub fn app<T: Any + Send + Sync>(&self) -> &T {
+        let missing = || panic!("no value of type {} was given to Builder::app", std::any::type_name::<T>());
+        self.join.node.app().unwrap_or_else(missing)
+    }
+
+    /// A handle by which the rest of the program sends messages to this join's
+    /// [`handle_info`](Channel::handle_info).
+    ///
+    /// # Panics
+    /// If this is the join of a channel with another type of message.
+    #[must_use]
+    pub fn sender<C: Channel>(&self) -> Sender<C> {
+        assert!(
+            (self.join.kind.info)() == TypeId::of::<C::Info>(),
+            "this is a join of {}, which takes other messages than {}",
+            self.join.kind.name(),
+            std::any::type_name::<C>(),
+        );
+        Sender { join: self.join.clone(), channel: PhantomData }
+    }
+}
+
+/// A client that is about to be let in, as [`Channel::join`] gets it.
+///
+/// There is no `push` and no `broadcast` here: nothing may reach the client before the reply to its join.
+#[derive(Debug)]
+pub struct Joining {
+    info: JoinInfo,
+    reply: Payload,
+}
+
+impl Joining {
+    pub(crate) fn new(join: Arc<Join>) -> Self {
+        Self { info: JoinInfo { join }, reply: Payload::empty() }
+    }
+
+    /// What the client gets as the response to its join, in the place of `{}`.
+    pub fn set_reply(&mut self, reply: impl Into<Payload>) {
+        self.reply = reply.into();
+    }
+
+    pub(crate) fn into_reply(self) -> Payload {
+        self.reply
+    }
+}
+
+impl Deref for Joining {
+    type Target = JoinInfo;
+
+    fn deref(&self) -> &JoinInfo {
+        &self.info
+    }
+}
+
+/// A join's socket, as its callbacks get it. Cheap to clone; clones can be kept and used anywhere.
+///
+/// Once the join is over, what is pushed reaches the client only as long as its connection lasts, and a client
+/// takes it only if it has not joined again.
+#[derive(Clone, Debug)]
+pub struct Socket {
+    info: JoinInfo,
+    /// The ref of the event that is being handled.
+    reference: Option<Ref>,
+}
+
+impl Socket {
+    pub(crate) fn new(join: Arc<Join>) -> Self {
+        Self { info: JoinInfo { join }, reference: None }
+    }
+
+    /// Sends an event to this client alone.
+    ///
+    /// # Errors
+    /// When the client's serializer cannot carry the payload: V2 takes JSON objects and bytes.
+    pub fn push(&self, event: impl AsRef<str>, payload: impl Into<Payload>) -> Result<(), EncodeError> {
+        let (topic, event) = (&*self.join.topic, event.as_ref());
+        self.join.send(Outgoing::Push { join_ref: self.join_ref(), topic, event, payload: &payload.into() })
+    }
+
+    /// Publishes an event to all subscribers of the topic, this client included, on all nodes.
+    ///
+    /// # Errors
+    /// See [`BroadcastError`].
+    pub fn broadcast(
+        &self,
+        event: impl AsRef<str>,
+        payload: impl Into<Payload>,
+    ) -> Result<(), BroadcastError> {
+        self.join.node.publish(Broadcast::new(&self.join.topic, event, payload))
+    }
+
+    /// Publishes an event to all subscribers of the topic but this client.
+    ///
+    /// # Errors
+    /// See [`BroadcastError`].
+    pub fn broadcast_from(
+        &self,
+        event: impl AsRef<str>,
+        payload: impl Into<Payload>,
+    ) -> Result<(), BroadcastError> {
+        self.join.node.publish(Broadcast::new(&self.join.topic, event, payload).without(self.join.id))
+    }
+
+    /// What a reply to the current event needs, to be given later, from anywhere. `None` outside
+    /// [`handle_in`](Channel::handle_in).
+    #[must_use]
+    pub fn reply_ref(&self) -> Option<ReplyRef> {
+        let reference = self.reference.clone()?;
+        Some(ReplyRef { join: self.join.clone(), reference })
+    }
+
+    /// Subscribes this join to another topic, too; its broadcasts arrive in
+    /// [`handle_broadcast`](Channel::handle_broadcast). A second time does nothing.
+    pub fn subscribe(&self, topic: impl Into<Topic>) {
+        let topic = topic.into();
+        if topic == self.join.topic || self.join.is_ended() {
+            return;
+        }
+        let subscribe = |topic: &Topic| {
+            let member = Member::Inbox(self.join.clone());
+            self.join.node.topics.subscribe(topic, member, || {})
+        };
+        self.join.add_foreign(topic, subscribe);
+    }
+
+    /// Ends a subscription to another topic.
+    pub fn unsubscribe(&self, topic: impl Into<Topic>) {
+        self.join.remove_foreign(&topic.into());
+    }
+
+    pub(crate) fn set_reference(&mut self, reference: Option<Ref>) {
+        self.reference = reference;
+    }
+}
+
+impl Deref for Socket {
+    type Target = JoinInfo;
+
+    fn deref(&self) -> &JoinInfo {
+        &self.info
+    }
+}
+
+/// The right to answer one event, once, from any task.
+///
+/// ```
+/// use lapwing::{Channel, HandleResult, Joining, Payload, Socket, Topic, noreply};
+///
+/// struct Slow;
+///
+/// impl Channel for Slow {
+///     type Info = ();
+///     async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+///         Ok(Slow)
+///     }
+///     async fn handle_in(&mut self, _: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+///         if let Some(reply) = socket.reply_ref() {
+///             tokio::spawn(async move { reply.reply("ok", payload) });
+///         }
+///         noreply()
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "the client waits for the answer until its push times out"]
+pub struct ReplyRef {
+    join: Arc<Join>,
+    reference: Ref,
+}
+
+impl ReplyRef {
+    /// Answers the event. That it can be done once is in the type: a client takes no second answer.
+    ///
+    /// # Errors
+    /// When the client's serializer cannot carry the payload.
+    pub fn reply(self, status: impl AsRef<str>, payload: impl Into<Payload>) -> Result<(), EncodeError> {
+        self.join.send(Outgoing::Reply {
+            join_ref: self.join.join_ref.as_ref(),
+            reference: Some(&self.reference),
+            topic: (&self.join.topic).into(),
+            status: status.as_ref(),
+            response: &payload.into(),
+        })
+    }
+}
+
+/// Sends messages to one join from anywhere in the program.
+pub struct Sender<C> {
+    join: Arc<Join>,
+    channel: PhantomData<fn() -> C>,
+}
+
+/// Why a message did not reach a join; gives the message back.
+#[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SendError<T> {
+    /// The join's mailbox is at its bound.
+    Full(T),
+    /// The join is over.
+    Ended(T),
+}
+
+impl<C: Channel> Sender<C> {
+    /// Puts a message into the join's mailbox. Never waits.
+    ///
+    /// # Errors
+    /// [`SendError`], with the message.
+    pub fn send(&self, message: C::Info) -> Result<(), SendError<C::Info>> {
+        let unbox = |message: Box<dyn Any + Send>| match message.downcast() {
+            Ok(message) => *message,
+            Err(_) => unreachable!("the message that was put in is given back"),
+        };
+        self.join.info(Box::new(message)).map_err(|error| match error {
+            NotTaken::Full(message) => SendError::Full(unbox(message)),
+            NotTaken::Ended(message) => SendError::Ended(unbox(message)),
+        })
+    }
+
+    /// The join's number.
+    #[must_use]
+    pub fn channel_id(&self) -> ChannelId {
+        self.join.id
+    }
+}
+
+impl<C> Clone for Sender<C> {
+    fn clone(&self) -> Self {
+        Self { join: self.join.clone(), channel: PhantomData }
+    }
+}
+
+impl<C> fmt::Debug for Sender<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Sender").field(&self.join).finish()
+    }
+}
+
+impl<T> fmt::Display for SendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "the join's mailbox is full",
+            Self::Ended(_) => "the join is over",
+        })
+    }
+}
+
+impl<T: fmt::Debug> std::error::Error for SendError<T> {}
+
+/// A socket that belongs to no server, for tests of a channel's callbacks: what is pushed is kept and can be
+/// [taken](Pushed::take), broadcasts reach nobody.
+///
+/// ```
+/// use lapwing::{ChannelId, Topic, TransportId, new_socket, protocol::Ref};
+/// use serde_json::json;
+///
+/// let (socket, pushed) = new_socket(Topic::from("room:1"), ChannelId(1), TransportId(2), Some(Ref::from("3")));
+/// assert_eq!(socket.topic(), "room:1");
+/// socket.push("said", json!({"text": "hi"})).unwrap();
+/// assert_eq!(pushed.take()[0].event, "said");
+/// ```
+#[must_use]
+pub fn new_socket(
+    topic: Topic,
+    channel: ChannelId,
+    transport: TransportId,
+    join_ref: Option<Ref>,
+) -> (Socket, Pushed) {
+    const KIND: Kind = Kind { name_of: || "none", intercept: &[], info: || TypeId::of::<()>() };
+    let nobody =
+        Arc::new(Nobody { transport_id: transport, serializer: Arc::new(V2), frames: Mutex::default() });
+    let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default()));
+    let limits = MailboxLimits::default();
+    let mut join =
+        Join::new(nobody.clone(), node, &KIND, limits, topic, (join_ref, None), Assigns::default());
+    join.id = channel;
+    (Socket::new(Arc::new(join)), Pushed(nobody))
+}
+
+/// What a socket of [`new_socket`] pushed.
+pub struct Pushed(Arc<Nobody>);
+
+impl Pushed {
+    /// Takes all messages pushed so far, oldest first. A payload of bytes is given as the frame it was sent in.
+    #[must_use]
+    pub fn take(&self) -> Vec<ChannelMsg> {
+        let mut frames = self.0.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        frames.drain(..).map(|frame| decode_own(&frame)).collect()
+    }
+}
+
+impl fmt::Debug for Pushed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pushed").finish_non_exhaustive()
+    }
+}
+
+fn decode_own(frame: &Frame) -> ChannelMsg {
+    let text = std::str::from_utf8(frame.payload()).ok().filter(|_| frame.kind() == FrameKind::Text);
+    match text.and_then(|text| V2.decode(Message::Text(text)).ok()) {
+        Some(message) => message,
+        None => crate::protocol::make_msg(None, None, "", SmolStr::default(), frame.payload().clone()),
+    }
+}

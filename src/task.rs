@@ -1,0 +1,379 @@
+//! The green thread of a join: joins, handles what is in the mailbox, leaves.
+//!
+//! The task holds a pointer to the join and, while nothing happens, a box with the channel's own state; so an
+//! idle join costs the smallest task there is. The future of a callback may be of any size and exists only
+//! while a batch of messages is being handled: it is boxed once per batch, which costs some 30 ns, where a
+//! future kept in the task would cost its size for every idle join.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use lapwing_transports::close::CloseReason;
+use smol_str::SmolStr;
+use tokio::time::timeout;
+use tracing::{Instrument as _, debug, error, info};
+
+use crate::{
+    channel::{Channel, HandleResult, LeaveReason, StopReason},
+    join::{Join, Next},
+    mailbox::ChannelMailbox,
+    protocol::{EncodeError, Name, Outgoing, Payload, Ref},
+    socket::{Joining, Socket},
+    topics::Member,
+};
+
+/// How long a join that is replaced may take to end before it is ended without its `leave`. As in Phoenix.
+const REPLACE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a new join begins with.
+pub(crate) struct Start {
+    pub(crate) join: Arc<Join>,
+    pub(crate) params: Payload,
+    /// The refs of the join message, to be echoed in its reply.
+    pub(crate) refs: (Option<Ref>, Option<Ref>),
+    /// The join that this one replaces.
+    pub(crate) predecessor: Option<Arc<Join>>,
+}
+
+/// The task's future.
+pub(crate) struct JoinTask<C> {
+    join: Arc<Join>,
+    phase: Phase<C>,
+}
+
+enum Phase<C> {
+    /// A batch of callbacks is running; it gives the channel back unless the join is over.
+    Busy(Pin<Box<dyn Future<Output = Option<Box<C>>> + Send>>),
+    Idle(Box<C>),
+    Over,
+}
+
+impl<C: Channel> JoinTask<C> {
+    pub(crate) fn new(start: Start) -> Self {
+        let join = start.join.clone();
+        join.node.joins.fetch_add(1, Ordering::Relaxed);
+        let span =
+            tracing::debug_span!("join", topic = %join.topic, channel = join.kind.name(), id = join.id.0);
+        Self { join, phase: Phase::Busy(Box::pin(run_start::<C>(start).instrument(span))) }
+    }
+}
+
+impl<C: Channel> Future for JoinTask<C> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.join.is_killed() {
+                return Poll::Ready(());
+            }
+            self.phase = match std::mem::replace(&mut self.phase, Phase::Over) {
+                Phase::Busy(mut batch) => match batch.as_mut().poll(cx) {
+                    Poll::Ready(Some(channel)) => Phase::Idle(channel),
+                    Poll::Ready(None) => return Poll::Ready(()),
+                    Poll::Pending => {
+                        self.join.park(cx);
+                        self.phase = Phase::Busy(batch);
+                        return Poll::Pending;
+                    }
+                },
+                Phase::Idle(channel) if self.join.park(cx) => {
+                    self.phase = Phase::Idle(channel);
+                    return Poll::Pending;
+                }
+                Phase::Idle(channel) => Phase::Busy(Box::pin(run_batch(self.join.clone(), channel))),
+                Phase::Over => return Poll::Ready(()),
+            };
+        }
+    }
+}
+
+impl<C> Drop for JoinTask<C> {
+    /// However the task ends, killed or dropped with the runtime, nobody goes on waiting for it.
+    fn drop(&mut self) {
+        self.join.withdraw();
+        self.join.end();
+        self.join.node.joins.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+// Neither the box nor the pointer is ever pinned in place.
+impl<C> Unpin for JoinTask<C> {}
+
+/// Row 4 to 7: joins, answers, subscribes.
+async fn run_start<C: Channel>(start: Start) -> Option<Box<C>> {
+    let Start { join, params, refs, predecessor } = start;
+    if let Some(old) = &predecessor {
+        replace(old).await;
+    }
+    let mut joining = Joining::new(join.clone());
+    let joined = catch(async { C::join(&join.topic, params, &mut joining).await }).await;
+    let reply = joining.into_reply();
+    let channel = match joined {
+        Ok(Ok(channel)) => Some(channel),
+        Ok(Err(reason)) => {
+            info!("join refused");
+            answer(&join, &refs, "error", &reason);
+            None
+        }
+        Err(panic) => {
+            error!(panic, "join crashed");
+            answer(&join, &refs, "error", &reason("join crashed"));
+            None
+        }
+    };
+    let Some(mut channel) = channel else {
+        close_predecessor(predecessor.as_deref());
+        join.withdraw();
+        turn_away(&join);
+        return None;
+    };
+    let member = member(&join);
+    let subscribed = join.node.topics.subscribe(&join.topic, member, || answer(&join, &refs, "ok", &reply));
+    join.set_joined(subscribed);
+    close_predecessor(predecessor.as_deref());
+    info!("joined");
+    let mut socket = Socket::new(join.clone());
+    match catch(async { channel.joined(&mut socket).await }).await {
+        Ok(()) => Some(Box::new(channel)),
+        Err(panic) => {
+            finish(&join, &mut channel, &mut socket, End::crash(panic)).await;
+            None
+        }
+    }
+}
+
+/// Handles what is in the mailbox. Gives the channel back when there is nothing left.
+async fn run_batch<C: Channel>(join: Arc<Join>, mut channel: Box<C>) -> Option<Box<C>> {
+    let mut socket = Socket::new(join.clone());
+    loop {
+        // A mailbox that is filled as fast as it is emptied must not keep the worker from other tasks.
+        tokio::task::coop::consume_budget().await;
+        let end = match join.take() {
+            Next::Nothing => return Some(channel),
+            Next::Overflowed => {
+                Some(End::crash("the mailbox is full and a broadcast had no room".to_owned()))
+            }
+            Next::Message(message) => handle(&join, &mut *channel, &mut socket, message).await,
+        };
+        if let Some(end) = end {
+            finish(&join, &mut *channel, &mut socket, end).await;
+            return None;
+        }
+    }
+}
+
+/// How a join ends: what the client is told, and what the channel is.
+struct End {
+    goodbye: Goodbye,
+    reason: LeaveReason,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Goodbye {
+    Close,
+    Error,
+    /// The connection is gone, or the join that replaces this one says it.
+    Nothing,
+}
+
+impl End {
+    fn crash(cause: String) -> Self {
+        Self { goodbye: Goodbye::Error, reason: LeaveReason::Crashed(cause) }
+    }
+}
+
+/// Runs the callback that a message is for. Returns how the join ends, if it does.
+async fn handle<C: Channel>(
+    join: &Arc<Join>,
+    channel: &mut C,
+    socket: &mut Socket,
+    message: ChannelMailbox,
+) -> Option<End> {
+    // The ref to answer to, if the message is an event; the ref itself may be null.
+    let mut answers = None;
+    let result = match message {
+        ChannelMailbox::Event { event, payload, reference } => {
+            debug!(%event, topic = %join.topic, "handling event");
+            socket.set_reference(reference.clone());
+            answers = Some(reference);
+            let event = text(&event);
+            let result = catch(async { channel.handle_in(&event, payload, socket).await }).await;
+            socket.set_reference(None);
+            result
+        }
+        ChannelMailbox::Info(message) => match message.downcast() {
+            Ok(message) => catch(async { channel.handle_info(*message, socket).await }).await,
+            Err(_) => unreachable!("a sender is made for its channel's messages only"),
+        },
+        ChannelMailbox::Broadcast(broadcast) if broadcast.topic == join.topic => {
+            let payload = broadcast.payload.clone();
+            catch(async { channel.handle_out(&broadcast.event, payload, socket).await }).await
+        }
+        ChannelMailbox::Broadcast(broadcast) => {
+            catch(async { channel.handle_broadcast(broadcast, socket).await }).await
+        }
+        ChannelMailbox::Leave(reference) => {
+            answer(join, &(join.join_ref.clone(), reference), "ok", &Payload::empty());
+            return Some(End { goodbye: Goodbye::Close, reason: LeaveReason::NormalLeave });
+        }
+        ChannelMailbox::Stop(reason) => return Some(stopped_from_outside(reason)),
+    };
+    match result {
+        Err(panic) => {
+            error!(panic, topic = %join.topic, channel = join.kind.name(), "channel crashed");
+            Some(End::crash(panic))
+        }
+        Ok(result) => apply(join, answers, result),
+    }
+}
+
+/// Does what a callback asked for.
+fn apply(join: &Join, answers: Option<Option<Ref>>, result: HandleResult) -> Option<End> {
+    let (stop, reply) = match result {
+        HandleResult::NoReply => return None,
+        HandleResult::Reply(status, payload) => (None, Some((status, payload))),
+        HandleResult::Stop(reason) => (Some(reason), None),
+        HandleResult::StopWithReply(reason, status, payload) => (Some(reason), Some((status, payload))),
+    };
+    if let (Some((status, payload)), Some(reference)) = (reply, answers)
+        && let Err(error) = send_reply(join, (join.join_ref.as_ref(), reference.as_ref()), &status, &payload)
+    {
+        error!(%error, topic = %join.topic, channel = join.kind.name(), "reply could not be encoded");
+        return Some(End::crash(error.to_string()));
+    }
+    Some(match stop? {
+        StopReason::Normal | StopReason::Shutdown => {
+            End { goodbye: Goodbye::Close, reason: LeaveReason::NormalLeave }
+        }
+        StopReason::Kicked(why) => End { goodbye: Goodbye::Close, reason: LeaveReason::Kicked(why) },
+        StopReason::Error(why) => End::crash(why),
+    })
+}
+
+fn stopped_from_outside(reason: LeaveReason) -> End {
+    let goodbye = match reason {
+        LeaveReason::Kicked(_) | LeaveReason::NormalLeave => Goodbye::Close,
+        LeaveReason::Crashed(_) => Goodbye::Error,
+        _ => Goodbye::Nothing,
+    };
+    End { goodbye, reason }
+}
+
+/// The last steps: the topic is free, the client is told, the channel may clean up.
+async fn finish<C: Channel>(join: &Arc<Join>, channel: &mut C, socket: &mut Socket, end: End) {
+    join.withdraw();
+    let topic = &*join.topic;
+    let goodbye = match end.goodbye {
+        Goodbye::Close => join.send(Outgoing::Close { join_ref: join.join_ref.as_ref(), topic }),
+        Goodbye::Error => {
+            join.send(Outgoing::Error { join_ref: join.join_ref.as_ref(), topic, reason: "channel_crash" })
+        }
+        Goodbye::Nothing => Ok(()),
+    };
+    if let Err(error) = goodbye {
+        error!(%error, %topic, "the end of a join could not be encoded");
+    }
+    if end.goodbye != Goodbye::Nothing {
+        join.set_told();
+        turn_away(join);
+    }
+    debug!(%topic, reason = ?end.reason, "left");
+    if let Err(panic) = catch(async { channel.leave(end.reason, socket).await }).await {
+        error!(panic, %topic, channel = join.kind.name(), "leave crashed");
+    }
+}
+
+/// Answers what the client sent behind the end of its join, as it would be answered a moment later.
+fn turn_away(join: &Join) {
+    while let Next::Message(message) = join.take() {
+        match message {
+            ChannelMailbox::Event { reference, .. } => {
+                answer(join, &(None, reference), "error", &reason("unmatched topic"));
+            }
+            ChannelMailbox::Leave(reference) => {
+                answer(join, &(join.join_ref.clone(), reference), "ok", &Payload::empty());
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Waits for the end of the join that is replaced, which has been asked to end.
+async fn replace(old: &Join) {
+    if timeout(REPLACE_TIMEOUT, old.ended()).await.is_err() {
+        error!("the older join of the topic does not end; it is ended without its leave callback");
+        old.kill();
+        old.ended().await;
+    }
+}
+
+/// Row 7: the reply to the new join comes first, then the end of the old one. An older join that told the
+/// client of its end itself is not closed twice.
+fn close_predecessor(old: Option<&Join>) {
+    let Some(old) = old.filter(|old| old.owes_close()) else { return };
+    let _ = old.send(Outgoing::Close { join_ref: old.join_ref.as_ref(), topic: &old.topic });
+}
+
+fn member(join: &Arc<Join>) -> Member {
+    if join.kind.intercept.is_empty() {
+        Member::Lane { lane: join.peer.clone(), channel: join.id }
+    } else {
+        Member::Inbox(join.clone())
+    }
+}
+
+/// Sends a reply that the library itself makes, or one of a join callback.
+fn answer(join: &Join, refs: &(Option<Ref>, Option<Ref>), status: &str, response: &Payload) {
+    let result = send_reply(join, (refs.0.as_ref(), refs.1.as_ref()), status, response);
+    if let Err(error) = result {
+        error!(%error, topic = %join.topic, "reply could not be encoded");
+    }
+}
+
+fn send_reply(
+    join: &Join,
+    (join_ref, reference): (Option<&Ref>, Option<&Ref>),
+    status: &str,
+    response: &Payload,
+) -> Result<(), EncodeError> {
+    join.send(Outgoing::Reply { join_ref, reference, topic: (&join.topic).into(), status, response })
+}
+
+pub(crate) fn reason(text: &str) -> Payload {
+    serde_json::json!({ "reason": text }).into()
+}
+
+/// Why a session's end ends its joins.
+pub(crate) fn leave_reason(reason: CloseReason) -> LeaveReason {
+    match reason {
+        CloseReason::Draining => LeaveReason::Draining,
+        _ => LeaveReason::Disconnect,
+    }
+}
+
+/// An event's name for the user's code; one that is no text stands there as JSON.
+fn text(event: &Name) -> SmolStr {
+    event.as_str().map_or_else(|| event.to_string().into(), SmolStr::new)
+}
+
+/// Runs a callback and turns a panic into its message. The channel stays usable for its `leave`.
+async fn catch<T>(callback: impl Future<Output = T>) -> Result<T, String> {
+    let mut callback = std::pin::pin!(callback);
+    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| callback.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic_message(&*panic))),
+    })
+    .await
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}

@@ -1,0 +1,223 @@
+//! Who is subscribed to what, and the way of a broadcast to all of them.
+//!
+//! ```text
+//!   dispatch ──▶ Delivery: encodes at most once per serializer, on first use
+//!      │
+//!      ├─▶ Member::Lane   the frame goes straight into a session's outbox; no channel is woken
+//!      └─▶ Member::Inbox  the broadcast goes to a mailbox: intercepting joins, foreign topics, plain tasks
+//! ```
+//!
+//! A topic's members are locked while a broadcast goes out. So all members see the broadcasts of a topic in one
+//! order, and a join can be put between two of them. What happens under the lock is pushing a pointer and
+//! waking a task, never I/O. Lock order: shard, then members, then whatever a member's push locks.
+
+use std::{
+    cell::OnceCell,
+    collections::HashMap,
+    fmt,
+    hash::BuildHasher,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use foldhash::quality::RandomState;
+use lapwing_transports::frame::Frame;
+use slab::Slab;
+use tracing::warn;
+
+use crate::{
+    broadcast::{Broadcast, ChannelId},
+    protocol::{EncodeError, Outgoing, Serializer},
+    topic::Topic,
+};
+
+/// Enough that two workers seldom meet on one, few enough that an empty table is small.
+const SHARDS: usize = 64;
+
+/// The fast lane: a session into whose outbox encoded broadcasts go.
+pub(crate) trait Lane: Send + Sync {
+    /// Queues a frame; never waits.
+    fn push_frame(&self, frame: Frame);
+
+    /// What the session's frames are encoded with.
+    fn serializer(&self) -> &Arc<dyn Serializer>;
+}
+
+/// Something that wants the broadcast itself.
+pub(crate) trait Inbox: Send + Sync {
+    /// Takes it or leaves it; never waits.
+    fn deliver(&self, delivery: &mut Delivery<'_>);
+}
+
+/// A subscriber of a topic.
+pub(crate) enum Member {
+    Lane { lane: Arc<dyn Lane>, channel: ChannelId },
+    Inbox(Arc<dyn Inbox>),
+}
+
+/// All topics that have a subscriber.
+pub(crate) struct Topics {
+    shards: Box<[RwLock<HashMap<Topic, Arc<TopicEntry>, RandomState>>]>,
+    hasher: RandomState,
+    count: AtomicUsize,
+}
+
+/// A topic with subscribers.
+pub(crate) struct TopicEntry {
+    members: Mutex<Members>,
+}
+
+#[derive(Default)]
+struct Members {
+    slab: Slab<Member>,
+    /// Taken out of the table: a subscriber that found the entry just before must look again.
+    removed: bool,
+}
+
+/// A place among a topic's subscribers. Given back with [`Topics::unsubscribe`].
+pub(crate) struct Subscribed {
+    entry: Arc<TopicEntry>,
+    slot: u32,
+}
+
+impl Topics {
+    pub(crate) fn new() -> Self {
+        let hasher = RandomState::default();
+        let shard = || RwLock::new(HashMap::with_hasher(hasher.clone()));
+        let shards = std::iter::repeat_with(shard).take(SHARDS).collect();
+        Self { shards, hasher, count: AtomicUsize::new(0) }
+    }
+
+    /// How many topics have a subscriber.
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Subscribes, and runs `first` before any broadcast can reach the new member.
+    pub(crate) fn subscribe(&self, topic: &Topic, member: Member, first: impl FnOnce()) -> Subscribed {
+        let mut entry = self.entry(topic);
+        let slot = loop {
+            let mut members = entry.members();
+            if !members.removed {
+                first();
+                break members.slab.insert(member) as u32;
+            }
+            drop(members);
+            entry = self.entry(topic);
+        };
+        Subscribed { entry, slot }
+    }
+
+    /// Ends a subscription: nothing is delivered to it any more once this returns.
+    pub(crate) fn unsubscribe(&self, topic: &Topic, subscribed: Subscribed) {
+        let mut members = subscribed.entry.members();
+        members.slab.try_remove(subscribed.slot as usize);
+        let empty = members.slab.is_empty();
+        drop(members);
+        if empty {
+            self.remove_if_empty(topic);
+        }
+    }
+
+    /// Gives a broadcast to all subscribers of its topic on this node.
+    ///
+    /// # Errors
+    /// The first encoding that failed; members with other serializers have got it.
+    pub(crate) fn dispatch(&self, broadcast: &Broadcast) -> Result<(), EncodeError> {
+        let entry = self.shard(&broadcast.topic).read().unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = entry.get(&broadcast.topic).cloned() else { return Ok(()) };
+        let members = entry.members();
+        let mut delivery = Delivery { broadcast, shared: OnceCell::new(), frames: Vec::new(), failed: None };
+        for (_, member) in &members.slab {
+            match member {
+                Member::Lane { channel, .. } if broadcast.from == Some(*channel) => {}
+                Member::Lane { lane, .. } => {
+                    if let Some(frame) = delivery.frame(lane.serializer()) {
+                        lane.push_frame(frame);
+                    }
+                }
+                Member::Inbox(inbox) => inbox.deliver(&mut delivery),
+            }
+        }
+        delivery.failed.map_or(Ok(()), Err)
+    }
+
+    fn entry(&self, topic: &Topic) -> Arc<TopicEntry> {
+        let shard = self.shard(topic);
+        if let Some(entry) = shard.read().unwrap_or_else(PoisonError::into_inner).get(topic) {
+            return entry.clone();
+        }
+        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        let entry = shard.entry(topic.clone()).or_insert_with(|| {
+            self.count.fetch_add(1, Ordering::Relaxed);
+            Arc::new(TopicEntry { members: Mutex::default() })
+        });
+        entry.clone()
+    }
+
+    fn remove_if_empty(&self, topic: &Topic) {
+        let mut shard = self.shard(topic).write().unwrap_or_else(PoisonError::into_inner);
+        let Some(entry) = shard.get(topic) else { return };
+        let mut members = entry.members();
+        if members.slab.is_empty() {
+            members.removed = true;
+            drop(members);
+            shard.remove(topic);
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn shard(&self, topic: &Topic) -> &RwLock<HashMap<Topic, Arc<TopicEntry>, RandomState>> {
+        &self.shards[self.hasher.hash_one(topic) as usize % SHARDS]
+    }
+}
+
+impl TopicEntry {
+    fn members(&self) -> MutexGuard<'_, Members> {
+        // A serializer of the user's may panic under this lock; the table is sound all the same.
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Topics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topics").field("len", &self.len()).finish()
+    }
+}
+
+/// One broadcast on its way to the members of its topic.
+pub(crate) struct Delivery<'a> {
+    pub(crate) broadcast: &'a Broadcast,
+    shared: OnceCell<Arc<Broadcast>>,
+    /// One frame per serializer, nearly always one or two.
+    frames: Vec<(*const (), Option<Frame>)>,
+    failed: Option<EncodeError>,
+}
+
+impl Delivery<'_> {
+    /// The broadcast in a shape that mailboxes can keep.
+    pub(crate) fn shared(&self) -> Arc<Broadcast> {
+        self.shared.get_or_init(|| Arc::new(self.broadcast.clone())).clone()
+    }
+
+    /// The broadcast as a serializer encodes it; `None` if it cannot.
+    pub(crate) fn frame(&mut self, serializer: &Arc<dyn Serializer>) -> Option<Frame> {
+        let key = Arc::as_ptr(serializer).cast::<()>();
+        if let Some((_, frame)) = self.frames.iter().find(|(known, _)| *known == key) {
+            return frame.clone();
+        }
+        let Broadcast { topic, event, payload, .. } = self.broadcast;
+        let frame = match serializer.encode(Outgoing::Broadcast { topic, event, payload }) {
+            Ok(frame) => Some(frame),
+            Err(error) => {
+                warn!(%topic, %event, %error, serializer = serializer.name(), "broadcast could not be encoded");
+                self.failed.get_or_insert(error);
+                None
+            }
+        };
+        self.frames.push((key, frame.clone()));
+        frame
+    }
+}

@@ -1,0 +1,11 @@
+//! The wire: what a client sees of a running server, judged by clients that share no code with it.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
+
+mod hostile;
+mod longpoll;
+mod oracle;
+mod results;
+mod rfc6455;
+mod rows;
+mod support;

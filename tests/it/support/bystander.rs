@@ -1,0 +1,56 @@
+//! A client that only wants its replies while others misbehave.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::channels::{Client, Vsn, ok};
+use super::testbed::Testbed;
+
+/// Asks for a reply again and again, from its start until [`Bystander::finish`].
+pub(crate) struct Bystander {
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<Duration>,
+}
+
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// How late a reply may be before others can be said to have noticed: two cores run client and server.
+pub(crate) const REPLY_MAX: Duration = Duration::from_secs(3);
+
+impl Bystander {
+    pub(crate) async fn start(testbed: &Testbed) -> Bystander {
+        let client = Client::joined(testbed.address(), Vsn::V2, "room:bystander").await;
+        let (stop, stopped) = oneshot::channel();
+        Bystander { stop, task: tokio::spawn(ask(client, stopped)) }
+    }
+
+    /// Ends it: every reply must have come, none later than [`REPLY_MAX`]. Asks once more after the call, so that a
+    /// server that has just died is found out.
+    pub(crate) async fn finish(self) {
+        let _ = self.stop.send(());
+        let slowest = self.task.await.expect("the bystander gets all of its replies");
+        assert!(slowest < REPLY_MAX, "a bystander waited {slowest:?} for a reply");
+    }
+}
+
+/// Asks until stopped; the longest wait for a reply.
+async fn ask(mut client: Client, mut stopped: oneshot::Receiver<()>) -> Duration {
+    let mut slowest = Duration::ZERO;
+    let mut last = false;
+    for reference in 2_u64.. {
+        let reference = reference.to_string();
+        let asked = Instant::now();
+        client.send(json!(["1", reference, "room:bystander", "ping", {"n": reference}])).await;
+        client.expect(ok("1", &reference, "room:bystander", json!({"n": reference}))).await;
+        slowest = slowest.max(asked.elapsed());
+        if last {
+            break;
+        }
+        last = stopped.try_recv().is_ok();
+        tokio::time::sleep(PAUSE).await;
+    }
+    slowest
+}

@@ -1,0 +1,16 @@
+//! What every wire test needs: a running testbed, and clients that share no code with the server.
+
+use std::time::Duration;
+
+pub(crate) mod bystander;
+pub(crate) mod channels;
+pub(crate) mod http;
+pub(crate) mod longpoll;
+pub(crate) mod testbed;
+pub(crate) mod websocket;
+
+/// How long an answer may take before a test calls it missing. Generous: a loaded machine is no bug.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long nothing must arrive before a test believes that nothing comes.
+pub(crate) const SILENCE: Duration = Duration::from_millis(100);

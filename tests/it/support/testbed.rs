@@ -1,0 +1,177 @@
+//! Starts `examples/testbed`, which cargo builds before it runs integration tests.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, Weak, mpsc};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::http;
+
+/// A testbed process of our own; it is killed when this is dropped.
+pub(crate) struct Testbed {
+    child: Child,
+    address: SocketAddr,
+    /// What the process wrote to its standard error, shown when a test fails.
+    log: Arc<Mutex<Vec<u8>>>,
+}
+
+/// Every test that holds it keeps it alive: a static would never be dropped, and its process would stay behind.
+static SHARED: Mutex<Weak<Testbed>> = Mutex::new(Weak::new());
+
+const START_MAX: Duration = Duration::from_secs(20);
+const LOG_BYTES_MAX: usize = 64 * 1024;
+
+impl Testbed {
+    /// A private testbed, for tests that disturb others or measure the process.
+    pub(crate) fn start() -> Testbed {
+        let program = program();
+        let mut child = Command::new(&program)
+            .env("PORT", "0")
+            .env("HOST", "127.0.0.1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{} does not start: {error}", program.display()));
+        let log = Arc::new(Mutex::new(Vec::new()));
+        keep(child.stderr.take().expect("stderr is piped"), log.clone());
+        let stdout = child.stdout.take().expect("stdout is piped");
+        let (found, address) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                if let Some(address) = line.strip_prefix("listening on ") {
+                    // The receiver is gone only when the test has given up.
+                    let _ = found.send(address.trim().to_owned());
+                }
+            }
+        });
+        let mut testbed = Testbed { child, address: ([127, 0, 0, 1], 0).into(), log };
+        let Ok(address) = address.recv_timeout(START_MAX) else {
+            panic!("the testbed printed no `listening on HOST:PORT`:\n{}", testbed.log());
+        };
+        testbed.address = address.parse().expect("the testbed prints an address");
+        testbed.wait_until_healthy();
+        testbed
+    }
+
+    /// The testbed that ordinary tests share while at least one of them runs.
+    pub(crate) fn shared() -> Arc<Testbed> {
+        let mut shared = SHARED.lock().expect("no test panics while it starts the testbed");
+        shared.upgrade().unwrap_or_else(|| {
+            let testbed = Arc::new(Testbed::start());
+            *shared = Arc::downgrade(&testbed);
+            testbed
+        })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Resident memory of the process in bytes.
+    pub(crate) fn rss(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
+            .unwrap_or_else(|error| panic!("the testbed is gone: {error}\n{}", self.log()));
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a VmRSS line");
+        kib.trim().trim_end_matches("kB").trim().parse::<u64>().expect("VmRSS in kB") * 1024
+    }
+
+    pub(crate) async fn stats(&self) -> Value {
+        let response = http::get(self.address, "/stats").await;
+        assert_eq!(response.status, 200, "/stats answers");
+        response.json()
+    }
+
+    /// One figure of `/stats`.
+    pub(crate) async fn stat(&self, name: &str) -> u64 {
+        let stats = self.stats().await;
+        stats[name].as_u64().unwrap_or_else(|| panic!("/stats has no number `{name}`: {stats}"))
+    }
+
+    /// Waits until a figure of `/stats` is what it should be, and says how long that took.
+    pub(crate) async fn wait_for_stat(&self, name: &str, wanted: u64, max: Duration) -> Duration {
+        let started = Instant::now();
+        loop {
+            let now = self.stat(name).await;
+            if now == wanted {
+                return started.elapsed();
+            }
+            assert!(started.elapsed() < max, "`{name}` is {now} after {max:?}, not {wanted}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Asks the process to end as an operator would.
+    pub(crate) fn terminate(&self) {
+        let status = Command::new("kill").arg("-TERM").arg(self.pid().to_string()).status();
+        assert!(status.expect("kill runs").success(), "the testbed could not be signalled");
+    }
+
+    fn log(&self) -> String {
+        String::from_utf8_lossy(&self.log.lock().expect("the log is only appended to")).into_owned()
+    }
+
+    fn wait_until_healthy(&self) {
+        let started = Instant::now();
+        while !self.is_healthy() {
+            assert!(started.elapsed() < START_MAX, "/health does not answer `ok`:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn is_healthy(&self) -> bool {
+        let Ok(mut stream) = TcpStream::connect(self.address) else { return false };
+        let request = "GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let mut answer = String::new();
+        stream.write_all(request.as_bytes()).is_ok()
+            && stream.read_to_string(&mut answer).is_ok()
+            && answer.starts_with("HTTP/1.1 200")
+            && answer.ends_with("ok")
+    }
+}
+
+impl Drop for Testbed {
+    fn drop(&mut self) {
+        // Fails only if the process has ended, which is what we want.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- testbed {} wrote:\n{}", self.address, self.log());
+        }
+    }
+}
+
+/// `target/<profile>/examples/testbed`, beside the `deps` folder that this test binary is in.
+fn program() -> PathBuf {
+    let test = std::env::current_exe().expect("a test knows its own path");
+    let profile = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps/it-…");
+    let program = profile.join("examples").join(format!("testbed{}", std::env::consts::EXE_SUFFIX));
+    assert!(
+        program.exists(),
+        "{} is not there. `cargo test` builds it; with a narrower selection run \
+         `cargo build --example testbed` (with the same profile) first.",
+        program.display()
+    );
+    program
+}
+
+/// Reads the pipe so that it never fills up, and keeps its last bytes.
+fn keep(mut pipe: impl Read + Send + 'static, log: Arc<Mutex<Vec<u8>>>) {
+    std::thread::spawn(move || {
+        let mut chunk = [0; 4096];
+        while let Ok(count @ 1..) = pipe.read(&mut chunk) {
+            let mut log = log.lock().expect("the log is only appended to");
+            log.extend_from_slice(&chunk[..count]);
+            let excess = log.len().saturating_sub(LOG_BYTES_MAX);
+            log.drain(..excess);
+        }
+    });
+}

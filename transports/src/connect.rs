@@ -1,0 +1,167 @@
+//! What a client presents when it connects, and how a connection is refused.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Extensions, HeaderMap, StatusCode, Uri, header::USER_AGENT};
+use serde_json::{Map, Value};
+
+/// Which wire a client came by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Transport {
+    /// A WebSocket.
+    Websocket,
+    /// HTTP long-poll.
+    Longpoll,
+}
+
+impl Transport {
+    /// The name that Phoenix uses for the transport, as in the path below a mount.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Websocket => "websocket",
+            Self::Longpoll => "longpoll",
+        }
+    }
+}
+
+/// The peer's address, as an extension of the request.
+///
+/// hyper does not say where a request comes from; the accept loop does. Put this value into the request's
+/// extensions there, and [`ConnectRequest::peer`] has it. (With axum, `ConnectInfo<SocketAddr>` is its own way
+/// to say the same; a line of middleware turns one into the other.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// What is known of a client that wants to connect.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ConnectRequest {
+    /// The wire it comes by.
+    pub transport: Transport,
+    /// The query's parameters, `vsn` included, and the mount path's variables.
+    pub params: Map<String, Value>,
+    /// The request's URI as the service saw it.
+    pub uri: Uri,
+    /// All headers of the request.
+    pub headers: HeaderMap,
+    /// The request's extensions, where middleware leaves what it found out.
+    pub extensions: Extensions,
+    /// The token that came by subprotocol (WebSocket) or `X-Phoenix-AuthToken` (long-poll), where the options
+    /// ask for one. `None` when the client sent none.
+    pub auth_token: Option<String>,
+}
+
+impl ConnectRequest {
+    /// A parameter that is a text.
+    ///
+    /// ```
+    /// # use lapwing_transports::connect::{ConnectRequest, Transport};
+    /// let request = ConnectRequest::new(Transport::Websocket, "/websocket?user=42".parse().unwrap());
+    /// assert_eq!(request.param("user"), Some("42"));
+    /// assert_eq!(request.param("other"), None);
+    /// ```
+    #[must_use]
+    pub fn param(&self, name: &str) -> Option<&str> {
+        self.params.get(name)?.as_str()
+    }
+
+    /// A request for a URI without headers: what tests of a handler start from.
+    ///
+    /// A query that cannot be parsed leaves the parameters empty.
+    #[must_use]
+    pub fn new(transport: Transport, uri: Uri) -> Self {
+        let query = uri.query().unwrap_or_default();
+        Self {
+            transport,
+            params: crate::query::parse(query, &crate::query::QueryLimits::default()).unwrap_or_default(),
+            uri,
+            headers: HeaderMap::new(),
+            extensions: Extensions::new(),
+            auth_token: None,
+        }
+    }
+
+    /// The address of the peer, if the accept loop said so with [`PeerAddr`].
+    #[must_use]
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.extensions.get::<PeerAddr>().map(|peer| peer.0)
+    }
+
+    /// The `User-Agent` header.
+    #[must_use]
+    pub fn user_agent(&self) -> Option<&str> {
+        self.header(USER_AGENT.as_str())
+    }
+
+    /// The first header of that name, if it is readable text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// All headers whose names begin with `x-`.
+    pub fn x_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.prefixed_headers("x-")
+    }
+
+    /// All headers whose names begin with `sec-websocket-`.
+    pub fn sec_websocket_headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.prefixed_headers("sec-websocket-")
+    }
+
+    /// The trace context of the request: its `traceparent` and `tracestate` headers.
+    pub fn trace_context(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.prefixed_headers("trace").filter(|(name, _)| matches!(*name, "traceparent" | "tracestate"))
+    }
+
+    fn prefixed_headers(&self, prefix: &'static str) -> impl Iterator<Item = (&str, &str)> {
+        let named = self.headers.iter().filter(move |(name, _)| name.as_str().starts_with(prefix));
+        named.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+    }
+}
+
+/// The answer to a client that may not connect.
+///
+/// Over WebSocket it is the HTTP response; stock long-poll clients only understand `{"status":403}` and get
+/// that whatever the refusal says.
+///
+/// ```
+/// use http::StatusCode;
+/// use lapwing_transports::connect::Refusal;
+///
+/// let refusal = Refusal::status(StatusCode::TOO_MANY_REQUESTS).with_body("come back later");
+/// assert_eq!(refusal.status, StatusCode::TOO_MANY_REQUESTS);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The HTTP status; 403 by default.
+    pub status: StatusCode,
+    /// The body; empty by default.
+    pub body: Bytes,
+}
+
+impl Refusal {
+    /// A refusal with a status of your choice.
+    #[must_use]
+    pub fn status(status: StatusCode) -> Self {
+        Self { status, body: Bytes::new() }
+    }
+
+    /// The same refusal with a body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
+        self.body = body.into();
+        self
+    }
+}
+
+impl Default for Refusal {
+    /// 403 with an empty body, as Phoenix answers.
+    fn default() -> Self {
+        Self::status(StatusCode::FORBIDDEN)
+    }
+}

@@ -1,0 +1,40 @@
+//! What a mount has done so far, in numbers.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Counters of a mount since it was made.
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub(crate) frames_out: AtomicU64,
+    pub(crate) bytes_out: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    pub(crate) too_slow: AtomicU64,
+}
+
+impl Counters {
+    /// Frames written to clients.
+    pub fn frames_out(&self) -> u64 {
+        self.frames_out.load(Ordering::Relaxed)
+    }
+
+    /// Bytes written to clients in frames, headers of the wire not counted for long-poll.
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out.load(Ordering::Relaxed)
+    }
+
+    /// Clients that were not let in: origin, handler, or too many sessions.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Sessions closed because their client did not keep up.
+    pub fn too_slow(&self) -> u64 {
+        self.too_slow.load(Ordering::Relaxed)
+    }
+
+    /// One addition per batch that is written, never per frame.
+    pub(crate) fn wrote(&self, frames: usize, bytes: usize) {
+        self.frames_out.fetch_add(frames as u64, Ordering::Relaxed);
+        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,80 @@
+//! The one trait through which the transports call up.
+
+use std::sync::Arc;
+
+use crate::{
+    close::CloseReason,
+    connect::{ConnectRequest, Refusal},
+    frame::Message,
+    live::LiveSession,
+};
+
+/// What becomes of sessions: implemented by whoever gives the frames their meaning.
+///
+/// The calls for one session never overlap, and come in this order: [`connect`](Self::connect), and if that
+/// succeeds and the wire comes up [`opened`](Self::opened), any number of [`received`](Self::received), and
+/// exactly one [`closed`](Self::closed). None of them may block: they run on the connection's task.
+///
+/// An echo server is all of it:
+///
+/// ```
+/// use std::sync::Arc;
+/// use lapwing_transports::{
+///     close::CloseReason, connect::{ConnectRequest, Refusal}, frame::{Frame, Message},
+///     handler::Handler, live::LiveSession,
+/// };
+///
+/// struct Echo;
+///
+/// impl Handler for Echo {
+///     type State = ();
+///
+///     async fn connect(&self, _: ConnectRequest) -> Result<(), Refusal> {
+///         Ok(())
+///     }
+///
+///     fn received(&self, session: &Arc<LiveSession<()>>, message: Message<'_>) -> Result<(), CloseReason> {
+///         session.push(match message {
+///             Message::Text(text) => Frame::text(text),
+///             Message::Binary(bytes) => Frame::binary(bytes.to_vec()),
+///         });
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Handler: Send + Sync + 'static {
+    /// What the handler keeps per session; reached through [`LiveSession::state`].
+    type State: Send + Sync + 'static;
+
+    /// Decides whether a client may connect. Dropping the future (the client went away) cancels the attempt.
+    fn connect(&self, request: ConnectRequest) -> impl Future<Output = Result<Self::State, Refusal>> + Send;
+
+    /// The session is up: from here on frames can be pushed.
+    fn opened(&self, session: &Arc<LiveSession<Self::State>>) {
+        let _ = session;
+    }
+
+    /// A message from the client.
+    ///
+    /// # Errors
+    /// The reason to close the session for, [`CloseReason::BadMessage`] for a message that makes no sense.
+    fn received(
+        &self,
+        session: &Arc<LiveSession<Self::State>>,
+        message: Message<'_>,
+    ) -> Result<(), CloseReason>;
+
+    /// Whether the handler takes another message of this session now.
+    ///
+    /// While it does not, nothing is read from the client, so that a flood costs only the one who sends it.
+    /// [`LiveSession::resume_reading`] says that the answer may have changed.
+    fn is_ready(&self, session: &LiveSession<Self::State>) -> bool {
+        let _ = session;
+        true
+    }
+
+    /// The session has ended; nothing is received after this and frames pushed from now on go nowhere.
+    fn closed(&self, session: &Arc<LiveSession<Self::State>>, reason: CloseReason) {
+        let _ = (session, reason);
+    }
+}

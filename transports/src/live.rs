@@ -1,0 +1,167 @@
+//! A session that is shared: the pure state machine behind a lock, with the waker of whoever carries it.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::{Context, Waker},
+};
+
+use crate::{
+    clock::{Clock, Tick},
+    close::CloseReason,
+    connect::Transport,
+    counters::Counters,
+    frame::Frame,
+    outbox::OutboxLimits,
+    session::{Pushed, Session},
+};
+
+/// A live session: frames pushed here reach the client, whatever carries them.
+///
+/// Pushing never waits and never fails loudly: a session that is over takes no frame, and one that cannot keep
+/// up is closed ([`CloseReason::TooSlow`]) so that the broadcaster and everybody else go on.
+///
+/// The lock inside is held for a few lines and nothing else is locked meanwhile; callers may hold locks of
+/// their own.
+#[derive(Debug)]
+pub struct LiveSession<S> {
+    core: Mutex<Core>,
+    pub(crate) common: Arc<Common>,
+    /// When something last came from the client.
+    seen: AtomicU32,
+    /// When the sweep first found the session closed, 0 before.
+    pub(crate) closed_at: AtomicU32,
+    /// Where the registry keeps it.
+    pub(crate) slot: AtomicU32,
+    transport: Transport,
+    state: S,
+}
+
+/// What all sessions of a mount have in common.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) outbox: OutboxLimits,
+    pub(crate) clock: Clock,
+    pub(crate) counters: Counters,
+}
+
+/// What the lock guards.
+#[derive(Debug, Default)]
+pub(crate) struct Core {
+    pub(crate) session: Session,
+    /// The carrier's waker, kept between wake-ups: a clone per wake-up would cost two atomic operations.
+    waker: Option<Waker>,
+    /// Whether the carrier sleeps and is to be woken by the next change.
+    parked: bool,
+    /// Who waits to give the handler another message, where that is not the carrier: a long-poll's POST.
+    /// Boxed, as WebSockets never have one.
+    reader: Option<Box<Waker>>,
+    /// The linger time is over: the connection is to be dropped, whatever is left to write.
+    pub(crate) expired: bool,
+}
+
+impl<S> LiveSession<S> {
+    pub(crate) fn new(common: Arc<Common>, transport: Transport, state: S) -> Self {
+        let seen = AtomicU32::new(common.clock.now().0);
+        Self {
+            core: Mutex::default(),
+            common,
+            seen,
+            closed_at: AtomicU32::new(0),
+            slot: AtomicU32::new(0),
+            transport,
+            state,
+        }
+    }
+
+    /// Queues a frame for the client and wakes whatever carries the session.
+    pub fn push(&self, frame: Frame) -> Pushed {
+        let mut core = self.core();
+        let pushed = core.session.push(frame, &self.common.outbox);
+        if pushed != Pushed::Closed {
+            core.wake();
+        }
+        pushed
+    }
+
+    /// Closes the session; what was pushed before is still delivered if the client takes it in time.
+    pub fn close(&self, reason: CloseReason) {
+        let mut core = self.core();
+        if core.session.close(reason) {
+            core.wake();
+        }
+    }
+
+    /// Tells the carrier that [`Handler::is_ready`](crate::handler::Handler::is_ready) may have changed.
+    pub fn resume_reading(&self) {
+        let mut core = self.core();
+        if let Some(reader) = core.reader.take() {
+            reader.wake();
+        }
+        core.wake();
+    }
+
+    /// Why the session was closed, if it was.
+    pub fn closed(&self) -> Option<CloseReason> {
+        self.core().session.closed()
+    }
+
+    /// The wire the client came by.
+    pub fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// What the handler keeps for this session.
+    pub fn state(&self) -> &S {
+        &self.state
+    }
+
+    /// Something came from the client.
+    pub(crate) fn touch(&self) {
+        self.seen.store(self.common.clock.now().0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn last_seen(&self) -> Tick {
+        Tick(self.seen.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
+        // A panic while the lock is held is a bug of this crate that leaves a queue of frames at worst one
+        // frame short of a count; ending every other session over it would be worse.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Core {
+    /// The wake step, in one place: everything that makes a carrier look again goes through here.
+    pub(crate) fn wake(&mut self) {
+        if self.parked {
+            self.parked = false;
+            if let Some(waker) = &self.waker {
+                waker.wake_by_ref();
+            }
+        }
+    }
+
+    /// The carrier goes to sleep until the next [`Core::wake`].
+    pub(crate) fn park(&mut self, cx: &Context<'_>) {
+        self.parked = true;
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Leaves a waker for [`LiveSession::resume_reading`], from a task that is not the carrier.
+    pub(crate) fn wait_to_read(&mut self, cx: &Context<'_>) {
+        self.reader = Some(Box::new(cx.waker().clone()));
+    }
+
+    /// The carrier is gone: its waker would only keep its memory alive.
+    pub(crate) fn detach(&mut self) {
+        self.parked = false;
+        self.waker = None;
+        self.reader = None;
+    }
+}

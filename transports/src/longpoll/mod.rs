@@ -1,0 +1,313 @@
+//! Phoenix's long-poll dialect: a GET without a session creates one, a GET with its token waits for frames, a
+//! POST carries messages in.
+//!
+//! ```text
+//!   client                                  server
+//!     │ GET                                   │  connect
+//!     │◀───────────── 410, token ─────────────│
+//!     │ GET token          (waits)            │
+//!     │                     POST token, lines │  received, line by line
+//!     │◀───────────── 200 ────────────────────│
+//!     │◀───────────── 200, token', messages ──│  first frame, or 204 after the window
+//!     │ GET token'    (proves receipt)        │
+//! ```
+
+pub mod ndjson;
+mod reply;
+mod token;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
+};
+
+use bytes::{Buf, Bytes};
+use http::{
+    Method, Request, Response, StatusCode,
+    header::{ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_TYPE},
+    request::Parts,
+};
+use http_body_util::{BodyExt as _, Limited};
+use tokio::time::timeout;
+use tracing::debug;
+
+use crate::{
+    body::Body,
+    close::CloseReason,
+    connect::{Refusal, Transport},
+    endpoint::{Endpoint, Inner},
+    frame::{Frame, Message},
+    handler::Handler,
+    live::LiveSession,
+    options::LongpollOptions,
+    origin::Origin,
+    session::{Attachment, Seq},
+};
+
+use self::{
+    reply::Status,
+    token::{Secret, Token},
+};
+
+/// What a long-poll session has besides its [`LiveSession`].
+#[derive(Debug)]
+pub(crate) struct Poller {
+    secret: Secret,
+    /// The last frame that was handed to a response; for clients whose token never changes.
+    handed_out: AtomicU64,
+    /// Held while messages are given to the handler, so that POSTs at the same time do not mix.
+    receiving: tokio::sync::Mutex<()>,
+}
+
+/// A session that a token led to.
+type Found<H> = (Arc<LiveSession<<H as Handler>::State>>, Arc<Poller>, Token);
+
+/// What woke a waiting poll.
+enum Woken {
+    Frames(Vec<Frame>, Seq),
+    Closed(CloseReason),
+    Superseded,
+}
+
+impl<H: Handler> Endpoint<H> {
+    pub(crate) async fn longpoll<B>(&self, request: Request<B>, options: &LongpollOptions) -> Response<Body>
+    where
+        B: http_body::Body<Data: Buf, Error: std::error::Error + Send + Sync + 'static>,
+    {
+        let (parts, body) = request.into_parts();
+        if !self.origin_is_allowed(&parts) {
+            return reply::status(Status::Forbidden, None);
+        }
+        match parts.method {
+            Method::OPTIONS => reply::preflight(parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS)),
+            Method::GET => match self.find_session(&parts) {
+                Some(found) => self.poll_session(found, options).await,
+                None => self.create_session(parts).await,
+            },
+            Method::POST => match self.find_session(&parts) {
+                Some(found) => self.publish(found, &parts, body, options).await,
+                None => reply::status(Status::Gone, None),
+            },
+            _ => reply::bare(StatusCode::BAD_REQUEST),
+        }
+    }
+
+    fn origin_is_allowed(&self, parts: &Parts) -> bool {
+        let allowed = self.0.options.check_origin.allows(&Origin::of(parts), self.0.options.host.as_deref());
+        if !allowed {
+            self.0.common.counters.refused.fetch_add(1, Ordering::Relaxed);
+            debug!(origin = ?parts.headers.get("origin"), "long-poll refused: origin not allowed");
+        }
+        allowed
+    }
+
+    /// The live session that the request's token leads to. The header wins over the query.
+    fn find_session(&self, parts: &Parts) -> Option<Found<H>> {
+        let header = parts.headers.get("x-phoenix-longpoll-token").and_then(|value| value.to_str().ok());
+        let token = Token::decode(header.or_else(|| token_in_query(parts.uri.query()?))?)?;
+        let (session, poller) = self.0.registry.longpoll(token.slot)?;
+        let live = token.proves(&poller.secret) && !is_over(&session);
+        live.then_some((session, poller, token))
+    }
+
+    async fn create_session(&self, parts: Parts) -> Response<Body> {
+        let auth_token = parts.headers.get("x-phoenix-authtoken").and_then(|value| value.to_str().ok());
+        let auth_token = auth_token.filter(|_| self.0.options.auth_token).map(str::to_owned);
+        let state = match self.connect(Transport::Longpoll, parts, auth_token).await {
+            Ok(state) => state,
+            // Stock clients understand no other refusal.
+            Err(Refusal { .. }) => return reply::status(Status::Forbidden, None),
+        };
+        let mut secret = Secret::default();
+        if getrandom::fill(&mut secret).is_err() {
+            return reply::bare(StatusCode::INTERNAL_SERVER_ERROR);
+        }
+        let poller =
+            Poller { secret, handed_out: AtomicU64::new(0), receiving: tokio::sync::Mutex::default() };
+        let session = LiveSession::new(self.0.common.clone(), Transport::Longpoll, state);
+        let Ok(session) = self.0.registry.insert(session, Some(Arc::new(poller))) else {
+            return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
+        };
+        self.0.handler.opened(&session);
+        let token = Token { slot: session.slot.load(Ordering::Relaxed), secret, cursor: None };
+        reply::messages(Status::Gone, &token.encode(), std::iter::empty())
+    }
+
+    async fn poll_session(&self, found: Found<H>, options: &LongpollOptions) -> Response<Body> {
+        let (session, poller, mut token) = found;
+        session.touch();
+        let attachment = attach(&session, &poller, &token);
+        let woken = timeout(options.window, next_frames(&session, attachment)).await;
+        session.touch();
+        match woken {
+            Ok(Woken::Frames(frames, last)) => {
+                poller.handed_out.store(last.0, Ordering::Relaxed);
+                token.cursor = Some(last);
+                let bytes = frames.iter().map(|frame| frame.payload().len()).sum();
+                self.0.common.counters.wrote(frames.len(), bytes);
+                reply::messages(Status::Ok, &token.encode(), frames.iter())
+            }
+            Ok(Woken::Closed(reason)) => {
+                self.0.end_session(&session, reason);
+                reply::messages(Status::Gone, &token.encode(), std::iter::empty())
+            }
+            Ok(Woken::Superseded) | Err(_) => {
+                reply::messages(Status::NoMessages, &token.encode(), std::iter::empty())
+            }
+        }
+    }
+
+    async fn publish<B>(
+        &self,
+        (session, poller, _): Found<H>,
+        parts: &Parts,
+        body: B,
+        options: &LongpollOptions,
+    ) -> Response<Body>
+    where
+        B: http_body::Body<Data: Buf, Error: std::error::Error + Send + Sync + 'static>,
+    {
+        let body = match read_body(body, options).await {
+            Ok(body) => body,
+            Err(refusal) => return refusal,
+        };
+        let lines = match read_lines(parts, &body, options) {
+            Ok(lines) => lines,
+            Err(ndjson::NdjsonError::TooManyLines { .. }) => {
+                // Nothing was applied and the session lives: the client may send the lines in two.
+                let reason = format!("at most {} messages in one request", options.batch_max);
+                return reply::status(Status::TooLarge, Some(reason));
+            }
+            Err(error) => {
+                session.close(CloseReason::BadMessage);
+                self.0.end_session(&session, CloseReason::BadMessage);
+                return reply::status(Status::BadMessage, Some(error.to_string()));
+            }
+        };
+        let _receiving = poller.receiving.lock().await;
+        for line in &lines {
+            let ready = timeout(options.window, until_ready(&self.0, &session)).await;
+            if ready.is_err() {
+                return reply::status(Status::TimedOut, None);
+            }
+            if is_over(&session) {
+                return reply::status(Status::Gone, None);
+            }
+            if let Err(reason) = self.0.handler.received(&session, line.message()) {
+                session.close(reason);
+                self.0.end_session(&session, reason);
+                return reply::status(Status::BadMessage, Some("the message could not be decoded".into()));
+            }
+        }
+        reply::status(Status::Ok, None)
+    }
+}
+
+impl<H: Handler> Inner<H> {
+    /// Ends a long-poll session that is closed; does nothing if somebody else has.
+    pub(crate) fn end_session(&self, session: &Arc<LiveSession<H::State>>, reason: CloseReason) {
+        if self.registry.remove(session) {
+            session.core().detach();
+            self.handler.closed(session, reason);
+        }
+    }
+}
+
+/// A session is over once it is closed and nothing is left that a poll could still fetch.
+fn is_over<S>(session: &LiveSession<S>) -> bool {
+    let core = session.core();
+    core.session.closed().is_some_and(|reason| reason == CloseReason::TooSlow || core.session.is_drained())
+}
+
+/// Takes over from an older poll, and learns from the token what has been received.
+fn attach<S>(session: &LiveSession<S>, poller: &Poller, token: &Token) -> Attachment {
+    let received = token.cursor.unwrap_or(Seq(poller.handed_out.load(Ordering::Relaxed)));
+    let mut core = session.core();
+    core.session.handle_receipt(received);
+    let attachment = core.session.attach();
+    core.wake();
+    attachment
+}
+
+/// Waits for something to tell the poll. Cancel safe: frames stay in the session until a later poll proves
+/// that they were received.
+async fn next_frames<S>(session: &LiveSession<S>, attachment: Attachment) -> Woken {
+    std::future::poll_fn(|cx| {
+        let mut core = session.core();
+        if !core.session.is_current(attachment) {
+            return Poll::Ready(Woken::Superseded);
+        }
+        match core.session.closed() {
+            Some(reason) if reason == CloseReason::TooSlow || core.session.is_drained() => {
+                return Poll::Ready(Woken::Closed(reason));
+            }
+            _ => {}
+        }
+        if core.session.is_drained() {
+            core.park(cx);
+            return Poll::Pending;
+        }
+        let frames = core.session.waiting().cloned().collect();
+        Poll::Ready(Woken::Frames(frames, core.session.last_pushed()))
+    })
+    .await
+}
+
+/// Waits until the handler takes another message.
+async fn until_ready<H: Handler>(inner: &Inner<H>, session: &LiveSession<H::State>) {
+    std::future::poll_fn(|cx| {
+        // The waker is left first, so that a change between the two lines is not missed.
+        session.core().wait_to_read(cx);
+        if inner.handler.is_ready(session) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+async fn read_body<B>(body: B, options: &LongpollOptions) -> Result<Bytes, Response<Body>>
+where
+    B: http_body::Body<Data: Buf, Error: std::error::Error + Send + Sync + 'static>,
+{
+    let body = std::pin::pin!(Limited::new(body, options.body_bytes_max));
+    match timeout(options.body_timeout, body.collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => {
+            debug!(error = %error, "long-poll POST refused: its body could not be read");
+            Err(reply::bare(StatusCode::BAD_REQUEST))
+        }
+        Err(_) => Err(reply::status(Status::TimedOut, None)),
+    }
+}
+
+/// The messages of a POST: NDJSON has one in each line, anything else is one text.
+fn read_lines<'a>(
+    parts: &Parts,
+    body: &'a [u8],
+    options: &LongpollOptions,
+) -> Result<Vec<Line<'a>>, ndjson::NdjsonError> {
+    let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let essence = content_type.split(';').next().unwrap_or("").trim();
+    if essence.eq_ignore_ascii_case("application/x-ndjson") {
+        ndjson::split(body, options.batch_max)
+    } else {
+        ndjson::single(body).map(|line| vec![line])
+    }
+}
+
+use self::ndjson::Line;
+
+fn token_in_query(query: &str) -> Option<&str> {
+    // The token's alphabet needs no percent-encoding; a token that has any is not one of ours.
+    query.split('&').rev().find_map(|pair| pair.strip_prefix("token="))
+}
+
+impl<'a> Line<'a> {
+    fn message(&'a self) -> Message<'a> {
+        match self {
+            Line::Text(text) => Message::Text(text),
+            Line::Binary(bytes) => Message::Binary(bytes),
+        }
+    }
+}

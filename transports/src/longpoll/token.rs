@@ -1,0 +1,91 @@
+//! The token of a long-poll session: where the session is, the secret that proves it, and how much the client
+//! has received.
+//!
+//! Stock clients take their token anew from each reply, so the token can carry the cursor: a poll with it
+//! proves that the reply it came from has arrived. It carries no cursor in the reply that creates the session;
+//! a client that keeps using that first token is taken at the word of Phoenix, where a reply counts as
+//! received once it was written.
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use subtle::ConstantTimeEq as _;
+
+use crate::session::Seq;
+
+/// 128 random bits.
+pub(super) type Secret = [u8; 16];
+
+/// What a token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    /// The session's place in the registry.
+    pub(super) slot: u32,
+    pub(super) secret: Secret,
+    /// The last frame that the client has, if the token says so.
+    pub(super) cursor: Option<Seq>,
+}
+
+const BYTES_BARE: usize = 20;
+const BYTES_WITH_CURSOR: usize = 28;
+
+impl Token {
+    pub(super) fn encode(&self) -> String {
+        let mut bytes = Vec::with_capacity(BYTES_WITH_CURSOR);
+        bytes.extend_from_slice(&self.slot.to_be_bytes());
+        bytes.extend_from_slice(&self.secret);
+        if let Some(cursor) = self.cursor {
+            bytes.extend_from_slice(&cursor.0.to_be_bytes());
+        }
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads a token; `None` for anything that is not one.
+    pub(super) fn decode(text: &str) -> Option<Self> {
+        let mut bytes = [0; BYTES_WITH_CURSOR];
+        let len = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
+        let cursor = match len {
+            BYTES_BARE => None,
+            BYTES_WITH_CURSOR => Some(Seq(u64::from_be_bytes(bytes[BYTES_BARE..].try_into().ok()?))),
+            _ => return None,
+        };
+        Some(Self {
+            slot: u32::from_be_bytes(bytes[..4].try_into().ok()?),
+            secret: bytes[4..BYTES_BARE].try_into().ok()?,
+            cursor,
+        })
+    }
+
+    /// Whether the token's secret is this one, in time that does not depend on where they differ.
+    pub(super) fn proves(&self, secret: &Secret) -> bool {
+        self.secret.ct_eq(secret).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_survives_its_text_form() {
+        for cursor in [None, Some(Seq(0)), Some(Seq(u64::MAX))] {
+            let token = Token { slot: 7, secret: [9; 16], cursor };
+            assert_eq!(Token::decode(&token.encode()), Some(token));
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_token_is_refused() {
+        let long = "A".repeat(10_000);
+        for text in ["", "abc", "SFMyNTY.g2gDaA.x", "====", &long] {
+            assert_eq!(Token::decode(text), None, "{text:.20}");
+        }
+    }
+
+    #[test]
+    fn only_the_same_secret_proves() {
+        let token = Token { slot: 0, secret: [1; 16], cursor: None };
+        assert!(token.proves(&[1; 16]));
+        let mut other = [1; 16];
+        other[15] = 2;
+        assert!(!token.proves(&other));
+    }
+}

@@ -1,0 +1,113 @@
+//! What can be set about the transports, with defaults and the reasons for them.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{origin::CheckOrigin, outbox::OutboxLimits, query::QueryLimits, websocket::codec::DecodeLimits};
+
+/// Options of one mount: which wires it has and how they behave.
+///
+/// ```
+/// use std::time::Duration;
+/// use lapwing_transports::options::TransportOptions;
+///
+/// let mut options = TransportOptions::default();
+/// if let Some(websocket) = &mut options.websocket {
+///     websocket.idle_timeout = Duration::from_secs(30);
+/// }
+/// options.longpoll = None;
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct TransportOptions {
+    /// The WebSocket wire; on by default.
+    pub websocket: Option<WebsocketOptions>,
+    /// The long-poll wire. On by default, unlike Phoenix's: fallback is what this library is for.
+    pub longpoll: Option<LongpollOptions>,
+    /// Who may connect from a browser page. Default: pages of the same host.
+    pub check_origin: CheckOrigin,
+    /// The public host name that origins are compared with. Default: the request's own `Host`.
+    pub host: Option<Arc<str>>,
+    /// Whether to take a token from the subprotocol or the `X-Phoenix-AuthToken` header. Default: no.
+    pub auth_token: bool,
+    /// Bounds of each session's outbox.
+    pub outbox: OutboxLimits,
+    /// Bounds of the query of a connecting request.
+    pub query: QueryLimits,
+    /// Sessions that may be live at once; the next is refused with 503. Default 1,000,000, which is above what
+    /// one machine's sockets allow but below what an endless loop of long-poll sessions would take.
+    pub sessions_max: usize,
+}
+
+impl Default for TransportOptions {
+    fn default() -> Self {
+        Self {
+            websocket: Some(WebsocketOptions::default()),
+            longpoll: Some(LongpollOptions::default()),
+            check_origin: CheckOrigin::default(),
+            host: None,
+            auth_token: false,
+            outbox: OutboxLimits::default(),
+            query: QueryLimits::default(),
+            sessions_max: 1_000_000,
+        }
+    }
+}
+
+/// Options of the WebSocket wire. The defaults are Phoenix's, where it has the option.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WebsocketOptions {
+    /// Below the mount. Default `websocket`.
+    pub path: String,
+    /// A client from which nothing came for so long is closed. Default 60 s, twice the stock client's
+    /// heartbeat interval.
+    pub idle_timeout: Duration,
+    /// Bounds of what a client may send at once.
+    pub limits: DecodeLimits,
+    /// Subprotocols that may be chosen besides `phoenix`, which goes with `auth_token`. Default: none, and
+    /// then what the client offers is ignored.
+    pub subprotocols: Vec<String>,
+    /// How long a closed connection may take to write what is left and to answer the close. Default 5 s.
+    pub linger: Duration,
+}
+
+impl Default for WebsocketOptions {
+    fn default() -> Self {
+        Self {
+            path: "websocket".into(),
+            idle_timeout: Duration::from_secs(60),
+            limits: DecodeLimits::default(),
+            subprotocols: Vec::new(),
+            linger: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Options of the long-poll wire. The defaults are Phoenix's, where it has the option.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LongpollOptions {
+    /// Below the mount. Default `longpoll`.
+    pub path: String,
+    /// How long a poll waits for a frame. Default 10 s, shorter than any proxy's patience that we know of. A
+    /// session that is not polled for one and a half windows is closed.
+    pub window: Duration,
+    /// Bytes of a POST. Default 8,000,000.
+    pub body_bytes_max: usize,
+    /// How long a POST may take to arrive. Default 30 s.
+    pub body_timeout: Duration,
+    /// Messages in one POST. Default 100, where the stock client cuts.
+    pub batch_max: usize,
+}
+
+impl Default for LongpollOptions {
+    fn default() -> Self {
+        Self {
+            path: "longpoll".into(),
+            window: Duration::from_secs(10),
+            body_bytes_max: 8_000_000,
+            body_timeout: Duration::from_secs(30),
+            batch_max: 100,
+        }
+    }
+}

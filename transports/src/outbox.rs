@@ -1,0 +1,155 @@
+//! The frames that wait for one client, bounded in number and in bytes.
+//!
+//! Pure: no lock, no waker, no clock. Most outboxes are empty most of the time and the rest mostly hold one
+//! frame, so the first frame lies in the struct itself and the queue behind it exists only while it is needed.
+
+use std::collections::VecDeque;
+
+use crate::frame::Frame;
+
+/// How much may wait for one client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OutboxLimits {
+    /// Frames that may wait. Default 4,096: a client that lags by so many messages will not catch up.
+    pub frames_max: usize,
+    /// Bytes that may wait. Default 4 MiB, four of the largest messages that applications commonly send. A
+    /// larger frame is still accepted by an empty outbox, so that the limit never makes a message undeliverable.
+    pub bytes_max: usize,
+}
+
+impl Default for OutboxLimits {
+    fn default() -> Self {
+        Self { frames_max: 4_096, bytes_max: 4 * 1024 * 1024 }
+    }
+}
+
+/// The outbox is at its bound and did not take the frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow;
+
+/// A first-in first-out queue of frames with the number of bytes in it.
+///
+/// ```
+/// use lapwing_transports::{frame::Frame, outbox::{Outbox, OutboxLimits, Overflow}};
+///
+/// let limits = OutboxLimits { frames_max: 1, ..OutboxLimits::default() };
+/// let mut outbox = Outbox::default();
+/// assert_eq!(outbox.push(Frame::text("a"), &limits), Ok(()));
+/// assert_eq!(outbox.push(Frame::text("b"), &limits), Err(Overflow));
+/// assert_eq!(outbox.pop().unwrap().payload(), "a");
+/// ```
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// The oldest frame. `None` means that the outbox is empty: `rest` is empty then, too.
+    first: Option<Frame>,
+    /// What follows `first`; dropped as soon as it is empty, so that an idle client holds no queue.
+    rest: Option<Box<VecDeque<Frame>>>,
+    /// Payload bytes of all frames.
+    bytes: usize,
+}
+
+impl Outbox {
+    /// Puts a frame at the end.
+    ///
+    /// # Errors
+    /// [`Overflow`] when the frame would exceed a bound; the outbox is unchanged then.
+    pub fn push(&mut self, frame: Frame, limits: &OutboxLimits) -> Result<(), Overflow> {
+        let bytes = self.bytes + frame.payload().len();
+        if self.first.is_none() {
+            self.first = Some(frame);
+        } else if self.len() >= limits.frames_max || bytes > limits.bytes_max {
+            return Err(Overflow);
+        } else {
+            self.rest.get_or_insert_default().push_back(frame);
+        }
+        self.bytes = bytes;
+        Ok(())
+    }
+
+    /// Takes the oldest frame.
+    pub fn pop(&mut self) -> Option<Frame> {
+        let frame = self.first.take()?;
+        self.bytes -= frame.payload().len();
+        if let Some(rest) = &mut self.rest {
+            self.first = rest.pop_front();
+            if rest.is_empty() {
+                self.rest = None;
+            }
+        }
+        Some(frame)
+    }
+
+    /// Drops all frames but the oldest, which may be half written.
+    pub fn truncate_to_first(&mut self) {
+        self.rest = None;
+        self.bytes = self.first.as_ref().map_or(0, |frame| frame.payload().len());
+    }
+
+    /// The frames, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Frame> {
+        self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
+    }
+
+    /// How many frames wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len())
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    /// How many payload bytes wait.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(outbox: &Outbox) -> Vec<&[u8]> {
+        outbox.iter().map(|frame| &frame.payload()[..]).collect()
+    }
+
+    #[test]
+    fn frames_come_out_in_the_order_they_went_in() {
+        let mut outbox = Outbox::default();
+        for text in ["a", "bb", "ccc"] {
+            outbox.push(Frame::text(text), &OutboxLimits::default()).unwrap();
+        }
+        assert_eq!((outbox.len(), outbox.bytes()), (3, 6));
+        assert_eq!(texts(&outbox), [&b"a"[..], b"bb", b"ccc"]);
+        assert_eq!(outbox.pop().unwrap().payload(), "a");
+        assert_eq!(outbox.pop().unwrap().payload(), "bb");
+        assert_eq!(outbox.pop().unwrap().payload(), "ccc");
+        assert!(outbox.pop().is_none() && outbox.is_empty() && outbox.bytes() == 0);
+    }
+
+    #[test]
+    fn the_byte_bound_refuses_all_but_the_first_frame() {
+        let limits = OutboxLimits { bytes_max: 4, ..OutboxLimits::default() };
+        let mut outbox = Outbox::default();
+        assert_eq!(outbox.push(Frame::text("too large"), &limits), Ok(()));
+        assert_eq!(outbox.push(Frame::text("x"), &limits), Err(Overflow));
+        outbox.pop();
+        assert_eq!(outbox.push(Frame::text("1234"), &limits), Ok(()));
+        assert_eq!(outbox.push(Frame::text("5"), &limits), Err(Overflow));
+        assert_eq!((outbox.len(), outbox.bytes()), (1, 4));
+    }
+
+    #[test]
+    fn truncation_keeps_the_frame_that_may_be_half_written() {
+        let mut outbox = Outbox::default();
+        for text in ["a", "bb", "ccc"] {
+            outbox.push(Frame::text(text), &OutboxLimits::default()).unwrap();
+        }
+        outbox.truncate_to_first();
+        assert_eq!((outbox.len(), outbox.bytes()), (1, 1));
+    }
+}

@@ -1,0 +1,249 @@
+//! One client's session as a pure state machine: what waits for the client, what it is known to have, who
+//! carries it now, and why it ended.
+//!
+//! ```text
+//!                push                     push at the bound: TooSlow
+//!             ┌────────┐                  close(reason)
+//!             ▼        │                        │
+//!          ┌──────────────┐                     ▼
+//!   new ──▶│     open     │────────────▶┌──────────────┐
+//!          └──────────────┘             │    closed    │  takes no frame; the first reason stays
+//!           attach: the older            └──────────────┘
+//!           attachment is superseded
+//! ```
+//!
+//! Laws, for every order of calls (property-tested below):
+//!
+//! 1. *In order, once.* What [`Session::handle_receipt`] removes is always a prefix of what was pushed, and no
+//!    frame is handed out again once it was proven received.
+//! 2. *Nothing lost in silence.* Every pushed frame is removed by a receipt, or is still waiting, or the session
+//!    is closed; after a close, `push` says so.
+//! 3. *Bounded.* The frames that wait never exceed [`OutboxLimits`], but for one frame larger than all of it.
+//! 4. *One carrier.* At most one [`Attachment`] is current; an older one never becomes current again.
+//!
+//! Frames are numbered from 1 by their order alone ([`Seq`]); the number is not in the frame, so that a
+//! broadcast is encoded once for everybody.
+
+use crate::{
+    close::CloseReason,
+    frame::Frame,
+    outbox::{Outbox, OutboxLimits, Overflow},
+};
+
+/// How many frames of a session have gone one way: the number of the last of them, 0 before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(pub u64);
+
+/// One transport's turn at carrying a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attachment(u32);
+
+/// What became of a pushed frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It waits in the outbox.
+    Queued,
+    /// The outbox was at its bound: the session is now closed with [`CloseReason::TooSlow`].
+    Overflowed,
+    /// The session had been closed before; the frame was dropped.
+    Closed,
+}
+
+/// The state machine. See the module's documentation for its laws.
+///
+/// ```
+/// use lapwing_transports::{frame::Frame, outbox::OutboxLimits, session::{Pushed, Seq, Session}};
+///
+/// let mut session = Session::default();
+/// assert_eq!(session.push(Frame::text("a"), &OutboxLimits::default()), Pushed::Queued);
+/// assert_eq!(session.last_pushed(), Seq(1));
+/// session.handle_receipt(Seq(1));
+/// assert!(session.waiting().next().is_none());
+/// ```
+#[derive(Debug, Default)]
+pub struct Session {
+    outbox: Outbox,
+    /// The last frame that the client is known to have.
+    received: Seq,
+    attachment: Attachment,
+    closed: Option<CloseReason>,
+}
+
+impl Session {
+    /// Puts a frame at the end of what waits for the client.
+    pub fn push(&mut self, frame: Frame, limits: &OutboxLimits) -> Pushed {
+        if self.closed.is_some() {
+            return Pushed::Closed;
+        }
+        match self.outbox.push(frame, limits) {
+            Ok(()) => Pushed::Queued,
+            Err(Overflow) => {
+                self.outbox.truncate_to_first();
+                self.closed = Some(CloseReason::TooSlow);
+                Pushed::Overflowed
+            }
+        }
+    }
+
+    /// Closes the session; frames that wait may still be delivered. Returns whether it was open.
+    pub fn close(&mut self, reason: CloseReason) -> bool {
+        let was_open = self.closed.is_none();
+        self.closed.get_or_insert(reason);
+        was_open
+    }
+
+    /// Makes a new attachment the current one, superseding the one before.
+    pub fn attach(&mut self) -> Attachment {
+        self.attachment.0 = self.attachment.0.wrapping_add(1);
+        self.attachment
+    }
+
+    /// The client has all frames up to `seq`: they are dropped. A number from the past or beyond what was
+    /// pushed changes nothing: a client that lies about the future would otherwise lose its own frames.
+    pub fn handle_receipt(&mut self, seq: Seq) {
+        if seq > self.last_pushed() {
+            return;
+        }
+        while self.received < seq {
+            self.outbox.pop();
+            self.received.0 += 1;
+        }
+    }
+
+    /// The oldest waiting frame was delivered by a transport that proves delivery itself.
+    pub fn handle_written(&mut self) {
+        if self.outbox.pop().is_some() {
+            self.received.0 += 1;
+        }
+    }
+
+    /// Drops what waits, as nobody will read it. A first frame that was begun is kept: its end must follow.
+    pub fn discard_waiting(&mut self, first_was_begun: bool) {
+        self.outbox.truncate_to_first();
+        if !first_was_begun {
+            self.outbox.pop();
+        }
+    }
+
+    /// The frames that the client is not known to have, oldest first.
+    pub fn waiting(&self) -> impl Iterator<Item = &Frame> {
+        self.outbox.iter()
+    }
+
+    /// The oldest frame that the client is not known to have.
+    #[must_use]
+    pub fn first_waiting(&self) -> Option<&Frame> {
+        self.outbox.iter().next()
+    }
+
+    /// Whether no frame waits.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// The number of the last frame that was pushed.
+    #[must_use]
+    pub fn last_pushed(&self) -> Seq {
+        Seq(self.received.0 + self.outbox.len() as u64)
+    }
+
+    /// The number of the last frame that the client is known to have.
+    #[must_use]
+    pub fn last_received(&self) -> Seq {
+        self.received
+    }
+
+    /// Whether `attachment` still carries the session.
+    #[must_use]
+    pub fn is_current(&self, attachment: Attachment) -> bool {
+        self.attachment == attachment
+    }
+
+    /// Why the session was closed, if it was.
+    #[must_use]
+    pub fn closed(&self) -> Option<CloseReason> {
+        self.closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(usize),
+        Written,
+        Receipt(u64),
+        Attach,
+        Close,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => (0usize..40).prop_map(Step::Push),
+            2 => Just(Step::Written),
+            3 => (0u64..80).prop_map(Step::Receipt),
+            1 => Just(Step::Attach),
+            1 => Just(Step::Close),
+        ]
+    }
+
+    proptest! {
+        /// The four laws of the module's documentation against a plain model: a list of all that was pushed.
+        #[test]
+        fn laws_hold_for_every_order_of_calls(steps in proptest::collection::vec(step(), 1..120)) {
+            let limits = OutboxLimits { frames_max: 8, bytes_max: 100 };
+            let mut session = Session::default();
+            let mut pushed: Vec<String> = Vec::new();
+            let mut received = 0usize;
+            let mut current = None;
+            for step in steps {
+                match step {
+                    Step::Push(len) => {
+                        let text = format!("{}:{}", pushed.len(), "x".repeat(len));
+                        let was_closed = session.closed().is_some();
+                        match session.push(Frame::text(text.clone()), &limits) {
+                            Pushed::Queued => pushed.push(text),
+                            Pushed::Overflowed => {
+                                prop_assert!(!was_closed && session.closed() == Some(CloseReason::TooSlow));
+                                pushed.truncate(received + session.waiting().count());
+                            }
+                            Pushed::Closed => prop_assert!(was_closed),
+                        }
+                    }
+                    Step::Written => {
+                        received += usize::from(received < pushed.len());
+                        session.handle_written();
+                    }
+                    Step::Receipt(seq) => {
+                        if seq <= pushed.len() as u64 {
+                            received = received.max(seq as usize);
+                        }
+                        session.handle_receipt(Seq(seq));
+                    }
+                    Step::Attach => {
+                        let before = current.replace(session.attach());
+                        prop_assert!(before.is_none_or(|before| !session.is_current(before)));
+                    }
+                    Step::Close => {
+                        let first = session.closed();
+                        session.close(CloseReason::Disconnected);
+                        prop_assert!(first.is_none() || session.closed() == first);
+                    }
+                }
+                let waiting: Vec<_> = session.waiting().map(|frame| frame.payload().clone()).collect();
+                prop_assert_eq!(&waiting, &pushed[received..]);
+                prop_assert_eq!(session.last_received(), Seq(received as u64));
+                prop_assert_eq!(session.last_pushed(), Seq(pushed.len() as u64));
+                let bytes: usize = waiting.iter().map(|payload| payload.len()).sum();
+                prop_assert!(waiting.len() <= limits.frames_max);
+                prop_assert!(bytes <= limits.bytes_max || waiting.len() == 1);
+                prop_assert!(current.is_none_or(|attachment| session.is_current(attachment)));
+            }
+        }
+    }
+}

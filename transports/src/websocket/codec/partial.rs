@@ -1,0 +1,188 @@
+//! What a decoder keeps while a frame or message is incomplete.
+
+use super::{
+    error::ProtocolError,
+    header::{CONTROL_BYTES_MAX, FrameHeader, HEADER_BYTES_MAX, OpCode},
+    unmask::unmask,
+    utf8::{InvalidUtf8, TextBuffer},
+};
+use crate::frame::Message;
+
+/// Lives from the first byte that cannot be judged at once to the delivery of what it began.
+#[derive(Debug, Default)]
+pub(super) struct Partial {
+    pub(super) header: PartialHeader,
+    /// The frame whose header is complete and whose payload is not.
+    pub(super) frame: Option<OpenFrame>,
+    /// The message of which at least one header was seen. Its frames are counted here.
+    pub(super) message: Option<OpenMessage>,
+    /// The payload of an incomplete control frame, at most 125 bytes. It has its own place since it may stand
+    /// between the fragments of `message`.
+    pub(super) control: Vec<u8>,
+}
+
+/// The first bytes of a header.
+#[derive(Debug, Default)]
+pub(super) struct PartialHeader {
+    bytes: [u8; HEADER_BYTES_MAX],
+    /// How many of `bytes` have arrived.
+    arrived: u8,
+}
+
+#[derive(Debug)]
+pub(super) struct OpenFrame {
+    pub(super) opcode: OpCode,
+    pub(super) is_final: bool,
+    mask: [u8; 4],
+    payload_bytes: usize,
+    /// How much of the payload has arrived, less than `payload_bytes` except for an empty one.
+    arrived: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct OpenMessage {
+    payload: Payload,
+    /// Frames that began, the present one included.
+    pub(super) fragments: usize,
+    /// Whether all has arrived and was handed out.
+    pub(super) is_delivered: bool,
+}
+
+#[derive(Debug)]
+enum Payload {
+    Text(TextBuffer),
+    Binary(Vec<u8>),
+}
+
+impl Partial {
+    /// Whether nothing in here is needed any more.
+    pub(super) fn is_spent(&self) -> bool {
+        self.header.arrived == 0
+            && self.frame.is_none()
+            && self.message.as_ref().is_none_or(|message| message.is_delivered)
+    }
+
+    /// Begins the frame of `header`, whose limits and place in the message have been checked.
+    pub(super) fn open_frame(&mut self, header: &FrameHeader, payload_bytes: usize) {
+        match header.opcode {
+            OpCode::Text => self.message = Some(OpenMessage::new(Payload::Text(TextBuffer::default()))),
+            OpCode::Binary => self.message = Some(OpenMessage::new(Payload::Binary(Vec::new()))),
+            OpCode::Close | OpCode::Ping | OpCode::Pong => self.control.clear(),
+            OpCode::Continuation => {}
+        }
+        if let Some(message) = self.message.as_mut().filter(|_| !header.opcode.is_control()) {
+            message.fragments += 1;
+        }
+        self.frame = Some(OpenFrame {
+            opcode: header.opcode,
+            is_final: header.is_final,
+            mask: header.mask,
+            payload_bytes,
+            arrived: 0,
+        });
+    }
+
+    /// Moves what `input` holds of the open frame in here, and returns how much that was and the frame if it
+    /// is now complete.
+    pub(super) fn fill_frame(
+        &mut self,
+        input: &mut [u8],
+    ) -> Result<(usize, Option<OpenFrame>), ProtocolError> {
+        let Some(mut frame) = self.frame.take() else { return Ok((0, None)) };
+        let missing = frame.payload_bytes - frame.arrived;
+        let used = missing.min(input.len());
+        let chunk = &mut input[..used];
+        unmask(chunk, frame.mask, frame.arrived);
+        if frame.opcode.is_control() {
+            self.control.reserve_exact(chunk.len());
+            self.control.extend_from_slice(chunk);
+            debug_assert!(self.control.len() <= CONTROL_BYTES_MAX);
+        } else if let Some(message) = &mut self.message {
+            // No fragment follows a final frame, so that the message ends where the frame does.
+            let missing = frame.is_final.then_some(missing);
+            message.push(chunk, missing)?;
+        }
+        frame.arrived += used;
+        if frame.arrived < frame.payload_bytes {
+            self.frame = Some(frame);
+            return Ok((used, None));
+        }
+        Ok((used, Some(frame)))
+    }
+}
+
+impl PartialHeader {
+    /// Adds what `input` holds of the header. Returns how much of `input` belongs to it, and the header if it
+    /// is now complete.
+    pub(super) fn fill(&mut self, input: &[u8]) -> Result<(usize, Option<FrameHeader>), ProtocolError> {
+        let before = usize::from(self.arrived);
+        let copied = input.len().min(HEADER_BYTES_MAX - before);
+        let arrived = before + copied;
+        self.bytes[before..arrived].copy_from_slice(&input[..copied]);
+        let Some((header, header_bytes)) = FrameHeader::parse(&self.bytes[..arrived])? else {
+            self.arrived = arrived as u8;
+            return Ok((copied, None));
+        };
+        self.arrived = 0;
+        // Earlier calls would have returned the header if it ended in their bytes, so it ends in `input`.
+        Ok((header_bytes - before, Some(header)))
+    }
+}
+
+impl OpenMessage {
+    fn new(payload: Payload) -> Self {
+        Self { payload, fragments: 0, is_delivered: false }
+    }
+
+    /// Appends an unmasked piece of a frame. `missing` is how much the message lacks before it, if that is
+    /// known.
+    fn push(&mut self, chunk: &[u8], missing: Option<usize>) -> Result<(), ProtocolError> {
+        let needed = self.bytes() + chunk.len();
+        if needed > self.capacity() {
+            // Twice what has arrived, so that copying stays linear, but not more than the message can fill.
+            // The announced length alone never reserves anything: it costs the client fourteen bytes.
+            let total_bytes = missing.map_or(needed * 2, |missing| (needed * 2).min(self.bytes() + missing));
+            match &mut self.payload {
+                Payload::Text(text) => text.reserve(total_bytes),
+                Payload::Binary(bytes) => bytes.reserve_exact(total_bytes - bytes.len()),
+            }
+        }
+        match &mut self.payload {
+            Payload::Text(text) => text.push(chunk).map_err(|InvalidUtf8| ProtocolError::InvalidUtf8),
+            Payload::Binary(bytes) => {
+                bytes.extend_from_slice(chunk);
+                Ok(())
+            }
+        }
+    }
+
+    /// Declares the message complete.
+    pub(super) fn finish(&mut self) -> Result<(), ProtocolError> {
+        self.is_delivered = true;
+        match &self.payload {
+            Payload::Text(text) if text.ends_inside_character() => Err(ProtocolError::InvalidUtf8),
+            Payload::Text(_) | Payload::Binary(_) => Ok(()),
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match &self.payload {
+            Payload::Text(text) => text.bytes(),
+            Payload::Binary(bytes) => bytes.len(),
+        }
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        match &self.payload {
+            Payload::Text(text) => text.capacity(),
+            Payload::Binary(bytes) => bytes.capacity(),
+        }
+    }
+
+    pub(super) fn as_message(&self) -> Message<'_> {
+        match &self.payload {
+            Payload::Text(text) => Message::Text(text.as_str()),
+            Payload::Binary(bytes) => Message::Binary(bytes),
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! The task of one WebSocket: drains the session's outbox into the socket, and the socket into the handler.
+//!
+//! ```text
+//!          close() or TooSlow             outbox written         peer's close, end of stream,
+//!          or a bad message               close frame queued     or the linger time is over
+//!   Open ────────────────────▶ Draining ────────────────▶ CloseSent ───────────────▶ done
+//!     │ client's close: what waits is dropped, code 1000        ▲
+//!     └──────────────────────────────────────▶ Answering ───────┼── close frame written ──▶ done
+//!                                                               └── (nothing more is expected)
+//! ```
+//!
+//! Frames stay in the session's outbox until the socket took their last byte; what was written of the first is
+//! a number, not a copy. So a stalled client holds no memory but shared frames, and dropping the task loses
+//! nothing that was not lost with the connection.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tracing::debug;
+
+use super::{
+    close_code::CloseCode,
+    codec::{ClosePayload, Decoder, Event, OpCode, append_frame, encode_header, frame_bytes},
+    scratch,
+};
+use crate::{
+    close::CloseReason,
+    endpoint::Inner,
+    frame::{Frame, FrameKind},
+    handler::Handler,
+    live::{Core, LiveSession},
+};
+
+/// Reads and writes of one poll: then other tasks get their turn.
+const TURNS_MAX: usize = 16;
+
+/// A frame of this size or more is written from its own bytes; smaller ones are gathered into one write, where
+/// a copy costs less than another slice.
+const VECTORED_BYTES_MIN: usize = 16 * 1024;
+
+/// Pongs that wait to be written. A client that pings faster than it reads loses pongs, as RFC 6455 allows.
+const CONTROL_BYTES_MAX: usize = 1_024;
+
+/// The future of a WebSocket connection. Everything lies in one box, so that the task is a pointer long.
+pub(super) struct Connection<H: Handler, Io>(Box<State<H, Io>>);
+
+struct State<H: Handler, Io> {
+    io: Io,
+    endpoint: Arc<Inner<H>>,
+    session: Arc<LiveSession<H::State>>,
+    decoder: Decoder,
+    phase: Phase,
+    /// Whether the handler knows that the session is over.
+    left: bool,
+    /// Whether the last read was not tried because the handler was not ready.
+    paused: bool,
+    /// Whether bytes were written since the last flush.
+    unflushed: bool,
+    /// How much of the outbox's first frame, header included, the socket has taken.
+    written: usize,
+    /// Control frames that wait to be written, between two data frames.
+    control: Option<Box<Vec<u8>>>,
+    /// Bytes that were read but not decoded: while the handler is not ready, and those that came with the upgrade.
+    unread: Option<Box<Vec<u8>>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    Draining(CloseReason),
+    CloseSent,
+    Answering,
+    Done,
+}
+
+/// What one gathering of the outbox found.
+struct Gathered {
+    /// A frame too large to copy, to be written by itself.
+    large: Option<Frame>,
+    closed: Option<CloseReason>,
+    expired: bool,
+}
+
+impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> Connection<H, Io> {
+    /// A connection whose handshake is done. `early` is what was read beyond it.
+    pub(super) fn new(
+        io: Io,
+        endpoint: Arc<Inner<H>>,
+        session: Arc<LiveSession<H::State>>,
+        early: Vec<u8>,
+    ) -> Self {
+        Self(Box::new(State {
+            io,
+            endpoint,
+            session,
+            decoder: Decoder::new(),
+            phase: Phase::Open,
+            left: false,
+            paused: false,
+            unflushed: false,
+            written: 0,
+            control: None,
+            unread: (!early.is_empty()).then(|| Box::new(early)),
+        }))
+    }
+}
+
+impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> Future for Connection<H, Io> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let state = &mut *self.0;
+        for _ in 0..TURNS_MAX {
+            let wrote = match state.poll_write(cx) {
+                Poll::Ready(Err(_)) => state.end(CloseReason::Lost),
+                other => other.is_ready(),
+            };
+            let read = match state.phase {
+                Phase::Done => return Poll::Ready(()),
+                // A close that is answered needs nothing more from the client.
+                Phase::Answering => false,
+                _ => state.poll_read(cx).is_ready(),
+            };
+            if !read && state.park(cx, !wrote) {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
+    /// Writes all that waits. Ready when it is written, pending when the socket takes no more.
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        scratch::with_write(|buffer| {
+            let mut taken = 0;
+            loop {
+                buffer.clear();
+                let control_taken = self.take_control(&mut taken);
+                let gathered = self.gather(taken, buffer);
+                if gathered.expired {
+                    self.end(CloseReason::Lost);
+                    return Poll::Ready(Ok(()));
+                }
+                debug_assert!(!control_taken || self.written == 0);
+                taken = match (&gathered.large, buffer.is_empty()) {
+                    (Some(frame), _) => ready!(self.poll_write_large(cx, frame))?,
+                    (None, false) => ready!(Pin::new(&mut self.io).poll_write(cx, buffer))?,
+                    (None, true) if self.next_phase(gathered.closed) => 0,
+                    (None, true) => return self.poll_finish_writing(cx),
+                };
+                self.unflushed = true;
+                if taken == 0 && (gathered.large.is_some() || !buffer.is_empty()) {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+            }
+        })
+    }
+
+    /// Takes what the socket took off the control frames, which came first in the last gathering.
+    fn take_control(&mut self, taken: &mut usize) -> bool {
+        let Some(control) = self.control.as_mut().filter(|_| self.written == 0 && *taken > 0) else {
+            return false;
+        };
+        let from_control = control.len().min(*taken);
+        control.drain(..from_control);
+        *taken -= from_control;
+        if control.is_empty() {
+            self.control = None;
+        }
+        true
+    }
+
+    /// Takes `taken` bytes off the outbox, and gathers what is to be written next.
+    fn gather(&mut self, taken: usize, buffer: &mut Vec<u8>) -> Gathered {
+        let mut core = self.session.core();
+        self.written += taken;
+        let (mut frames, mut bytes) = (0, 0);
+        while let Some(whole) = core.session.first_waiting().map(|frame| frame_bytes(frame.payload().len())) {
+            if self.written < whole {
+                break;
+            }
+            self.written -= whole;
+            frames += 1;
+            bytes += whole;
+            core.session.handle_written();
+        }
+        if frames > 0 {
+            self.session.common.counters.wrote(frames, bytes);
+        }
+        // A frame that was begun must be finished before a control frame may follow.
+        if let Some(control) = self.control.as_ref().filter(|_| self.written == 0) {
+            buffer.extend_from_slice(control);
+        }
+        let large = gather_frames(&core, self.written, buffer);
+        Gathered { large, closed: core.session.closed(), expired: core.expired }
+    }
+
+    fn poll_write_large(&mut self, cx: &mut Context<'_>, frame: &Frame) -> Poll<io::Result<usize>> {
+        let mut header = [0; 10];
+        let header_bytes = encode_header(opcode(frame), frame.payload().len(), &mut header);
+        let header = &header[self.written.min(header_bytes)..header_bytes];
+        let payload = &frame.payload()[self.written.saturating_sub(header_bytes)..];
+        Pin::new(&mut self.io).poll_write_vectored(cx, &[IoSlice::new(header), IoSlice::new(payload)])
+    }
+
+    /// With nothing left to write, goes on to the next phase. Returns whether there is something to write now.
+    fn next_phase(&mut self, closed: Option<CloseReason>) -> bool {
+        if let (Phase::Open, Some(reason)) = (self.phase, closed) {
+            self.begin_close(reason);
+        }
+        let Phase::Draining(reason) = self.phase else { return false };
+        let code = CloseCode::from_wire(reason.code()).unwrap_or(CloseCode::GOING_AWAY);
+        self.queue_control(OpCode::Close, ClosePayload::new(code, "").as_bytes());
+        self.phase = Phase::CloseSent;
+        true
+    }
+
+    fn poll_finish_writing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.unflushed {
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        if self.phase == Phase::Answering {
+            ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+            self.end(CloseReason::Client);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads once and hands on what came. Ready when something was done, pending when there is nothing to do.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.paused = !self.is_reading();
+        if self.paused {
+            return Poll::Pending;
+        }
+        if let Some(mut unread) = self.unread.take() {
+            self.receive(&mut unread);
+            return Poll::Ready(());
+        }
+        scratch::with_read(|buffer| {
+            let mut read = ReadBuf::new(buffer);
+            let result = ready!(Pin::new(&mut self.io).poll_read(cx, &mut read));
+            let filled = read.filled().len();
+            if result.is_err() || filled == 0 {
+                self.end(CloseReason::Lost);
+                return Poll::Ready(());
+            }
+            self.session.touch();
+            self.receive(&mut buffer[..filled]);
+            Poll::Ready(())
+        })
+    }
+
+    /// Decodes bytes from the client and acts on what they say.
+    fn receive(&mut self, mut input: &mut [u8]) {
+        loop {
+            if !input.is_empty() && !self.is_reading() {
+                self.unread = Some(Box::new(input.to_vec()));
+                return;
+            }
+            let (used, event) = self.decoder.decode(input, &self.endpoint.decode_limits);
+            let outcome = match event {
+                Ok(None) => return,
+                Ok(Some(Event::Message(message))) if self.phase == Phase::Open => {
+                    self.endpoint.handler.received(&self.session, message)
+                }
+                Ok(Some(Event::Message(_) | Event::Pong(_))) => Ok(()),
+                Ok(Some(Event::Ping(payload))) => {
+                    queue_pong(&mut self.control, payload);
+                    Ok(())
+                }
+                Ok(Some(Event::Close(_))) => Err(CloseReason::Client),
+                Err(error) => {
+                    debug!(%error, "websocket closed: protocol error");
+                    Err(CloseReason::Protocol(error.close_code().as_u16()))
+                }
+            };
+            match outcome {
+                Ok(()) => input = &mut input[used..],
+                Err(reason) => return self.handle_end(reason),
+            }
+        }
+    }
+
+    /// The client's side is over, or must be.
+    fn handle_end(&mut self, reason: CloseReason) {
+        match (self.phase, reason) {
+            (Phase::Open, CloseReason::Client) => {
+                self.begin_close(reason);
+                // Nobody reads what waits; only a frame that was begun has to be finished.
+                let mut core = self.session.core();
+                core.session.discard_waiting(self.written > 0);
+                drop(core);
+                self.queue_control(OpCode::Close, ClosePayload::new(CloseCode::NORMAL, "").as_bytes());
+                self.phase = Phase::Answering;
+            }
+            (Phase::Open, _) => self.begin_close(reason),
+            (Phase::Draining(_), _) => {}
+            // The peer answered our close, or can no longer be understood after it.
+            (_, _) => {
+                self.end(reason);
+            }
+        }
+    }
+
+    /// Ends the session; the connection still has to say goodbye.
+    fn begin_close(&mut self, reason: CloseReason) {
+        self.session.close(reason);
+        let reason = self.session.closed().unwrap_or(reason);
+        self.phase = Phase::Draining(reason);
+        self.leave(reason);
+    }
+
+    /// Ends the connection. Returns true, as what follows has nothing to wait for.
+    fn end(&mut self, reason: CloseReason) -> bool {
+        self.session.close(reason);
+        self.leave(self.session.closed().unwrap_or(reason));
+        self.phase = Phase::Done;
+        true
+    }
+
+    /// Tells the handler, once.
+    fn leave(&mut self, reason: CloseReason) {
+        if !self.left {
+            self.left = true;
+            self.endpoint.handler.closed(&self.session, reason);
+        }
+    }
+
+    fn queue_control(&mut self, opcode: OpCode, payload: &[u8]) {
+        append_frame(opcode, payload, self.control.get_or_insert_default());
+    }
+
+    /// Whether the client may say more now: always after the end, when what it says goes nowhere.
+    fn is_reading(&self) -> bool {
+        self.phase != Phase::Open || self.endpoint.handler.is_ready(&self.session)
+    }
+
+    /// Goes to sleep unless something happened meanwhile. `blocked`: the socket takes no more for now, so that
+    /// new frames alone are no reason to wake up.
+    fn park(&mut self, cx: &Context<'_>, blocked: bool) -> bool {
+        let mut core = self.session.core();
+        let news = match self.phase {
+            Phase::Open => core.session.closed().is_some() || !core.session.is_drained(),
+            _ => false,
+        };
+        if (news && !blocked) || core.expired {
+            return false;
+        }
+        core.park(cx);
+        drop(core);
+        // A handler that became ready before the waker was in place woke nobody.
+        !(self.paused && self.is_reading())
+    }
+}
+
+impl<H: Handler, Io> Drop for Connection<H, Io> {
+    /// However the task ends, the session ends with it.
+    fn drop(&mut self) {
+        let State { endpoint, session, left, .. } = &*self.0;
+        session.close(CloseReason::Lost);
+        session.core().detach();
+        endpoint.registry.remove(session);
+        if !left {
+            endpoint.handler.closed(session, session.closed().unwrap_or(CloseReason::Lost));
+        }
+    }
+}
+
+/// Copies waiting frames behind `buffer`, the first without its first `written` bytes. A frame that is too
+/// large for that is returned if it is the first to be written.
+fn gather_frames(core: &Core, written: usize, buffer: &mut Vec<u8>) -> Option<Frame> {
+    let mut skip = written;
+    for frame in core.session.waiting() {
+        let payload = frame.payload();
+        if payload.len() >= VECTORED_BYTES_MIN {
+            return buffer.is_empty().then(|| frame.clone());
+        }
+        if buffer.len() + frame_bytes(payload.len()) > scratch::BYTES {
+            return None;
+        }
+        if skip == 0 {
+            append_frame(opcode(frame), payload, buffer);
+        } else {
+            let start = buffer.len();
+            append_frame(opcode(frame), payload, buffer);
+            buffer.drain(start..start + skip);
+            skip = 0;
+        }
+    }
+    None
+}
+
+fn queue_pong(control: &mut Option<Box<Vec<u8>>>, payload: &[u8]) {
+    let control = control.get_or_insert_default();
+    if control.len() < CONTROL_BYTES_MAX {
+        append_frame(OpCode::Pong, payload, control);
+    }
+}
+
+fn opcode(frame: &Frame) -> OpCode {
+    match frame.kind() {
+        FrameKind::Text => OpCode::Text,
+        FrameKind::Binary => OpCode::Binary,
+    }
+}

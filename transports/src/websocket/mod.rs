@@ -1,0 +1,141 @@
+//! The WebSocket wire: handshake, codec, and the task of a connection.
+
+pub mod close_code;
+pub mod codec;
+mod connection;
+pub mod handshake;
+mod scratch;
+
+use std::sync::{Arc, atomic::Ordering};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE},
+};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
+use tracing::debug;
+
+use self::{
+    connection::Connection,
+    handshake::{SubprotocolError, Subprotocols, accept_parts},
+};
+use crate::{
+    body::Body,
+    connect::{Refusal, Transport},
+    endpoint::{Endpoint, Inner},
+    handler::Handler,
+    live::LiveSession,
+    options::WebsocketOptions,
+    origin::Origin,
+};
+
+impl<H: Handler> Endpoint<H> {
+    /// Answers an upgrade request.
+    ///
+    /// The order is Phoenix's: origin, subprotocol, the handler's word, and only then the upgrade headers. So
+    /// the handler sees a plain GET, too, and a client that may not connect learns nothing else.
+    pub(crate) async fn websocket<B>(
+        &self,
+        mut request: Request<B>,
+        options: &WebsocketOptions,
+    ) -> Response<Body> {
+        let on_upgrade = hyper::upgrade::on(&mut request);
+        let (parts, _) = request.into_parts();
+        if parts.method != Method::GET {
+            return refuse(StatusCode::BAD_REQUEST, Bytes::new());
+        }
+        if !self.0.options.check_origin.allows(&Origin::of(&parts), self.0.options.host.as_deref()) {
+            self.0.common.counters.refused.fetch_add(1, Ordering::Relaxed);
+            debug!(origin = ?parts.headers.get("origin"), "websocket refused: origin not allowed");
+            return refuse(StatusCode::FORBIDDEN, Bytes::new());
+        }
+        let subprotocols =
+            Subprotocols { auth_token: self.0.options.auth_token, names: &options.subprotocols };
+        let agreed = match subprotocols.negotiate(&parts.headers) {
+            Ok(agreed) => agreed,
+            Err(error) => {
+                debug!(%error, "websocket refused: subprotocol");
+                let status = match error {
+                    SubprotocolError::BadAuthToken => StatusCode::BAD_REQUEST,
+                    SubprotocolError::Mismatch => StatusCode::FORBIDDEN,
+                };
+                return refuse(status, Bytes::new());
+            }
+        };
+        let accept = accept_parts(parts.version, &parts.method, &parts.headers);
+        let state = match self.connect(Transport::Websocket, parts, agreed.auth_token).await {
+            Ok(state) => state,
+            Err(Refusal { status, body }) => return refuse(status, body),
+        };
+        let accept = match accept {
+            Ok(accept) => accept,
+            Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
+        };
+        if self.session_count() >= self.0.options.sessions_max {
+            return refuse(StatusCode::SERVICE_UNAVAILABLE, Bytes::new());
+        }
+        let tasks = &self.0.tasks;
+        tasks.spawn(upgrade(self.0.clone(), on_upgrade, state));
+        switching_protocols(accept, agreed.selected)
+    }
+}
+
+/// Waits for the connection to be handed over, and starts its task. Two tasks, so that the one that stays is
+/// as small as it can be.
+async fn upgrade<H: Handler>(endpoint: Arc<Inner<H>>, on_upgrade: OnUpgrade, state: H::State) {
+    let upgraded = match on_upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => return debug!(%error, "websocket lost before it was open"),
+    };
+    // A plain TCP stream without the layers around it saves memory; any other works as well.
+    match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+        Ok(parts) => start(endpoint, parts.io.into_inner(), parts.read_buf, state),
+        Err(upgraded) => start_other(endpoint, upgraded, state),
+    }
+}
+
+fn start_other<H: Handler>(endpoint: Arc<Inner<H>>, upgraded: Upgraded, state: H::State) {
+    match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => start(endpoint, parts.io.into_inner(), parts.read_buf, state),
+        Err(upgraded) => start(endpoint, TokioIo::new(upgraded), Bytes::new(), state),
+    }
+}
+
+fn start<H: Handler, Io>(endpoint: Arc<Inner<H>>, io: Io, early: Bytes, state: H::State)
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let session = LiveSession::new(endpoint.common.clone(), Transport::Websocket, state);
+    let Ok(session) = endpoint.registry.insert(session, None) else {
+        // Lost the race for the last place; the connection is dropped and the client comes back.
+        return;
+    };
+    endpoint.handler.opened(&session);
+    let tasks = endpoint.tasks.clone();
+    tasks.spawn(Connection::new(io, endpoint, session, early.into()));
+}
+
+fn switching_protocols(accept: HeaderValue, subprotocol: Option<HeaderValue>) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    let headers = response.headers_mut();
+    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(subprotocol) = subprotocol {
+        headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    response
+}
+
+fn refuse(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::from(body.into()));
+    *response.status_mut() = status;
+    response
+}
