@@ -3,7 +3,13 @@
 //!
 //!     PORT=4000 HOST=127.0.0.1 cargo run --release --example testbed
 
-use std::{convert::Infallible, env, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    env,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use hyper::{Request, Response, StatusCode, body::Incoming, service::service_fn};
 use hyper_util::{
@@ -15,14 +21,15 @@ use lapwing::{
     PeerAddr, Refusal, Socket, StopReason, Topic, noreply, reply, stop,
     transports::{
         close::CloseReason,
-        endpoint::{Endpoint, PathVariables},
+        connect::Transport,
+        endpoint::{Endpoint, PathVariables, ResponseFuture},
         frame::{Frame, Message},
         handler::Handler,
         live::LiveSession,
         options::TransportOptions,
     },
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
 #[global_allocator]
@@ -83,6 +90,51 @@ impl Channel for Room {
     }
 }
 
+/// Who is here: tracks the user and shows everybody.
+struct Present {
+    key: String,
+}
+
+impl Channel for Present {
+    type Info = ();
+
+    async fn join(_: &Topic, _: Payload, socket: &mut Joining) -> Result<Self, Payload> {
+        let user = socket.get_assign::<String>("user");
+        Ok(Self { key: user.map_or_else(|| "anon".to_owned(), |user| user.to_string()) })
+    }
+
+    async fn joined(&mut self, socket: &mut Socket) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let meta = json!({"online_at": now, "name": format!("name-{}", self.key)});
+        if socket.track(&self.key, meta).await.is_ok()
+            && let Ok(state) = socket.presences().await
+        {
+            let _ = socket.push("presence_state", state);
+        }
+    }
+
+    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+        let done = match event {
+            "ping" => return reply("ok", payload),
+            "update" => {
+                let changes: serde_json::Map<String, Value> = payload.parse().unwrap_or_default();
+                let change = |meta: Payload| {
+                    let mut meta: serde_json::Map<String, Value> = meta.parse().unwrap_or_default();
+                    meta.insert("status".into(), changes.get("status").cloned().unwrap_or_default());
+                    Value::Object(meta)
+                };
+                socket.update_with(&self.key, change).await.map(drop)
+            }
+            "untrack" => socket.untrack(&self.key).await,
+            unknown => panic!("no clause for {unknown}"),
+        };
+        match done {
+            Ok(()) => reply("ok", Payload::empty()),
+            Err(error) => reply("error", json!({"reason": error.to_string()})),
+        }
+    }
+}
+
 /// A session without channels: every frame goes back.
 struct Echo;
 
@@ -115,7 +167,7 @@ async fn connect(request: ConnectRequest) -> Result<Accept, Refusal> {
 }
 
 fn rooms() -> Mount {
-    Mount::new().channel::<Room>("room:*").connect(connect)
+    Mount::new().channel::<Room>("room:*").channel::<Present>("presence:*").connect(connect)
 }
 
 fn build() -> (Lapwing, Endpoint<Echo>) {
@@ -150,36 +202,30 @@ fn build() -> (Lapwing, Endpoint<Echo>) {
     (lapwing, Endpoint::new(Echo, options))
 }
 
-async fn respond(
-    lapwing: Lapwing,
-    echo: Endpoint<Echo>,
-    request: Request<Incoming>,
-) -> Result<Response<Body>, Infallible> {
+fn respond(lapwing: &Lapwing, echo: &Endpoint<Echo>, request: Request<Incoming>) -> ResponseFuture {
     let path = request.uri().path();
-    if path == "/health" {
-        return Ok(Response::new(Body::from("ok")));
-    }
-    if path == "/stats" {
-        let mut stats = serde_json::to_value(lapwing.stats()).unwrap_or_default();
-        stats["presences"] = json!(0);
-        stats["pid"] = json!(std::process::id());
-        return Ok(Response::new(Body::from(stats.to_string())));
-    }
-    if let Some(id) = path.strip_prefix("/disconnect/") {
-        let _ = lapwing.disconnect(format!("user:{id}"));
-        return Ok(Response::new(Body::from("ok")));
-    }
     if path == "/echo/websocket" {
-        let wire = lapwing::transports::connect::Transport::Websocket;
-        return Ok(echo.serve(wire, request, PathVariables::default()).await);
+        return echo.serve(Transport::Websocket, request, PathVariables::default());
     }
-    hyper::service::Service::call(&lapwing.service(), request).await
+    let text = if path == "/health" {
+        "ok".to_owned()
+    } else if path == "/stats" {
+        let mut stats = serde_json::to_value(lapwing.stats()).unwrap_or_default();
+        stats["pid"] = json!(std::process::id());
+        stats.to_string()
+    } else if let Some(id) = path.strip_prefix("/disconnect/") {
+        let _ = lapwing.disconnect(format!("user:{id}"));
+        "ok".to_owned()
+    } else {
+        return hyper::service::Service::call(&lapwing.service(), request);
+    };
+    Box::pin(std::future::ready(Ok(Response::new(Body::from(text)))))
 }
 
 async fn serve(stream: TcpStream, peer: SocketAddr, lapwing: Lapwing, echo: Endpoint<Echo>) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddr(peer));
-        Box::pin(respond(lapwing.clone(), echo.clone(), request))
+        respond(&lapwing, &echo, request)
     });
     let mut server = auto::Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(5));

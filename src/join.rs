@@ -30,9 +30,10 @@ use crate::{
     joins::Joined,
     mailbox::{ChannelMailbox, Mailbox, MailboxLimits},
     node::Node,
-    protocol::{EncodeError, Outgoing, Ref},
+    protocol::{EncodeError, Outgoing, Payload, Ref},
     topic::Topic,
     topics::{Delivery, Inbox, Lane, Subscribed},
+    tracker::{Asked, PresenceError},
 };
 
 /// The session that a join belongs to, as far as the join can see it.
@@ -81,6 +82,8 @@ pub(crate) struct Join {
     pub(crate) has_join_ref: bool,
     /// The task is to end at once, whatever its callback is waiting for.
     killed: AtomicBool,
+    /// Whether the join ever tracked a presence.
+    tracked: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -139,6 +142,7 @@ impl Join {
             has_join_ref: join_ref.is_some(),
             join_ref: join_ref.or(reference),
             killed: AtomicBool::new(false),
+            tracked: AtomicBool::new(false),
             state: Mutex::new(State { assigns, ..State::default() }),
         }
     }
@@ -255,6 +259,10 @@ impl Join {
         let (successor, mailbox) = (state.successor.take(), std::mem::take(&mut state.mailbox));
         state.task = None;
         drop(state);
+        // Before the successor goes on: what it tracks comes after what this join no longer does.
+        if self.tracked.load(Ordering::Relaxed) {
+            self.node.tracker.end(self.id);
+        }
         if resume {
             self.peer.resume_reading();
         }
@@ -287,6 +295,16 @@ impl Join {
 
     pub(crate) fn with_assigns<R>(&self, use_them: impl FnOnce(&mut Assigns) -> R) -> R {
         use_them(&mut self.state().assigns)
+    }
+
+    /// Tracks a presence, unless the join is over: nothing would ever take it away.
+    pub(crate) fn track(&self, key: &str, meta: &Payload) -> Asked<String> {
+        let state = self.state();
+        if state.ended {
+            return Asked::refused(PresenceError::NotTracked);
+        }
+        self.tracked.store(true, Ordering::Relaxed);
+        self.node.tracker.track(&self.topic, key, self.id, meta)
     }
 
     /// Keeps a subscription to another topic, unless there is one already or the join is over.

@@ -23,6 +23,7 @@ mod task;
 mod text_only;
 mod topic;
 mod topics;
+mod tracker;
 
 pub use assigns::Assigns;
 pub use broadcast::{Broadcast, ChannelId, TransportId};
@@ -45,3 +46,4 @@ pub use service::Service;
 pub use socket::{JoinInfo, Joining, Pushed, ReplyRef, SendError, Sender, Socket, new_socket};
 pub use subscription::{Lagged, Subscription};
 pub use topic::{PatternError, Topic, TopicPattern};
+pub use tracker::{Count, PresenceError, PresenceOptions};

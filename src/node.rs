@@ -17,6 +17,7 @@ use crate::{
     protocol::EncodeError,
     pubsub::{PubSub, PubSubError, PubSubMsg},
     topics::Topics,
+    tracker::{PresenceOptions, Tracker},
 };
 
 /// Values of the user's, one per type.
@@ -24,7 +25,8 @@ pub(crate) type AppData = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
 
 /// One program's part of the whole.
 pub(crate) struct Node {
-    pub(crate) topics: Topics,
+    pub(crate) topics: Arc<Topics>,
+    pub(crate) tracker: Tracker,
     pub(crate) pubsub: Arc<dyn PubSub>,
     pub(crate) app: AppData,
     /// The tasks of all joins.
@@ -44,9 +46,16 @@ pub enum BroadcastError {
 }
 
 impl Node {
-    pub(crate) fn new(pubsub: Arc<dyn PubSub>, app: AppData) -> Self {
+    pub(crate) fn new(pubsub: Arc<dyn PubSub>, app: AppData, presence: PresenceOptions) -> Self {
+        let topics = Arc::new(Topics::new());
+        let publish = {
+            let topics = topics.clone();
+            // An encoding that failed is in the log already.
+            move |broadcast: &Broadcast| drop(topics.dispatch(broadcast))
+        };
         Self {
-            topics: Topics::new(),
+            topics,
+            tracker: Tracker::new(presence, Arc::new(publish)),
             pubsub,
             app,
             tasks: TaskTracker::new(),

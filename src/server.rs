@@ -22,6 +22,7 @@ use crate::{
     router::ChannelRoute,
     subscription::Subscription,
     topic::{PatternError, Topic},
+    tracker::{Count, PresenceError, PresenceOptions},
 };
 
 /// A server of channels. Cheap to clone; all clones are one.
@@ -60,6 +61,8 @@ pub struct Stats {
     pub joins: u64,
     /// Topics that anybody is subscribed to.
     pub topics: usize,
+    /// Presences tracked on this node.
+    pub presences: u64,
     /// Frames written to clients so far.
     pub frames_out: u64,
     /// Bytes of them.
@@ -74,6 +77,7 @@ pub struct Builder {
     mounts: Vec<(String, Mount)>,
     pubsub: Arc<dyn PubSub>,
     app: AppData,
+    presence: PresenceOptions,
 }
 
 /// Why a server cannot be built: mistakes of the program's, found before the first client comes.
@@ -89,7 +93,12 @@ pub enum BuildError {
 impl Lapwing {
     /// Starts collecting.
     pub fn builder() -> Builder {
-        Builder { mounts: Vec::new(), pubsub: Arc::new(LocalPubSub), app: HashMap::new() }
+        Builder {
+            mounts: Vec::new(),
+            pubsub: Arc::new(LocalPubSub),
+            app: HashMap::new(),
+            presence: PresenceOptions::default(),
+        }
     }
 
     /// Publishes an event to all subscribers of a topic, on all nodes.
@@ -160,12 +169,29 @@ impl Lapwing {
         self.broadcast(socket_id, "disconnect", Payload::empty())
     }
 
+    /// Who is present on a topic: the payload of `presence_state`.
+    ///
+    /// # Errors
+    /// When the presence engine is busy.
+    pub async fn presences(&self, topic: impl Into<Topic>) -> Result<Payload, PresenceError> {
+        self.0.node.tracker.list(&topic.into()).answered().await
+    }
+
+    /// How many are present on a topic.
+    ///
+    /// # Errors
+    /// When the presence engine is busy.
+    pub async fn presence_count(&self, topic: impl Into<Topic>) -> Result<Count, PresenceError> {
+        self.0.node.tracker.count(&topic.into()).answered().await
+    }
+
     /// What there is at this moment. Costs a walk through all sessions.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = Stats {
             joins: self.0.node.joins.load(Ordering::Relaxed),
             topics: self.0.node.topics.len(),
+            presences: self.0.node.tracker.len(),
             ..Stats::default()
         };
         for Mounted { endpoint, .. } in &self.0.mounts {
@@ -250,12 +276,18 @@ impl Builder {
         self
     }
 
+    /// Bounds and times of presence.
+    pub fn presence(mut self, options: PresenceOptions) -> Self {
+        self.presence = options;
+        self
+    }
+
     /// Puts the parts together.
     ///
     /// # Errors
     /// See [`BuildError`].
     pub fn build(self) -> Result<Lapwing, BuildError> {
-        let node = Arc::new(Node::new(self.pubsub, self.app));
+        let node = Arc::new(Node::new(self.pubsub, self.app, self.presence));
         let mut mounts: Vec<Mounted> = Vec::new();
         for (name, mount) in self.mounts {
             let path = MountPath::new(&name);

@@ -5,12 +5,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Buf;
 use http::{Request, Response, StatusCode};
 use lapwing_transports::{
     body::Body,
     connect::Transport,
-    endpoint::{Endpoint, PathVariables, ResponseFuture},
+    endpoint::{Endpoint, PathVariables, RequestBody, ResponseFuture},
 };
 
 use crate::{hub::Hub, path::MountPath, server::Lapwing};
@@ -83,17 +82,9 @@ impl Service {
         }
     }
 
-    fn respond<B>(&self, request: Request<B>) -> ResponseFuture
-    where
-        B: http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync + 'static>
-            + Send
-            + 'static,
-    {
+    fn respond<B: RequestBody>(&self, request: Request<B>) -> ResponseFuture {
         match self.find(request.uri().path()) {
-            Some((endpoint, wire, variables)) => {
-                let endpoint = endpoint.clone();
-                Box::pin(async move { Ok(endpoint.serve(wire, request, variables).await) })
-            }
+            Some((endpoint, wire, variables)) => endpoint.serve(wire, request, variables),
             None => Box::pin(std::future::ready(Ok(not_found()))),
         }
     }
@@ -105,10 +96,7 @@ fn not_found() -> Response<Body> {
     response
 }
 
-impl<B> hyper::service::Service<Request<B>> for Service
-where
-    B: http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
-{
+impl<B: RequestBody> hyper::service::Service<Request<B>> for Service {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = ResponseFuture;
@@ -118,10 +106,7 @@ where
     }
 }
 
-impl<B> tower_service::Service<Request<B>> for Service
-where
-    B: http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
-{
+impl<B: RequestBody> tower_service::Service<Request<B>> for Service {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = ResponseFuture;

@@ -22,6 +22,7 @@ use crate::{
     pubsub::LocalPubSub,
     topic::Topic,
     topics::Member,
+    tracker::{Count, PresenceError},
 };
 
 /// What is known of a join, before and after the client is in: the part that [`Joining`] and [`Socket`] share.
@@ -213,6 +214,85 @@ impl Socket {
         self.join.remove_foreign(&topic.into());
     }
 
+    /// Says that `key` is present on the topic, with a meta (a JSON object) that everybody sees. Returns the
+    /// reference of this presence. It goes when the join ends, however it does.
+    ///
+    /// The answer comes after the diff that tells the topic, so that a `presence_state` pushed next is newer.
+    /// Dropping the future does not take the request back.
+    ///
+    /// # Errors
+    /// See [`PresenceError`].
+    pub async fn track(
+        &self,
+        key: impl AsRef<str>,
+        meta: impl Into<Payload>,
+    ) -> Result<String, PresenceError> {
+        let asked = self.join.track(key.as_ref(), &meta.into());
+        asked.answered().await
+    }
+
+    /// Changes the meta of a key that this join tracks.
+    ///
+    /// # Errors
+    /// [`PresenceError::NotTracked`] if it does not; see [`PresenceError`] for the others.
+    pub async fn update(
+        &self,
+        key: impl AsRef<str>,
+        meta: impl Into<Payload>,
+    ) -> Result<String, PresenceError> {
+        let tracker = &self.join.node.tracker;
+        tracker.update(&self.join.topic, key.as_ref(), self.join.id, &meta.into()).answered().await
+    }
+
+    /// Changes the meta of a key that this join tracks by a function of the one that it has.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub async fn update_with<P: Into<Payload>>(
+        &self,
+        key: impl AsRef<str>,
+        change: impl FnOnce(Payload) -> P + Send,
+    ) -> Result<String, PresenceError> {
+        let tracker = &self.join.node.tracker;
+        let key = key.as_ref();
+        let meta = tracker.meta(&self.join.topic, key, self.join.id).answered().await?;
+        let meta = change(meta).into();
+        tracker.update(&self.join.topic, key, self.join.id, &meta).answered().await
+    }
+
+    /// Says that a key is no longer present. One that this join does not track is no error.
+    ///
+    /// # Errors
+    /// When the presence engine is busy.
+    pub async fn untrack(&self, key: impl AsRef<str>) -> Result<(), PresenceError> {
+        let tracker = &self.join.node.tracker;
+        tracker.untrack(&self.join.topic, key.as_ref(), self.join.id).answered().await
+    }
+
+    /// Who is present on the topic: the payload of `presence_state`.
+    ///
+    /// # Errors
+    /// When the presence engine is busy.
+    pub async fn presences(&self) -> Result<Payload, PresenceError> {
+        self.join.node.tracker.list(&self.join.topic).answered().await
+    }
+
+    /// The presence of one key, with an empty list of metas if it is not there.
+    ///
+    /// # Errors
+    /// When the presence engine is busy.
+    pub async fn presence(&self, key: impl AsRef<str>) -> Result<Payload, PresenceError> {
+        self.join.node.tracker.get(&self.join.topic, key.as_ref()).answered().await
+    }
+
+    /// How many are present on the topic.
+    ///
+    /// # Errors
+    /// When the presence engine is busy.
+    pub async fn presence_count(&self) -> Result<Count, PresenceError> {
+        self.join.node.tracker.count(&self.join.topic).answered().await
+    }
+
     pub(crate) fn set_reference(&mut self, reference: Option<Ref>) {
         self.reference = reference;
     }
@@ -353,7 +433,7 @@ pub fn new_socket(
     const KIND: Kind = Kind { name_of: || "none", intercept: &[], info: || TypeId::of::<()>() };
     let nobody =
         Arc::new(Nobody { transport_id: transport, serializer: Arc::new(V2), frames: Mutex::default() });
-    let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default()));
+    let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), Default::default()));
     let limits = MailboxLimits::default();
     let mut join =
         Join::new(nobody.clone(), node, &KIND, limits, topic, (join_ref, None), Assigns::default());

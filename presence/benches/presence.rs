@@ -1,7 +1,8 @@
 //! What presence costs: operations at 1,000, 100,000 and 1,000,000 entries, on one thread and on all.
 //!
-//! Prints tables. Each figure is the best of several rounds, because other load on the machine only ever adds.
-//! Arguments: `threshold` measures from how many changes on threads pay, `quick` leaves out the largest size.
+//! Prints tables. Each figure is the best of several rounds, because other load on the machine only ever
+//! adds. Arguments: `threshold` measures from how many changes on threads pay, `quick` leaves out the largest
+//! size.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::print_stdout)]
 // An allocator that counts cannot be written without it; it adds nothing but counting to the system's.

@@ -23,8 +23,8 @@ pub struct Config {
 impl Config {
     /// Over how many shards the topics are spread; 32 unless said otherwise, at least 1.
     ///
-    /// A shard is the unit of parallel work, and a topic lives in one shard. A few times the number of threads is
-    /// enough to balance them; every shard costs [`Presences::untrack_all`](crate::Presences::untrack_all) a look-up. Nodes of one cluster may differ in it.
+    /// A shard is the unit of parallel work, and a topic lives in one shard. A few times the number of threads
+    /// is enough to balance them. Nodes of one cluster may differ in it. More than 4,096 are taken as 4,096.
     pub fn shards(mut self, shards: usize) -> Self {
         self.shards = shards.clamp(1, 4096);
         self
@@ -32,14 +32,14 @@ impl Config {
 
     /// Seeds the hash tables; 0 unless said otherwise.
     ///
-    /// Topics and keys come from clients. Give a number that clients cannot know, or they can choose keys that
-    /// all fall into one place of the table and make it slow.
+    /// Topics and keys come from clients. Give a number that clients cannot know, or they can choose keys
+    /// that all fall into one place of the table and make it slow.
     pub fn hash_seed(mut self, seed: u64) -> Self {
         self.hash_seed = seed;
         self
     }
 
-    /// From how many changes on one call is spread over rayon's threads; 2,048 unless said otherwise.
+    /// From how many changes on one call is spread over rayon's threads; 4,096 unless said otherwise.
     ///
     /// Waking threads that sleep costs some tens of microseconds, and what one change costs is a few hundred
     /// nanoseconds. See [`Presences::merge`](crate::Presences::merge) for the measurement.
@@ -50,19 +50,19 @@ impl Config {
 
     /// How many changes of each replica are remembered for extracting deltas; 16,384 unless said otherwise.
     ///
-    /// A node that lacks more gets the whole part of that replica instead. A remembered change costs about 50 bytes,
-    /// and keeps alive a replaced entry of another replica, so the bound in bytes is this number times the size of a
-    /// meta. The default is a little more than Phoenix's largest delta generation (10,000).
+    /// A node that lacks more gets the whole part of that replica instead. A remembered change costs about 50
+    /// bytes, and keeps alive a replaced entry of another replica, so the bound in bytes is this number times
+    /// the size of a meta. The default is a little more than Phoenix's largest delta generation (10,000).
     pub fn history_changes_max(mut self, changes: usize) -> Self {
         self.history_changes_max = changes;
         self
     }
 
-    /// How many changes of each replica are held back while what came before them is missing; 16,384 unless said
-    /// otherwise.
+    /// How many changes of each replica are held back while what came before them is missing; 16,384 unless
+    /// said otherwise.
     ///
-    /// At the bound a delta that came ahead of a gap is dropped. Nothing is lost by it: the clock stays behind, and
-    /// the transfer that closes the gap brings what was dropped.
+    /// At the bound a delta that came ahead of a gap is dropped. Nothing is lost by it: the clock stays
+    /// behind, and the transfer that closes the gap brings what was dropped.
     pub fn held_changes_max(mut self, changes: usize) -> Self {
         self.held_changes_max = changes;
         self
@@ -74,7 +74,7 @@ impl Default for Config {
         Self {
             shards: 32,
             hash_seed: 0,
-            parallel_changes_min: 2048,
+            parallel_changes_min: 4096,
             history_changes_max: 16_384,
             held_changes_max: 16_384,
         }

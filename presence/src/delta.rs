@@ -5,10 +5,11 @@ use std::sync::Arc;
 use crate::entry::Entry;
 use crate::tag::{Clock, ReplicaId};
 
-/// What one node knows and another may lack: for some replicas, the changes between two clocks or the whole part.
+/// What one node knows and another may lack: for some replicas, the changes between two clocks or the whole
+/// part.
 ///
-/// A delta is a value to carry to another node's [`Presences::merge`](crate::Presences::merge). It may be lost,
-/// repeated, late or out of order. Cloning is cheap: the changes are shared.
+/// A delta is a value to carry to another node's [`Presences::merge`](crate::Presences::merge). It may be
+/// lost, repeated, late or out of order. Cloning is cheap: the changes are shared.
 #[derive(Clone, Debug, Default)]
 pub struct Delta {
     pub(crate) parts: Vec<Part>,
@@ -25,7 +26,8 @@ impl Delta {
         self.parts.iter().map(Part::len).sum()
     }
 
-    /// Whether the part of some replica is here as a whole, because the changes alone were not remembered any more.
+    /// Whether the part of some replica is here as a whole, because the changes alone were not remembered any
+    /// more.
     pub fn has_whole(&self) -> bool {
         self.parts.iter().any(|part| part.whole)
     }
@@ -41,8 +43,8 @@ pub(crate) struct Part {
     pub(crate) to: Clock,
     /// If set, the changes are all entries there are, and what is not among them is gone.
     pub(crate) whole: bool,
-    /// Changes in the order of their clocks, in one chunk; or the entries of a whole part in no order, in chunks of
-    /// one topic's shard each.
+    /// Changes in the order of their clocks, in one chunk; or the entries of a whole part in no order, in
+    /// chunks of one topic's shard each.
     pub(crate) chunks: Arc<[Vec<Change>]>,
 }
 

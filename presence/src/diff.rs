@@ -8,10 +8,11 @@ use foldhash::fast::FixedState;
 use crate::entry::Entry;
 use crate::tag::Tag;
 
-/// What one call changed in what is shown; with [`absorb`](Diff::absorb), what several calls changed together.
+/// What one call changed in what is shown; with [`absorb`](Diff::absorb), what several calls changed
+/// together.
 ///
-/// An update is the old entry among the leaves and the new one among the joins of the same diff. No tag is ever in
-/// both: what joined and left again between two readings is not mentioned.
+/// An update is the old entry among the leaves and the new one among the joins of the same diff. No tag is
+/// ever in both: what joined and left again between two readings is not mentioned.
 ///
 /// # Examples
 ///
@@ -31,9 +32,8 @@ use crate::tag::Tag;
 #[derive(Clone, Debug, Default)]
 pub struct Diff {
     topics: Vec<TopicDiff>,
-    /// Where each topic is, once there are more than [`SCAN_MAX`]. Ordered, not hashed: clients choose topic names,
-    /// and a value has no secret seed.
-    places: Option<BTreeMap<Arc<str>, usize>>,
+    /// Where each topic is, once there are more than [`SCAN_MAX`].
+    places: Option<Places>,
 }
 
 /// Up to this many elements, looking at each is cheaper than an index.
@@ -47,7 +47,8 @@ impl Diff {
 
     /// Adds what a later call changed.
     ///
-    /// An entry that joined in one and left in the other is dropped from both. The cost follows the size of `later`.
+    /// An entry that joined in one and left in the other is dropped from both. The cost follows the size of
+    /// `later`.
     pub fn absorb(&mut self, later: Diff) {
         if self.topics.is_empty() {
             *self = later;
@@ -55,7 +56,12 @@ impl Diff {
         }
         for topic in later.topics {
             match self.place(&topic.topic) {
-                Some(place) => self.topics[place].absorb(topic),
+                Some(place) => {
+                    self.topics[place].absorb(topic);
+                    if self.topics[place].is_empty() {
+                        self.drop_topic(place);
+                    }
+                }
                 None => self.append(topic),
             }
         }
@@ -68,12 +74,12 @@ impl Diff {
 
     /// Takes the topics out.
     pub fn into_topics(self) -> Vec<TopicDiff> {
-        self.topics.into_iter().filter(|topic| !topic.is_empty()).collect()
+        self.topics
     }
 
     /// Whether nothing changed.
     pub fn is_empty(&self) -> bool {
-        self.topics.iter().all(TopicDiff::is_empty)
+        self.topics.is_empty()
     }
 
     /// How many joins and leaves there are.
@@ -83,7 +89,7 @@ impl Diff {
 
     /// The first join, which is the only one after a track or an update.
     pub fn first_join(&self) -> Option<&Entry> {
-        self.topics.iter().find_map(|topic| topic.joins().first())
+        self.topics.first()?.joins().first()
     }
 
     pub(crate) fn join(&mut self, topic: &Arc<str>, entry: Entry) {
@@ -132,26 +138,68 @@ impl Diff {
 
     fn append(&mut self, topic: TopicDiff) {
         if let Some(places) = &mut self.places {
-            places.insert(topic.topic.clone(), self.topics.len());
+            places.insert(&topic.topic, self.topics.len());
         }
         self.topics.push(topic);
     }
 
-    fn place(&mut self, topic: &str) -> Option<usize> {
+    fn drop_topic(&mut self, place: usize) {
+        let dropped = self.topics.swap_remove(place);
+        let Some(places) = &mut self.places else { return };
+        places.remove(&dropped.topic);
+        if let Some(moved) = self.topics.get(place) {
+            places.insert(&moved.topic, place);
+        }
+    }
+
+    fn place(&mut self, topic: &Arc<str>) -> Option<usize> {
         if self.topics.len() <= SCAN_MAX {
-            return self.topics.iter().position(|known| &*known.topic == topic);
+            return self.topics.iter().position(|known| known.topic == *topic);
         }
         let topics = &self.topics;
         let places = self.places.get_or_insert_with(|| {
-            topics.iter().enumerate().map(|(at, known)| (known.topic.clone(), at)).collect()
+            let mut places = Places::default();
+            topics.iter().enumerate().for_each(|(place, known)| places.insert(&known.topic, place));
+            places
         });
-        places.get(topic).copied()
+        places.find(topic)
     }
+}
+
+/// Where the topics of a diff are.
+#[derive(Clone, Debug, Default)]
+struct Places {
+    /// By where the name is stored. A shard gives the same name again and again, and then this spares
+    /// comparing it. The diff's topics keep the addresses from being used again.
+    by_address: HashMap<usize, usize, FixedState>,
+    /// Ordered, not hashed: clients choose topic names, and a value has no secret seed.
+    by_name: BTreeMap<Arc<str>, usize>,
+}
+
+impl Places {
+    fn insert(&mut self, topic: &Arc<str>, place: usize) {
+        self.by_address.insert(address(topic), place);
+        self.by_name.insert(topic.clone(), place);
+    }
+
+    fn remove(&mut self, topic: &Arc<str>) {
+        self.by_address.remove(&address(topic));
+        self.by_name.remove(topic);
+    }
+
+    fn find(&self, topic: &Arc<str>) -> Option<usize> {
+        self.by_address.get(&address(topic)).or_else(|| self.by_name.get(topic)).copied()
+    }
+}
+
+fn address(topic: &Arc<str>) -> usize {
+    topic.as_ptr().addr()
 }
 
 /// What changed in one topic.
 ///
-/// Apply the joins before the leaves, as phoenix.js does, and a key does not vanish while its entry is updated.
+/// Apply the joins before the leaves, as phoenix.js does, and a key does not vanish while its entry is
+/// updated.
 #[derive(Clone, Debug)]
 pub struct TopicDiff {
     topic: Arc<str>,
@@ -255,8 +303,8 @@ fn by_key(entries: &[Entry]) -> Vec<&Entry> {
 #[derive(Clone, Debug, Default)]
 struct Side {
     entries: Vec<Entry>,
-    /// No tag is before the first or after the second. A delta's joins are newer than its leaves, so this alone
-    /// answers most searches, and the index is not made.
+    /// No tag is before the first or after the second. A delta's joins are newer than its leaves, so this
+    /// alone answers most searches, and the index is not made.
     range: Option<(Tag, Tag)>,
     /// Where each tag is; made by the first search among more than [`SCAN_MAX`], kept from then on.
     places: Option<HashMap<Tag, usize, FixedState>>,
@@ -309,12 +357,35 @@ mod tests {
             let mut diff = Diff::new();
             (1..=count).for_each(|clock| diff.join(&topic, entry(clock)));
             (1..=count).rev().for_each(|clock| diff.leave(&topic, entry(clock)));
-            assert!(diff.is_empty());
+            assert!(diff.clone().finish().is_empty());
             (1..=count).for_each(|clock| diff.leave(&topic, entry(clock)));
             (2..=count).for_each(|clock| diff.join(&topic, entry(clock)));
             assert_eq!(diff.topics()[0].leaves(), [entry(1)]);
             assert!(diff.topics()[0].joins().is_empty());
         }
+    }
+
+    #[test]
+    fn a_topic_in_which_all_cancelled_out_is_not_in_the_diff() {
+        let topics: Vec<Arc<str>> = (0..40).map(|number| format!("room:{number}").into()).collect();
+        let mut all = Diff::new();
+        let step = |all: &mut Diff, place: usize, leave: bool| {
+            let mut diff = Diff::new();
+            let entry = entry(1 + place as u64);
+            if leave {
+                diff.leave(&topics[place], entry)
+            } else {
+                diff.join(&topics[place], entry)
+            }
+            all.absorb(diff);
+        };
+        (0..40).for_each(|place| step(&mut all, place, false));
+        (0..40).step_by(2).for_each(|place| step(&mut all, place, true));
+        assert_eq!((all.topics().len(), all.len()), (20, 20));
+        (0..40).step_by(2).for_each(|place| step(&mut all, place, false));
+        assert_eq!((all.topics().len(), all.len()), (40, 40));
+        (0..40).for_each(|place| step(&mut all, place, true));
+        assert!(all.is_empty() && all.into_topics().is_empty());
     }
 
     #[test]

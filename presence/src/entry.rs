@@ -7,9 +7,9 @@ use crate::tag::{Clock, Owner, Tag};
 
 /// One presence: a key, for an owner, with its meta and tag.
 ///
-/// Cloning is a reference count. All fields live in one allocation of `30 + key + meta` bytes: an entry with three
-/// of its own (key, meta, the counted block) would cost 64 bytes more, which is a quarter of the whole. The meta is
-/// copied in, so that a small meta never keeps the large buffer alive that it was received in.
+/// Cloning is a reference count. All fields live in one allocation of `30 + key + meta` bytes: an entry with
+/// three of its own (key, meta, the counted block) would cost 64 bytes more, which is a quarter of the whole.
+/// The meta is copied in, so that a small meta never keeps the large buffer alive that it was received in.
 ///
 /// # Examples
 ///
@@ -30,8 +30,8 @@ use crate::tag::{Clock, Owner, Tag};
 #[derive(Clone, PartialEq, Eq)]
 pub struct Entry(Arc<[u8]>);
 
-/// The fields' places: tag (replica and clock), clock of the previous tag (0 if none), owner, length of the key,
-/// key, meta.
+/// The fields' places: tag (replica and clock), clock of the previous tag (0 if none), owner, length of the
+/// key, key, meta.
 const TAG: std::ops::Range<usize> = 0..12;
 const PREVIOUS: std::ops::Range<usize> = 12..18;
 const OWNER: std::ops::Range<usize> = 18..26;
@@ -41,7 +41,8 @@ const KEY: usize = KEY_LEN.end;
 impl Entry {
     /// Packs an entry. `previous` is the clock of the tag that this one replaces, [`Clock::ZERO`] if none.
     ///
-    /// `scratch` is where the bytes are put together, so that the shared block is allocated once and at its size.
+    /// `scratch` is where the bytes are put together, so that the shared block is allocated once and at its
+    /// size.
     pub(crate) fn pack(
         tag: Tag,
         previous: Clock,

@@ -1,9 +1,9 @@
 //! The last changes of one replica, so that what another node lacks costs what it lacks.
 //!
-//! Phoenix keeps delta generations: a few accumulated deltas of growing size, of which the first that reaches back
-//! far enough is sent. One log answers for every clock that it reaches back to, with exactly what is lacking, and two
-//! deltas cannot be joined wrongly because there are no two (the second counter-example of phoenix_pubsub's PR
-//! 111, and issue 74).
+//! Phoenix keeps delta generations: a few accumulated deltas of growing size, of which the first that reaches
+//! back far enough is sent. One log answers for every clock that it reaches back to, with exactly what is
+//! lacking, and two deltas cannot be joined wrongly because there are no two (the second counter-example of
+//! phoenix_pubsub's PR 111, and issue 74).
 
 use std::collections::VecDeque;
 
@@ -13,8 +13,8 @@ use crate::tag::Clock;
 /// A log of changes, complete above its floor.
 #[derive(Debug)]
 pub(crate) struct History {
-    /// In the order of the clocks. A change that a later one in the log replaces is a hole: who lacks it lacks the
-    /// later one too.
+    /// In the order of the clocks. A change that a later one in the log replaces is a hole: who lacks it
+    /// lacks the later one too.
     log: VecDeque<(Clock, Option<Change>)>,
     holes: usize,
     /// Every change after this clock is in the log, or replaced by one that is.

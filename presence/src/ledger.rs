@@ -1,4 +1,5 @@
-//! The replicas that a node knows: up to where each is seen, what is held back of it, and whether it is shown.
+//! The replicas that a node knows: up to where each is seen, what is held back of it, and whether it is
+//! shown.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -18,8 +19,8 @@ pub(crate) struct PartId(pub(crate) u16);
 /// This node's own part.
 pub(crate) const OWN: PartId = PartId(0);
 
-/// How many nodes' last incarnations are remembered, so that a departed one is not taken back. The one noted longest
-/// ago is dropped first; it would have to be heard of again after this many other nodes have gone.
+/// How many nodes' last incarnations are remembered, so that a departed one is not taken back. The one noted
+/// longest ago is dropped first; it would have to be heard of again after this many other nodes have gone.
 const DEPARTED_MAX: usize = 4096;
 
 #[derive(Debug)]
@@ -106,13 +107,13 @@ impl Ledger {
 
     /// Decides what of a delta is to be applied, in this order, and takes note of it as if it were.
     ///
-    /// What is known already is left out, what starts after a gap is held back, and what was held back before a gap that
-    /// now closes comes with it.
+    /// What is known already is left out, what starts after a gap is held back, and what was held back before
+    /// a gap that now closes comes with it.
     pub(crate) fn plan(&mut self, delta: &Delta) -> Vec<Step> {
         let mut steps = Vec::new();
         for part in &delta.parts {
-            // Nobody knows better than we what we track, and a replica that we have not heard of, or not any more,
-            // would have nobody to say that it is gone (phoenix_pubsub's issues 55 and PR 80).
+            // Nobody knows better than we what we track, and a replica that we have not heard of, or not any
+            // more, would have nobody to say that it is gone (phoenix_pubsub's issues 55 and PR 80).
             let Some(number) = self.number(part.replica).filter(|number| *number != OWN) else { continue };
             let held_changes_max = self.held_changes_max;
             let known = self.known_mut(number);
@@ -128,6 +129,22 @@ impl Ledger {
             known.held.retain(|held| held.to > known.clock);
         }
         steps
+    }
+
+    /// Remembers the changes of a plan, for those who will lack them.
+    ///
+    /// Apart from [`plan`](Self::plan), so that it can be done while the shards apply the changes.
+    pub(crate) fn remember(&mut self, steps: &[Step]) {
+        for step in steps {
+            let history = &mut self.known_mut(step.number).history;
+            if step.part.whole {
+                history.reset(step.part.to);
+                continue;
+            }
+            for change in step.part.changes().filter(|change| change.clock() > step.seen) {
+                history.push(change.clone());
+            }
+        }
     }
 
     pub(crate) fn known_mut(&mut self, number: PartId) -> &mut Known {
@@ -153,8 +170,8 @@ impl Ledger {
 
     /// What this node has seen of the replicas that it shows.
     ///
-    /// Those that are down are left out: nobody shall send us news of them, and nobody shall ask us, or a node that
-    /// came after they went would ask at every heartbeat (phoenix_pubsub's PR 136).
+    /// Those that are down are left out: nobody shall send us news of them, and nobody shall ask us, or a
+    /// node that came after they went would ask at every heartbeat (phoenix_pubsub's PR 136).
     pub(crate) fn clocks(&self) -> Clocks {
         self.iter().filter(|known| known.shown).map(|known| (known.id, known.clock)).collect()
     }
@@ -186,13 +203,6 @@ impl Known {
     fn accept(&mut self, number: PartId, part: Part) -> Step {
         let seen = self.clock;
         self.clock = part.to;
-        if part.whole {
-            self.history.reset(part.to);
-        } else {
-            for change in part.changes().filter(|change| change.clock() > seen) {
-                self.history.push(change.clone());
-            }
-        }
         Step { number, part, seen }
     }
 
@@ -210,4 +220,38 @@ impl Known {
 
 fn contains(outer: &Part, inner: &Part) -> bool {
     outer.from <= inner.from && inner.to <= outer.to
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delta::Change;
+
+    fn delta(from: u64, to: u64) -> Delta {
+        let changes = (from + 1..=to).map(|clock| {
+            let tag = Tag::new(2, Clock::new(clock));
+            let entry = Entry::pack(tag, Clock::ZERO, Owner(clock), "k", b"", &mut Vec::new());
+            Change::Set { topic: "room".into(), entry }
+        });
+        let chunks = [changes.collect()].into();
+        let replica = ReplicaId::new(2, 1);
+        Delta {
+            parts: vec![Part { replica, from: Clock::new(from), to: Clock::new(to), whole: false, chunks }],
+        }
+    }
+
+    #[test]
+    fn what_was_held_is_dropped_when_it_is_known() {
+        let mut ledger = Ledger::new(ReplicaId::new(1, 1), &Config::default());
+        let number = ledger.add(ReplicaId::new(2, 1));
+        for (from, to) in [(2, 4), (6, 8), (3, 4), (5, 8)] {
+            assert!(ledger.plan(&delta(from, to)).is_empty());
+        }
+        assert_eq!(ledger.known(number).held.len(), 2, "what another contains is not held");
+        assert_eq!(ledger.plan(&delta(0, 2)).len(), 2);
+        assert_eq!(ledger.known(number).held.len(), 1);
+        assert_eq!(ledger.plan(&delta(0, 9)).len(), 1);
+        assert!(ledger.known(number).held.is_empty());
+        assert_eq!(ledger.known(number).clock, Clock::new(9));
+    }
 }

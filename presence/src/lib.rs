@@ -1,38 +1,43 @@
 //! Replicated presence as values: who is here, on every replica, at a cost that follows the changes.
 //!
 //! This crate is pure. It has no runtime, no I/O, no clock and no randomness: time and ids are arguments, and
-//! what should be sent is returned. The framework drives it from one thread; the work of one call is spread over
-//! rayon's threads when it is large enough to pay for it.
+//! what should be sent is returned. The framework drives it from one thread; the work of one call is spread
+//! over rayon's threads when it is large enough to pay for it.
 //!
 //! # The state
 //!
-//! A *presence* is one [`Entry`]: a key (who) in a topic (where), for one [`Owner`] (the join that said so), with a
-//! meta (opaque bytes, in practice an encoded JSON object) and a [`Tag`]. Several entries may share a key: one
-//! person in three browser tabs is one key with three entries.
+//! A *presence* is one [`Entry`]: a key (who) in a topic (where), for one [`Owner`] (the join that said so),
+//! with a meta (opaque bytes, in practice an encoded JSON object) and a [`Tag`]. Several entries may share a
+//! key: one person in three browser tabs is one key with three entries.
 //!
-//! Each *replica* (one node, one start of it: [`ReplicaId`]) has its own [`Clock`] and writes only its own entries.
-//! Every change it makes (track, update, untrack) takes the next tick of that clock, and the tick tags the entry.
-//! Seen as a whole this is an add-wins observed-remove set: a removal names the tags that the remover wrote and
-//! has seen, so a concurrent addition by anybody else survives. But because nobody else writes a replica's part, we
-//! need neither the dots nor the clouds of the general set: *a replica's part at clock n is one value*, a copy of
-//! it is an older or a newer value of the same history, and merging two copies is taking the newer.
+//! Each *replica* (one node, one start of it: [`ReplicaId`]) has its own [`Clock`] and writes only its own
+//! entries. Every change it makes (track, update, untrack) takes the next tick of that clock, and the tick
+//! tags the entry. Seen as a whole this is an add-wins observed-remove set: a removal names the tags that the
+//! remover wrote and has seen, so a concurrent addition by anybody else survives. But because nobody else
+//! writes a replica's part, we need neither the dots nor the clouds of the general set: *a replica's part at
+//! clock n is one value*, a copy of it is an older or a newer value of the same history, and merging two
+//! copies is taking the newer.
 //!
 //! So a node's state is, for each replica that it knows:
 //!
-//! * the part, complete up to a clock, never with a hole: what is shown is always something that the replica once was;
+//! * the part, complete up to a clock, never with a hole: what is shown is always something that the replica
+//!   once was;
 //! * deltas that arrived ahead of a gap, held back until the gap closes (bounded);
-//! * the last changes of the part (bounded), so that what another node lacks is extracted at the price of what it lacks;
-//! * whether it is shown. A replica that is down is hidden as a whole, and shown or forgotten as a whole later.
+//! * the last changes of the part (bounded), so that what another node lacks is extracted at the price of
+//!   what it lacks;
+//! * whether it is shown. A replica that is down is hidden as a whole, and shown or forgotten as a whole
+//!   later.
 //!
 //! # The laws
 //!
-//! These hold for every interleaving of operations, messages and time, and the property tests in `tests/` say so:
+//! These hold for every interleaving of operations, messages and time, and the property tests in `tests/` say
+//! so:
 //!
 //! 1. Merging is idempotent, commutative and associative (while the held-back deltas are within their bound).
 //! 2. Once messages flow, every node shows the same: the union of what the living replicas track.
 //! 3. A second merge of the same delta returns an empty [`Diff`].
-//! 4. The diffs returned by all calls, applied in order, give exactly what [`Presences::list`] gives. In one diff no
-//!    tag is in both the joins and the leaves.
+//! 4. The diffs returned by all calls, applied in order, give exactly what [`Presences::list`] gives. In one
+//!    diff no tag is in both the joins and the leaves.
 //! 5. No merge changes what this node tracks itself, and nothing of an owner remains after
 //!    [`Presences::untrack_all`], here at once and elsewhere once messages flow.
 //! 6. A replica that is down, forgotten or departed shows nothing; no message brings a departed one back.
@@ -58,9 +63,9 @@
 //!
 //! # Limits
 //!
-//! The size of keys and metas, the number of presences and of topics are the caller's to limit: this crate stores
-//! what it is given. What the crate keeps for its own purposes (history, held-back deltas, messages to send, memory of
-//! departed replicas) is bounded, see [`Config`] and [`ReplicaConfig`].
+//! The size of keys and metas, the number of presences and of topics are the caller's to limit: this crate
+//! stores what it is given. What the crate keeps for its own purposes (history, held-back deltas, messages to
+//! send, memory of departed replicas) is bounded, see [`Config`] and [`ReplicaConfig`].
 
 mod clock;
 mod config;

@@ -1,4 +1,5 @@
-//! When replicas talk, and what they say: heartbeats, transfers, silence and departure, without a network or a clock.
+//! When replicas talk, and what they say: heartbeats, transfers, silence and departure, without a network or
+//! a clock.
 //!
 //! ```text
 //!      every period with changes:            when the clocks show that something is lacking:
@@ -31,8 +32,9 @@ pub use self::message::{Destination, Message, Transmit};
 /// [`Presences`] with the conversation that keeps them the same on all nodes.
 ///
 /// It does nothing by itself. Give it each message that arrives ([`handle`](Self::handle)) and call
-/// [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says so; after both, send what
-/// [`poll_transmit`](Self::poll_transmit) returns. Messages may be lost, repeated, delayed and reordered.
+/// [`handle_timeout`](Self::handle_timeout) when [`poll_timeout`](Self::poll_timeout) says so; after both,
+/// send what [`poll_transmit`](Self::poll_transmit) returns. Messages may be lost, repeated, delayed and
+/// reordered.
 ///
 /// Time is the duration since any moment that the caller chooses, and must not go back.
 ///
@@ -105,8 +107,8 @@ impl Replica {
 
     /// Takes in a sign of life, which also says what the sender has seen and what it changed.
     ///
-    /// A replica that comes back after it was down is shown when this node has caught up with it, not before: else
-    /// those who left meanwhile would be seen to join and leave.
+    /// A replica that comes back after it was down is shown when this node has caught up with it, not before:
+    /// else those who left meanwhile would be seen to join and leave.
     pub fn handle_heartbeat(
         &mut self,
         now: Duration,
@@ -172,11 +174,11 @@ impl Replica {
         diff
     }
 
-    /// Ends the replica: the others are told that it is gone, and will not take it back. Nothing else is sent after
-    /// that.
+    /// Ends the replica: the others are told that it is gone, and will not take it back. Nothing else is sent
+    /// after that.
     ///
-    /// Without it the others see this node's presences until they notice the silence. That is what a rolling restart wants
-    /// whose clients come back within [`down_after`](ReplicaConfig::down_after).
+    /// Without it the others see this node's presences until they notice the silence. That is what a rolling
+    /// restart wants whose clients come back within [`down_after`](ReplicaConfig::down_after).
     pub fn depart(&mut self) {
         let message = Message::Departure { from: self.presences.id() };
         self.transmits.clear();
@@ -206,7 +208,8 @@ impl Replica {
         (!self.departed).then_some(self.next_tick)
     }
 
-    /// Notes that a replica lives, and has made changes up to `reached`. `None` if it is not to be listened to.
+    /// Notes that a replica lives, and has made changes up to `reached`. `None` if it is not to be listened
+    /// to.
     fn meet(&mut self, now: Duration, from: ReplicaId, reached: Clock) -> Option<Diff> {
         if self.peers.hear(now, from) {
             if !self.presences.is_up(from) {
@@ -217,7 +220,7 @@ impl Replica {
         // A departed incarnation, or this node's own number: not a peer.
         let diff = self.presences.replica_up(from).ok()?;
         self.peers.remove_superseded(from);
-        self.peers.add(from, Peer::new(now, from));
+        self.peers.add(from, Peer::new(now));
         // It shall know us now, not when our next heartbeat is due.
         let message = self.heartbeat(Delta::default());
         self.transmit(Destination::One(from), message);

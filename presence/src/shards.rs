@@ -3,6 +3,7 @@
 mod extract;
 pub(crate) mod liveness;
 mod merge;
+mod owners;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,12 +17,14 @@ use crate::ledger::{Ledger, OWN};
 use crate::state::{Count, Hasher, Id, List, State, TopicName};
 use crate::tag::{Clock, Owner, ReplicaId, Tag};
 
+use self::owners::Owners;
+
 /// The presences of a cluster, as one node sees them.
 ///
 /// What this node tracks is changed by [`track`](Self::track), [`update`](Self::update),
 /// [`untrack`](Self::untrack) and [`untrack_all`](Self::untrack_all); what others track comes in by
-/// [`merge`](Self::merge), and what they lack goes out by [`extract`](Self::extract). Every change returns the
-/// [`Diff`] that it caused here. [`Replica`](crate::Replica) decides when to do so.
+/// [`merge`](Self::merge), and what they lack goes out by [`extract`](Self::extract). Every change returns
+/// the [`Diff`] that it caused here. [`Replica`](crate::Replica) decides when to do so.
 ///
 /// See the [crate's documentation](crate) for the laws.
 #[derive(Debug)]
@@ -30,6 +33,7 @@ pub struct Presences {
     hasher: Hasher,
     ledger: Ledger,
     shards: Vec<State>,
+    owners: Owners,
     parallel_changes_min: usize,
     /// Where entries are put together; kept to allocate once.
     scratch: Vec<u8>,
@@ -45,6 +49,7 @@ impl Presences {
             id,
             ledger: Ledger::new(id, &config),
             shards: (0..config.shards).map(|_| State::new(hasher.clone())).collect(),
+            owners: Owners::default(),
             hasher,
             parallel_changes_min: config.parallel_changes_min,
             scratch: Vec::new(),
@@ -57,7 +62,8 @@ impl Presences {
     ///
     /// # Errors
     ///
-    /// [`TrackError::AlreadyTracked`] if the owner tracks the key in the topic: [`update`](Self::update) is for that.
+    /// [`TrackError::AlreadyTracked`] if the owner tracks the key in the topic: [`update`](Self::update) is
+    /// for that.
     ///
     /// # Examples
     ///
@@ -85,6 +91,7 @@ impl Presences {
         };
         let change = Change::Set { topic: shard.topic_of(id).clone(), entry: shard.entry(id).clone() };
         own.history.push(change);
+        self.owners.enter(owner, place, id, &mut self.shards, &self.hasher);
         Ok(diff)
     }
 
@@ -140,7 +147,7 @@ impl Presences {
 
     /// Says that an owner has ended: all that it tracked is gone.
     ///
-    /// Costs what the owner tracked, and a look-up in each shard.
+    /// Costs what the owner tracked.
     ///
     /// # Examples
     ///
@@ -156,10 +163,8 @@ impl Presences {
     /// ```
     pub fn untrack_all(&mut self, owner: Owner) -> Diff {
         let mut diff = Diff::new();
-        for shard in 0..self.shards.len() {
-            for id in self.shards[shard].owned(owner) {
-                self.remove(shard, id, &mut diff);
-            }
+        for (shard, id) in self.owners.find(owner, &self.shards, &self.hasher) {
+            self.remove(shard, id, &mut diff);
         }
         diff
     }
@@ -224,11 +229,13 @@ impl Presences {
     }
 
     fn remove(&mut self, shard: usize, id: Id, diff: &mut Diff) {
+        let owner = self.shards[shard].entry(id).owner();
+        self.owners.leave(owner, shard, id, &mut self.shards, &self.hasher);
         let shard = &mut self.shards[shard];
         let own = self.ledger.known_mut(OWN);
         let topic = shard.topic_of(id).clone();
         let entry = shard.remove(id, diff);
-        let removal = own.pack(Clock::ZERO, entry.owner(), entry.key(), b"", &mut self.scratch);
+        let removal = own.pack(Clock::ZERO, owner, entry.key(), b"", &mut self.scratch);
         own.history.supersede(entry.clock());
         own.history.push(Change::Removed { topic, entry: removal });
     }
@@ -247,8 +254,8 @@ impl Presences {
     }
 }
 
-/// The tables inside a shard look at the lowest and at the highest seven bits of the hash: the shard is chosen by
-/// bits between them, or the shards' tables would be filled unevenly.
+/// The tables inside a shard look at the lowest and at the highest seven bits of the hash: the shard is
+/// chosen by bits between them, or the shards' tables would be filled unevenly.
 fn shard_of(hash: u64, shards: usize) -> usize {
     (hash >> 40) as u16 as usize % shards
 }

@@ -17,9 +17,10 @@ use crate::entry::Entry;
 use crate::ledger::PartId;
 use crate::tag::{Clock, Owner};
 
+use self::rows::InOwner;
 use self::tables::Tables;
 
-pub(crate) use self::hash::{Hasher, TopicName};
+pub(crate) use self::hash::{Hasher, TopicName, shrink};
 pub use self::list::List;
 pub use self::rows::Count;
 pub(crate) use self::slab::Id;
@@ -32,7 +33,8 @@ impl State {
         Self(Tables::new(hasher))
     }
 
-    /// Puts the entry that `pack` makes where there is none with its topic, key, owner and part, and returns where.
+    /// Puts the entry that `pack` makes where there is none with its topic, key, owner and part, and returns
+    /// where.
     ///
     /// If there is one, nothing is made, and the error says where it is.
     pub(crate) fn insert(
@@ -124,6 +126,16 @@ impl State {
         self.0.parts.clear(part);
     }
 
+    /// Puts an entry of this node's part at the end of its owner's list; returns the list's first.
+    pub(crate) fn link_owned(&mut self, first: Option<Id>, id: Id) -> Id {
+        self.0.slots.append::<InOwner>(first, id)
+    }
+
+    /// Takes an entry out of its owner's list; returns the list's first, if any is left.
+    pub(crate) fn unlink_owned(&mut self, first: Id, id: Id) -> Option<Id> {
+        self.0.slots.detach::<InOwner>(first, id)
+    }
+
     /// Makes room for as many entries more.
     pub(crate) fn reserve(&mut self, entries: usize) {
         self.0.reserve(entries);
@@ -142,9 +154,9 @@ impl State {
         self.0.topic_of(id)
     }
 
-    /// The entries of an owner of this node's part.
-    pub(crate) fn owned(&self, owner: Owner) -> Vec<Id> {
-        self.0.owned(owner)
+    /// The entries in the owner's list that starts at `first`.
+    pub(crate) fn owned(&self, first: Id) -> Vec<Id> {
+        std::iter::successors(Some(first), |id| self.0.slots.after::<InOwner>(first, *id)).collect()
     }
 
     /// All entries of a part, as changes.

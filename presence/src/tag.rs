@@ -4,9 +4,9 @@ use std::fmt;
 
 /// One start of one node.
 ///
-/// The node part must be the same each time the node starts, and different from every other node's; the incarnation
-/// must be greater at each start (a start time in milliseconds does). Peers drop an incarnation at once when
-/// they hear of a greater one.
+/// The node part must be the same each time the node starts, and different from every other node's; the
+/// incarnation must be greater at each start (a start time in milliseconds does). Peers drop an incarnation
+/// at once when they hear of a greater one.
 ///
 /// # Examples
 ///
@@ -45,8 +45,9 @@ impl ReplicaId {
         self.node == other.node && self.incarnation > other.incarnation
     }
 
-    /// 48 bits that stand for this replica in its tags. Mixed rather than packed, because node ids are hashes of
-    /// names and incarnations are times: neither fits. Two of 1,000 replicas share one with a chance of 2 in 10^9.
+    /// 48 bits that stand for this replica in its tags. Mixed rather than packed, because node ids are hashes
+    /// of names and incarnations are times: neither fits. Two of 1,000 replicas share one with a chance of 2
+    /// in 10^9.
     pub(crate) fn origin(self) -> u64 {
         let mut mixed = self.node ^ self.incarnation.wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(23);
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -57,11 +58,13 @@ impl ReplicaId {
 
 /// Who is responsible for an entry: in lapwing, the id of a join.
 ///
-/// When the owner ends, [`Presences::untrack_all`](crate::Presences::untrack_all) removes all that it tracked.
+/// When the owner ends, [`Presences::untrack_all`](crate::Presences::untrack_all) removes all that it
+/// tracked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Owner(pub u64);
 
-/// How many changes a replica has made. Each takes one tick, so a clock also names one state of a replica's part.
+/// How many changes a replica has made. Each takes one tick, so a clock also names one state of a replica's
+/// part.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Clock(u64);
 
@@ -69,8 +72,8 @@ impl Clock {
     /// Before the first change.
     pub const ZERO: Self = Self(0);
 
-    /// The last tick there is. Tags have 48 bits for it: at a million changes a second it is reached after nine
-    /// years, and the next change panics.
+    /// The last tick there is. Tags have 48 bits for it: at a million changes a second it is reached after
+    /// nine years, and the next change panics.
     pub const MAX: Self = Self((1 << 48) - 1);
 
     pub(crate) const fn new(ticks: u64) -> Self {
@@ -96,8 +99,8 @@ impl fmt::Debug for Clock {
 
 /// The name of one state of one entry: the replica that wrote it, and that replica's clock at the time.
 ///
-/// No two entries in a cluster share a tag, and an update gives the entry a new one. It has an order only so that it can be a
-/// key in a map.
+/// No two entries in a cluster share a tag, and an update gives the entry a new one. It has an order only so
+/// that it can be a key in a map.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag {
     /// 48 bits standing for the replica, and 48 bits of clock.
@@ -152,7 +155,8 @@ impl fmt::Debug for Tag {
 
 /// A `phx_ref`: 16 characters of url-safe base64, as Phoenix's clients expect them.
 ///
-/// It is made from the [`Tag`] alone, so every node shows the same for the same entry. It is a name, not a secret.
+/// It is made from the [`Tag`] alone, so every node shows the same for the same entry. It is a name, not a
+/// secret.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PhxRef([u8; 16]);
 

@@ -80,7 +80,7 @@ impl RawJson {
     }
 
     /// Takes text that this crate has just put together from valid parts.
-    pub(super) fn from_valid(text: String) -> Self {
+    pub(crate) fn from_valid(text: String) -> Self {
         debug_assert!(Self::new(&text).is_ok_and(|json| json.as_str() == text), "not bare JSON: {text}");
         Self(SmolStr::from(text))
     }

@@ -23,7 +23,7 @@ use crate::{
     counters::Counters,
     handler::Handler,
     live::{Common, LiveSession},
-    options::TransportOptions,
+    options::{LongpollOptions, TransportOptions, WebsocketOptions},
     query,
     registry::{Patience, Registry},
     websocket::codec::DecodeLimits,
@@ -105,24 +105,24 @@ impl<H: Handler> Endpoint<H> {
 
     /// Answers a request that is for this endpoint. Must be called within a Tokio runtime.
     ///
-    /// `variables` are put into the connect parameters, over what the query says. Dropping the future answers
-    /// nobody; a session that was created stays until it is found abandoned.
-    pub async fn serve<B>(
+    /// `variables` are put into the connect parameters, over what the query says. The future is as small as the
+    /// request allows: one that waits in a poll holds neither request nor headers. Dropping it answers nobody; a
+    /// session that was created stays until it is found abandoned.
+    pub fn serve<B>(
         &self,
         wire: Transport,
         mut request: Request<B>,
         variables: PathVariables,
-    ) -> Response<Body>
+    ) -> ResponseFuture
     where
-        B: http_body::Body<Data: Buf, Error: std::error::Error + Send + Sync + 'static> + Send,
+        B: RequestBody,
     {
         self.start_sweep();
         request.extensions_mut().insert(variables);
-        let options = &self.0.options;
-        match (wire, &options.websocket, &options.longpoll) {
-            (Transport::Websocket, Some(websocket), _) => self.websocket(request, websocket).await,
-            (Transport::Longpoll, _, Some(longpoll)) => self.longpoll(request, longpoll).await,
-            _ => not_found(),
+        match wire {
+            Transport::Websocket if self.0.options.websocket.is_some() => self.websocket(request),
+            Transport::Longpoll if self.0.options.longpoll.is_some() => self.longpoll(request),
+            _ => ready(not_found()),
         }
     }
 
@@ -205,6 +205,14 @@ impl<H: Handler> Endpoint<H> {
 }
 
 impl<H: Handler> Inner<H> {
+    pub(crate) fn longpoll_options(&self) -> &LongpollOptions {
+        self.options.longpoll.as_ref().expect("a mount without long-poll gives no request to it")
+    }
+
+    pub(crate) fn websocket_options(&self) -> &WebsocketOptions {
+        self.options.websocket.as_ref().expect("a mount without WebSockets gives no request to them")
+    }
+
     /// The limits of silence, and a period that is fine enough for the shortest of them.
     fn patience(&self) -> Patience {
         let (websocket, longpoll) = (self.options.websocket.as_ref(), self.options.longpoll.as_ref());
@@ -241,31 +249,36 @@ impl<H: Handler> fmt::Debug for Endpoint<H> {
     }
 }
 
+/// The body of a request: any that a server or a test may have.
+pub trait RequestBody:
+    http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync + 'static> + Send + 'static
+{
+}
+
+impl<B> RequestBody for B where
+    B: http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync + 'static> + Send + 'static
+{
+}
+
 /// The future of a response. Boxed, so that a connection that waits in a poll holds no more than it needs.
 pub type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
 impl<H: Handler> Endpoint<H> {
-    fn respond<B>(&self, request: Request<B>) -> ResponseFuture
-    where
-        B: http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync + 'static>
-            + Send
-            + 'static,
-    {
-        let endpoint = self.clone();
-        Box::pin(async move {
-            let segment = request.uri().path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-            Ok(match endpoint.wire(segment) {
-                Some(wire) => endpoint.serve(wire, request, PathVariables::default()).await,
-                None => not_found(),
-            })
-        })
+    fn respond<B: RequestBody>(&self, request: Request<B>) -> ResponseFuture {
+        let segment = request.uri().path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        match self.wire(segment) {
+            Some(wire) => self.serve(wire, request, PathVariables::default()),
+            None => ready(not_found()),
+        }
     }
 }
 
-impl<H: Handler, B> hyper::service::Service<Request<B>> for Endpoint<H>
-where
-    B: http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
-{
+/// A response that is known already.
+pub(crate) fn ready(response: Response<Body>) -> ResponseFuture {
+    Box::pin(std::future::ready(Ok(response)))
+}
+
+impl<H: Handler, B: RequestBody> hyper::service::Service<Request<B>> for Endpoint<H> {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = ResponseFuture;
@@ -275,10 +288,7 @@ where
     }
 }
 
-impl<H: Handler, B> tower_service::Service<Request<B>> for Endpoint<H>
-where
-    B: http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync + 'static> + Send + 'static,
-{
+impl<H: Handler, B: RequestBody> tower_service::Service<Request<B>> for Endpoint<H> {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = ResponseFuture;

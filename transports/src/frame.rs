@@ -22,7 +22,7 @@ pub enum FrameKind {
 ///
 /// let frame = Frame::text("hello");
 /// assert_eq!(frame.kind(), FrameKind::Text);
-/// assert_eq!(frame.payload(), b"hello");
+/// assert_eq!(frame.payload(), "hello");
 /// ```
 #[derive(Clone, Debug)]
 pub struct Frame(Arc<Encoded>);

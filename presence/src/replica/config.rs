@@ -50,7 +50,8 @@ impl ReplicaConfig {
         self
     }
 
-    /// After how much silence a replica is hidden; 15 s unless said otherwise, and at least twice the longest time without a heartbeat.
+    /// After how much silence a replica is hidden; 15 s unless said otherwise, and at least twice the longest
+    /// time without a heartbeat.
     ///
     /// For so long the presences of a node that was killed remain.
     pub fn down_after(mut self, silence: Duration) -> Self {
@@ -61,14 +62,15 @@ impl ReplicaConfig {
     /// After how much silence a hidden replica is forgotten; 20 minutes unless said otherwise, and more than
     /// [`down_after`](Self::down_after).
     ///
-    /// A split of the network that heals before costs only what changed meanwhile; later, everything is sent again.
+    /// A split of the network that heals before costs only what changed meanwhile; later, everything is sent
+    /// again.
     pub fn forget_after(mut self, silence: Duration) -> Self {
         self.forget_after = silence;
         self
     }
 
-    /// How many messages wait to be polled at most; 1,024 unless said otherwise. At the bound the oldest is dropped,
-    /// as the network might have done.
+    /// How many messages wait to be polled at most; 1,024 unless said otherwise. At the bound the oldest is
+    /// dropped, as the network might have done.
     pub fn transmits_max(mut self, messages: usize) -> Self {
         self.transmits_max = messages;
         self

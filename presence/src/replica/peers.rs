@@ -13,9 +13,10 @@ pub(super) struct Peers(BTreeMap<ReplicaId, Peer>);
 pub(super) struct Peer {
     /// When it last gave a sign of life.
     heard: Duration,
-    /// The greatest clock that it is said to have reached, and by whom.
+    /// The greatest clock that it is said to have reached.
     reached: Clock,
-    advertiser: ReplicaId,
+    /// Somebody else who has seen more of it than this node.
+    relay: Option<ReplicaId>,
     /// Since when this node is behind that clock, if it is.
     behind: Option<Duration>,
     /// When the last request for it was sent, and how many were since the last answer.
@@ -26,11 +27,11 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(now: Duration, id: ReplicaId) -> Self {
+    pub(super) fn new(now: Duration) -> Self {
         Self {
             heard: now,
             reached: Clock::ZERO,
-            advertiser: id,
+            relay: None,
             behind: None,
             asked: None,
             attempts: 0,
@@ -85,8 +86,9 @@ impl Peers {
         seen: Option<Clock>,
     ) {
         let Some(peer) = self.0.get_mut(&id) else { return };
-        if reached > peer.reached {
-            (peer.reached, peer.advertiser) = (reached, by);
+        peer.reached = peer.reached.max(reached);
+        if by != id && Some(reached) > seen {
+            peer.relay = Some(by);
         }
         peer.catch_up(seen);
         if seen < Some(peer.reached) {
@@ -101,8 +103,8 @@ impl Peers {
         peer.catch_up(seen);
     }
 
-    /// Chooses whom to ask for the replicas in `lacking`, and notes that they are asked, unless they were within
-    /// `retry`. Every second attempt goes to the one who said that there is more.
+    /// Chooses whom to ask for the replicas in `lacking`, and notes that they are asked, unless they were
+    /// within `retry`. Every second attempt goes to somebody else who has seen more.
     pub(super) fn sources(
         &mut self,
         now: Duration,
@@ -115,15 +117,15 @@ impl Peers {
             if peer.asked.is_some_and(|asked| now < asked + retry) {
                 continue;
             }
-            let source = if peer.attempts % 2 == 0 { *id } else { peer.advertiser };
+            let source = peer.relay.filter(|_| peer.attempts % 2 == 1).unwrap_or(*id);
             (peer.asked, peer.attempts) = (Some(now), peer.attempts.wrapping_add(1));
             sources.entry(source).or_default().push(*id);
         }
         sources
     }
 
-    /// Those of which this node has been behind for `patience`, which spares a request when the change itself was
-    /// only a little later than the news of it.
+    /// Those of which this node has been behind for `patience`, which spares a request when the change itself
+    /// was only a little later than the news of it.
     pub(super) fn lacking(&self, now: Duration, patience: Duration) -> Vec<ReplicaId> {
         self.pick(|peer| peer.behind.is_some_and(|since| now >= since + patience))
     }
@@ -145,8 +147,7 @@ impl Peers {
 impl Peer {
     fn catch_up(&mut self, seen: Option<Clock>) {
         if seen >= Some(self.reached) {
-            self.behind = None;
-            self.attempts = 0;
+            (self.behind, self.relay, self.attempts) = (None, None, 0);
         }
     }
 }

@@ -5,18 +5,19 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::Presences;
+use super::merge::Threads;
 use crate::clock::Clocks;
 use crate::delta::{Change, Delta, Part};
 use crate::ledger::PartId;
 use crate::tag::Clock;
 
 impl Presences {
-    /// What a node lacks that has seen `seen`: for each replica that is named there and that is further along here,
-    /// the changes if they are all remembered, else the whole part.
+    /// What a node lacks that has seen `seen`: for each replica that is named there and that is further along
+    /// here, the changes if they are all remembered, else the whole part.
     ///
-    /// Replicas that are not named are left out: who has not heard of a replica does not want what others remember
-    /// of it. Costs what is lacking, in the order of the changes or, for a whole part, of its entries; the latter is
-    /// collected in parallel as in [`merge`](Self::merge).
+    /// Replicas that are not named are left out: who has not heard of a replica does not want what others
+    /// remember of it. Costs what is lacking, in the order of the changes or, for a whole part, of its
+    /// entries; the latter is collected in parallel as in [`merge`](Self::merge).
     ///
     /// # Examples
     ///
@@ -58,7 +59,7 @@ impl Presences {
 
     fn whole(&self, number: PartId) -> Part {
         let known = self.ledger.known(number);
-        let chunks: Arc<[Vec<Change>]> = if self.parallel(self.part_len(number)) {
+        let chunks: Arc<[Vec<Change>]> = if self.threads(self.part_len(number)) == Threads::All {
             self.shards
                 .par_iter()
                 .with_max_len(1)

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::Presences;
+use super::merge::on_shards;
 use crate::diff::Diff;
 use crate::ledger::{OWN, PartId};
 use crate::tag::ReplicaId;
@@ -54,7 +55,8 @@ impl Presences {
         Ok(diff)
     }
 
-    /// Says that nothing is heard of a replica: what is known of it is hidden, and kept in case that it comes back.
+    /// Says that nothing is heard of a replica: what is known of it is hidden, and kept in case that it comes
+    /// back.
     ///
     /// Nothing happens if the replica is not known, or is this node.
     pub fn replica_down(&mut self, replica: ReplicaId) -> Diff {
@@ -62,8 +64,8 @@ impl Presences {
         if !std::mem::replace(&mut self.ledger.known_mut(number).shown, false) {
             return Diff::new();
         }
-        let parallel = self.parallel(self.part_len(number));
-        self.on_shards(parallel, |_, shard| {
+        let threads = self.threads(self.part_len(number));
+        on_shards(&mut self.shards, threads, |_, shard| {
             let mut diff = Diff::new();
             shard.hide(number, &mut diff);
             diff
@@ -75,8 +77,8 @@ impl Presences {
     /// It may come back, and is then as new: it was perhaps only the network between us that was down.
     pub fn replica_forgotten(&mut self, replica: ReplicaId) -> Diff {
         let Some(number) = self.other(replica) else { return Diff::new() };
-        let parallel = self.parallel(self.part_len(number));
-        let diff = self.on_shards(parallel, |_, shard| {
+        let threads = self.threads(self.part_len(number));
+        let diff = on_shards(&mut self.shards, threads, |_, shard| {
             let mut diff = Diff::new();
             shard.forget(number, &mut diff);
             diff
@@ -87,7 +89,8 @@ impl Presences {
 
     /// Says that a replica has ended: it is forgotten, and no late message brings it back.
     ///
-    /// Also holds for a replica of which this node has not heard yet, and for earlier incarnations of its node.
+    /// Also holds for a replica of which this node has not heard yet, and for earlier incarnations of its
+    /// node.
     pub fn replica_departed(&mut self, replica: ReplicaId) -> Diff {
         if replica.node() == self.id.node() {
             return Diff::new();
@@ -115,8 +118,8 @@ impl Presences {
         if std::mem::replace(&mut self.ledger.known_mut(number).shown, true) {
             return Diff::new();
         }
-        let parallel = self.parallel(self.part_len(number));
-        self.on_shards(parallel, |_, shard| {
+        let threads = self.threads(self.part_len(number));
+        on_shards(&mut self.shards, threads, |_, shard| {
             let mut diff = Diff::new();
             shard.show(number, &mut diff);
             diff

@@ -12,15 +12,15 @@ use crate::tag::Clock;
 impl Presences {
     /// Takes over what a delta says, and returns what that changed here.
     ///
-    /// It can be anything: known already, incomplete, about replicas that are down. What starts after changes that
-    /// this node lacks is held back until they come ([`clock`](Self::clock) tells that they have not). What is said
-    /// about this node itself, or about a replica that it has not heard to be up, is left aside.
+    /// It can be anything: known already, incomplete, about replicas that are down. What starts after changes
+    /// that this node lacks is held back until they come ([`clock`](Self::clock) tells that they have not).
+    /// What is said about this node itself, or about a replica that it has not heard to be up, is left aside.
     ///
     /// # Threads
     ///
     /// The changes are applied shard by shard, in parallel on the current rayon pool when there are at least
-    /// [`parallel_changes_min`](crate::Config::parallel_changes_min) of them, else on the caller's thread. One
-    /// topic is one shard: a delta about a single topic has nothing to do in parallel.
+    /// [`parallel_changes_min`](crate::Config::parallel_changes_min) of them, else on the caller's thread.
+    /// One topic is one shard: a delta about a single topic has nothing to do in parallel.
     #[doc = include_str!("threshold.md")]
     ///
     /// # Examples
@@ -41,19 +41,28 @@ impl Presences {
     pub fn merge(&mut self, delta: &Delta) -> Diff {
         let steps = self.ledger.plan(delta);
         let work: usize = steps.iter().map(|step| self.work(step)).sum();
-        let parallel = self.parallel(work);
-        if !parallel && steps.iter().all(|step| !step.part.whole) {
+        let threads = self.threads(work);
+        if threads == Threads::One && steps.iter().all(|step| !step.part.whole) {
+            self.ledger.remember(&steps);
             return self.merge_inline(&steps);
         }
+        let Self { ledger, shards, hasher, .. } = self;
         let sorted: Vec<Sorted<'_>> =
-            steps.iter().map(|step| Sorted::new(step, &self.hasher, self.shards.len(), parallel)).collect();
-        self.on_shards(parallel, |place, shard| {
+            steps.iter().map(|step| Sorted::new(step, hasher, shards.len(), threads)).collect();
+        let apply = |place: usize, shard: &mut State| {
             let mut diff = Diff::new();
             for step in &sorted {
                 step.apply(place, shard, &mut diff);
             }
             diff.finish()
-        })
+        };
+        match threads {
+            Threads::One => {
+                ledger.remember(&steps);
+                on_shards(shards, threads, apply)
+            }
+            Threads::All => rayon::join(|| on_shards(shards, threads, apply), || ledger.remember(&steps)).0,
+        }
     }
 
     /// A few changes: each goes straight to its shard.
@@ -68,30 +77,13 @@ impl Presences {
         diff.finish()
     }
 
-    /// Does something with every shard, and puts the diffs together.
-    pub(super) fn on_shards(
-        &mut self,
-        parallel: bool,
-        work: impl Fn(usize, &mut State) -> Diff + Sync + Send,
-    ) -> Diff {
-        let mut all = Diff::new();
-        if !parallel {
-            for (place, shard) in self.shards.iter_mut().enumerate() {
-                all.append_disjoint(work(place, shard));
-            }
-            return all;
-        }
-        let shards = self.shards.par_iter_mut().enumerate().with_max_len(1);
-        let diffs: Vec<Diff> = shards.map(|(place, shard)| work(place, shard)).collect();
-        for diff in diffs {
-            all.append_disjoint(diff);
-        }
-        all
-    }
-
     /// Whether so much work is worth waking other threads.
-    pub(super) fn parallel(&self, work: usize) -> bool {
-        work >= self.parallel_changes_min && rayon::current_num_threads() > 1
+    pub(super) fn threads(&self, work: usize) -> Threads {
+        if work >= self.parallel_changes_min && rayon::current_num_threads() > 1 {
+            Threads::All
+        } else {
+            Threads::One
+        }
     }
 
     /// How many entries of a part there are here.
@@ -105,15 +97,49 @@ impl Presences {
     }
 }
 
+/// Does something with every shard, and puts the diffs together.
+pub(super) fn on_shards(
+    shards: &mut [State],
+    threads: Threads,
+    work: impl Fn(usize, &mut State) -> Diff + Sync + Send,
+) -> Diff {
+    let mut all = Diff::new();
+    match threads {
+        Threads::One => {
+            for (place, shard) in shards.iter_mut().enumerate() {
+                all.append_disjoint(work(place, shard));
+            }
+        }
+        Threads::All => {
+            let shards = shards.par_iter_mut().enumerate().with_max_len(1);
+            let diffs: Vec<Diff> = shards.map(|(place, shard)| work(place, shard)).collect();
+            for diff in diffs {
+                all.append_disjoint(diff);
+            }
+        }
+    }
+    all
+}
+
+/// On which threads something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Threads {
+    /// The caller's.
+    One,
+    /// Those of the current rayon pool.
+    All,
+}
+
 /// A step with its changes sorted by shard.
 struct Sorted<'a> {
     step: &'a Step,
-    /// For each chunk of the part, for each shard, the changes in their order, with the hashes of their topics.
+    /// For each chunk of the part, for each shard, the changes in their order, with the hashes of their
+    /// topics.
     chunks: Vec<Vec<Vec<(u64, &'a Change)>>>,
 }
 
 impl<'a> Sorted<'a> {
-    fn new(step: &'a Step, hasher: &Hasher, shards: usize, parallel: bool) -> Self {
+    fn new(step: &'a Step, hasher: &Hasher, shards: usize, threads: Threads) -> Self {
         let sort = |chunk: &'a Vec<Change>| {
             let mut sorted = vec![Vec::new(); shards];
             let mut last: Option<(&'a str, u64)> = None;
@@ -131,10 +157,9 @@ impl<'a> Sorted<'a> {
             }
             sorted
         };
-        let chunks = if parallel {
-            step.part.chunks.par_iter().map(sort).collect()
-        } else {
-            step.part.chunks.iter().map(sort).collect()
+        let chunks = match threads {
+            Threads::All => step.part.chunks.par_iter().map(sort).collect(),
+            Threads::One => step.part.chunks.iter().map(sort).collect(),
         };
         Self { step, chunks }
     }

@@ -43,7 +43,7 @@ impl Hasher {
         self.0.hash_one((key_id, owner.0, part.0))
     }
 
-    pub(super) fn owner(&self, owner: Owner) -> u64 {
+    pub(crate) fn owner(&self, owner: Owner) -> u64 {
         self.0.hash_one(owner.0)
     }
 
@@ -60,7 +60,7 @@ pub(super) fn remove_id(table: &mut HashTable<Id>, hash: u64, id: Id) {
 }
 
 /// Gives memory back when little is left of a table; rarely enough to cost a removal only a few operations.
-pub(super) fn shrink(table: &mut HashTable<Id>, hasher: impl Fn(&Id) -> u64) {
+pub(crate) fn shrink<T>(table: &mut HashTable<T>, hasher: impl Fn(&T) -> u64) {
     let little = table.capacity() > 256 && table.len() < table.capacity() / 8;
     if little || (table.is_empty() && table.capacity() > 32) {
         table.shrink_to(table.len() * 2, hasher);

@@ -9,8 +9,8 @@ use crate::state::tables::Tables;
 
 /// The shown entries of a topic or of a key; the entries of one key follow each other.
 ///
-/// It is lazy: taking the first few costs the first few. Keys come in the order in which they appeared, which differs
-/// between nodes.
+/// It is lazy: taking the first few costs the first few. Keys come in the order in which they appeared, which
+/// differs between nodes.
 #[derive(Clone)]
 pub struct List<'a> {
     tables: &'a Tables,

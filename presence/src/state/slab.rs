@@ -79,8 +79,8 @@ impl<T> std::ops::IndexMut<Id> for Slab<T> {
     }
 }
 
-/// An element's neighbours in one of the circular lists that it is in. A list is known by its first element, whose
-/// previous is the last.
+/// An element's neighbours in one of the circular lists that it is in. A list is known by its first element,
+/// whose previous is the last.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Link {
     pub(crate) previous: Id,
@@ -110,7 +110,8 @@ impl<T> Slab<T> {
         first
     }
 
-    /// Takes an element out of the list that starts at `first`; returns the list's first element, if any is left.
+    /// Takes an element out of the list that starts at `first`; returns the list's first element, if any is
+    /// left.
     pub(crate) fn detach<L>(&mut self, first: Id, id: Id) -> Option<Id>
     where
         T: Linked<L>,

@@ -1,18 +1,18 @@
 //! The rows of a shard and the ways to find them.
 //!
-//! Three hash tables find a topic by its name, a key by topic and name, and an entry by key, owner and replica; a
-//! fourth finds an owner. Circular lists go from a topic to its keys, from a key to its entries, from a replica to its
-//! entries and from an owner to its entries. So nothing here ever walks over all there is.
+//! Three hash tables find a topic by its name, a key by topic and name, and an entry by key, owner and replica.
+//! Circular lists go from a topic to its keys, from a key to its entries, from a replica to its entries and from
+//! an owner to its entries. So nothing here ever walks over all there is.
 
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 
 use crate::entry::Entry;
-use crate::ledger::{OWN, PartId};
+use crate::ledger::PartId;
 use crate::state::hash::{Hasher, TopicName, remove_id, shrink};
 use crate::state::parts::Parts;
-use crate::state::rows::{Count, InKey, InOwner, InPart, InTopic, Key, Slot, Topic};
+use crate::state::rows::{Count, InKey, InPart, InTopic, Key, Slot, Topic};
 use crate::state::slab::{Id, Slab};
 use crate::tag::Owner;
 
@@ -26,8 +26,6 @@ pub(super) struct Tables {
     topic_table: HashTable<Id>,
     key_table: HashTable<Id>,
     slot_table: HashTable<Id>,
-    /// The first entry of each owner of this node's part.
-    owner_table: HashTable<Id>,
 }
 
 impl Tables {
@@ -41,7 +39,6 @@ impl Tables {
             topic_table: HashTable::new(),
             key_table: HashTable::new(),
             slot_table: HashTable::new(),
-            owner_table: HashTable::new(),
         }
     }
 
@@ -63,8 +60,8 @@ impl Tables {
             return Err(id);
         }
 
-        // A new key's row names its first slot, and the slot its key: the slot comes first, with a key that is set
-        // right below.
+        // A new key's row names its first slot, and the slot its key: the slot comes first, with a key that
+        // is set right below.
         let id = self.slots.insert(Slot {
             entry: pack(),
             key: key_id.unwrap_or(topic_id),
@@ -82,7 +79,7 @@ impl Tables {
                 self.slots[id].key = self.new_key(topic_id, hash, id);
             }
         }
-        self.enter(id, part, owner);
+        self.enter(id, part);
         Ok(id)
     }
 
@@ -127,15 +124,6 @@ impl Tables {
         &self.topics[self.keys[self.slots[id].key].topic].name
     }
 
-    /// The entries of an owner of this node's part.
-    pub(super) fn owned(&self, owner: Owner) -> Vec<Id> {
-        let same = |id: &Id| self.slots[*id].entry.owner() == owner;
-        let Some(first) = self.owner_table.find(self.hasher.owner(owner), same).copied() else {
-            return Vec::new();
-        };
-        std::iter::successors(Some(first), |id| self.slots.after::<InOwner>(first, *id)).collect()
-    }
-
     /// The entries of a part.
     pub(super) fn in_part(&self, part: PartId) -> Vec<Id> {
         let head = self.parts.head(part);
@@ -146,32 +134,19 @@ impl Tables {
         ids
     }
 
-    /// Enters a slot into the table of entries and the lists of its part and its owner.
-    fn enter(&mut self, id: Id, part: PartId, owner: Owner) {
+    /// Enters a slot into the table of entries and the list of its part.
+    fn enter(&mut self, id: Id, part: PartId) {
         let Self { hasher, slots, .. } = self;
         self.slot_table.insert_unique(hasher.slot(&slots[id]), id, |id| hasher.slot(&slots[*id]));
 
         let head = self.parts.head_mut(part);
         head.first = Some(slots.append::<InPart>(head.first, id));
         head.len += 1;
-        if part != OWN {
-            return;
-        }
-        let hash = hasher.owner(owner);
-        match self.owner_table.find(hash, |first| slots[*first].entry.owner() == owner).copied() {
-            Some(first) => {
-                slots.append::<InOwner>(Some(first), id);
-            }
-            None => {
-                slots.append::<InOwner>(None, id);
-                self.owner_table.insert_unique(hash, id, |id| hasher.owner(slots[*id].entry.owner()));
-            }
-        }
     }
 
     fn leave(&mut self, id: Id) {
         let Self { hasher, slots, .. } = self;
-        let (part, owner) = (slots[id].part, slots[id].entry.owner());
+        let part = slots[id].part;
         remove_id(&mut self.slot_table, hasher.slot(&slots[id]), id);
         shrink(&mut self.slot_table, |id| hasher.slot(&slots[*id]));
 
@@ -179,19 +154,6 @@ impl Tables {
         if let Some(first) = head.first {
             head.first = slots.detach::<InPart>(first, id);
             head.len -= 1;
-        }
-        if part != OWN {
-            return;
-        }
-        let same = |first: &Id| slots[*first].entry.owner() == owner;
-        let Ok(place) = self.owner_table.find_entry(hasher.owner(owner), same) else { return };
-        let first = *place.get();
-        match slots.detach::<InOwner>(first, id) {
-            Some(first) => *place.into_mut() = first,
-            None => {
-                place.remove();
-                shrink(&mut self.owner_table, |id| hasher.owner(slots[*id].entry.owner()));
-            }
         }
     }
 

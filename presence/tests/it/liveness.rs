@@ -1,4 +1,5 @@
-//! Everything at once: users work, messages get lost, nodes go and come, and every listener knows what is shown.
+//! Everything at once: users work, messages get lost, nodes go and come, and every listener knows what is
+//! shown.
 
 use lapwing_presence::{Clock, Clocks, Config, Delta, Owner, Presences, ReplicaId, UpError};
 use proptest::prelude::*;
@@ -193,6 +194,7 @@ fn a_replica_is_hidden_shown_and_forgotten_as_a_whole() {
     assert_eq!((here.count("room").presences, here.topics().count()), (1, 1));
     assert!(here.replica_down(node(2)).is_empty(), "it is hidden already");
     assert!(!here.is_up(node(2)));
+    assert_eq!(here.clocks().seen(node(2)), None, "and nobody shall send or ask for more of it");
 
     there.untrack_all(Owner(3));
     let seen: Clocks = [(node(2), here.clock(node(2)).unwrap())].into_iter().collect();

@@ -1,4 +1,5 @@
-//! Two to seven replicas over a bad network: loss, repetition, delay, reordering, splits, kills, restarts, departures.
+//! Two to seven replicas over a bad network: loss, repetition, delay, reordering, splits, kills, restarts,
+//! departures.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub(crate) struct Network {
     pub(crate) weather: Weather,
     /// Nodes of different groups do not reach each other.
     pub(crate) groups: Vec<usize>,
+    /// From whom to whom nothing passes but heartbeats, without their deltas.
+    pub(crate) silenced: Vec<(usize, usize)>,
     /// When, to whom, what.
     in_flight: Vec<(Duration, usize, Message)>,
     dice: Dice,
@@ -58,6 +61,7 @@ impl Network {
             nodes: Vec::new(),
             weather: FAIR,
             groups: vec![0; nodes],
+            silenced: Vec::new(),
             in_flight: Vec::new(),
             dice: Dice(seed),
             config,
@@ -157,9 +161,15 @@ impl Network {
                     Destination::All => to != from,
                     Destination::One(id) => self.nodes[to].replica.presences().id() == id,
                 };
-                if meant && self.groups[from] == self.groups[to] {
-                    self.throw(to, transmit.message.clone());
+                if !meant || self.groups[from] != self.groups[to] {
+                    continue;
                 }
+                match &transmit.message {
+                    Message::Heartbeat { delta, .. } if delta.is_empty() => {}
+                    _ if self.silenced.contains(&(from, to)) => continue,
+                    _ => {}
+                }
+                self.throw(to, transmit.message.clone());
             }
         }
     }
@@ -306,6 +316,37 @@ fn a_new_node_asks_each_replica_for_its_own_part_once() {
     network.run(1000 * MS);
     network.assert_converged();
     assert_eq!(network.requests, 4);
+}
+
+#[test]
+fn who_gets_no_answer_asks_somebody_else() {
+    let mut network = Network::new(3, 1, hasty());
+    network.run(1000 * MS);
+    network.work(0, Op::Track { topic: 0, key: 0, owner: 0, meta: 0 });
+    // Node 2 is heard by the first, and cannot be reached by it with more than a sign of life.
+    network.silenced = vec![(0, 2)];
+    network.run(1400 * MS);
+    assert_eq!(network.shown(2).len(), 1, "node 1 has given it");
+    network.assert_converged();
+}
+
+#[test]
+fn who_is_silent_for_long_is_forgotten_and_welcome_again() {
+    let mut network = Network::new(2, 1, hasty());
+    for key in 0..3 {
+        network.work(1, Op::Track { topic: 0, key, owner: 0, meta: 0 });
+    }
+    network.run(1000 * MS);
+    let id = network.nodes[1].replica.presences().id();
+    network.groups = vec![0, 1];
+    network.run(5000 * MS);
+    assert!(!network.presences(0).is_up(id));
+    assert!(network.presences(0).clock(id).is_some(), "hidden and kept");
+    network.run(2000 * MS);
+    assert_eq!(network.presences(0).clock(id), None);
+    network.settle();
+    network.assert_converged();
+    assert_eq!(network.shown(0).len(), 3);
 }
 
 #[test]

@@ -13,8 +13,8 @@ fn track(topic: u8, key: u8, owner: u8) -> Op {
     Op::Track { topic, key, owner, meta: 0 }
 }
 
-/// Issue 55, PR 60, PR 80: a node is restarted, and what the earlier start tracked finds its way back through a third
-/// node that still remembers it.
+/// Issue 55, PR 60, PR 80: a node is restarted, and what the earlier start tracked finds its way back through
+/// a third node that still remembers it.
 #[test]
 fn issue_55_a_restarted_node_does_not_meet_its_own_zombies() {
     let mut network = Network::new(4, 55, hasty());
@@ -81,7 +81,8 @@ fn issue_175_a_list_does_not_grow_with_updates() {
     network.assert_converged();
 }
 
-/// PR 111, the first counter-example: joins were known across a split, leaves during it were not taken over after.
+/// PR 111, the first counter-example: joins were known across a split, leaves during it were not taken over
+/// after.
 #[test]
 fn pr_111_leaves_during_a_split_are_known_after_it() {
     for split_ms in [300, 2000, 8000] {
@@ -101,8 +102,8 @@ fn pr_111_leaves_during_a_split_are_known_after_it() {
     }
 }
 
-/// PR 111, the second counter-example: two deltas that did not touch were joined into one, and what was between them never
-/// arrived.
+/// PR 111, the second counter-example: two deltas that did not touch were joined into one, and what was
+/// between them never arrived.
 #[test]
 fn pr_111_deltas_that_do_not_touch_are_not_taken_for_one() {
     let mut writer = Presences::new(node(1), Config::default());

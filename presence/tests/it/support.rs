@@ -35,7 +35,8 @@ pub(crate) fn shown(presences: &Presences) -> BTreeSet<Seen> {
 pub(crate) struct Listener(pub(crate) BTreeSet<Seen>);
 
 impl Listener {
-    /// Applies a diff as phoenix.js does, joins first, and strictly: nothing joins twice or leaves without being there.
+    /// Applies a diff as phoenix.js does, joins first, and strictly: nothing joins twice or leaves without
+    /// being there.
     pub(crate) fn hear(&mut self, diff: &Diff) {
         for topic in diff.topics() {
             assert!(!topic.is_empty(), "a topic without a change is not in a diff");

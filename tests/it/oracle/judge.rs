@@ -13,11 +13,26 @@ use crate::support::websocket::{Event, SAMPLE_ACCEPT};
 /// What arrived at a step.
 pub(crate) enum Got {
     Event(Event),
-    Response(Response, Duration),
-    /// The messages of the last poll.
-    Messages(Vec<Value>),
+    Answer(Answer),
+    /// How many messages the last poll had, and the last of them.
+    Messages(usize, Value),
     /// Nothing, and why.
     Nothing(String),
+}
+
+/// An HTTP answer, its body decoded once: some have eight megabytes.
+pub(crate) struct Answer {
+    response: Response,
+    pub(crate) took: Duration,
+    /// The body with its messages decoded; null if it is no JSON.
+    pub(crate) json: Value,
+}
+
+impl Answer {
+    pub(crate) fn new(response: Response, took: Duration) -> Answer {
+        let json = serde_json::from_slice(&response.body).map(normalized).unwrap_or_default();
+        Answer { response, took, json }
+    }
 }
 
 impl Got {
@@ -25,8 +40,8 @@ impl Got {
     pub(crate) fn copied(&self) -> Got {
         match self {
             Got::Event(event) => Got::Event(event.clone()),
-            Got::Response(response, took) => Got::Response(copied(response), *took),
-            Got::Messages(messages) => Got::Messages(messages.clone()),
+            Got::Answer(answer) => Got::Answer(Answer::new(copied(&answer.response), answer.took)),
+            Got::Messages(count, last) => Got::Messages(*count, last.clone()),
             Got::Nothing(why) => Got::Nothing(why.clone()),
         }
     }
@@ -36,11 +51,11 @@ impl fmt::Display for Got {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Got::Event(event) => f.write_str(&shortened(&format!("{event:?}"))),
-            Got::Response(response, took) => {
+            Got::Answer(Answer { response, took, .. }) => {
                 let body = shortened(&response.text());
                 write!(f, "HTTP {} after {took:?}, {:?}, body {body}", response.status, response.headers)
             }
-            Got::Messages(messages) => write!(f, "{} messages", messages.len()),
+            Got::Messages(count, last) => write!(f, "{count} messages, the last {}", brief(last)),
             Got::Nothing(why) => f.write_str(why),
         }
     }
@@ -70,17 +85,15 @@ pub(crate) fn compare(
             };
             equal(event, &close(&json!(u16::from_be_bytes([code[0], code[1]])), &json!("")))
         }
-        ("raw_recv", Got::Response(response, _)) => compare_raw_response(wanted, response),
-        ("open", Got::Response(response, _)) => compare_open(response),
+        ("raw_recv", Got::Answer(answer)) => compare_raw_response(wanted, &answer.response),
+        ("open", Got::Answer(answer)) => compare_open(&answer.response),
         // The client gave up because no subprotocol was chosen.
-        ("client_error", Got::Response(response, _)) => match response.header("sec-websocket-protocol") {
+        ("client_error", Got::Answer(answer)) => match answer.response.header("sec-websocket-protocol") {
             Some(protocol) => Err(format!("the server chose the subprotocol {protocol}")),
             None => Ok(()),
         },
-        ("refused" | "response", Got::Response(response, _)) => {
-            compare_response(wanted, response, opaque, big_reply)
-        }
-        ("summary", Got::Messages(messages)) => compare_summary(wanted, messages),
+        ("refused" | "response", Got::Answer(answer)) => compare_answer(wanted, answer, opaque, big_reply),
+        ("summary", Got::Messages(count, last)) => compare_summary(wanted, *count, last),
         _ => Err("this is something else".to_owned()),
     }
 }
@@ -119,12 +132,13 @@ fn compare_open(response: &Response) -> Result<(), String> {
     }
 }
 
-fn compare_response(
+fn compare_answer(
     wanted: &Value,
-    response: &Response,
+    answer: &Answer,
     opaque: &mut Opaque,
     big_reply: &Value,
 ) -> Result<(), String> {
+    let response = &answer.response;
     if wanted["status"] != response.status {
         return Err(format!("the HTTP status is {}", response.status));
     }
@@ -140,14 +154,11 @@ fn compare_response(
         return Ok(());
     }
     compare_headers(wanted, response)?;
-    if let Value::String(text) = &body {
-        return match *text == response.text() {
-            true => Ok(()),
-            false => Err("the body differs".to_owned()),
-        };
+    match &body {
+        Value::String(text) if *text == response.text() => Ok(()),
+        Value::String(_) => Err("the body differs".to_owned()),
+        _ => opaque.compare(&normalized(body), &answer.json).map_err(|why| format!("the body at {why}")),
     }
-    let got = serde_json::from_slice(&response.body).map_err(|error| format!("the body: {error}"))?;
-    opaque.compare(&normalized(body), &normalized(got)).map_err(|why| format!("the body at {why}"))
 }
 
 /// The headers that the protocol asks for; others are a web server's own business.
@@ -188,15 +199,13 @@ fn compare_raw_response(wanted: &Value, response: &Response) -> Result<(), Strin
     }
 }
 
-fn compare_summary(wanted: &Value, messages: &[Value]) -> Result<(), String> {
-    if wanted["messages"] != messages.len() {
+fn compare_summary(wanted: &Value, count: usize, last: &Value) -> Result<(), String> {
+    if wanted["messages"] != count {
         return Err("the number of messages differs".to_owned());
     }
-    let (Some(wanted), Some(got)) = (wanted["last"].as_str(), messages.last().and_then(Value::as_str)) else {
-        return Ok(());
-    };
-    let parse = |text| serde_json::from_str::<Value>(text).map_err(|error| error.to_string());
-    Opaque::default().compare(&parse(wanted)?, &parse(got)?)
+    let Some(wanted) = wanted["last"].as_str() else { return Ok(()) };
+    let wanted = serde_json::from_str(wanted).map_err(|error| error.to_string())?;
+    Opaque::default().compare(&wanted, last)
 }
 
 fn equal(got: &Event, wanted: &Event) -> Result<(), String> {
@@ -214,9 +223,8 @@ pub(crate) fn abbreviated(text: &str) -> Option<(&str, usize)> {
     Some((prefix, rest.strip_suffix(" chars)")?.parse().ok()?))
 }
 
-/// The reply to a `ping` event of either version.
-pub(crate) fn reply_to(ping: &Value) -> Value {
-    let payload = ping.get(4).unwrap_or(&ping["payload"]);
+/// The reply to a `ping` event of either version with this payload.
+pub(crate) fn reply_to(ping: &Value, payload: &Value) -> Value {
     let reply = json!({"status": "ok", "response": payload});
     match ping {
         Value::Array(message) => json!([message[0], message[1], message[2], "phx_reply", reply]),

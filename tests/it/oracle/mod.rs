@@ -29,7 +29,8 @@ const LONG_LANES: usize = 6;
 static CASES: LazyLock<Vec<Case>> = LazyLock::new(recording::cases);
 static DEVIATIONS: LazyLock<Vec<Deviation>> = LazyLock::new(deviations::all);
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+// More threads than cores: what decodes megabytes must not hold up what is timed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn every_recorded_exchange_with_phoenix_is_the_same_with_us() {
     assert_eq!(CASES.len(), 207, "the recordings are complete");
     let mut failures: Vec<String> =

@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 
 use super::compare::{Opaque, brief, shortened};
 use super::deviations::Deviation;
-use super::judge::{self, Got};
+use super::judge::{self, Answer, Got};
 use super::recording::{Case, Op, Sent, Step, unhex};
 use crate::support::http::{self, Response};
 use crate::support::websocket::{BINARY, Event, Frame, PING, RawSocket, TEXT};
@@ -35,7 +35,8 @@ struct Replay<'a> {
     opaque: Opaque,
     /// The answer to the last oversized `ping`, which the recording abbreviates.
     big_reply: Value,
-    last_messages: Vec<Value>,
+    /// How many messages the last poll had, and the last of them.
+    last_messages: Option<(usize, Value)>,
 }
 
 type Answered = (std::io::Result<Response>, Duration);
@@ -51,7 +52,7 @@ pub(crate) async fn run(case: &Case, deviations: &[Deviation], address: SocketAd
         tokens: HashMap::new(),
         opaque: Opaque::default(),
         big_reply: Value::Null,
-        last_messages: Vec::new(),
+        last_messages: None,
     };
     let mut index = 0;
     while index < case.steps.len() {
@@ -145,15 +146,15 @@ impl<'a> Replay<'a> {
         let client = step.client.as_str();
         let got = match RawSocket::handshake(self.address, step.path(), &headers).await {
             Ok(mut socket) => {
-                let response = judge::copied(&socket.response);
+                let answer = Answer::new(judge::copied(&socket.response), Duration::ZERO);
                 if self.sends_big(client) {
                     // The recorder left this join out.
                     socket.send(Frame::text(r#"["1","1","room:lobby","phx_join",{}]"#)).await;
                 }
                 self.sockets.insert(client, socket);
-                Got::Response(response, Duration::ZERO)
+                Got::Answer(answer)
             }
-            Err(refusal) => Got::Response(refusal, Duration::ZERO),
+            Err(refusal) => Got::Answer(Answer::new(refusal, Duration::ZERO)),
         };
         self.handshakes.insert(client, got);
     }
@@ -168,7 +169,7 @@ impl<'a> Replay<'a> {
         if let Some(text) = step.raw["text"].as_str() {
             let got = http::exchange(self.address, text.as_bytes(), false).await.map_or_else(
                 |error| Got::Nothing(error.to_string()),
-                |response| Got::Response(response, Duration::ZERO),
+                |response| Got::Answer(Answer::new(response, Duration::ZERO)),
             );
             self.handshakes.insert(client, got);
             return;
@@ -206,11 +207,14 @@ impl<'a> Replay<'a> {
                 let task = self.requests.remove(request).expect("the request was started");
                 let (response, took) = task.await.expect("a request does not panic");
                 Some(match response {
-                    Ok(response) => self.note_answer(step, response, took),
+                    Ok(response) => Got::Answer(self.note_answer(step, Answer::new(response, took))),
                     Err(error) => Got::Nothing(error.to_string()),
                 })
             }
-            Op::Summary => Some(Got::Messages(std::mem::take(&mut self.last_messages))),
+            Op::Summary => Some(match self.last_messages.take() {
+                Some((count, last)) => Got::Messages(count, last),
+                None => Got::Nothing("no poll was answered".to_owned()),
+            }),
             _ => None,
         }
     }
@@ -237,17 +241,16 @@ impl<'a> Replay<'a> {
     }
 
     /// Learns our token for the session that Phoenix's token stood for, and the messages of a poll.
-    fn note_answer(&mut self, step: &Step, response: Response, took: Duration) -> Got {
-        let theirs =
-            serde_json::from_str::<Value>(step.raw["body"].as_str().unwrap_or_default()).unwrap_or_default();
-        let ours = serde_json::from_slice::<Value>(&response.body).unwrap_or_default();
-        if let (Some(theirs), Some(ours)) = (theirs["token"].as_str(), ours["token"].as_str()) {
+    fn note_answer(&mut self, step: &Step, answer: Answer) -> Answer {
+        let theirs = step.raw["body"].as_str().unwrap_or_default();
+        let theirs = serde_json::from_str::<Value>(theirs).unwrap_or_default();
+        if let (Some(theirs), Some(ours)) = (theirs["token"].as_str(), answer.json["token"].as_str()) {
             self.tokens.insert(theirs.to_owned(), ours.to_owned());
         }
-        if let Some(messages) = ours["messages"].as_array() {
-            self.last_messages.clone_from(messages);
+        if let Some(messages) = answer.json["messages"].as_array() {
+            self.last_messages = Some((messages.len(), messages.last().cloned().unwrap_or_default()));
         }
-        Got::Response(response, took)
+        answer
     }
 
     fn judge(
@@ -268,13 +271,13 @@ impl<'a> Replay<'a> {
         judge::compare(&ours, &got, &mut opaque, &self.big_reply).map_err(|why| {
             self.failure(index, &brief(&ours), &format!("{why} (a listed deviation)\n  got: {got}"))
         })?;
-        if let (Some(max), Got::Response(_, took)) = (deviation.took_ms_max(), &got)
-            && took.as_millis() as u64 > max
+        if let (Some(max), Got::Answer(answer)) = (deviation.took_ms_max(), &got)
+            && answer.took.as_millis() as u64 > max
         {
             return Err(self.failure(
                 index,
                 &format!("an answer within {max} ms"),
-                &format!("took {took:?}"),
+                &format!("took {:?}", answer.took),
             ));
         }
         let as_recorded = judge::compare(&step.raw, &got, &mut self.opaque.clone(), &self.big_reply).is_ok();
@@ -341,8 +344,9 @@ impl<'a> Replay<'a> {
             // V1 was written with its ref last: "2" for the first big body, "3" for the second.
             false => format!(r#""}},"ref":"{}"}}"#, if self.big_reply.is_null() { 2 } else { 3 }),
         };
-        let full = format!("{head}{}{tail}", "x".repeat(count - head.len() - tail.len()));
-        self.big_reply = judge::reply_to(&serde_json::from_str(&full).expect("the full body is JSON"));
-        full
+        let text = "x".repeat(count - head.len() - tail.len());
+        let message = serde_json::from_str(&format!("{head}{tail}")).expect("the body is JSON");
+        self.big_reply = judge::reply_to(&message, &json!({"s": text}));
+        format!("{head}{text}{tail}")
     }
 }

@@ -94,8 +94,9 @@ async fn what_came_before_a_close_is_still_answered() {
     let frames = [Frame::text(&text), Frame::new(PING, "p"), Frame::close(1000, "")];
     let bytes: Vec<u8> = frames.iter().flat_map(Frame::encode).collect();
     socket.send_bytes(&bytes).await.unwrap();
-    assert_eq!(socket.next().await, Event::Text(text));
-    assert_eq!(socket.next().await, Event::Pong(b"p".to_vec()));
+    // A pong may overtake a message.
+    let answers = [socket.next().await, socket.next().await];
+    assert!(answers.contains(&Event::Text(text)) && answers.contains(&Event::Pong(b"p".to_vec())));
     assert_eq!(socket.next().await, Event::Close(1000, String::new()));
     assert_eq!(socket.next().await, Event::End);
 }

@@ -11,6 +11,7 @@ mod utf8;
 
 use std::net::SocketAddr;
 
+use crate::support::PATIENCE;
 use crate::support::channels::brief;
 use crate::support::testbed::Testbed;
 use crate::support::websocket::{Event, Frame, RawSocket};
@@ -79,18 +80,19 @@ impl Case {
         if self.fails.is_empty() {
             return expect_life(&mut socket).await;
         }
-        match socket.next().await {
-            Event::Close(code, _) if self.fails.contains(&code) => {
+        match socket.next_within(PATIENCE).await {
+            Some(Event::Close(code, _)) if self.fails.contains(&code) => {
                 socket.send(Frame::close(code, "")).await;
                 expect(&mut socket, &Event::End).await
             }
-            event => Err(format!("wanted close {:?}, got {}", self.fails, brief(&event))),
+            Some(event) => Err(format!("wanted close {:?}, got {}", self.fails, brief(&event))),
+            None => Err(format!("wanted close {:?}, got nothing", self.fails)),
         }
     }
 }
 
 async fn expect(socket: &mut RawSocket, wanted: &Event) -> Result<(), String> {
-    let got = socket.next_within(crate::support::PATIENCE).await;
+    let got = socket.next_within(PATIENCE).await;
     match got {
         Some(got) if got == *wanted => Ok(()),
         Some(got) => Err(format!("wanted {}, got {}", brief(wanted), brief(&got))),

@@ -24,9 +24,9 @@ use std::{
     task::Poll,
 };
 
-use bytes::{Buf, Bytes};
+use bytes::Bytes;
 use http::{
-    Method, Request, Response, StatusCode,
+    HeaderMap, Method, Request, Response, StatusCode,
     header::{ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_TYPE},
     request::Parts,
 };
@@ -38,7 +38,7 @@ use crate::{
     body::Body,
     close::CloseReason,
     connect::{Refusal, Transport},
-    endpoint::{Endpoint, Inner},
+    endpoint::{Endpoint, Inner, RequestBody, ResponseFuture, ready},
     frame::{Frame, Message},
     handler::Handler,
     live::LiveSession,
@@ -73,25 +73,23 @@ enum Woken {
 }
 
 impl<H: Handler> Endpoint<H> {
-    pub(crate) async fn longpoll<B>(&self, request: Request<B>, options: &LongpollOptions) -> Response<Body>
-    where
-        B: http_body::Body<Data: Buf, Error: std::error::Error + Send + Sync + 'static>,
-    {
+    /// Answers a request of the long-poll wire.
+    pub(crate) fn longpoll<B: RequestBody>(&self, request: Request<B>) -> ResponseFuture {
         let (parts, body) = request.into_parts();
         if !self.origin_is_allowed(&parts) {
-            return reply::status(Status::Forbidden, None);
+            return ready(reply::status(Status::Forbidden, None));
         }
         match parts.method {
-            Method::OPTIONS => reply::preflight(parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS)),
+            Method::OPTIONS => ready(reply::preflight(parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS))),
             Method::GET => match self.find_session(&parts) {
-                Some(found) => self.poll_session(found, options).await,
-                None => self.create_session(parts).await,
+                Some(found) => respond(poll_session(self.0.clone(), found)),
+                None => respond(create_session(self.clone(), parts)),
             },
             Method::POST => match self.find_session(&parts) {
-                Some(found) => self.publish(found, &parts, body, options).await,
-                None => reply::status(Status::Gone, None),
+                Some(found) => respond(publish(self.0.clone(), found, parts.headers, body)),
+                None => ready(reply::status(Status::Gone, None)),
             },
-            _ => reply::bare(StatusCode::BAD_REQUEST),
+            _ => ready(reply::bare(StatusCode::BAD_REQUEST)),
         }
     }
 
@@ -112,98 +110,100 @@ impl<H: Handler> Endpoint<H> {
         let live = token.proves(&poller.secret) && !is_over(&session);
         live.then_some((session, poller, token))
     }
+}
 
-    async fn create_session(&self, parts: Parts) -> Response<Body> {
-        let auth_token = parts.headers.get("x-phoenix-authtoken").and_then(|value| value.to_str().ok());
-        let auth_token = auth_token.filter(|_| self.0.options.auth_token).map(str::to_owned);
-        let state = match self.connect(Transport::Longpoll, parts, auth_token).await {
-            Ok(state) => state,
-            // Stock clients understand no other refusal.
-            Err(Refusal { .. }) => return reply::status(Status::Forbidden, None),
-        };
-        let mut secret = Secret::default();
-        if getrandom::fill(&mut secret).is_err() {
-            return reply::bare(StatusCode::INTERNAL_SERVER_ERROR);
-        }
-        let poller =
-            Poller { secret, handed_out: AtomicU64::new(0), receiving: tokio::sync::Mutex::default() };
-        let session = LiveSession::new(self.0.common.clone(), Transport::Longpoll, state);
-        let Ok(session) = self.0.registry.insert(session, Some(Arc::new(poller))) else {
-            return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
-        };
-        self.0.handler.opened(&session);
-        let token = Token { slot: session.slot.load(Ordering::Relaxed), secret, cursor: None };
-        reply::messages(Status::Gone, &token.encode(), std::iter::empty())
-    }
+/// Makes a response's future of one that cannot fail.
+fn respond(response: impl Future<Output = Response<Body>> + Send + 'static) -> ResponseFuture {
+    Box::pin(async move { Ok(response.await) })
+}
 
-    async fn poll_session(&self, found: Found<H>, options: &LongpollOptions) -> Response<Body> {
-        let (session, poller, mut token) = found;
-        session.touch();
-        let attachment = attach(&session, &poller, &token);
-        let woken = timeout(options.window, next_frames(&session, attachment)).await;
-        session.touch();
-        match woken {
-            Ok(Woken::Frames(frames, last)) => {
-                poller.handed_out.store(last.0, Ordering::Relaxed);
-                token.cursor = Some(last);
-                let bytes = frames.iter().map(|frame| frame.payload().len()).sum();
-                self.0.common.counters.wrote(frames.len(), bytes);
-                reply::messages(Status::Ok, &token.encode(), frames.iter())
-            }
-            Ok(Woken::Closed(reason)) => {
-                self.0.end_session(&session, reason);
-                reply::messages(Status::Gone, &token.encode(), std::iter::empty())
-            }
-            Ok(Woken::Superseded) | Err(_) => {
-                reply::messages(Status::NoMessages, &token.encode(), std::iter::empty())
-            }
-        }
+async fn create_session<H: Handler>(endpoint: Endpoint<H>, parts: Parts) -> Response<Body> {
+    let auth_token = parts.headers.get("x-phoenix-authtoken").and_then(|value| value.to_str().ok());
+    let auth_token = auth_token.filter(|_| endpoint.0.options.auth_token).map(str::to_owned);
+    let state = match endpoint.connect(Transport::Longpoll, parts, auth_token).await {
+        Ok(state) => state,
+        // Stock clients understand no other refusal.
+        Err(Refusal { .. }) => return reply::status(Status::Forbidden, None),
+    };
+    let mut secret = Secret::default();
+    if getrandom::fill(&mut secret).is_err() {
+        return reply::bare(StatusCode::INTERNAL_SERVER_ERROR);
     }
+    let poller = Poller { secret, handed_out: AtomicU64::new(0), receiving: tokio::sync::Mutex::default() };
+    let session = LiveSession::new(endpoint.0.common.clone(), Transport::Longpoll, state);
+    let Ok(session) = endpoint.0.registry.insert(session, Some(Arc::new(poller))) else {
+        return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
+    };
+    endpoint.0.handler.opened(&session);
+    let token = Token { slot: session.slot.load(Ordering::Relaxed), secret, cursor: None };
+    reply::messages(Status::Gone, &token.encode(), std::iter::empty())
+}
 
-    async fn publish<B>(
-        &self,
-        (session, poller, _): Found<H>,
-        parts: &Parts,
-        body: B,
-        options: &LongpollOptions,
-    ) -> Response<Body>
-    where
-        B: http_body::Body<Data: Buf, Error: std::error::Error + Send + Sync + 'static>,
-    {
-        let body = match read_body(body, options).await {
-            Ok(body) => body,
-            Err(refusal) => return refusal,
-        };
-        let lines = match read_lines(parts, &body, options) {
-            Ok(lines) => lines,
-            Err(ndjson::NdjsonError::TooManyLines { .. }) => {
-                // Nothing was applied and the session lives: the client may send the lines in two.
-                let reason = format!("at most {} messages in one request", options.batch_max);
-                return reply::status(Status::TooLarge, Some(reason));
-            }
-            Err(error) => {
-                session.close(CloseReason::BadMessage);
-                self.0.end_session(&session, CloseReason::BadMessage);
-                return reply::status(Status::BadMessage, Some(error.to_string()));
-            }
-        };
-        let _receiving = poller.receiving.lock().await;
-        for line in &lines {
-            let ready = timeout(options.window, until_ready(&self.0, &session)).await;
-            if ready.is_err() {
-                return reply::status(Status::TimedOut, None);
-            }
-            if is_over(&session) {
-                return reply::status(Status::Gone, None);
-            }
-            if let Err(reason) = self.0.handler.received(&session, line.message()) {
-                session.close(reason);
-                self.0.end_session(&session, reason);
-                return reply::status(Status::BadMessage, Some("the message could not be decoded".into()));
-            }
+/// Waits for frames. Cancel safe: what is not proven received stays in the session.
+async fn poll_session<H: Handler>(endpoint: Arc<Inner<H>>, found: Found<H>) -> Response<Body> {
+    let (session, poller, mut token) = found;
+    session.touch();
+    let attachment = attach(&session, &poller, &token);
+    let woken = timeout(endpoint.longpoll_options().window, next_frames(&session, attachment)).await;
+    session.touch();
+    match woken {
+        Ok(Woken::Frames(frames, last)) => {
+            poller.handed_out.store(last.0, Ordering::Relaxed);
+            token.cursor = Some(last);
+            let bytes = frames.iter().map(|frame| frame.payload().len()).sum();
+            endpoint.common.counters.wrote(frames.len(), bytes);
+            reply::messages(Status::Ok, &token.encode(), frames.iter())
         }
-        reply::status(Status::Ok, None)
+        Ok(Woken::Closed(reason)) => {
+            endpoint.end_session(&session, reason);
+            reply::messages(Status::Gone, &token.encode(), std::iter::empty())
+        }
+        Ok(Woken::Superseded) | Err(_) => {
+            reply::messages(Status::NoMessages, &token.encode(), std::iter::empty())
+        }
     }
+}
+
+async fn publish<H: Handler, B: RequestBody>(
+    endpoint: Arc<Inner<H>>,
+    (session, poller, _): Found<H>,
+    headers: HeaderMap,
+    body: B,
+) -> Response<Body> {
+    let options = endpoint.longpoll_options();
+    let body = match read_body(body, options).await {
+        Ok(body) => body,
+        Err(refusal) => return refusal,
+    };
+    let lines = match read_lines(&headers, &body, options) {
+        Ok(lines) => lines,
+        Err(ndjson::NdjsonError::TooManyLines { .. }) => {
+            // Nothing was applied and the session lives: the client may send the lines in two.
+            let reason = format!("at most {} messages in one request", options.batch_max);
+            return reply::status(Status::TooLarge, Some(reason));
+        }
+        Err(error) => {
+            session.close(CloseReason::BadMessage);
+            endpoint.end_session(&session, CloseReason::BadMessage);
+            return reply::status(Status::BadMessage, Some(error.to_string()));
+        }
+    };
+    let _receiving = poller.receiving.lock().await;
+    for line in &lines {
+        let in_time = timeout(options.window, until_ready(&endpoint, &session)).await;
+        if in_time.is_err() {
+            return reply::status(Status::TimedOut, None);
+        }
+        if is_over(&session) {
+            return reply::status(Status::Gone, None);
+        }
+        if let Err(reason) = endpoint.handler.received(&session, line.message()) {
+            session.close(reason);
+            endpoint.end_session(&session, reason);
+            return reply::status(Status::BadMessage, Some("the message could not be decoded".into()));
+        }
+    }
+    reply::status(Status::Ok, None)
 }
 
 impl<H: Handler> Inner<H> {
@@ -266,10 +266,7 @@ async fn until_ready<H: Handler>(inner: &Inner<H>, session: &LiveSession<H::Stat
     .await;
 }
 
-async fn read_body<B>(body: B, options: &LongpollOptions) -> Result<Bytes, Response<Body>>
-where
-    B: http_body::Body<Data: Buf, Error: std::error::Error + Send + Sync + 'static>,
-{
+async fn read_body<B: RequestBody>(body: B, options: &LongpollOptions) -> Result<Bytes, Response<Body>> {
     let body = std::pin::pin!(Limited::new(body, options.body_bytes_max));
     match timeout(options.body_timeout, body.collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
@@ -283,11 +280,11 @@ where
 
 /// The messages of a POST: NDJSON has one in each line, anything else is one text.
 fn read_lines<'a>(
-    parts: &Parts,
+    headers: &HeaderMap,
     body: &'a [u8],
     options: &LongpollOptions,
 ) -> Result<Vec<Line<'a>>, ndjson::NdjsonError> {
-    let content_type = parts.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let essence = content_type.split(';').next().unwrap_or("").trim();
     if essence.eq_ignore_ascii_case("application/x-ndjson") {
         ndjson::split(body, options.batch_max)

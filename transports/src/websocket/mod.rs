@@ -12,6 +12,7 @@ use bytes::Bytes;
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
     header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE},
+    request::Parts,
 };
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -28,61 +29,51 @@ use self::{
 use crate::{
     body::Body,
     connect::{Refusal, Transport},
-    endpoint::{Endpoint, Inner},
+    endpoint::{Endpoint, Inner, ResponseFuture},
     handler::Handler,
     live::LiveSession,
-    options::WebsocketOptions,
     origin::Origin,
 };
 
 impl<H: Handler> Endpoint<H> {
     /// Answers an upgrade request.
-    ///
-    /// The order is Phoenix's: origin, subprotocol, the handler's word, and only then the upgrade headers. So
-    /// the handler sees a plain GET, too, and a client that may not connect learns nothing else.
-    pub(crate) async fn websocket<B>(
-        &self,
-        mut request: Request<B>,
-        options: &WebsocketOptions,
-    ) -> Response<Body> {
+    pub(crate) fn websocket<B: Send + 'static>(&self, mut request: Request<B>) -> ResponseFuture {
         let on_upgrade = hyper::upgrade::on(&mut request);
         let (parts, _) = request.into_parts();
+        let endpoint = self.clone();
+        Box::pin(async move { Ok(endpoint.upgrade(parts, on_upgrade).await.unwrap_or_else(Into::into)) })
+    }
+
+    /// The order is Phoenix's: origin, subprotocol, the handler's word, and only then the upgrade headers. So
+    /// the handler sees a plain GET, too, and a client that may not connect learns nothing else.
+    async fn upgrade(&self, parts: Parts, on_upgrade: OnUpgrade) -> Result<Response<Body>, Refusal> {
         if parts.method != Method::GET {
-            return refuse(StatusCode::BAD_REQUEST, Bytes::new());
+            return Err(Refusal::status(StatusCode::BAD_REQUEST));
         }
         if !self.0.options.check_origin.allows(&Origin::of(&parts), self.0.options.host.as_deref()) {
             self.0.common.counters.refused.fetch_add(1, Ordering::Relaxed);
             debug!(origin = ?parts.headers.get("origin"), "websocket refused: origin not allowed");
-            return refuse(StatusCode::FORBIDDEN, Bytes::new());
+            return Err(Refusal::default());
         }
+        let options = self.0.websocket_options();
         let subprotocols =
             Subprotocols { auth_token: self.0.options.auth_token, names: &options.subprotocols };
-        let agreed = match subprotocols.negotiate(&parts.headers) {
-            Ok(agreed) => agreed,
-            Err(error) => {
-                debug!(%error, "websocket refused: subprotocol");
-                let status = match error {
-                    SubprotocolError::BadAuthToken => StatusCode::BAD_REQUEST,
-                    SubprotocolError::Mismatch => StatusCode::FORBIDDEN,
-                };
-                return refuse(status, Bytes::new());
+        let agreed = subprotocols.negotiate(&parts.headers).map_err(|error| {
+            debug!(%error, "websocket refused: subprotocol");
+            match error {
+                SubprotocolError::BadAuthToken => Refusal::status(StatusCode::BAD_REQUEST),
+                SubprotocolError::Mismatch => Refusal::default(),
             }
-        };
+        })?;
         let accept = accept_parts(parts.version, &parts.method, &parts.headers);
-        let state = match self.connect(Transport::Websocket, parts, agreed.auth_token).await {
-            Ok(state) => state,
-            Err(Refusal { status, body }) => return refuse(status, body),
-        };
-        let accept = match accept {
-            Ok(accept) => accept,
-            Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
-        };
+        let state = self.connect(Transport::Websocket, parts, agreed.auth_token).await?;
+        let accept =
+            accept.map_err(|error| Refusal::status(StatusCode::BAD_REQUEST).with_body(error.to_string()))?;
         if self.session_count() >= self.0.options.sessions_max {
-            return refuse(StatusCode::SERVICE_UNAVAILABLE, Bytes::new());
+            return Err(Refusal::status(StatusCode::SERVICE_UNAVAILABLE));
         }
-        let tasks = &self.0.tasks;
-        tasks.spawn(upgrade(self.0.clone(), on_upgrade, state));
-        switching_protocols(accept, agreed.selected)
+        self.0.tasks.spawn(upgrade(self.0.clone(), on_upgrade, state));
+        Ok(switching_protocols(accept, agreed.selected))
     }
 }
 
@@ -134,8 +125,10 @@ fn switching_protocols(accept: HeaderValue, subprotocol: Option<HeaderValue>) ->
     response
 }
 
-fn refuse(status: StatusCode, body: impl Into<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body::from(body.into()));
-    *response.status_mut() = status;
-    response
+impl From<Refusal> for Response<Body> {
+    fn from(Refusal { status, body }: Refusal) -> Self {
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        response
+    }
 }

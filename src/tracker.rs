@@ -1,0 +1,325 @@
+//! Presence for channels: one engine thread that owns the replicated state, and the handles that talk to it.
+//!
+//! ```text
+//!   socket.track ──┐                       ┌──▶ presence_diff, one per topic and tick, on the topic
+//!   socket.list  ──┼─▶ bounded channel ──▶ │ engine thread: applies all that waits as one batch
+//!   a join ends  ──┘   (or a list of ended │
+//!                       joins, never full) └──▶ answers, after the diffs that they follow from
+//! ```
+//!
+//! Nothing here blocks a task: a full channel is an error ([`PresenceError::Busy`]), and waiting for an answer
+//! is an ordinary await. What must not be lost, the end of a join, does not go through the channel.
+
+mod engine;
+mod pending;
+mod wire;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use crossbeam_channel::{Sender, TrySendError, bounded};
+use lapwing_presence::Owner;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use crate::{
+    broadcast::{Broadcast, ChannelId},
+    protocol::{EncodeError, Payload, RawJson},
+    topic::Topic,
+};
+
+/// Bounds and times of presence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PresenceOptions {
+    /// How long changes of a topic are collected after one was sent. The first change after a quiet time goes
+    /// out at once; so people see each other without delay, and a storm of joins costs each client ten diffs a
+    /// second. Default 100 ms.
+    pub tick: Duration,
+    /// Bytes of metas after which the diff of a topic goes out before its time. Default 256 KiB.
+    pub diff_bytes_max: usize,
+    /// Requests that wait for the engine; the next is refused with [`PresenceError::Busy`]. Default 65,536.
+    pub queue_max: usize,
+    /// Bytes of a key. Default 256.
+    pub key_bytes_max: usize,
+    /// Bytes of a meta's JSON. Default 4,096: a meta goes to everybody on the topic.
+    pub meta_bytes_max: usize,
+}
+
+impl Default for PresenceOptions {
+    fn default() -> Self {
+        Self {
+            tick: Duration::from_millis(100),
+            diff_bytes_max: 256 * 1024,
+            queue_max: 65_536,
+            key_bytes_max: 256,
+            meta_bytes_max: 4_096,
+        }
+    }
+}
+
+/// Why presence could not do what was asked.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum PresenceError {
+    /// The engine has more to do than fits into its queue. Try again later.
+    Busy,
+    /// The same owner has that key on that topic already; `update` changes its meta.
+    AlreadyTracked,
+    /// The owner does not have that key on that topic.
+    NotTracked,
+    /// The key has too many bytes.
+    KeyTooLong {
+        /// How many it has.
+        bytes: usize,
+    },
+    /// The meta has too many bytes.
+    MetaTooLong {
+        /// How many it has.
+        bytes: usize,
+    },
+    /// The meta is not a JSON object, or cannot be written as JSON.
+    Meta(EncodeError),
+    /// The engine is gone, with the server that it belonged to.
+    Closed,
+}
+
+/// The part of a node that knows who is present.
+pub(crate) struct Tracker {
+    options: PresenceOptions,
+    publish: Publish,
+    /// The way to the engine's thread, which is started by the first request.
+    engine: OnceLock<Sender<Request>>,
+    ended: Arc<Ended>,
+    presences: Arc<std::sync::atomic::AtomicU64>,
+}
+
+/// Gives a diff to the subscribers of its topic.
+pub(crate) type Publish = Arc<dyn Fn(&Broadcast) + Send + Sync>;
+
+/// Joins that are over and whose presences have to go.
+#[derive(Debug, Default)]
+pub(crate) struct Ended(Mutex<Vec<Owner>>);
+
+/// What the engine is asked to do.
+pub(crate) enum Request {
+    Track {
+        topic: Topic,
+        key: String,
+        owner: Owner,
+        meta: RawJson,
+        answer: Answer<String>,
+    },
+    Update {
+        topic: Topic,
+        key: String,
+        owner: Owner,
+        meta: RawJson,
+        answer: Answer<String>,
+    },
+    /// The meta that the owner tracked.
+    Meta {
+        topic: Topic,
+        key: String,
+        owner: Owner,
+        answer: Answer<Payload>,
+    },
+    Untrack {
+        topic: Topic,
+        key: String,
+        owner: Owner,
+        answer: Answer<()>,
+    },
+    List {
+        topic: Topic,
+        answer: Answer<Payload>,
+    },
+    Get {
+        topic: Topic,
+        key: String,
+        answer: Answer<Payload>,
+    },
+    Count {
+        topic: Topic,
+        answer: Answer<Count>,
+    },
+    /// A join is over.
+    End(Owner),
+}
+
+type Answer<T> = oneshot::Sender<Result<T, PresenceError>>;
+
+/// A request on its way. It is made at once, and answered when the future is awaited; dropping the future does
+/// not take the request back.
+pub(crate) struct Asked<T>(Result<oneshot::Receiver<Result<T, PresenceError>>, PresenceError>);
+
+impl<T> Asked<T> {
+    pub(crate) fn refused(error: PresenceError) -> Self {
+        Self(Err(error))
+    }
+
+    pub(crate) async fn answered(self) -> Result<T, PresenceError> {
+        self.0?.await.unwrap_or(Err(PresenceError::Closed))
+    }
+}
+
+/// How many are present on a topic.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Count {
+    /// Different keys: people.
+    pub keys: usize,
+    /// Metas: tabs and devices.
+    pub metas: usize,
+}
+
+impl Tracker {
+    pub(crate) fn new(options: PresenceOptions, publish: Publish) -> Self {
+        Self { options, publish, engine: OnceLock::new(), ended: Arc::default(), presences: Arc::default() }
+    }
+
+    /// How many presences this node tracks.
+    pub(crate) fn len(&self) -> u64 {
+        self.presences.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    pub(crate) fn track(&self, topic: &Topic, key: &str, owner: ChannelId, meta: &Payload) -> Asked<String> {
+        self.with_meta(key, meta, |key, meta, answer| Request::Track {
+            topic: topic.clone(),
+            key,
+            owner: Owner(owner.0),
+            meta,
+            answer,
+        })
+    }
+
+    pub(crate) fn update(&self, topic: &Topic, key: &str, owner: ChannelId, meta: &Payload) -> Asked<String> {
+        self.with_meta(key, meta, |key, meta, answer| Request::Update {
+            topic: topic.clone(),
+            key,
+            owner: Owner(owner.0),
+            meta,
+            answer,
+        })
+    }
+
+    pub(crate) fn meta(&self, topic: &Topic, key: &str, owner: ChannelId) -> Asked<Payload> {
+        let (topic, key) = (topic.clone(), key.to_owned());
+        self.ask(|answer| Request::Meta { topic, key, owner: Owner(owner.0), answer })
+    }
+
+    pub(crate) fn untrack(&self, topic: &Topic, key: &str, owner: ChannelId) -> Asked<()> {
+        let (topic, key) = (topic.clone(), key.to_owned());
+        self.ask(|answer| Request::Untrack { topic, key, owner: Owner(owner.0), answer })
+    }
+
+    pub(crate) fn list(&self, topic: &Topic) -> Asked<Payload> {
+        let topic = topic.clone();
+        self.ask(|answer| Request::List { topic, answer })
+    }
+
+    pub(crate) fn get(&self, topic: &Topic, key: &str) -> Asked<Payload> {
+        let (topic, key) = (topic.clone(), key.to_owned());
+        self.ask(|answer| Request::Get { topic, key, answer })
+    }
+
+    pub(crate) fn count(&self, topic: &Topic) -> Asked<Count> {
+        let topic = topic.clone();
+        self.ask(|answer| Request::Count { topic, answer })
+    }
+
+    /// Whatever the join tracked goes. Never waits and never fails: it is called from destructors.
+    pub(crate) fn end(&self, owner: ChannelId) {
+        let Some(engine) = self.engine.get() else { return };
+        if let Err(TrySendError::Full(Request::End(owner))) = engine.try_send(Request::End(Owner(owner.0))) {
+            self.ended.0.lock().unwrap_or_else(PoisonError::into_inner).push(owner);
+        }
+    }
+
+    fn with_meta<T>(
+        &self,
+        key: &str,
+        meta: &Payload,
+        request: impl FnOnce(String, RawJson, Answer<T>) -> Request,
+    ) -> Asked<T> {
+        match self.check(key, meta) {
+            Ok(meta) => self.ask(|answer| request(key.to_owned(), meta, answer)),
+            Err(error) => Asked::refused(error),
+        }
+    }
+
+    fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Asked<T> {
+        let (answer, answered) = oneshot::channel();
+        match self.engine().try_send(request(answer)) {
+            Ok(()) => Asked(Ok(answered)),
+            Err(TrySendError::Full(_)) => Asked::refused(PresenceError::Busy),
+            Err(TrySendError::Disconnected(_)) => Asked::refused(PresenceError::Closed),
+        }
+    }
+
+    fn engine(&self) -> &Sender<Request> {
+        self.engine.get_or_init(|| {
+            let (sender, requests) = bounded(self.options.queue_max);
+            let engine = engine::Engine::new(
+                self.options,
+                self.publish.clone(),
+                self.ended.clone(),
+                self.presences.clone(),
+            );
+            std::thread::Builder::new()
+                .name("lapwing-presence".into())
+                .spawn(move || engine.run(&requests))
+                .expect("the system has room for one more thread");
+            sender
+        })
+    }
+
+    fn check(&self, key: &str, meta: &Payload) -> Result<RawJson, PresenceError> {
+        if key.len() > self.options.key_bytes_max {
+            return Err(PresenceError::KeyTooLong { bytes: key.len() });
+        }
+        let meta = meta.as_json().filter(|meta| meta.is_object());
+        let meta = meta.ok_or(PresenceError::Meta(EncodeError::NotObject))?;
+        match meta.as_str().len() {
+            bytes if bytes > self.options.meta_bytes_max => Err(PresenceError::MetaTooLong { bytes }),
+            _ => Ok(meta.clone()),
+        }
+    }
+}
+
+impl Ended {
+    pub(crate) fn take(&self) -> Vec<Owner> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl fmt::Debug for Tracker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracker").field("presences", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for PresenceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy => f.write_str("the presence engine has too much to do"),
+            Self::AlreadyTracked => f.write_str("the key is tracked already"),
+            Self::NotTracked => f.write_str("the key is not tracked"),
+            Self::KeyTooLong { bytes } => write!(f, "a key of {bytes} bytes is too long"),
+            Self::MetaTooLong { bytes } => write!(f, "a meta of {bytes} bytes is too long"),
+            Self::Meta(_) => f.write_str("the meta is not a JSON object"),
+            Self::Closed => f.write_str("the presence engine is gone"),
+        }
+    }
+}
+
+impl std::error::Error for PresenceError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Meta(error) => Some(error),
+            _ => None,
+        }
+    }
+}
