@@ -4,25 +4,22 @@
 //!     PORT=4000 HOST=127.0.0.1 cargo run --release --example testbed
 
 use std::{
-    convert::Infallible,
     env,
     net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use hyper::{Request, Response, StatusCode, body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
+use hyper::{Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use lapwing::{
     Accept, Body, Channel, CheckOrigin, ConnectRequest, HandleResult, Joining, Lapwing, Mount, Payload,
     PeerAddr, Refusal, Socket, StopReason, Topic, noreply, reply, stop,
     transports::{
+        body::ResponseFuture,
         close::CloseReason,
-        connect::Transport,
-        endpoint::{Endpoint, PathVariables, ResponseFuture},
+        connect::{PathVariables, Transport},
+        endpoint::Endpoint,
         frame::{Frame, Message},
         handler::Handler,
         live::LiveSession,
@@ -227,10 +224,10 @@ async fn serve(stream: TcpStream, peer: SocketAddr, lapwing: Lapwing, echo: Endp
         request.extensions_mut().insert(PeerAddr(peer));
         respond(&lapwing, &echo, request)
     });
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(5));
+    let mut server = http1::Builder::new();
+    server.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(5));
     // A client that breaks off is its own business.
-    let _ = server.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+    let _ = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -6,7 +6,7 @@
 //! |---|---|
 //! | `join/3`, `handle_in/4`, `handle_info/3`, `leave/3` | the methods of [`Channel`] |
 //! | `HandleResult`: `Reply`, `NoReply`, `Stop` | [`HandleResult`] |
-//! | `reply`, `noreply`, `stop` | [`reply`], [`noreply`], [`stop`] |
+//! | `reply`, `noreply`, `stop` | [`reply`](crate::reply), [`noreply`], [`stop`] |
 //! | `LeaveReason`: `NormalLeave`, `Disconnect`, `Kicked` | [`LeaveReason`] |
 //! | `Socket`, `new_socket`, `socket_topic`, … | [`Socket`](crate::Socket) and its methods |
 //! | `ChannelRoute`, `channel_route`, `route_pattern`, `route_handler` | [`ChannelRoute`](crate::ChannelRoute) |
@@ -16,10 +16,9 @@
 
 use std::sync::Arc;
 
-use smol_str::SmolStr;
-
 use crate::{
     broadcast::Broadcast,
+    outcome::{HandleResult, LeaveReason, StopReason, noreply, stop},
     protocol::Payload,
     socket::{Joining, Socket},
     topic::Topic,
@@ -138,105 +137,4 @@ pub trait Channel: Sized + Send + 'static {
         let _ = (reason, socket);
         async {}
     }
-}
-
-/// What a callback wants to happen next.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum HandleResult {
-    /// Answer the event with a status, `"ok"` and `"error"` by convention, and a payload. From a callback that
-    /// answers no event it does nothing.
-    Reply(SmolStr, Payload),
-    /// Nothing.
-    NoReply,
-    /// End the join.
-    Stop(StopReason),
-    /// Answer the event and then end the join.
-    StopWithReply(StopReason, SmolStr, Payload),
-}
-
-/// Answers the event with a status and a payload.
-///
-/// ```
-/// use lapwing::{HandleResult, reply};
-/// use serde_json::json;
-///
-/// assert!(matches!(reply("ok", json!({"id": 9})), HandleResult::Reply(status, _) if status == "ok"));
-/// ```
-#[must_use]
-pub fn reply(status: impl AsRef<str>, payload: impl Into<Payload>) -> HandleResult {
-    HandleResult::Reply(SmolStr::new(status), payload.into())
-}
-
-/// Does nothing further.
-///
-/// ```
-/// use lapwing::{HandleResult, noreply};
-///
-/// assert!(matches!(noreply(), HandleResult::NoReply));
-/// ```
-#[must_use]
-pub fn noreply() -> HandleResult {
-    HandleResult::NoReply
-}
-
-/// Ends the join.
-///
-/// ```
-/// use lapwing::{HandleResult, StopReason, reply, stop};
-/// use serde_json::json;
-///
-/// assert!(matches!(stop(StopReason::Normal), HandleResult::Stop(_)));
-/// let result = stop(StopReason::Normal).with_reply("ok", json!({}));
-/// assert!(matches!(result, HandleResult::StopWithReply(..)));
-/// ```
-#[must_use]
-pub fn stop(reason: StopReason) -> HandleResult {
-    HandleResult::Stop(reason)
-}
-
-impl HandleResult {
-    /// The same with an answer to the event before it.
-    #[must_use]
-    pub fn with_reply(self, status: impl AsRef<str>, payload: impl Into<Payload>) -> Self {
-        let (status, payload) = (SmolStr::new(status), payload.into());
-        match self {
-            Self::Stop(reason) | Self::StopWithReply(reason, ..) => {
-                Self::StopWithReply(reason, status, payload)
-            }
-            Self::NoReply | Self::Reply(..) => Self::Reply(status, payload),
-        }
-    }
-}
-
-/// Why a channel ends its own join.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StopReason {
-    /// It is done: the client gets `phx_close` and stays away.
-    Normal,
-    /// It is shut down: the client gets `phx_close` and stays away.
-    Shutdown,
-    /// The client was thrown out: it gets `phx_close` and stays away.
-    Kicked(String),
-    /// Something went wrong: the client gets `phx_error` and joins again.
-    Error(String),
-}
-
-/// Why a join ended, as [`Channel::leave`] gets it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LeaveReason {
-    /// The client left the topic, or the channel stopped normally.
-    NormalLeave,
-    /// The connection or the session is gone.
-    Disconnect,
-    /// The server removed the client.
-    Kicked(String),
-    /// The client joined the same topic again; this was the older join.
-    DuplicateJoin,
-    /// The server is shutting down.
-    Draining,
-    /// A callback panicked, a payload could not be encoded, or the channel stopped with an error.
-    Crashed(String),
 }

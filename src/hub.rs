@@ -12,16 +12,16 @@ use lapwing_transports::{
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    channel::LeaveReason,
     client::{Client, State},
     connect::{Accept, Connect},
     join::{self, Join},
     joins::Verdict,
     mailbox::{ChannelMailbox, MailboxLimits},
     node::Node,
+    outcome::LeaveReason,
     protocol::{ChannelMsg, NameRef, Outgoing, Payload, Ref, SerializerList},
     router::Router,
-    task::{Start, leave_reason, reason},
+    task::{Start, leave_reason},
     text_only::TextOnly,
     topics::Member,
 };
@@ -105,7 +105,7 @@ impl Handler for Hub {
             }
             Verdict::TooManyJoins => {
                 error!(topic = %msg.topic, max = self.joins_max, "join refused: too many channels joined");
-                let too_many = reason("too many channels joined");
+                let too_many = Payload::reason("too many channels joined");
                 reply(session, (msg.join_ref.as_ref(), &msg), "error", &too_many);
             }
             Verdict::Leave(join) => join.post(ChannelMailbox::Leave(msg.reference)),
@@ -178,7 +178,7 @@ impl Hub {
 
 fn unmatched(session: &Session, msg: &ChannelMsg) {
     warn!(topic = %msg.topic, "unmatched topic");
-    reply(session, (None, msg), "error", &reason("unmatched topic"));
+    reply(session, (None, msg), "error", &Payload::reason("unmatched topic"));
 }
 
 /// Replies without a channel.

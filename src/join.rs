@@ -26,10 +26,10 @@ use lapwing_transports::frame::Frame;
 use crate::{
     assigns::Assigns,
     broadcast::{ChannelId, TransportId},
-    channel::LeaveReason,
     joins::Joined,
     mailbox::{ChannelMailbox, Mailbox, MailboxLimits},
     node::Node,
+    outcome::LeaveReason,
     protocol::{EncodeError, Outgoing, Payload, Ref},
     topic::Topic,
     topics::{Delivery, Inbox, Lane, Subscribed},

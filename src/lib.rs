@@ -2,6 +2,7 @@
 
 mod assigns;
 mod broadcast;
+mod build_error;
 pub mod channel;
 mod client;
 mod connect;
@@ -11,10 +12,12 @@ mod joins;
 pub mod mailbox;
 mod mount;
 mod node;
+mod outcome;
 mod path;
 pub mod protocol;
 pub mod pubsub;
 mod router;
+mod sender;
 mod server;
 mod service;
 mod socket;
@@ -27,7 +30,8 @@ mod tracker;
 
 pub use assigns::Assigns;
 pub use broadcast::{Broadcast, ChannelId, TransportId};
-pub use channel::{Channel, HandleResult, LeaveReason, StopReason, noreply, reply, stop};
+pub use build_error::BuildError;
+pub use channel::Channel;
 pub use connect::Accept;
 pub use lapwing_transports::{
     self as transports,
@@ -39,11 +43,13 @@ pub use lapwing_transports::{
 };
 pub use mount::{Drain, Mount};
 pub use node::BroadcastError;
+pub use outcome::{HandleResult, LeaveReason, StopReason, noreply, reply, stop};
 pub use protocol::{ChannelMsg, Payload};
 pub use router::ChannelRoute;
-pub use server::{BuildError, Builder, Lapwing, Stats};
+pub use sender::{SendError, Sender};
+pub use server::{Builder, Lapwing, Stats};
 pub use service::Service;
-pub use socket::{JoinInfo, Joining, Pushed, ReplyRef, SendError, Sender, Socket, new_socket};
+pub use socket::{JoinInfo, Joining, Pushed, ReplyRef, Socket, new_socket};
 pub use subscription::{Lagged, Subscription};
 pub use topic::{PatternError, Topic, TopicPattern};
 pub use tracker::{Count, PresenceError, PresenceOptions};

@@ -4,7 +4,7 @@ use std::{any::Any, collections::VecDeque, fmt, sync::Arc};
 
 use crate::{
     broadcast::Broadcast,
-    channel::LeaveReason,
+    outcome::LeaveReason,
     protocol::{Name, Payload, Ref},
 };
 

@@ -10,6 +10,7 @@ use lapwing_transports::{
 };
 
 use crate::{
+    build_error::BuildError,
     channel::Channel,
     connect::{Accept, Connect},
     hub::Hub,
@@ -17,7 +18,6 @@ use crate::{
     node::Node,
     protocol::SerializerList,
     router::{ChannelRoute, Router},
-    server::BuildError,
 };
 
 /// Channels under one path, with the wires that lead to them. Defaults are Phoenix's where it has the option.

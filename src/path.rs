@@ -1,6 +1,6 @@
 //! The path of a mount, with its variables. Pure.
 
-use lapwing_transports::endpoint::PathVariables;
+use lapwing_transports::connect::PathVariables;
 use serde_json::{Map, Value};
 
 /// A path whose segments may be variables: `/ws/:user_id`.

@@ -13,6 +13,7 @@ use tracing::info;
 
 use crate::{
     broadcast::{Broadcast, ChannelId},
+    build_error::BuildError,
     hub::Hub,
     mount::{Drain, Mount},
     node::{AppData, BroadcastError, Node},
@@ -21,7 +22,7 @@ use crate::{
     pubsub::{LocalPubSub, PubSub},
     router::ChannelRoute,
     subscription::Subscription,
-    topic::{PatternError, Topic},
+    topic::Topic,
     tracker::{Count, PresenceError, PresenceOptions},
 };
 
@@ -78,16 +79,6 @@ pub struct Builder {
     pubsub: Arc<dyn PubSub>,
     app: AppData,
     presence: PresenceOptions,
-}
-
-/// Why a server cannot be built: mistakes of the program's, found before the first client comes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BuildError {
-    /// A topic pattern has a `*` that is not its last character.
-    Pattern(PatternError),
-    /// Two mounts have the same path.
-    DuplicateMount(String),
 }
 
 impl Lapwing {
@@ -318,23 +309,5 @@ impl fmt::Debug for Lapwing {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder").field("mounts", &self.mounts).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Display for BuildError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Pattern(_) => f.write_str("a channel's topic pattern is not valid"),
-            Self::DuplicateMount(path) => write!(f, "there are two mounts at {path}"),
-        }
-    }
-}
-
-impl std::error::Error for BuildError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Pattern(error) => Some(error),
-            Self::DuplicateMount(_) => None,
-        }
     }
 }

@@ -7,9 +7,9 @@ use std::{
 
 use http::{Request, Response, StatusCode};
 use lapwing_transports::{
-    body::Body,
-    connect::Transport,
-    endpoint::{Endpoint, PathVariables, RequestBody, ResponseFuture},
+    body::{Body, RequestBody, ResponseFuture},
+    connect::{PathVariables, Transport},
+    endpoint::Endpoint,
 };
 
 use crate::{hub::Hub, path::MountPath, server::Lapwing};

@@ -3,7 +3,6 @@
 use std::{
     any::{Any, TypeId},
     fmt,
-    marker::PhantomData,
     ops::Deref,
     sync::{Arc, Mutex, PoisonError},
 };
@@ -14,8 +13,7 @@ use smol_str::SmolStr;
 use crate::{
     assigns::Assigns,
     broadcast::{Broadcast, ChannelId, TransportId},
-    channel::Channel,
-    join::{Join, Kind, Nobody, NotTaken},
+    join::{Join, Kind, Nobody},
     mailbox::MailboxLimits,
     node::{BroadcastError, Node},
     protocol::{ChannelMsg, EncodeError, Outgoing, Payload, Ref, Serializer as _, V2},
@@ -28,7 +26,7 @@ use crate::{
 /// What is known of a join, before and after the client is in: the part that [`Joining`] and [`Socket`] share.
 #[derive(Clone, Debug)]
 pub struct JoinInfo {
-    join: Arc<Join>,
+    pub(crate) join: Arc<Join>,
 }
 
 impl JoinInfo {
@@ -88,25 +86,9 @@ impl JoinInfo {
         let missing = || panic!("no value of type {} was given to Builder::app", std::any::type_name::<T>());
         self.join.node.app().unwrap_or_else(missing)
     }
-
-    /// A handle by which the rest of the program sends messages to this join's
-    /// [`handle_info`](Channel::handle_info).
-    ///
-    /// # Panics
-    /// If this is the join of a channel with another type of message.
-    #[must_use]
-    pub fn sender<C: Channel>(&self) -> Sender<C> {
-        assert!(
-            (self.join.kind.info)() == TypeId::of::<C::Info>(),
-            "this is a join of {}, which takes other messages than {}",
-            self.join.kind.name(),
-            std::any::type_name::<C>(),
-        );
-        Sender { join: self.join.clone(), channel: PhantomData }
-    }
 }
 
-/// A client that is about to be let in, as [`Channel::join`] gets it.
+/// A client that is about to be let in, as [`Channel::join`](crate::Channel::join) gets it.
 ///
 /// There is no `push` and no `broadcast` here: nothing may reach the client before the reply to its join.
 #[derive(Debug)]
@@ -188,7 +170,7 @@ impl Socket {
     }
 
     /// What a reply to the current event needs, to be given later, from anywhere. `None` outside
-    /// [`handle_in`](Channel::handle_in).
+    /// [`handle_in`](crate::Channel::handle_in).
     #[must_use]
     pub fn reply_ref(&self) -> Option<ReplyRef> {
         let reference = self.reference.clone()?;
@@ -196,7 +178,7 @@ impl Socket {
     }
 
     /// Subscribes this join to another topic, too; its broadcasts arrive in
-    /// [`handle_broadcast`](Channel::handle_broadcast). A second time does nothing.
+    /// [`handle_broadcast`](crate::Channel::handle_broadcast). A second time does nothing.
     pub fn subscribe(&self, topic: impl Into<Topic>) {
         let topic = topic.into();
         if topic == self.join.topic || self.join.is_ended() {
@@ -348,68 +330,6 @@ impl ReplyRef {
         })
     }
 }
-
-/// Sends messages to one join from anywhere in the program.
-pub struct Sender<C> {
-    join: Arc<Join>,
-    channel: PhantomData<fn() -> C>,
-}
-
-/// Why a message did not reach a join; gives the message back.
-#[derive(Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum SendError<T> {
-    /// The join's mailbox is at its bound.
-    Full(T),
-    /// The join is over.
-    Ended(T),
-}
-
-impl<C: Channel> Sender<C> {
-    /// Puts a message into the join's mailbox. Never waits.
-    ///
-    /// # Errors
-    /// [`SendError`], with the message.
-    pub fn send(&self, message: C::Info) -> Result<(), SendError<C::Info>> {
-        let unbox = |message: Box<dyn Any + Send>| match message.downcast() {
-            Ok(message) => *message,
-            Err(_) => unreachable!("the message that was put in is given back"),
-        };
-        self.join.info(Box::new(message)).map_err(|error| match error {
-            NotTaken::Full(message) => SendError::Full(unbox(message)),
-            NotTaken::Ended(message) => SendError::Ended(unbox(message)),
-        })
-    }
-
-    /// The join's number.
-    #[must_use]
-    pub fn channel_id(&self) -> ChannelId {
-        self.join.id
-    }
-}
-
-impl<C> Clone for Sender<C> {
-    fn clone(&self) -> Self {
-        Self { join: self.join.clone(), channel: PhantomData }
-    }
-}
-
-impl<C> fmt::Debug for Sender<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Sender").field(&self.join).finish()
-    }
-}
-
-impl<T> fmt::Display for SendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full(_) => "the join's mailbox is full",
-            Self::Ended(_) => "the join is over",
-        })
-    }
-}
-
-impl<T: fmt::Debug> std::error::Error for SendError<T> {}
 
 /// A socket that belongs to no server, for tests of a channel's callbacks: what is pushed is kept and can be
 /// [taken](Pushed::take), broadcasts reach nobody.

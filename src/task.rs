@@ -20,9 +20,10 @@ use tokio::time::timeout;
 use tracing::{Instrument as _, debug, error, info};
 
 use crate::{
-    channel::{Channel, HandleResult, LeaveReason, StopReason},
+    channel::Channel,
     join::{Join, Next},
     mailbox::ChannelMailbox,
+    outcome::{HandleResult, LeaveReason, StopReason},
     protocol::{EncodeError, Name, Outgoing, Payload, Ref},
     socket::{Joining, Socket},
     topics::Member,
@@ -123,7 +124,7 @@ async fn run_start<C: Channel>(start: Start) -> Option<Box<C>> {
         }
         Err(panic) => {
             error!(panic, "join crashed");
-            answer(&join, &refs, "error", &reason("join crashed"));
+            answer(&join, &refs, "error", &Payload::reason("join crashed"));
             None
         }
     };
@@ -294,7 +295,7 @@ fn turn_away(join: &Join) {
     while let Next::Message(message) = join.take() {
         match message {
             ChannelMailbox::Event { reference, .. } => {
-                answer(join, &(None, reference), "error", &reason("unmatched topic"));
+                answer(join, &(None, reference), "error", &Payload::reason("unmatched topic"));
             }
             ChannelMailbox::Leave(reference) => {
                 answer(join, &(join.join_ref.clone(), reference), "ok", &Payload::empty());
@@ -343,10 +344,6 @@ fn send_reply(
     response: &Payload,
 ) -> Result<(), EncodeError> {
     join.send(Outgoing::Reply { join_ref, reference, topic: (&join.topic).into(), status, response })
-}
-
-pub(crate) fn reason(text: &str) -> Payload {
-    serde_json::json!({ "reason": text }).into()
 }
 
 /// Why a session's end ends its joins.

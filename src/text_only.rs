@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use lapwing_transports::frame::{Frame, FrameKind, Message};
 
-use crate::{
-    protocol::{ChannelMsg, DecodeError, EncodeError, Outgoing, Serializer},
-    task::reason,
-};
+use crate::protocol::{ChannelMsg, DecodeError, EncodeError, Outgoing, Payload, Serializer};
 
 /// A serializer for stock long-poll clients, which parse every message as JSON: Phoenix loses the whole batch
 /// that a frame of bytes is in. Here a reply of bytes becomes an error reply that says why, and a push or
@@ -24,7 +21,7 @@ impl Serializer for TextOnly {
         match (frame.kind(), outgoing) {
             (FrameKind::Text, _) => Ok(frame),
             (FrameKind::Binary, Outgoing::Reply { join_ref, reference, topic, .. }) => {
-                let response = &reason("binary payload cannot be sent over longpoll");
+                let response = &Payload::reason("binary payload cannot be sent over longpoll");
                 self.0.encode(Outgoing::Reply { join_ref, reference, topic, status: "error", response })
             }
             (FrameKind::Binary, _) => Err(EncodeError::BinaryPayload),

@@ -181,31 +181,35 @@ fn first(names: &Names, entries: usize) -> Delta {
     writer.extract(&nothing())
 }
 
-/// From how many changes on other threads pay for being woken.
+/// From how many changes on other threads pay for being woken: medians, taken in turns.
 fn threshold(one: &ThreadPool, all: &ThreadPool) {
-    println!("| changes | extract and merge inline | merge on all threads | gain |");
+    println!("| changes | inline | on all threads | gain |");
     println!("|---|---|---|---|");
-    for changes in [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384] {
+    for changes in [128, 256, 512, 1024, 2048, 4096, 8192, 16_384] {
         let names = Names::new(100_000, 1_000, 100_000);
         let config = |min| Config::default().history_changes_max(100_000).parallel_changes_min(min);
         let mut writer = Presences::new(THERE, config(usize::MAX));
         names.track(&mut writer, 0..100_000);
-        let mut merge = |pool: &ThreadPool, min: usize| {
+        let mut readers = [(one, usize::MAX), (all, 0)].map(|(pool, min)| {
             let mut reader = Presences::new(HERE, config(min));
             reader.replica_up(THERE).unwrap();
             drop(reader.merge(&writer.extract(&nothing())));
-            pool.install(|| {
-                best(40, || {
-                    let before = writer.clocks();
-                    names.update(&mut writer, 0..changes);
-                    let delta = writer.extract(&before);
-                    // Threads that have nothing to do go to sleep: what is measured includes waking them.
-                    std::thread::sleep(Duration::from_millis(2));
-                    keep(|| reader.merge(&delta))
-                })
-            })
-        };
-        let (inline, threads) = (merge(one, usize::MAX), merge(all, 0));
+            (pool, reader, Vec::new())
+        });
+        for _ in 0..61 {
+            let before = writer.clocks();
+            names.update(&mut writer, 0..changes);
+            let delta = writer.extract(&before);
+            for (pool, reader, times) in &mut readers {
+                // Threads that have nothing to do go to sleep: what is measured includes waking them.
+                std::thread::sleep(Duration::from_millis(2));
+                times.push(pool.install(|| keep(|| reader.merge(&delta))));
+            }
+        }
+        let [inline, threads] = readers.map(|(_, _, mut times)| {
+            times.sort_unstable();
+            times[times.len() / 2]
+        });
         let gain = inline.as_secs_f64() / threads.as_secs_f64();
         println!("| {changes} | {inline:.1?} | {threads:.1?} | {gain:.2} |");
     }

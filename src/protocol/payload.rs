@@ -55,6 +55,11 @@ impl Payload {
         RawJson::from_serialize(value).map(Self::Json).map_err(EncodeError::Json)
     }
 
+    /// What the library itself refuses with: `{"reason": text}`.
+    pub(crate) fn reason(text: &str) -> Self {
+        serde_json::json!({ "reason": text }).into()
+    }
+
     /// Reads JSON into a type.
     ///
     /// # Errors

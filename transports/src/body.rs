@@ -1,4 +1,4 @@
-//! The body of our responses.
+//! The bodies of requests and responses, and the future of a response.
 
 use std::{
     convert::Infallible,
@@ -6,7 +6,8 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
+use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 
@@ -46,4 +47,30 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         self.0.size_hint()
     }
+}
+
+/// The body of a request: any that a server or a test may have.
+pub trait RequestBody:
+    http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync + 'static> + Send + 'static
+{
+}
+
+impl<B> RequestBody for B where
+    B: http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync + 'static> + Send + 'static
+{
+}
+
+/// The future of a response. Boxed, so that a connection that waits in a poll holds no more than it needs.
+pub type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+/// A response that is known already.
+pub(crate) fn ready(response: Response<Body>) -> ResponseFuture {
+    Box::pin(std::future::ready(Ok(response)))
+}
+
+/// The answer to a request for nothing that is here.
+pub(crate) fn not_found() -> Response<Body> {
+    let mut response = Response::new(Body::from("not found"));
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    response
 }

@@ -35,6 +35,10 @@ impl Transport {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
+/// The variables that a mount's path bound, such as `user_id` in `/ws/:user_id`.
+#[derive(Clone, Debug, Default)]
+pub struct PathVariables(pub Map<String, Value>);
+
 /// What is known of a client that wants to connect.
 #[derive(Debug)]
 #[non_exhaustive]

@@ -3,30 +3,22 @@
 use std::{
     convert::Infallible,
     fmt,
-    pin::Pin,
-    sync::{Arc, Once, atomic::Ordering},
+    sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
-use bytes::Buf;
-use http::{Request, Response, StatusCode, request::Parts};
-use serde_json::{Map, Value};
-use tokio_util::task::TaskTracker;
-use tracing::debug;
+use http::{Request, Response};
 
 use crate::{
-    body::Body,
-    clock::Clock,
-    close::CloseReason,
-    connect::{ConnectRequest, Refusal, Transport},
+    body::{Body, RequestBody, ResponseFuture, not_found, ready},
+    connect::{PathVariables, Transport},
     counters::Counters,
     handler::Handler,
-    live::{Common, LiveSession},
-    options::{LongpollOptions, TransportOptions, WebsocketOptions},
-    query,
-    registry::{Patience, Registry},
-    websocket::codec::DecodeLimits,
+    live::LiveSession,
+    longpoll,
+    manager::Manager,
+    options::TransportOptions,
+    websocket,
 };
 
 /// A handler and its wires. Cheap to clone; the sessions live as long as any clone or connection.
@@ -51,37 +43,13 @@ use crate::{
 /// hyper::server::conn::http1::Builder::new().serve_connection(io, endpoint).with_upgrades().await.ok();
 /// # }
 /// ```
-pub struct Endpoint<H: Handler>(pub(crate) Arc<Inner<H>>);
-
-/// What an endpoint's clones, its connections and its sweep share.
-pub(crate) struct Inner<H: Handler> {
-    pub(crate) handler: H,
-    pub(crate) options: TransportOptions,
-    pub(crate) decode_limits: DecodeLimits,
-    pub(crate) registry: Registry<H::State>,
-    pub(crate) common: Arc<Common>,
-    /// The tasks of all connections.
-    pub(crate) tasks: TaskTracker,
-    sweep_started: Once,
-}
+pub struct Endpoint<H: Handler>(pub(crate) Arc<Manager<H>>);
 
 impl<H: Handler> Endpoint<H> {
     /// An endpoint for a handler.
     #[must_use]
     pub fn new(handler: H, options: TransportOptions) -> Self {
-        let common = Common { outbox: options.outbox, clock: Clock::new(), counters: Counters::default() };
-        Self(Arc::new(Inner {
-            handler,
-            registry: Registry::new(options.sessions_max),
-            decode_limits: options
-                .websocket
-                .as_ref()
-                .map_or_else(DecodeLimits::default, |websocket| websocket.limits),
-            options,
-            common: Arc::new(common),
-            tasks: TaskTracker::new(),
-            sweep_started: Once::new(),
-        }))
+        Self(Arc::new(Manager::new(handler, options)))
     }
 
     /// The handler.
@@ -117,11 +85,13 @@ impl<H: Handler> Endpoint<H> {
     where
         B: RequestBody,
     {
-        self.start_sweep();
+        self.0.start_sweep();
         request.extensions_mut().insert(variables);
         match wire {
-            Transport::Websocket if self.0.options.websocket.is_some() => self.websocket(request),
-            Transport::Longpoll if self.0.options.longpoll.is_some() => self.longpoll(request),
+            Transport::Websocket if self.0.options.websocket.is_some() => {
+                websocket::respond(self.0.clone(), request)
+            }
+            Transport::Longpoll if self.0.options.longpoll.is_some() => longpoll::respond(&self.0, request),
             _ => ready(not_found()),
         }
     }
@@ -157,84 +127,6 @@ impl<H: Handler> Endpoint<H> {
         self.0.tasks.close();
         self.0.tasks.wait().await;
     }
-
-    /// Lets the handler decide about a client.
-    pub(crate) async fn connect(
-        &self,
-        transport: Transport,
-        parts: Parts,
-        auth_token: Option<String>,
-    ) -> Result<H::State, Refusal> {
-        let refused = |refusal| {
-            self.0.common.counters.refused.fetch_add(1, Ordering::Relaxed);
-            refusal
-        };
-        let mut params =
-            query::parse(parts.uri.query().unwrap_or_default(), &self.0.options.query).map_err(|error| {
-                debug!(%error, "connect refused: bad query");
-                refused(Refusal::status(StatusCode::BAD_REQUEST).with_body(error.to_string()))
-            })?;
-        let Parts { uri, headers, mut extensions, .. } = parts;
-        if let Some(PathVariables(variables)) = extensions.remove() {
-            params.extend(variables);
-        }
-        let request = ConnectRequest { transport, params, uri, headers, extensions, auth_token };
-        self.0.handler.connect(request).await.map_err(refused)
-    }
-
-    /// Starts the sweep at the first request: only then there is surely a runtime to run it.
-    fn start_sweep(&self) {
-        self.0.sweep_started.call_once(|| {
-            let patience = self.0.patience();
-            let inner = Arc::downgrade(&self.0);
-            tokio::spawn(async move {
-                let mut period = tokio::time::interval(patience.period);
-                period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-                loop {
-                    period.tick().await;
-                    let Some(inner) = inner.upgrade() else { return };
-                    let now = inner.common.clock.advance();
-                    for session in inner.registry.sweep(now, patience) {
-                        let reason = session.closed().unwrap_or(CloseReason::Abandoned);
-                        inner.end_session(&session, reason);
-                    }
-                }
-            });
-        });
-    }
-}
-
-impl<H: Handler> Inner<H> {
-    pub(crate) fn longpoll_options(&self) -> &LongpollOptions {
-        self.options.longpoll.as_ref().expect("a mount without long-poll gives no request to it")
-    }
-
-    pub(crate) fn websocket_options(&self) -> &WebsocketOptions {
-        self.options.websocket.as_ref().expect("a mount without WebSockets gives no request to them")
-    }
-
-    /// The limits of silence, and a period that is fine enough for the shortest of them.
-    fn patience(&self) -> Patience {
-        let (websocket, longpoll) = (self.options.websocket.as_ref(), self.options.longpoll.as_ref());
-        let idle = websocket.map_or(Duration::MAX, |websocket| websocket.idle_timeout);
-        let linger = websocket.map_or(Duration::MAX, |websocket| websocket.linger);
-        let abandoned = longpoll.map_or(Duration::MAX, |longpoll| longpoll.window * 3 / 2);
-        let shortest = idle.min(linger).min(abandoned);
-        let period = (shortest / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
-        // Saturated, so that "never" plus a period is still never.
-        let far = Duration::from_secs(u64::from(u32::MAX) / 1_000);
-        Patience { idle: idle.min(far), linger: linger.min(far), abandoned: abandoned.min(far), period }
-    }
-}
-
-/// The variables that a mount's path bound, such as `user_id` in `/ws/:user_id`.
-#[derive(Clone, Debug, Default)]
-pub struct PathVariables(pub Map<String, Value>);
-
-fn not_found() -> Response<Body> {
-    let mut response = Response::new(Body::from("not found"));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
 }
 
 impl<H: Handler> Clone for Endpoint<H> {
@@ -249,20 +141,6 @@ impl<H: Handler> fmt::Debug for Endpoint<H> {
     }
 }
 
-/// The body of a request: any that a server or a test may have.
-pub trait RequestBody:
-    http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync + 'static> + Send + 'static
-{
-}
-
-impl<B> RequestBody for B where
-    B: http_body::Body<Data: Buf + Send, Error: std::error::Error + Send + Sync + 'static> + Send + 'static
-{
-}
-
-/// The future of a response. Boxed, so that a connection that waits in a poll holds no more than it needs.
-pub type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
 impl<H: Handler> Endpoint<H> {
     fn respond<B: RequestBody>(&self, request: Request<B>) -> ResponseFuture {
         let segment = request.uri().path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
@@ -271,11 +149,6 @@ impl<H: Handler> Endpoint<H> {
             None => ready(not_found()),
         }
     }
-}
-
-/// A response that is known already.
-pub(crate) fn ready(response: Response<Body>) -> ResponseFuture {
-    Box::pin(std::future::ready(Ok(response)))
 }
 
 impl<H: Handler, B: RequestBody> hyper::service::Service<Request<B>> for Endpoint<H> {

@@ -7,7 +7,7 @@
 //! The rooms, each using only those to its right:
 //!
 //! ```text
-//! endpoint ─ {websocket longpoll} ─ handler, registry ─ live ─ session* ─ outbox* ─ frame*
+//! endpoint ─ {websocket longpoll} ─ manager ─ handler, registry ─ live ─ session* ─ outbox* ─ frame*
 //! ```
 //!
 //! Rooms marked with * are pure: no task, no clock, no socket. They are all there is without the default
@@ -34,6 +34,8 @@ pub mod handler;
 pub mod live;
 #[cfg(feature = "net")]
 pub mod longpoll;
+#[cfg(feature = "net")]
+mod manager;
 #[cfg(feature = "net")]
 pub mod options;
 #[cfg(feature = "net")]

@@ -7,7 +7,9 @@ use std::{
 
 use slab::Slab;
 
-use crate::{clock::Tick, close::CloseReason, connect::Transport, live::LiveSession, longpoll::Poller};
+use crate::{
+    clock::Tick, close::CloseReason, connect::Transport, live::LiveSession, longpoll::poller::Poller,
+};
 
 /// How many sessions a sweep or a drain looks at before it lets go of the lock.
 const CHUNK: usize = 1_024;

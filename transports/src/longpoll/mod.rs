@@ -13,6 +13,7 @@
 //! ```
 
 pub mod ndjson;
+pub(crate) mod poller;
 mod reply;
 mod token;
 
@@ -35,32 +36,24 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use crate::{
-    body::Body,
+    body::{Body, RequestBody, ResponseFuture, ready},
     close::CloseReason,
     connect::{Refusal, Transport},
-    endpoint::{Endpoint, Inner, RequestBody, ResponseFuture, ready},
     frame::{Frame, Message},
     handler::Handler,
     live::LiveSession,
+    manager::Manager,
     options::LongpollOptions,
     origin::Origin,
     session::{Attachment, Seq},
 };
 
 use self::{
+    ndjson::Line,
+    poller::Poller,
     reply::Status,
     token::{Secret, Token},
 };
-
-/// What a long-poll session has besides its [`LiveSession`].
-#[derive(Debug)]
-pub(crate) struct Poller {
-    secret: Secret,
-    /// The last frame that was handed to a response; for clients whose token never changes.
-    handed_out: AtomicU64,
-    /// Held while messages are given to the handler, so that POSTs at the same time do not mix.
-    receiving: tokio::sync::Mutex<()>,
-}
 
 /// A session that a token led to.
 type Found<H> = (Arc<LiveSession<<H as Handler>::State>>, Arc<Poller>, Token);
@@ -72,55 +65,57 @@ enum Woken {
     Superseded,
 }
 
-impl<H: Handler> Endpoint<H> {
-    /// Answers a request of the long-poll wire.
-    pub(crate) fn longpoll<B: RequestBody>(&self, request: Request<B>) -> ResponseFuture {
-        let (parts, body) = request.into_parts();
-        if !self.origin_is_allowed(&parts) {
-            return ready(reply::status(Status::Forbidden, None));
-        }
-        match parts.method {
-            Method::OPTIONS => ready(reply::preflight(parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS))),
-            Method::GET => match self.find_session(&parts) {
-                Some(found) => respond(poll_session(self.0.clone(), found)),
-                None => respond(create_session(self.clone(), parts)),
-            },
-            Method::POST => match self.find_session(&parts) {
-                Some(found) => respond(publish(self.0.clone(), found, parts.headers, body)),
-                None => ready(reply::status(Status::Gone, None)),
-            },
-            _ => ready(reply::bare(StatusCode::BAD_REQUEST)),
-        }
+/// Answers a request of the long-poll wire.
+pub(crate) fn respond<H: Handler, B: RequestBody>(
+    manager: &Arc<Manager<H>>,
+    request: Request<B>,
+) -> ResponseFuture {
+    let (parts, body) = request.into_parts();
+    if !origin_is_allowed(manager, &parts) {
+        return ready(reply::status(Status::Forbidden, None));
     }
+    match parts.method {
+        Method::OPTIONS => ready(reply::preflight(parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS))),
+        Method::GET => match find_session(manager, &parts) {
+            Some(found) => later(poll_session(manager.clone(), found)),
+            None => later(create_session(manager.clone(), parts)),
+        },
+        Method::POST => match find_session(manager, &parts) {
+            Some(found) => later(publish(manager.clone(), found, parts.headers, body)),
+            None => ready(reply::status(Status::Gone, None)),
+        },
+        _ => ready(reply::bare(StatusCode::BAD_REQUEST)),
+    }
+}
 
-    fn origin_is_allowed(&self, parts: &Parts) -> bool {
-        let allowed = self.0.options.check_origin.allows(&Origin::of(parts), self.0.options.host.as_deref());
-        if !allowed {
-            self.0.common.counters.refused.fetch_add(1, Ordering::Relaxed);
-            debug!(origin = ?parts.headers.get("origin"), "long-poll refused: origin not allowed");
-        }
-        allowed
+fn origin_is_allowed<H: Handler>(manager: &Manager<H>, parts: &Parts) -> bool {
+    let options = &manager.options;
+    let allowed = options.check_origin.allows(&Origin::of(parts), options.host.as_deref());
+    if !allowed {
+        manager.common.counters.refused.fetch_add(1, Ordering::Relaxed);
+        debug!(origin = ?parts.headers.get("origin"), "long-poll refused: origin not allowed");
     }
+    allowed
+}
 
-    /// The live session that the request's token leads to. The header wins over the query.
-    fn find_session(&self, parts: &Parts) -> Option<Found<H>> {
-        let header = parts.headers.get("x-phoenix-longpoll-token").and_then(|value| value.to_str().ok());
-        let token = Token::decode(header.or_else(|| token_in_query(parts.uri.query()?))?)?;
-        let (session, poller) = self.0.registry.longpoll(token.slot)?;
-        let live = token.proves(&poller.secret) && !is_over(&session);
-        live.then_some((session, poller, token))
-    }
+/// The live session that the request's token leads to. The header wins over the query.
+fn find_session<H: Handler>(manager: &Manager<H>, parts: &Parts) -> Option<Found<H>> {
+    let header = parts.headers.get("x-phoenix-longpoll-token").and_then(|value| value.to_str().ok());
+    let token = Token::decode(header.or_else(|| token_in_query(parts.uri.query()?))?)?;
+    let (session, poller) = manager.registry.longpoll(token.slot)?;
+    let live = token.proves(&poller.secret) && !is_over(&session);
+    live.then_some((session, poller, token))
 }
 
 /// Makes a response's future of one that cannot fail.
-fn respond(response: impl Future<Output = Response<Body>> + Send + 'static) -> ResponseFuture {
+fn later(response: impl Future<Output = Response<Body>> + Send + 'static) -> ResponseFuture {
     Box::pin(async move { Ok(response.await) })
 }
 
-async fn create_session<H: Handler>(endpoint: Endpoint<H>, parts: Parts) -> Response<Body> {
+async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> Response<Body> {
     let auth_token = parts.headers.get("x-phoenix-authtoken").and_then(|value| value.to_str().ok());
-    let auth_token = auth_token.filter(|_| endpoint.0.options.auth_token).map(str::to_owned);
-    let state = match endpoint.connect(Transport::Longpoll, parts, auth_token).await {
+    let auth_token = auth_token.filter(|_| manager.options.auth_token).map(str::to_owned);
+    let state = match manager.connect(Transport::Longpoll, parts, auth_token).await {
         Ok(state) => state,
         // Stock clients understand no other refusal.
         Err(Refusal { .. }) => return reply::status(Status::Forbidden, None),
@@ -130,32 +125,32 @@ async fn create_session<H: Handler>(endpoint: Endpoint<H>, parts: Parts) -> Resp
         return reply::bare(StatusCode::INTERNAL_SERVER_ERROR);
     }
     let poller = Poller { secret, handed_out: AtomicU64::new(0), receiving: tokio::sync::Mutex::default() };
-    let session = LiveSession::new(endpoint.0.common.clone(), Transport::Longpoll, state);
-    let Ok(session) = endpoint.0.registry.insert(session, Some(Arc::new(poller))) else {
+    let session = LiveSession::new(manager.common.clone(), Transport::Longpoll, state);
+    let Ok(session) = manager.registry.insert(session, Some(Arc::new(poller))) else {
         return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
     };
-    endpoint.0.handler.opened(&session);
+    manager.handler.opened(&session);
     let token = Token { slot: session.slot.load(Ordering::Relaxed), secret, cursor: None };
     reply::messages(Status::Gone, &token.encode(), std::iter::empty())
 }
 
 /// Waits for frames. Cancel safe: what is not proven received stays in the session.
-async fn poll_session<H: Handler>(endpoint: Arc<Inner<H>>, found: Found<H>) -> Response<Body> {
+async fn poll_session<H: Handler>(manager: Arc<Manager<H>>, found: Found<H>) -> Response<Body> {
     let (session, poller, mut token) = found;
     session.touch();
     let attachment = attach(&session, &poller, &token);
-    let woken = timeout(endpoint.longpoll_options().window, next_frames(&session, attachment)).await;
+    let woken = timeout(manager.longpoll_options().window, next_frames(&session, attachment)).await;
     session.touch();
     match woken {
         Ok(Woken::Frames(frames, last)) => {
             poller.handed_out.store(last.0, Ordering::Relaxed);
             token.cursor = Some(last);
             let bytes = frames.iter().map(|frame| frame.payload().len()).sum();
-            endpoint.common.counters.wrote(frames.len(), bytes);
+            manager.common.counters.wrote(frames.len(), bytes);
             reply::messages(Status::Ok, &token.encode(), frames.iter())
         }
         Ok(Woken::Closed(reason)) => {
-            endpoint.end_session(&session, reason);
+            manager.end_session(&session, reason);
             reply::messages(Status::Gone, &token.encode(), std::iter::empty())
         }
         Ok(Woken::Superseded) | Err(_) => {
@@ -165,12 +160,12 @@ async fn poll_session<H: Handler>(endpoint: Arc<Inner<H>>, found: Found<H>) -> R
 }
 
 async fn publish<H: Handler, B: RequestBody>(
-    endpoint: Arc<Inner<H>>,
+    manager: Arc<Manager<H>>,
     (session, poller, _): Found<H>,
     headers: HeaderMap,
     body: B,
 ) -> Response<Body> {
-    let options = endpoint.longpoll_options();
+    let options = manager.longpoll_options();
     let body = match read_body(body, options).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
@@ -184,36 +179,26 @@ async fn publish<H: Handler, B: RequestBody>(
         }
         Err(error) => {
             session.close(CloseReason::BadMessage);
-            endpoint.end_session(&session, CloseReason::BadMessage);
+            manager.end_session(&session, CloseReason::BadMessage);
             return reply::status(Status::BadMessage, Some(error.to_string()));
         }
     };
     let _receiving = poller.receiving.lock().await;
     for line in &lines {
-        let in_time = timeout(options.window, until_ready(&endpoint, &session)).await;
+        let in_time = timeout(options.window, until_ready(&manager, &session)).await;
         if in_time.is_err() {
             return reply::status(Status::TimedOut, None);
         }
         if is_over(&session) {
             return reply::status(Status::Gone, None);
         }
-        if let Err(reason) = endpoint.handler.received(&session, line.message()) {
+        if let Err(reason) = manager.handler.received(&session, line.message()) {
             session.close(reason);
-            endpoint.end_session(&session, reason);
+            manager.end_session(&session, reason);
             return reply::status(Status::BadMessage, Some("the message could not be decoded".into()));
         }
     }
     reply::status(Status::Ok, None)
-}
-
-impl<H: Handler> Inner<H> {
-    /// Ends a long-poll session that is closed; does nothing if somebody else has.
-    pub(crate) fn end_session(&self, session: &Arc<LiveSession<H::State>>, reason: CloseReason) {
-        if self.registry.remove(session) {
-            session.core().detach();
-            self.handler.closed(session, reason);
-        }
-    }
 }
 
 /// A session is over once it is closed and nothing is left that a poll could still fetch.
@@ -257,11 +242,11 @@ async fn next_frames<S>(session: &LiveSession<S>, attachment: Attachment) -> Wok
 }
 
 /// Waits until the handler takes another message.
-async fn until_ready<H: Handler>(inner: &Inner<H>, session: &LiveSession<H::State>) {
+async fn until_ready<H: Handler>(manager: &Manager<H>, session: &LiveSession<H::State>) {
     std::future::poll_fn(|cx| {
         // The waker is left first, so that a change between the two lines is not missed.
         session.core().wait_to_read(cx);
-        if inner.handler.is_ready(session) { Poll::Ready(()) } else { Poll::Pending }
+        if manager.handler.is_ready(session) { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }
@@ -292,8 +277,6 @@ fn read_lines<'a>(
         ndjson::single(body).map(|line| vec![line])
     }
 }
-
-use self::ndjson::Line;
 
 fn token_in_query(query: &str) -> Option<&str> {
     // The token's alphabet needs no percent-encoding; a token that has any is not one of ours.

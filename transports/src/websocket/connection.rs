@@ -30,10 +30,10 @@ use super::{
 };
 use crate::{
     close::CloseReason,
-    endpoint::Inner,
     frame::{Frame, FrameKind},
     handler::Handler,
     live::{Core, LiveSession},
+    manager::Manager,
 };
 
 /// Reads and writes of one poll: then other tasks get their turn.
@@ -51,7 +51,7 @@ pub(super) struct Connection<H: Handler, Io>(Box<State<H, Io>>);
 
 struct State<H: Handler, Io> {
     io: Io,
-    endpoint: Arc<Inner<H>>,
+    manager: Arc<Manager<H>>,
     session: Arc<LiveSession<H::State>>,
     decoder: Decoder,
     phase: Phase,
@@ -90,13 +90,13 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> Connection<H, Io> {
     /// A connection whose handshake is done. `early` is what was read beyond it.
     pub(super) fn new(
         io: Io,
-        endpoint: Arc<Inner<H>>,
+        manager: Arc<Manager<H>>,
         session: Arc<LiveSession<H::State>>,
         early: Vec<u8>,
     ) -> Self {
         Self(Box::new(State {
             io,
-            endpoint,
+            manager,
             session,
             decoder: Decoder::new(),
             phase: Phase::Open,
@@ -265,11 +265,11 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
                 self.unread = Some(Box::new(input.to_vec()));
                 return;
             }
-            let (used, event) = self.decoder.decode(input, &self.endpoint.decode_limits);
+            let (used, event) = self.decoder.decode(input, &self.manager.decode_limits);
             let outcome = match event {
                 Ok(None) => return,
                 Ok(Some(Event::Message(message))) if self.phase == Phase::Open => {
-                    self.endpoint.handler.received(&self.session, message)
+                    self.manager.handler.received(&self.session, message)
                 }
                 Ok(Some(Event::Message(_) | Event::Pong(_))) => Ok(()),
                 Ok(Some(Event::Ping(payload))) => {
@@ -330,7 +330,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
     fn leave(&mut self, reason: CloseReason) {
         if !self.left {
             self.left = true;
-            self.endpoint.handler.closed(&self.session, reason);
+            self.manager.handler.closed(&self.session, reason);
         }
     }
 
@@ -340,7 +340,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
 
     /// Whether the client may say more now: always after the end, when what it says goes nowhere.
     fn is_reading(&self) -> bool {
-        self.phase != Phase::Open || self.endpoint.handler.is_ready(&self.session)
+        self.phase != Phase::Open || self.manager.handler.is_ready(&self.session)
     }
 
     /// Goes to sleep unless something happened meanwhile. `blocked`: the socket takes no more for now, so that
@@ -364,12 +364,12 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
 impl<H: Handler, Io> Drop for Connection<H, Io> {
     /// However the task ends, the session ends with it.
     fn drop(&mut self) {
-        let State { endpoint, session, left, .. } = &*self.0;
+        let State { manager, session, left, .. } = &*self.0;
         session.close(CloseReason::Lost);
         session.core().detach();
-        endpoint.registry.remove(session);
+        manager.registry.remove(session);
         if !left {
-            endpoint.handler.closed(session, session.closed().unwrap_or(CloseReason::Lost));
+            manager.handler.closed(session, session.closed().unwrap_or(CloseReason::Lost));
         }
     }
 }

@@ -27,89 +27,89 @@ use self::{
     handshake::{SubprotocolError, Subprotocols, accept_parts},
 };
 use crate::{
-    body::Body,
+    body::{Body, ResponseFuture},
     connect::{Refusal, Transport},
-    endpoint::{Endpoint, Inner, ResponseFuture},
     handler::Handler,
     live::LiveSession,
+    manager::Manager,
     origin::Origin,
 };
 
-impl<H: Handler> Endpoint<H> {
-    /// Answers an upgrade request.
-    pub(crate) fn websocket<B: Send + 'static>(&self, mut request: Request<B>) -> ResponseFuture {
-        let on_upgrade = hyper::upgrade::on(&mut request);
-        let (parts, _) = request.into_parts();
-        let endpoint = self.clone();
-        Box::pin(async move { Ok(endpoint.upgrade(parts, on_upgrade).await.unwrap_or_else(Into::into)) })
-    }
+/// Answers an upgrade request.
+pub(crate) fn respond<H: Handler, B>(manager: Arc<Manager<H>>, mut request: Request<B>) -> ResponseFuture {
+    let on_upgrade = hyper::upgrade::on(&mut request);
+    let (parts, _) = request.into_parts();
+    Box::pin(async move { Ok(upgrade(manager, parts, on_upgrade).await.unwrap_or_else(Into::into)) })
+}
 
-    /// The order is Phoenix's: origin, subprotocol, the handler's word, and only then the upgrade headers. So
-    /// the handler sees a plain GET, too, and a client that may not connect learns nothing else.
-    async fn upgrade(&self, parts: Parts, on_upgrade: OnUpgrade) -> Result<Response<Body>, Refusal> {
-        if parts.method != Method::GET {
-            return Err(Refusal::status(StatusCode::BAD_REQUEST));
-        }
-        if !self.0.options.check_origin.allows(&Origin::of(&parts), self.0.options.host.as_deref()) {
-            self.0.common.counters.refused.fetch_add(1, Ordering::Relaxed);
-            debug!(origin = ?parts.headers.get("origin"), "websocket refused: origin not allowed");
-            return Err(Refusal::default());
-        }
-        let options = self.0.websocket_options();
-        let subprotocols =
-            Subprotocols { auth_token: self.0.options.auth_token, names: &options.subprotocols };
-        let agreed = subprotocols.negotiate(&parts.headers).map_err(|error| {
-            debug!(%error, "websocket refused: subprotocol");
-            match error {
-                SubprotocolError::BadAuthToken => Refusal::status(StatusCode::BAD_REQUEST),
-                SubprotocolError::Mismatch => Refusal::default(),
-            }
-        })?;
-        let accept = accept_parts(parts.version, &parts.method, &parts.headers);
-        let state = self.connect(Transport::Websocket, parts, agreed.auth_token).await?;
-        let accept =
-            accept.map_err(|error| Refusal::status(StatusCode::BAD_REQUEST).with_body(error.to_string()))?;
-        if self.session_count() >= self.0.options.sessions_max {
-            return Err(Refusal::status(StatusCode::SERVICE_UNAVAILABLE));
-        }
-        self.0.tasks.spawn(upgrade(self.0.clone(), on_upgrade, state));
-        Ok(switching_protocols(accept, agreed.selected))
+/// The order is Phoenix's: origin, subprotocol, the handler's word, and only then the upgrade headers. So
+/// the handler sees a plain GET, too, and a client that may not connect learns nothing else.
+async fn upgrade<H: Handler>(
+    manager: Arc<Manager<H>>,
+    parts: Parts,
+    on_upgrade: OnUpgrade,
+) -> Result<Response<Body>, Refusal> {
+    if parts.method != Method::GET {
+        return Err(Refusal::status(StatusCode::BAD_REQUEST));
     }
+    if !manager.options.check_origin.allows(&Origin::of(&parts), manager.options.host.as_deref()) {
+        manager.common.counters.refused.fetch_add(1, Ordering::Relaxed);
+        debug!(origin = ?parts.headers.get("origin"), "websocket refused: origin not allowed");
+        return Err(Refusal::default());
+    }
+    let options = manager.websocket_options();
+    let subprotocols = Subprotocols { auth_token: manager.options.auth_token, names: &options.subprotocols };
+    let agreed = subprotocols.negotiate(&parts.headers).map_err(|error| {
+        debug!(%error, "websocket refused: subprotocol");
+        match error {
+            SubprotocolError::BadAuthToken => Refusal::status(StatusCode::BAD_REQUEST),
+            SubprotocolError::Mismatch => Refusal::default(),
+        }
+    })?;
+    let accept = accept_parts(parts.version, &parts.method, &parts.headers);
+    let state = manager.connect(Transport::Websocket, parts, agreed.auth_token).await?;
+    let accept =
+        accept.map_err(|error| Refusal::status(StatusCode::BAD_REQUEST).with_body(error.to_string()))?;
+    if manager.registry.len() >= manager.options.sessions_max {
+        return Err(Refusal::status(StatusCode::SERVICE_UNAVAILABLE));
+    }
+    manager.tasks.spawn(open(manager.clone(), on_upgrade, state));
+    Ok(switching_protocols(accept, agreed.selected))
 }
 
 /// Waits for the connection to be handed over, and starts its task. Two tasks, so that the one that stays is
 /// as small as it can be.
-async fn upgrade<H: Handler>(endpoint: Arc<Inner<H>>, on_upgrade: OnUpgrade, state: H::State) {
+async fn open<H: Handler>(manager: Arc<Manager<H>>, on_upgrade: OnUpgrade, state: H::State) {
     let upgraded = match on_upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => return debug!(%error, "websocket lost before it was open"),
     };
     // A plain TCP stream without the layers around it saves memory; any other works as well.
     match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-        Ok(parts) => start(endpoint, parts.io.into_inner(), parts.read_buf, state),
-        Err(upgraded) => start_other(endpoint, upgraded, state),
+        Ok(parts) => start(manager, parts.io.into_inner(), parts.read_buf, state),
+        Err(upgraded) => start_other(manager, upgraded, state),
     }
 }
 
-fn start_other<H: Handler>(endpoint: Arc<Inner<H>>, upgraded: Upgraded, state: H::State) {
+fn start_other<H: Handler>(manager: Arc<Manager<H>>, upgraded: Upgraded, state: H::State) {
     match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => start(endpoint, parts.io.into_inner(), parts.read_buf, state),
-        Err(upgraded) => start(endpoint, TokioIo::new(upgraded), Bytes::new(), state),
+        Ok(parts) => start(manager, parts.io.into_inner(), parts.read_buf, state),
+        Err(upgraded) => start(manager, TokioIo::new(upgraded), Bytes::new(), state),
     }
 }
 
-fn start<H: Handler, Io>(endpoint: Arc<Inner<H>>, io: Io, early: Bytes, state: H::State)
+fn start<H: Handler, Io>(manager: Arc<Manager<H>>, io: Io, early: Bytes, state: H::State)
 where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let session = LiveSession::new(endpoint.common.clone(), Transport::Websocket, state);
-    let Ok(session) = endpoint.registry.insert(session, None) else {
+    let session = LiveSession::new(manager.common.clone(), Transport::Websocket, state);
+    let Ok(session) = manager.registry.insert(session, None) else {
         // Lost the race for the last place; the connection is dropped and the client comes back.
         return;
     };
-    endpoint.handler.opened(&session);
-    let tasks = endpoint.tasks.clone();
-    tasks.spawn(Connection::new(io, endpoint, session, early.into()));
+    manager.handler.opened(&session);
+    let tasks = manager.tasks.clone();
+    tasks.spawn(Connection::new(io, manager, session, early.into()));
 }
 
 fn switching_protocols(accept: HeaderValue, subprotocol: Option<HeaderValue>) -> Response<Body> {

@@ -1,0 +1,33 @@
+//! Why a server cannot be built.
+
+use std::fmt;
+
+use crate::topic::PatternError;
+
+/// Why a server cannot be built: mistakes of the program's, found before the first client comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// A topic pattern has a `*` that is not its last character.
+    Pattern(PatternError),
+    /// Two mounts have the same path.
+    DuplicateMount(String),
+}
+
+impl fmt::Display for BuildError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pattern(_) => f.write_str("a channel's topic pattern is not valid"),
+            Self::DuplicateMount(path) => write!(f, "there are two mounts at {path}"),
+        }
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Pattern(error) => Some(error),
+            Self::DuplicateMount(_) => None,
+        }
+    }
+}
