@@ -10,7 +10,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use hyper::{Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use lapwing::{
     Accept, Body, Channel, CheckOrigin, ConnectRequest, HandleResult, Joining, Lapwing, Mount, Payload,
@@ -27,7 +27,10 @@ use lapwing::{
     },
 };
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    signal::unix::{SignalKind, signal},
+};
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -111,9 +114,16 @@ impl Channel for Present {
     }
 
     async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+        // The client gets its reply first and the diff like everybody else, as it was recorded.
+        let answer = |socket: &Socket| {
+            if let Some(event) = socket.reply_ref() {
+                let _ = event.reply("ok", Payload::empty());
+            }
+        };
         let done = match event {
             "ping" => return reply("ok", payload),
             "update" => {
+                answer(socket);
                 let changes: serde_json::Map<String, Value> = payload.parse().unwrap_or_default();
                 let change = |meta: Payload| {
                     let mut meta: serde_json::Map<String, Value> = meta.parse().unwrap_or_default();
@@ -122,13 +132,13 @@ impl Channel for Present {
                 };
                 socket.update_with(&self.key, change).await.map(drop)
             }
-            "untrack" => socket.untrack(&self.key).await,
+            "untrack" => {
+                answer(socket);
+                socket.untrack(&self.key).await
+            }
             unknown => panic!("no clause for {unknown}"),
         };
-        match done {
-            Ok(()) => reply("ok", Payload::empty()),
-            Err(error) => reply("error", json!({"reason": error.to_string()})),
-        }
+        done.map_or_else(|error| stop(StopReason::Error(error.to_string())), |()| noreply())
     }
 }
 
@@ -152,10 +162,8 @@ impl Handler for Echo {
 }
 
 async fn connect(request: ConnectRequest) -> Result<Accept, Refusal> {
-    match request.param("refuse") {
-        Some("error") => return Err(Refusal::default()),
-        Some(_) => return Err(Refusal::status(StatusCode::TOO_MANY_REQUESTS)),
-        None => {}
+    if request.param("refuse").is_some() {
+        return Err(Refusal::default());
     }
     Ok(match request.param("user") {
         Some(user) => Accept::new().id(format!("user:{user}")).assign("user", user.to_owned()),
@@ -239,8 +247,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let listener = TcpListener::bind((host.as_str(), port)).await?;
         println!("listening on {}", listener.local_addr()?);
         let (lapwing, echo) = build();
+        let mut stopped = std::pin::pin!(stopped());
         loop {
-            let Ok((stream, peer)) = listener.accept().await else {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = &mut stopped => break,
+            };
+            let Ok((stream, peer)) = accepted else {
                 // Out of files: wait for some to be closed.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
@@ -248,5 +261,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let _ = stream.set_nodelay(true);
             tokio::spawn(serve(stream, peer, lapwing.clone(), echo.clone()));
         }
+        drop(listener);
+        lapwing.shutdown().await;
+        Ok(())
     })
+}
+
+/// Somebody wants the server to end.
+async fn stopped() {
+    let mut terminated = signal(SignalKind::terminate()).expect("signals can be listened to");
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = tokio::signal::ctrl_c() => {}
+    }
 }

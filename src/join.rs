@@ -105,6 +105,8 @@ struct State {
     /// Something that must not be lost had no room: the join has to end.
     overflowed: bool,
     ended: bool,
+    /// Everything that the join left behind is cleared away, too: the next one may begin.
+    cleared: bool,
 }
 
 /// What a join's task is to do next.
@@ -249,41 +251,53 @@ impl Join {
         }
     }
 
-    /// The join is over: what waits is dropped, and whoever waits for the end goes on.
-    pub(crate) fn end(&self) {
+    /// The join is over: what waits is dropped, what it tracked goes, and then whoever waits for the end goes on.
+    pub(crate) fn end(self: &Arc<Self>) {
         let mut state = self.state();
         if std::mem::replace(&mut state.ended, true) {
             return;
         }
         let resume = std::mem::take(&mut state.pausing);
-        let (successor, mailbox) = (state.successor.take(), std::mem::take(&mut state.mailbox));
+        let mailbox = std::mem::take(&mut state.mailbox);
         state.task = None;
         drop(state);
-        // Before the successor goes on: what it tracks comes after what this join no longer does.
-        if self.tracked.load(Ordering::Relaxed) {
-            self.node.tracker.end(self.id);
-        }
         if resume {
             self.peer.resume_reading();
         }
-        if let Some(successor) = successor {
-            successor.wake();
+        if self.tracked.load(Ordering::Relaxed) {
+            let join = self.clone();
+            self.node.tracker.end(self.id, Box::new(move || join.clear()));
+        } else {
+            self.clear();
         }
         // Dropped outside the lock: messages of the user's may do anything in their destructors.
         drop(mailbox);
     }
 
-    /// Waits for the end of this join. Cancel safe; one waits at a time.
-    pub(crate) async fn ended(&self) {
+    fn clear(&self) {
+        let mut state = self.state();
+        state.cleared = true;
+        if let Some(successor) = state.successor.take() {
+            successor.wake();
+        }
+    }
+
+    /// Waits until nothing is left of this join. Cancel safe; one waits at a time.
+    pub(crate) async fn cleared(&self) {
         std::future::poll_fn(|cx| {
             let mut state = self.state();
-            if state.ended {
+            if state.cleared {
                 return Poll::Ready(());
             }
             state.successor = Some(Box::new(cx.waker().clone()));
             Poll::Pending
         })
         .await;
+    }
+
+    /// The join_ref of the join message as it stood there. What ends the join says this one, as Phoenix does.
+    pub(crate) fn stored_join_ref(&self) -> Option<&Ref> {
+        self.join_ref.as_ref().filter(|_| self.has_join_ref)
     }
 
     /// Encodes for the client and queues.
@@ -345,7 +359,7 @@ impl Joined for Arc<Join> {
     }
 
     fn stored_join_ref(&self) -> Option<&Ref> {
-        self.join_ref.as_ref().filter(|_| self.has_join_ref)
+        Join::stored_join_ref(self)
     }
 }
 

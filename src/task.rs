@@ -271,9 +271,9 @@ async fn finish<C: Channel>(join: &Arc<Join>, channel: &mut C, socket: &mut Sock
     join.withdraw();
     let topic = &*join.topic;
     let goodbye = match end.goodbye {
-        Goodbye::Close => join.send(Outgoing::Close { join_ref: join.join_ref.as_ref(), topic }),
+        Goodbye::Close => join.send(Outgoing::Close { join_ref: join.stored_join_ref(), topic }),
         Goodbye::Error => {
-            join.send(Outgoing::Error { join_ref: join.join_ref.as_ref(), topic, reason: "channel_crash" })
+            join.send(Outgoing::Error { join_ref: join.stored_join_ref(), topic, reason: "channel_crash" })
         }
         Goodbye::Nothing => Ok(()),
     };
@@ -307,10 +307,10 @@ fn turn_away(join: &Join) {
 
 /// Waits for the end of the join that is replaced, which has been asked to end.
 async fn replace(old: &Join) {
-    if timeout(REPLACE_TIMEOUT, old.ended()).await.is_err() {
+    if timeout(REPLACE_TIMEOUT, old.cleared()).await.is_err() {
         error!("the older join of the topic does not end; it is ended without its leave callback");
         old.kill();
-        old.ended().await;
+        old.cleared().await;
     }
 }
 
@@ -318,7 +318,7 @@ async fn replace(old: &Join) {
 /// client of its end itself is not closed twice.
 fn close_predecessor(old: Option<&Join>) {
     let Some(old) = old.filter(|old| old.owes_close()) else { return };
-    let _ = old.send(Outgoing::Close { join_ref: old.join_ref.as_ref(), topic: &old.topic });
+    let _ = old.send(Outgoing::Close { join_ref: old.stored_join_ref(), topic: &old.topic });
 }
 
 fn member(join: &Arc<Join>) -> Member {

@@ -35,10 +35,12 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PresenceOptions {
-    /// How long changes of a topic are collected after one was sent. The first change after a quiet time goes
-    /// out at once; so people see each other without delay, and a storm of joins costs each client ten diffs a
-    /// second. Default 100 ms.
+    /// How often a busy topic's changes are sent. Default 100 ms, which feels instant: a storm of joins costs each
+    /// client ten diffs a second, however many join.
     pub tick: Duration,
+    /// Diffs that a topic may send at once after it was quiet for as many ticks. Default 4: in a room of people
+    /// each change goes out by itself and without delay. At least 1.
+    pub burst: u32,
     /// Bytes of metas after which the diff of a topic goes out before its time. Default 256 KiB.
     pub diff_bytes_max: usize,
     /// Requests that wait for the engine; the next is refused with [`PresenceError::Busy`]. Default 65,536.
@@ -53,6 +55,7 @@ impl Default for PresenceOptions {
     fn default() -> Self {
         Self {
             tick: Duration::from_millis(100),
+            burst: 4,
             diff_bytes_max: 256 * 1024,
             queue_max: 65_536,
             key_bytes_max: 256,
@@ -146,9 +149,12 @@ pub(crate) enum Request {
         topic: Topic,
         answer: Answer<Count>,
     },
-    /// A join is over.
-    End(Owner),
+    /// A join is over. `done` is called when the topic was told.
+    End { owner: Owner, done: Done },
 }
+
+/// Called when a join's presences are gone.
+pub(crate) type Done = Box<dyn FnOnce() + Send>;
 
 type Answer<T> = oneshot::Sender<Result<T, PresenceError>>;
 
@@ -176,7 +182,8 @@ pub struct Count {
 }
 
 impl Tracker {
-    pub(crate) fn new(options: PresenceOptions, publish: Publish) -> Self {
+    pub(crate) fn new(mut options: PresenceOptions, publish: Publish) -> Self {
+        options.burst = options.burst.max(1);
         Self { options, publish, engine: OnceLock::new(), ended: Arc::default(), presences: Arc::default() }
     }
 
@@ -231,10 +238,15 @@ impl Tracker {
     }
 
     /// Whatever the join tracked goes. Never waits and never fails: it is called from destructors.
-    pub(crate) fn end(&self, owner: ChannelId) {
-        let Some(engine) = self.engine.get() else { return };
-        if let Err(TrySendError::Full(Request::End(owner))) = engine.try_send(Request::End(Owner(owner.0))) {
+    pub(crate) fn end(&self, owner: ChannelId, done: Done) {
+        let owner = Owner(owner.0);
+        let refused = match self.engine.get() {
+            Some(engine) => engine.try_send(Request::End { owner, done }).map_err(TrySendError::into_inner),
+            None => Err(Request::End { owner, done }),
+        };
+        if let Err(Request::End { owner, done }) = refused {
             self.ended.0.lock().unwrap_or_else(PoisonError::into_inner).push(owner);
+            done();
         }
     }
 

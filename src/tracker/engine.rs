@@ -123,7 +123,10 @@ impl Engine {
                 let count = self.presences.count(&topic);
                 self.answer(answer, Ok(Count { keys: count.keys, metas: count.presences }));
             }
-            Request::End(owner) => self.end(owner),
+            Request::End { owner, done } => {
+                self.end(owner);
+                self.answers.push(done);
+            }
         }
     }
 
@@ -162,7 +165,7 @@ impl Engine {
         let (options, publish, states) = (self.options, &self.publish, &mut self.states);
         self.pending.retain(|topic, pending| {
             if pending.is_due(now, &options) {
-                let diff = pending.take(now);
+                let diff = pending.take(now, &options);
                 debug!(%topic, joins = diff.joins().len(), leaves = diff.leaves().len(), "presence diff");
                 let broadcast = Broadcast::new(topic, "presence_diff", wire::diff(&diff));
                 // A serializer of the user's may panic; the engine has to go on for everybody else.

@@ -16,6 +16,8 @@ pub(super) struct Pending {
     state_given: bool,
     /// Bytes of metas and keys in `diff`, roughly: what came in, whether or not it was taken back.
     bytes: usize,
+    /// Diffs that may be sent without waiting, as of `sent`.
+    credit: u32,
     /// When the last diff was sent.
     sent: Option<Instant>,
 }
@@ -51,12 +53,12 @@ impl Pending {
     }
 
     pub(super) fn is_due(&self, now: Instant, options: &PresenceOptions) -> bool {
-        self.has_news() && (self.bytes >= options.diff_bytes_max || self.tick_is_over(now, options))
+        self.has_news() && (self.bytes >= options.diff_bytes_max || self.credit_at(now, options) > 0)
     }
 
-    /// Nothing to send, and nothing was sent for a tick.
+    /// Nothing to send, and nothing was sent for so long that all credit is back.
     pub(super) fn is_quiet(&self, now: Instant, options: &PresenceOptions) -> bool {
-        !self.has_news() && self.tick_is_over(now, options)
+        !self.has_news() && self.credit_at(now, options) == options.burst
     }
 
     /// When to look at this topic again.
@@ -64,7 +66,8 @@ impl Pending {
         self.sent.map_or_else(Instant::now, |sent| sent + options.tick)
     }
 
-    pub(super) fn take(&mut self, now: Instant) -> Outgoing {
+    pub(super) fn take(&mut self, now: Instant, options: &PresenceOptions) -> Outgoing {
+        self.credit = self.credit_at(now, options).saturating_sub(1);
         self.sent = Some(now);
         self.bytes = 0;
         self.state_given = false;
@@ -75,8 +78,11 @@ impl Pending {
         self.diff.as_ref().is_some_and(|diff| !diff.is_empty()) || !self.passed.is_empty()
     }
 
-    fn tick_is_over(&self, now: Instant, options: &PresenceOptions) -> bool {
-        self.sent.is_none_or(|sent| now >= sent + options.tick)
+    /// One diff more for every tick since the last.
+    fn credit_at(&self, now: Instant, options: &PresenceOptions) -> u32 {
+        let Some(sent) = self.sent else { return options.burst };
+        let ticks = now.saturating_duration_since(sent).as_nanos() / options.tick.as_nanos().max(1);
+        options.burst.min(self.credit.saturating_add(u32::try_from(ticks).unwrap_or(u32::MAX)))
     }
 }
 

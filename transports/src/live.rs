@@ -108,6 +108,11 @@ impl<S> LiveSession<S> {
         self.core().session.closed()
     }
 
+    /// Whether less than half of what may wait for the client does.
+    pub(crate) fn is_relaxed(&self) -> bool {
+        self.core().session.is_relaxed(&self.common.outbox)
+    }
+
     /// The wire the client came by.
     pub fn transport(&self) -> Transport {
         self.transport

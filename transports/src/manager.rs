@@ -77,6 +77,8 @@ impl<H: Handler> Manager<H> {
     /// Starts the sweep at the first request: only then there is surely a runtime to run it.
     pub(crate) fn start_sweep(self: &Arc<Self>) {
         self.sweep_started.call_once(|| {
+            // Nobody moved the clock since the program started; the first session must not look as old as that.
+            self.common.clock.advance();
             let patience = self.patience();
             let manager = Arc::downgrade(self);
             tokio::spawn(async move {

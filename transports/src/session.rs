@@ -18,7 +18,7 @@
 //!    frame is handed out again once it was proven received.
 //! 2. *Nothing lost in silence.* Every pushed frame is removed by a receipt, or is still waiting, or the session
 //!    is closed; after a close, `push` says so.
-//! 3. *Bounded.* The frames that wait never exceed [`OutboxLimits`], but for one frame larger than all of it.
+//! 3. *Bounded.* The frames that wait never exceed [`OutboxLimits`], but for the last frame, which may pass the bound in bytes.
 //! 4. *One carrier.* At most one [`Attachment`] is current; an older one never becomes current again.
 //!
 //! Frames are numbered from 1 by their order alone ([`Seq`]); the number is not in the frame, so that a
@@ -117,14 +117,6 @@ impl Session {
         }
     }
 
-    /// Drops what waits, as nobody will read it. A first frame that was begun is kept: its end must follow.
-    pub fn discard_waiting(&mut self, first_was_begun: bool) {
-        self.outbox.truncate_to_first();
-        if !first_was_begun {
-            self.outbox.pop();
-        }
-    }
-
     /// The frames that the client is not known to have, oldest first.
     pub fn waiting(&self) -> impl Iterator<Item = &Frame> {
         self.outbox.iter()
@@ -134,6 +126,13 @@ impl Session {
     #[must_use]
     pub fn first_waiting(&self) -> Option<&Frame> {
         self.outbox.iter().next()
+    }
+
+    /// Whether less than half of what may wait does.
+    #[must_use]
+    pub fn is_relaxed(&self, limits: &OutboxLimits) -> bool {
+        self.outbox.len() <= 1
+            || (self.outbox.len() <= limits.frames_max / 2 && self.outbox.bytes() <= limits.bytes_max / 2)
     }
 
     /// Whether no frame waits.
@@ -241,7 +240,8 @@ mod tests {
                 prop_assert_eq!(session.last_pushed(), Seq(pushed.len() as u64));
                 let bytes: usize = waiting.iter().map(|payload| payload.len()).sum();
                 prop_assert!(waiting.len() <= limits.frames_max);
-                prop_assert!(bytes <= limits.bytes_max || waiting.len() == 1);
+                let last = waiting.last().map_or(0, |payload| payload.len());
+                prop_assert!(bytes - last < limits.bytes_max || waiting.len() == 1);
                 prop_assert!(current.is_none_or(|attachment| session.is_current(attachment)));
             }
         }

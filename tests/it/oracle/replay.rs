@@ -22,6 +22,9 @@ const PAUSE_MS_MIN: u64 = 500;
 /// With a poll under way the recorder waited so that it was parked when the next thing happened; this long suffices.
 const PARK_MS_MAX: u64 = 100;
 
+/// How long a channel may take to act on a message, on a busy machine.
+const SETTLE_MS: u64 = 20;
+
 struct Replay<'a> {
     case: &'a Case,
     address: SocketAddr,
@@ -85,6 +88,8 @@ impl<'a> Replay<'a> {
             (false, _) => 0,
             (true, PAUSE_MS_MIN..) => pause_ms,
             (true, _) if !self.requests.is_empty() => pause_ms.min(PARK_MS_MAX),
+            // What a POST set off in a channel comes before what the next POST does.
+            (true, _) if self.case.transport == "longpoll" => SETTLE_MS,
             (true, _) => 0,
         };
         tokio::time::sleep(Duration::from_millis(wait_ms)).await;

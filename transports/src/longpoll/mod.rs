@@ -166,6 +166,8 @@ async fn publish<H: Handler, B: RequestBody>(
     body: B,
 ) -> Response<Body> {
     let options = manager.longpoll_options();
+    // A client that sends is there, even if a long message keeps it from polling.
+    session.touch();
     let body = match read_body(body, options).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
@@ -183,6 +185,7 @@ async fn publish<H: Handler, B: RequestBody>(
             return reply::status(Status::BadMessage, Some(error.to_string()));
         }
     };
+    session.touch();
     let _receiving = poller.receiving.lock().await;
     for line in &lines {
         let in_time = timeout(options.window, until_ready(&manager, &session)).await;

@@ -4,9 +4,8 @@
 //!          close() or TooSlow             outbox written         peer's close, end of stream,
 //!          or a bad message               close frame queued     or the linger time is over
 //!   Open ────────────────────▶ Draining ────────────────▶ CloseSent ───────────────▶ done
-//!     │ client's close: what waits is dropped, code 1000        ▲
-//!     └──────────────────────────────────────▶ Answering ───────┼── close frame written ──▶ done
-//!                                                               └── (nothing more is expected)
+//!     │ client's close                                outbox written, close frame queued
+//!     └────────────────▶ Draining(Client) ─────────────────────▶ Answering ── all written ──▶ done
 //! ```
 //!
 //! Frames stay in the session's outbox until the socket took their last byte; what was written of the first is
@@ -122,8 +121,8 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> Future for Connection<H, Io
             };
             let read = match state.phase {
                 Phase::Done => return Poll::Ready(()),
-                // A close that is answered needs nothing more from the client.
-                Phase::Answering => false,
+                // A client that has closed has nothing more to say.
+                Phase::Answering | Phase::Draining(CloseReason::Client) => false,
                 _ => state.poll_read(cx).is_ready(),
             };
             if !read && state.park(cx, !wrote) {
@@ -218,7 +217,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
         let Phase::Draining(reason) = self.phase else { return false };
         let code = CloseCode::from_wire(reason.code()).unwrap_or(CloseCode::GOING_AWAY);
         self.queue_control(OpCode::Close, ClosePayload::new(code, "").as_bytes());
-        self.phase = Phase::CloseSent;
+        self.phase = if reason == CloseReason::Client { Phase::Answering } else { Phase::CloseSent };
         true
     }
 
@@ -292,16 +291,9 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
     /// The client's side is over, or must be.
     fn handle_end(&mut self, reason: CloseReason) {
         match (self.phase, reason) {
-            (Phase::Open, CloseReason::Client) => {
-                self.begin_close(reason);
-                // Nobody reads what waits; only a frame that was begun has to be finished.
-                let mut core = self.session.core();
-                core.session.discard_waiting(self.written > 0);
-                drop(core);
-                self.queue_control(OpCode::Close, ClosePayload::new(CloseCode::NORMAL, "").as_bytes());
-                self.phase = Phase::Answering;
-            }
             (Phase::Open, _) => self.begin_close(reason),
+            // Both ends close: what waits is still written, and the answer needs no answer.
+            (Phase::Draining(_), CloseReason::Client) => self.phase = Phase::Draining(CloseReason::Client),
             (Phase::Draining(_), _) => {}
             // The peer answered our close, or can no longer be understood after it.
             (_, _) => {
@@ -338,9 +330,11 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
         append_frame(opcode, payload, self.control.get_or_insert_default());
     }
 
-    /// Whether the client may say more now: always after the end, when what it says goes nowhere.
+    /// Whether the client may say more now. Not while its outbox is half full: who asks for answers and does not
+    /// read them has to wait, and is not closed for what it caused itself. Always after the end, when what it
+    /// says goes nowhere.
     fn is_reading(&self) -> bool {
-        self.phase != Phase::Open || self.manager.handler.is_ready(&self.session)
+        self.phase != Phase::Open || (self.session.is_relaxed() && self.manager.handler.is_ready(&self.session))
     }
 
     /// Goes to sleep unless something happened meanwhile. `blocked`: the socket takes no more for now, so that

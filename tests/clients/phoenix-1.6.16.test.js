@@ -1,0 +1,3 @@
+import { suite } from "./support/suite.js";
+
+await suite("1.6.16");
