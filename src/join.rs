@@ -197,6 +197,11 @@ impl Join {
         Next::Message(message)
     }
 
+    /// Takes what is left when the join is over.
+    pub(crate) fn take_left(&self) -> Option<ChannelMailbox> {
+        self.state().mailbox.pop()
+    }
+
     /// The task goes to sleep until the next message. Returns whether there is nothing to do.
     pub(crate) fn park(&self, cx: &Context<'_>) -> bool {
         let mut state = self.state();
@@ -386,7 +391,6 @@ impl Inbox for Join {
             // A broadcaster never waits, and a gap must not be passed over in silence: the join ends with an
             // error, upon which the client joins again.
             state.overflowed = true;
-            state.mailbox = Mailbox::default();
         }
         state.wake();
     }

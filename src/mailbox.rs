@@ -59,7 +59,9 @@ impl ChannelMailbox {
 impl fmt::Debug for ChannelMailbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Event { event, .. } => f.debug_tuple("Event").field(event).finish(),
+            Self::Event { event, .. } => {
+                f.debug_tuple("Event").field(&format_args!("{:?}", event.to_string())).finish()
+            }
             Self::Info(_) => f.write_str("Info"),
             Self::Broadcast(broadcast) => f.debug_tuple("Broadcast").field(&broadcast.event).finish(),
             Self::Leave(_) => f.write_str("Leave"),

@@ -12,6 +12,14 @@ pub struct PubSubMsg {
     pub broadcast: Broadcast,
 }
 
+impl PubSubMsg {
+    /// A message as an adapter makes it of what came from another node.
+    #[must_use]
+    pub fn new(broadcast: Broadcast) -> Self {
+        Self { broadcast }
+    }
+}
+
 /// Hands what comes from other nodes to the subscribers of this one.
 pub type Deliver = Arc<dyn Fn(PubSubMsg) + Send + Sync>;
 

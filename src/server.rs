@@ -195,6 +195,12 @@ impl Lapwing {
         stats
     }
 
+    /// The value of that type that was given to [`Builder::app`].
+    #[must_use]
+    pub fn app<T: Any + Send + Sync>(&self) -> Option<&T> {
+        self.0.node.app()
+    }
+
     /// The routes of a mount, in the order in which they are tried.
     pub fn routes(&self, mount: &str) -> impl Iterator<Item = &ChannelRoute> {
         self.mount(mount).into_iter().flat_map(|mounted| mounted.endpoint.handler().router().routes())

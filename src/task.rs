@@ -292,7 +292,7 @@ async fn finish<C: Channel>(join: &Arc<Join>, channel: &mut C, socket: &mut Sock
 
 /// Answers what the client sent behind the end of its join, as it would be answered a moment later.
 fn turn_away(join: &Join) {
-    while let Next::Message(message) = join.take() {
+    while let Some(message) = join.take_left() {
         match message {
             ChannelMailbox::Event { reference, .. } => {
                 answer(join, &(None, reference), "error", &Payload::reason("unmatched topic"));

@@ -150,7 +150,10 @@ pub(crate) enum Request {
         answer: Answer<Count>,
     },
     /// A join is over. `done` is called when the topic was told.
-    End { owner: Owner, done: Done },
+    End {
+        owner: Owner,
+        done: Done,
+    },
 }
 
 /// Called when a join's presences are gone.

@@ -25,7 +25,8 @@ const PURE: &[&str] = &[
     "transports/src/websocket/codec",
 ];
 
-const IMPURE: &[&str] = &["tokio", "Instant::now", "SystemTime", "std::thread", "getrandom", "std::net", "std::fs"];
+const IMPURE: &[&str] =
+    &["tokio", "Instant::now", "SystemTime", "std::thread", "getrandom", "std::net", "std::fs"];
 
 fn sources(folder: &str) -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
@@ -110,7 +111,8 @@ fn imports(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
         for used in used_paths(&code) {
             // The longest prefix of the path that is a file.
             let parts: Vec<&str> = used.split("::").collect();
-            let file = (1..=parts.len()).rev().map(|n| parts[..n].join("::")).find(|path| modules.contains(path));
+            let file =
+                (1..=parts.len()).rev().map(|n| parts[..n].join("::")).find(|path| modules.contains(path));
             if let Some(file) = file.filter(|file| *file != module) {
                 found.insert(file);
             }

@@ -2,10 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 
+mod contract;
 mod hostile;
+mod limits;
 mod longpoll;
 mod oracle;
 mod results;
 mod rfc6455;
 mod rows;
+mod server;
 mod support;

@@ -5,6 +5,7 @@ use std::time::Duration;
 pub(crate) mod bystander;
 pub(crate) mod channels;
 pub(crate) mod http;
+pub(crate) mod lab;
 pub(crate) mod longpoll;
 pub(crate) mod testbed;
 pub(crate) mod websocket;

@@ -334,7 +334,8 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
     /// read them has to wait, and is not closed for what it caused itself. Always after the end, when what it
     /// says goes nowhere.
     fn is_reading(&self) -> bool {
-        self.phase != Phase::Open || (self.session.is_relaxed() && self.manager.handler.is_ready(&self.session))
+        self.phase != Phase::Open
+            || (self.session.is_relaxed() && self.manager.handler.is_ready(&self.session))
     }
 
     /// Goes to sleep unless something happened meanwhile. `blocked`: the socket takes no more for now, so that

@@ -1,0 +1,159 @@
+//! One test per bound that only a server of one's own reaches; the others are in `hostile`, `rfc6455` and `longpoll`.
+
+use std::time::Duration;
+
+use lapwing::{
+    Channel, HandleResult, Joining, Lapwing, Mount, OutboxLimits, Payload, SendError, Socket, Topic,
+    mailbox::MailboxLimits, noreply, reply,
+};
+use serde_json::json;
+use tokio::sync::Semaphore;
+
+use crate::support::{
+    channels::{Client, Vsn, crashed, ok},
+    http, lab,
+    websocket::RawSocket,
+};
+
+/// Lets callbacks go on.
+struct Gate(Semaphore);
+
+/// Waits at the gate for each event, and tells nobody anything by itself.
+struct Slow;
+
+impl Channel for Slow {
+    type Info = u32;
+    const INTERCEPT: &'static [&'static str] = &["wanted"];
+
+    async fn join(_: &Topic, _: Payload, socket: &mut Joining) -> Result<Self, Payload> {
+        let senders = socket.app::<std::sync::Mutex<Vec<lapwing::Sender<Slow>>>>();
+        senders.lock().unwrap().push(socket.sender());
+        Ok(Self)
+    }
+
+    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+        match event {
+            "wait" => {
+                socket.app::<Gate>().0.acquire().await.unwrap().forget();
+                reply("ok", payload)
+            }
+            "hold" => {
+                socket.push("holding", Payload::empty()).unwrap();
+                socket.app::<Gate>().0.acquire().await.unwrap().forget();
+                reply("ok", payload)
+            }
+            _ => reply("ok", payload),
+        }
+    }
+
+    async fn handle_info(&mut self, _: u32, _: &mut Socket) -> HandleResult {
+        noreply()
+    }
+}
+
+async fn serve(mount: Mount) -> (Lapwing, std::net::SocketAddr) {
+    let lapwing = Lapwing::builder()
+        .app(Gate(Semaphore::new(0)))
+        .app(std::sync::Mutex::new(Vec::<lapwing::Sender<Slow>>::new()))
+        .mount("/socket", mount.channel::<Slow>("slow:*"))
+        .build()
+        .unwrap();
+    let address = lab::serve(&lapwing).await;
+    (lapwing, address)
+}
+
+#[tokio::test]
+async fn a_client_that_floods_a_join_waits_and_loses_nothing_and_others_notice_nothing() {
+    let (lapwing, address) =
+        serve(Mount::new().mailbox(MailboxLimits { messages_max: 8, ..MailboxLimits::default() })).await;
+    let mut flooder = Client::joined(address, Vsn::V2, "slow:1").await;
+    let mut bystander = Client::joined(address, Vsn::V2, "slow:1").await;
+    for n in 0..100 {
+        flooder.send(json!(["1", n.to_string(), "slow:1", "wait", {"n": n}])).await;
+    }
+    bystander.send(json!(["1", "2", "slow:1", "echo", {}])).await;
+    bystander.expect(ok("1", "2", "slow:1", json!({}))).await;
+    flooder.expect_silence().await;
+    lapwing.app::<Gate>().unwrap().0.add_permits(100);
+    for n in 0..100 {
+        flooder.expect(ok("1", &n.to_string(), "slow:1", json!({"n": n}))).await;
+    }
+    flooder.expect_heartbeat().await;
+}
+
+#[tokio::test]
+async fn a_full_mailbox_refuses_the_programs_messages_and_ends_a_join_that_would_miss_a_broadcast() {
+    let (lapwing, address) =
+        serve(Mount::new().mailbox(MailboxLimits { messages_max: 4, ..MailboxLimits::default() })).await;
+    let mut client = Client::joined(address, Vsn::V2, "slow:1").await;
+    client.send(json!(["1", "2", "slow:1", "hold", {}])).await;
+    client.expect(json!(["1", null, "slow:1", "holding", {}])).await;
+    let sender =
+        lapwing.app::<std::sync::Mutex<Vec<lapwing::Sender<Slow>>>>().unwrap().lock().unwrap()[0].clone();
+    for n in 0..4 {
+        sender.send(n).unwrap();
+    }
+    assert_eq!(sender.send(4), Err(SendError::Full(4)), "the message is given back");
+    lapwing.broadcast("slow:1", "wanted", json!({})).unwrap();
+    lapwing.app::<Gate>().unwrap().0.add_permits(1);
+    client.expect(ok("1", "2", "slow:1", json!({}))).await;
+    client.expect(crashed("1", "slow:1")).await;
+    client.join("3", "slow:1").await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_is_closed_with_1013_and_the_others_get_everything() {
+    let limits = OutboxLimits { frames_max: 64, ..OutboxLimits::default() };
+    let (lapwing, address) = serve(Mount::new().outbox(limits)).await;
+    let mut stuck = Client::joined(address, Vsn::V2, "slow:1").await;
+    let mut reader = Client::joined(address, Vsn::V2, "slow:1").await;
+    let large = "x".repeat(64 * 1024);
+    // What the kernel takes before the outbox fills differs between machines.
+    for n in 0..2_000 {
+        lapwing.broadcast("slow:1", "n", json!({"n": n, "large": large})).unwrap();
+        let got = reader.next_message().await;
+        assert_eq!(got[4]["n"], n);
+        if lapwing.stats().sessions == 1 {
+            break;
+        }
+    }
+    let code = stuck.close_code_within(Duration::from_secs(10)).await;
+    assert!(matches!(code, Some(1013 | 1006)), "{code:?}");
+    reader.expect_heartbeat().await;
+}
+
+#[tokio::test]
+async fn one_session_too_many_is_refused_with_503() {
+    let (_lapwing, address) = serve(Mount::new().sessions_max(1)).await;
+    let mut first = Client::joined(address, Vsn::V2, "slow:1").await;
+    let refused = RawSocket::handshake(address, "/socket/websocket?vsn=2.0.0", &[]).await.err();
+    assert_eq!(refused.map(|response| response.status), Some(503));
+    assert_eq!(http::get(address, "/socket/longpoll?vsn=2.0.0").await.status, 503);
+    first.expect_heartbeat().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_answer_its_close_is_dropped_when_the_linger_time_is_over() {
+    let mount = Mount::new()
+        .connect(|_| async { Ok(lapwing::Accept::new().id("user:1")) })
+        .websocket(|websocket| websocket.linger = Duration::from_millis(200));
+    let (lapwing, address) = serve(mount).await;
+    let client = Client::joined(address, Vsn::V2, "slow:1").await;
+    lapwing.disconnect("user:1").unwrap();
+    let gone = async {
+        while lapwing.stats().sessions > 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the connection is dropped");
+    drop(client);
+}
+
+#[tokio::test]
+async fn a_query_too_long_is_refused_and_says_so() {
+    let (_lapwing, address) = serve(Mount::new()).await;
+    let path = format!("/socket/websocket?vsn=2.0.0&x={}", "y".repeat(20_000));
+    let refused = RawSocket::handshake(address, &path, &[]).await.err().expect("refused");
+    assert_eq!(refused.status, 400);
+    assert!(!refused.text().is_empty());
+}
