@@ -3,6 +3,8 @@
 //!
 //!     PORT=4000 HOST=127.0.0.1 cargo run --release --example testbed
 
+#![allow(clippy::print_stdout, reason = "whoever starts it has to learn the port")]
+
 use std::{
     env,
     net::SocketAddr,

@@ -8,7 +8,7 @@
 //! | `HandleResult`: `Reply`, `NoReply`, `Stop` | [`HandleResult`] |
 //! | `reply`, `noreply`, `stop` | [`reply`](crate::reply), [`noreply`], [`stop`] |
 //! | `LeaveReason`: `NormalLeave`, `Disconnect`, `Kicked` | [`LeaveReason`] |
-//! | `Socket`, `new_socket`, `socket_topic`, … | [`Socket`](crate::Socket) and its methods |
+//! | `Socket`, `new_socket`, `socket_topic`, … | [`Socket`] and its methods |
 //! | `ChannelRoute`, `channel_route`, `route_pattern`, `route_handler` | [`ChannelRoute`](crate::ChannelRoute) |
 //! | `ChannelMsg`, `make_msg`, `serialize`, `parse`, `reply_msg`, … | [`protocol`](crate::protocol) |
 //! | `ChannelMailbox` | [`ChannelMailbox`](crate::mailbox::ChannelMailbox) |
@@ -58,7 +58,7 @@ use crate::{
 /// }
 /// ```
 pub trait Channel: Sized + Send + 'static {
-    /// What the rest of the program may send to a join, see [`Socket::sender`]. `()` if nothing.
+    /// What the rest of the program may send to a join, see [`JoinInfo::sender`](crate::JoinInfo::sender). `()` if nothing.
     type Info: Send + 'static;
 
     /// Events whose broadcasts go to [`handle_out`](Self::handle_out) instead of straight to the client.

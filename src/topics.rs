@@ -59,10 +59,13 @@ pub(crate) enum Member {
 
 /// All topics that have a subscriber.
 pub(crate) struct Topics {
-    shards: Box<[RwLock<HashMap<Topic, Arc<TopicEntry>, RandomState>>]>,
+    shards: Box<[Shard]>,
     hasher: RandomState,
     count: AtomicUsize,
 }
+
+/// Some of the topics, by name.
+type Shard = RwLock<HashMap<Topic, Arc<TopicEntry>, RandomState>>;
 
 /// A topic with subscribers.
 pub(crate) struct TopicEntry {
@@ -169,7 +172,7 @@ impl Topics {
         }
     }
 
-    fn shard(&self, topic: &Topic) -> &RwLock<HashMap<Topic, Arc<TopicEntry>, RandomState>> {
+    fn shard(&self, topic: &Topic) -> &Shard {
         &self.shards[self.hasher.hash_one(topic) as usize % SHARDS]
     }
 }

@@ -1,5 +1,7 @@
 //! The rules of the house, as a test.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,

@@ -94,7 +94,7 @@ impl Engine {
             Request::Update { topic, key, owner, meta, answer } => {
                 let updated = self.presences.update(&topic, &key, owner, meta.as_str().as_bytes());
                 let updated = updated.map_err(|error| match error {
-                    UpdateError::NotTracked { .. } => PresenceError::NotTracked,
+                    UpdateError::NotTracked => PresenceError::NotTracked,
                     _ => PresenceError::Busy,
                 });
                 let reference = updated.map(|diff| self.absorb(diff));

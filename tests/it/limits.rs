@@ -153,7 +153,7 @@ async fn a_connection_that_does_not_answer_its_close_is_dropped_when_the_linger_
 async fn a_query_too_long_is_refused_and_says_so() {
     let (_lapwing, address) = serve(Mount::new()).await;
     let path = format!("/socket/websocket?vsn=2.0.0&x={}", "y".repeat(20_000));
-    let refused = RawSocket::handshake(address, &path, &[]).await.err().expect("refused");
+    let refused = RawSocket::handshake(address, &path, &[]).await.err().unwrap();
     assert_eq!(refused.status, 400);
     assert!(!refused.text().is_empty());
 }
