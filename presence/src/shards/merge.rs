@@ -21,7 +21,18 @@ impl Presences {
     /// The changes are applied shard by shard, in parallel on the current rayon pool when there are at least
     /// [`parallel_changes_min`](crate::Config::parallel_changes_min) of them, else on the caller's thread.
     /// One topic is one shard: a delta about a single topic has nothing to do in parallel.
-    #[doc = include_str!("threshold.md")]
+    ///
+    /// Measured on two cores over 1,000 topics, threads asleep before, times in turns, diffs included:
+    ///
+    /// | changes | inline | both cores, idle | gain |
+    /// |---|---|---|---|
+    /// | 512 | 0.29 ms | 0.30 ms | 0.97 |
+    /// | 1,024 | 0.62 ms | 0.64 ms | 0.96 |
+    /// | 2,048 | 0.88 ms | 0.82 ms | 1.07 |
+    /// | 4,096 | 1.4 ms | 1.0 ms | 1.33 |
+    /// | 16,384 | 5.9 ms | 3.4 ms | 1.75 |
+    ///
+    /// Hence 4,096. With the other core busy the gain is between 0.87 and 1.06 at any size: little is lost.
     ///
     /// # Examples
     ///
