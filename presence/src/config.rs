@@ -39,10 +39,10 @@ impl Config {
         self
     }
 
-    /// From how many changes on one call is spread over rayon's threads; 4,096 unless said otherwise.
+    /// From how many changes on one call is spread over rayon's threads; 8,192 unless said otherwise.
     ///
-    /// Waking threads that sleep costs some tens of microseconds, and what one change costs is a few hundred
-    /// nanoseconds. See [`Presences::merge`](crate::Presences::merge) for the measurement.
+    /// A change costs a few hundred nanoseconds, and a thread that sleeps may begin milliseconds after it is
+    /// woken. See [`Presences::merge`](crate::Presences::merge) for the measurement.
     pub fn parallel_changes_min(mut self, changes: usize) -> Self {
         self.parallel_changes_min = changes;
         self
@@ -74,7 +74,7 @@ impl Default for Config {
         Self {
             shards: 32,
             hash_seed: 0,
-            parallel_changes_min: 4096,
+            parallel_changes_min: 8192,
             history_changes_max: 16_384,
             held_changes_max: 16_384,
         }

@@ -22,17 +22,20 @@ impl Presences {
     /// [`parallel_changes_min`](crate::Config::parallel_changes_min) of them, else on the caller's thread.
     /// One topic is one shard: a delta about a single topic has nothing to do in parallel.
     ///
-    /// Measured on two cores over 1,000 topics, threads asleep before, times in turns, diffs included:
+    /// Measured on two cores over 1,000 topics, updates only, with threads that were asleep: the median of 61
+    /// rounds, and the best in parentheses.
     ///
-    /// | changes | inline | both cores, idle | gain |
+    /// | changes | inline | both cores | gain |
     /// |---|---|---|---|
-    /// | 512 | 0.29 ms | 0.30 ms | 0.97 |
-    /// | 1,024 | 0.62 ms | 0.64 ms | 0.96 |
-    /// | 2,048 | 0.88 ms | 0.82 ms | 1.07 |
-    /// | 4,096 | 1.4 ms | 1.0 ms | 1.33 |
-    /// | 16,384 | 5.9 ms | 3.4 ms | 1.75 |
+    /// | 512 | 0.57 ms (0.40) | 0.58 ms (0.34) | 0.99 (1.20) |
+    /// | 1,024 | 1.2 ms (0.95) | 1.4 ms (0.66) | 0.89 (1.44) |
+    /// | 4,096 | 2.6 ms (2.0) | 2.5 ms (1.4) | 1.03 (1.39) |
+    /// | 8,192 | 4.5 ms (3.8) | 4.3 ms (2.5) | 1.03 (1.51) |
+    /// | 16,384 | 8.4 ms (7.5) | 5.6 ms (4.0) | 1.51 (1.89) |
     ///
-    /// Hence 4,096. With the other core busy the gain is between 0.87 and 1.06 at any size: little is lost.
+    /// Two threads halve the work when both begin at once. But the second often begins two to three
+    /// milliseconds after it is woken, so that work of less than a few milliseconds is done before it helps:
+    /// hence 8,192, from where on the median does not lose.
     ///
     /// # Examples
     ///

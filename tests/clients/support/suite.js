@@ -24,6 +24,9 @@ export async function suite(version) {
             const world = new World(testbed, client, transport);
             try {
               await scenario(world);
+            } catch (error) {
+              error.message += `\n${world.log()}`;
+              throw error;
             } finally {
               await world.end();
             }

@@ -7,6 +7,8 @@ let topics = 0;
 
 export class World {
   #cleanups = [];
+  #log = [];
+  #start = Date.now();
 
   constructor(testbed, client, transport) {
     this.testbed = testbed;
@@ -18,7 +20,8 @@ export class World {
   socket(options = {}) {
     const { port = this.testbed.port, mount = "/socket", connected = true, ...rest } = options;
     const { transport } = this.transport;
-    const socket = new this.client.Socket(`ws://127.0.0.1:${port}${mount}`, { transport, ...rest });
+    const logger = (kind, message) => this.#log.push(`${Date.now() - this.#start} ms ${kind} ${message}`);
+    const socket = new this.client.Socket(`ws://127.0.0.1:${port}${mount}`, { transport, logger, ...rest });
     this.onEnd(() => new Promise((resolve) => socket.disconnect(resolve)));
     if (connected) socket.connect();
     return socket;
@@ -33,6 +36,11 @@ export class World {
   topic(name = "t") {
     topics += 1;
     return `room:${name}-${process.pid}-${topics}`;
+  }
+
+  /** What the clients' loggers have said lately. */
+  log() {
+    return this.#log.slice(-60).map((line) => line.slice(0, 200)).join("\n");
   }
 
   onEnd(cleanup) {
