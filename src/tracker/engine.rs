@@ -2,15 +2,17 @@
 
 use std::{
     collections::HashMap,
+    hash::BuildHasher,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
+use foldhash::quality::RandomState;
 use lapwing_presence::{Config, Diff, Owner, Presences, ReplicaId, TrackError, UpdateError};
 use tracing::{debug, error};
 
@@ -44,8 +46,11 @@ impl Engine {
         ended: Arc<Ended>,
         tracked: Arc<AtomicU64>,
     ) -> Self {
-        // A replica's number has to differ between nodes and between starts of a node once there are several.
-        let presences = Presences::new(ReplicaId::new(1, 1), Config::default());
+        // Clients choose keys: the hash must not be theirs to predict.
+        let seed = RandomState::default().hash_one("presences");
+        // A later start of this node is a later replica.
+        let incarnation = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let presences = Presences::new(ReplicaId::new(1, incarnation), Config::default().hash_seed(seed));
         Self {
             options,
             publish,
