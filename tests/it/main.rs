@@ -12,3 +12,4 @@ mod rfc6455;
 mod rows;
 mod server;
 mod support;
+mod vectors;
