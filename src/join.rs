@@ -16,7 +16,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll, Waker},
 };
@@ -82,6 +82,8 @@ pub(crate) struct Join {
     pub(crate) has_join_ref: bool,
     /// The task is to end at once, whatever its callback is waiting for.
     killed: AtomicBool,
+    /// How many presences the join tracks, those that are still asked for included.
+    tracking: AtomicU32,
     /// Whether the join ever tracked a presence.
     tracked: AtomicBool,
     state: Mutex<State>,
@@ -144,6 +146,7 @@ impl Join {
             has_join_ref: join_ref.is_some(),
             join_ref: join_ref.or(reference),
             killed: AtomicBool::new(false),
+            tracking: AtomicU32::new(0),
             tracked: AtomicBool::new(false),
             state: Mutex::new(State { assigns, ..State::default() }),
         }
@@ -318,12 +321,22 @@ impl Join {
 
     /// Tracks a presence, unless the join is over: nothing would ever take it away.
     pub(crate) fn track(&self, key: &str, meta: &Payload) -> Asked<String> {
+        let tracking = self.tracking.fetch_add(1, Ordering::Relaxed);
+        // Held until the request is on its way: an end must come behind it.
         let state = self.state();
         if state.ended {
             return Asked::refused(PresenceError::NotTracked);
         }
+        if tracking >= self.node.tracker.per_join_max() {
+            return Asked::refused(PresenceError::TooMany);
+        }
         self.tracked.store(true, Ordering::Relaxed);
         self.node.tracker.track(&self.topic, key, self.id, meta)
+    }
+
+    /// A presence that was counted by [`Join::track`] is not there, or no longer.
+    pub(crate) fn untracked(&self) {
+        self.tracking.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Keeps a subscription to another topic, unless there is one already or the join is over.

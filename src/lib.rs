@@ -14,6 +14,7 @@ mod mount;
 mod node;
 mod outcome;
 mod path;
+mod presence;
 pub mod protocol;
 pub mod pubsub;
 mod router;
@@ -44,6 +45,7 @@ pub use lapwing_transports::{
 pub use mount::{Drain, Mount};
 pub use node::BroadcastError;
 pub use outcome::{HandleResult, LeaveReason, StopReason, noreply, reply, stop};
+pub use presence::{Presence, PresenceDiff, PresenceState, Tracked};
 pub use protocol::{ChannelMsg, Payload};
 pub use router::ChannelRoute;
 pub use sender::{SendError, Sender};

@@ -17,7 +17,7 @@ use crate::{
     protocol::EncodeError,
     pubsub::{PubSub, PubSubError, PubSubMsg},
     topics::Topics,
-    tracker::{PresenceOptions, Tracker},
+    tracker::{PresenceOptions, Tracker, fetch::Fetcher},
 };
 
 /// Values of the user's, one per type.
@@ -46,7 +46,12 @@ pub enum BroadcastError {
 }
 
 impl Node {
-    pub(crate) fn new(pubsub: Arc<dyn PubSub>, app: AppData, presence: PresenceOptions) -> Self {
+    pub(crate) fn new(
+        pubsub: Arc<dyn PubSub>,
+        app: AppData,
+        presence: PresenceOptions,
+        fetcher: Option<Fetcher>,
+    ) -> Self {
         let topics = Arc::new(Topics::new());
         let publish = {
             let topics = topics.clone();
@@ -55,7 +60,7 @@ impl Node {
         };
         Self {
             topics,
-            tracker: Tracker::new(presence, Arc::new(publish)),
+            tracker: Tracker::new(presence, Arc::new(publish), fetcher),
             pubsub,
             app,
             tasks: TaskTracker::new(),

@@ -4,7 +4,9 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     fmt,
+    pin::Pin,
     sync::{Arc, atomic::Ordering},
+    time::Duration,
 };
 
 use lapwing_transports::{close::CloseReason, connect::Transport, endpoint::Endpoint};
@@ -18,12 +20,13 @@ use crate::{
     mount::{Drain, Mount},
     node::{AppData, BroadcastError, Node},
     path::MountPath,
+    presence::Tracked,
     protocol::Payload,
     pubsub::{LocalPubSub, PubSub},
     router::ChannelRoute,
     subscription::Subscription,
     topic::Topic,
-    tracker::{Count, PresenceError, PresenceOptions},
+    tracker::{Count, PresenceError, PresenceOptions, fetch::Fetcher},
 };
 
 /// A server of channels. Cheap to clone; all clones are one.
@@ -79,6 +82,7 @@ pub struct Builder {
     pubsub: Arc<dyn PubSub>,
     app: AppData,
     presence: PresenceOptions,
+    fetcher: Option<Fetcher>,
 }
 
 impl Lapwing {
@@ -89,6 +93,7 @@ impl Lapwing {
             pubsub: Arc::new(LocalPubSub),
             app: HashMap::new(),
             presence: PresenceOptions::default(),
+            fetcher: None,
         }
     }
 
@@ -165,7 +170,20 @@ impl Lapwing {
     /// # Errors
     /// When the presence engine is busy.
     pub async fn presences(&self, topic: impl Into<Topic>) -> Result<Payload, PresenceError> {
-        self.0.node.tracker.list(&topic.into()).answered().await
+        self.0.node.tracker.list(&topic.into(), None).await
+    }
+
+    /// Says that something of the program's own is present on a topic, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// See [`PresenceError`].
+    pub async fn track(
+        &self,
+        topic: impl Into<Topic>,
+        key: impl Into<String>,
+        meta: impl Into<Payload>,
+    ) -> Result<Tracked, PresenceError> {
+        Tracked::new(self.0.node.clone(), topic.into(), key.into(), meta.into()).await
     }
 
     /// How many are present on a topic.
@@ -279,12 +297,40 @@ impl Builder {
         self
     }
 
+    /// Adds something to presences, for lists and diffs alike: one call for many keys, whose answers are remembered for
+    /// `time_to_live`. A call may take five seconds; then presences go out without what it would have added.
+    ///
+    /// ```
+    /// use std::{collections::HashMap, time::Duration};
+    /// use lapwing::Lapwing;
+    /// use serde_json::{Map, json};
+    ///
+    /// let lapwing = Lapwing::builder()
+    ///     .fetch(Duration::from_secs(60), |_topic, user_ids| async move {
+    ///         // One query for all of them.
+    ///         let name = |id: &String| Map::from_iter([("name".to_owned(), json!(format!("User {id}")))]);
+    ///         user_ids.iter().map(|id| (id.clone(), name(id))).collect::<HashMap<_, _>>()
+    ///     })
+    ///     .build();
+    /// # assert!(lapwing.is_ok());
+    /// ```
+    pub fn fetch<F, Fut>(mut self, time_to_live: Duration, fetch: F) -> Self
+    where
+        F: Fn(Topic, Vec<String>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = HashMap<String, serde_json::Map<String, serde_json::Value>>> + Send + 'static,
+    {
+        let fetch =
+            move |topic, keys| -> Pin<Box<dyn Future<Output = _> + Send>> { Box::pin(fetch(topic, keys)) };
+        self.fetcher = Some(Fetcher::new(Arc::new(fetch), time_to_live));
+        self
+    }
+
     /// Puts the parts together.
     ///
     /// # Errors
     /// See [`BuildError`].
     pub fn build(self) -> Result<Lapwing, BuildError> {
-        let node = Arc::new(Node::new(self.pubsub, self.app, self.presence));
+        let node = Arc::new(Node::new(self.pubsub, self.app, self.presence, self.fetcher));
         let mut mounts: Vec<Mounted> = Vec::new();
         for (name, mount) in self.mounts {
             let path = MountPath::new(&name);

@@ -210,7 +210,7 @@ impl Socket {
         meta: impl Into<Payload>,
     ) -> Result<String, PresenceError> {
         let asked = self.join.track(key.as_ref(), &meta.into());
-        asked.answered().await
+        asked.answered().await.inspect_err(|_| self.join.untracked())
     }
 
     /// Changes the meta of a key that this join tracks.
@@ -248,7 +248,11 @@ impl Socket {
     /// When the presence engine is busy.
     pub async fn untrack(&self, key: impl AsRef<str>) -> Result<(), PresenceError> {
         let tracker = &self.join.node.tracker;
-        tracker.untrack(&self.join.topic, key.as_ref(), self.join.id).answered().await
+        let was_tracked = tracker.untrack(&self.join.topic, key.as_ref(), self.join.id).answered().await?;
+        if was_tracked {
+            self.join.untracked();
+        }
+        Ok(())
     }
 
     /// Who is present on the topic: the payload of `presence_state`.
@@ -256,7 +260,16 @@ impl Socket {
     /// # Errors
     /// When the presence engine is busy.
     pub async fn presences(&self) -> Result<Payload, PresenceError> {
-        self.join.node.tracker.list(&self.join.topic).answered().await
+        self.join.node.tracker.list(&self.join.topic, None).await
+    }
+
+    /// Who is present, of the first `keys_max` keys alone: for a first look at a topic of thousands. Clients hear of
+    /// the others by diffs; on a topic that is [count-only](crate::PresenceOptions::count_only), not at all.
+    ///
+    /// # Errors
+    /// When the presence engine is busy.
+    pub async fn presences_up_to(&self, keys_max: usize) -> Result<Payload, PresenceError> {
+        self.join.node.tracker.list(&self.join.topic, Some(keys_max)).await
     }
 
     /// The presence of one key, with an empty list of metas if it is not there.
@@ -264,7 +277,7 @@ impl Socket {
     /// # Errors
     /// When the presence engine is busy.
     pub async fn presence(&self, key: impl AsRef<str>) -> Result<Payload, PresenceError> {
-        self.join.node.tracker.get(&self.join.topic, key.as_ref()).answered().await
+        self.join.node.tracker.get(&self.join.topic, key.as_ref()).await
     }
 
     /// How many are present on the topic.
@@ -353,7 +366,7 @@ pub fn new_socket(
     const KIND: Kind = Kind { name_of: || "none", intercept: &[], info: || TypeId::of::<()>() };
     let nobody =
         Arc::new(Nobody { transport_id: transport, serializer: Arc::new(V2), frames: Mutex::default() });
-    let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), Default::default()));
+    let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), Default::default(), None));
     let limits = MailboxLimits::default();
     let mut join =
         Join::new(nobody.clone(), node, &KIND, limits, topic, (join_ref, None), Assigns::default());

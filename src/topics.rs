@@ -216,7 +216,10 @@ impl Delivery<'_> {
             Ok(frame) => Some(frame),
             Err(error) => {
                 warn!(%topic, %event, %error, serializer = serializer.name(), "broadcast could not be encoded");
-                self.failed.get_or_insert(error);
+                // That some client cannot take bytes is no fault of whoever sends them to all.
+                if !matches!(error, EncodeError::BinaryPayload) {
+                    self.failed.get_or_insert(error);
+                }
                 None
             }
         };

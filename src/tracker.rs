@@ -11,6 +11,8 @@
 //! is an ordinary await. What must not be lost, the end of a join, does not go through the channel.
 
 mod engine;
+pub(crate) mod fetch;
+mod outlet;
 mod pending;
 mod wire;
 
@@ -21,18 +23,24 @@ use std::{
 };
 
 use crossbeam_channel::{Sender, TrySendError, bounded};
-use lapwing_presence::Owner;
+use lapwing_presence::{Entry, Owner};
 use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::{
-    broadcast::{Broadcast, ChannelId},
+    broadcast::ChannelId,
     protocol::{EncodeError, Payload, RawJson},
-    topic::Topic,
+    topic::{Topic, TopicPattern},
+};
+
+pub(crate) use self::outlet::Publish;
+use self::{
+    fetch::{Extras, Fetcher},
+    outlet::Outlet,
 };
 
 /// Bounds and times of presence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PresenceOptions {
     /// How often a busy topic's changes are sent. Default 100 ms, which feels instant: a storm of joins costs each
@@ -49,6 +57,17 @@ pub struct PresenceOptions {
     pub key_bytes_max: usize,
     /// Bytes of a meta's JSON. Default 4,096: a meta goes to everybody on the topic.
     pub meta_bytes_max: usize,
+    /// Presences that one join may track. Default 100: one per thing that a client does, not one per row of a table.
+    pub per_join_max: u32,
+    /// Topics on which clients are told numbers, `presence_count` `{"keys": …, "metas": …}`, in the place of diffs. For
+    /// topics of thousands, where nobody reads the list and each change would go to everybody. Default: none.
+    pub count_only: Vec<TopicPattern>,
+}
+
+impl PresenceOptions {
+    fn counts_only(&self, topic: &str) -> bool {
+        self.count_only.iter().any(|pattern| pattern.matches(topic))
+    }
 }
 
 impl Default for PresenceOptions {
@@ -60,6 +79,8 @@ impl Default for PresenceOptions {
             queue_max: 65_536,
             key_bytes_max: 256,
             meta_bytes_max: 4_096,
+            per_join_max: 100,
+            count_only: Vec::new(),
         }
     }
 }
@@ -86,6 +107,8 @@ pub enum PresenceError {
     },
     /// The meta is not a JSON object, or cannot be written as JSON.
     Meta(EncodeError),
+    /// The join tracks as many presences as it may.
+    TooMany,
     /// The engine is gone, with the server that it belonged to.
     Closed,
 }
@@ -94,14 +117,12 @@ pub enum PresenceError {
 pub(crate) struct Tracker {
     options: PresenceOptions,
     publish: Publish,
+    fetcher: Option<Fetcher>,
     /// The way to the engine's thread, which is started by the first request.
     engine: OnceLock<Sender<Request>>,
     ended: Arc<Ended>,
     presences: Arc<std::sync::atomic::AtomicU64>,
 }
-
-/// Gives a diff to the subscribers of its topic.
-pub(crate) type Publish = Arc<dyn Fn(&Broadcast) + Send + Sync>;
 
 /// Joins that are over and whose presences have to go.
 #[derive(Debug, Default)]
@@ -130,20 +151,28 @@ pub(crate) enum Request {
         owner: Owner,
         answer: Answer<Payload>,
     },
+    /// Answered with whether there was anything to untrack.
     Untrack {
         topic: Topic,
         key: String,
         owner: Owner,
-        answer: Answer<()>,
+        answer: Answer<bool>,
     },
+    /// The state as clients get it, encoded once for all who ask between two changes.
     List {
         topic: Topic,
         answer: Answer<Payload>,
     },
+    /// The entries of the first keys.
+    Entries {
+        topic: Topic,
+        keys_max: usize,
+        answer: Answer<Vec<Entry>>,
+    },
     Get {
         topic: Topic,
         key: String,
-        answer: Answer<Payload>,
+        answer: Answer<Vec<Entry>>,
     },
     Count {
         topic: Topic,
@@ -185,9 +214,16 @@ pub struct Count {
 }
 
 impl Tracker {
-    pub(crate) fn new(mut options: PresenceOptions, publish: Publish) -> Self {
+    pub(crate) fn new(mut options: PresenceOptions, publish: Publish, fetcher: Option<Fetcher>) -> Self {
         options.burst = options.burst.max(1);
-        Self { options, publish, engine: OnceLock::new(), ended: Arc::default(), presences: Arc::default() }
+        Self {
+            options,
+            publish,
+            fetcher,
+            engine: OnceLock::new(),
+            ended: Arc::default(),
+            presences: Arc::default(),
+        }
     }
 
     /// How many presences this node tracks.
@@ -220,19 +256,42 @@ impl Tracker {
         self.ask(|answer| Request::Meta { topic, key, owner: Owner(owner.0), answer })
     }
 
-    pub(crate) fn untrack(&self, topic: &Topic, key: &str, owner: ChannelId) -> Asked<()> {
+    pub(crate) fn untrack(&self, topic: &Topic, key: &str, owner: ChannelId) -> Asked<bool> {
         let (topic, key) = (topic.clone(), key.to_owned());
         self.ask(|answer| Request::Untrack { topic, key, owner: Owner(owner.0), answer })
     }
 
-    pub(crate) fn list(&self, topic: &Topic) -> Asked<Payload> {
-        let topic = topic.clone();
-        self.ask(|answer| Request::List { topic, answer })
+    /// The state of a topic, of its first keys if there is a bound.
+    pub(crate) async fn list(
+        &self,
+        topic: &Topic,
+        keys_max: Option<usize>,
+    ) -> Result<Payload, PresenceError> {
+        if self.fetcher.is_none() && keys_max.is_none() {
+            let topic = topic.clone();
+            return self.ask(|answer| Request::List { topic, answer }).answered().await;
+        }
+        let keys_max = keys_max.unwrap_or(usize::MAX);
+        let asked = self.ask(|answer| Request::Entries { topic: topic.clone(), keys_max, answer });
+        let entries = asked.answered().await?;
+        Ok(wire::state(entries.iter(), &self.extras(topic, &entries).await))
     }
 
-    pub(crate) fn get(&self, topic: &Topic, key: &str) -> Asked<Payload> {
-        let (topic, key) = (topic.clone(), key.to_owned());
-        self.ask(|answer| Request::Get { topic, key, answer })
+    pub(crate) async fn get(&self, topic: &Topic, key: &str) -> Result<Payload, PresenceError> {
+        let asked = self.ask(|answer| Request::Get { topic: topic.clone(), key: key.to_owned(), answer });
+        let entries = asked.answered().await?;
+        Ok(wire::presence(entries.iter(), &self.extras(topic, &entries).await))
+    }
+
+    async fn extras(&self, topic: &Topic, entries: &[Entry]) -> Extras {
+        match &self.fetcher {
+            Some(fetcher) => fetcher.extras(topic, entries.iter()).await,
+            None => Extras::new(),
+        }
+    }
+
+    pub(crate) fn per_join_max(&self) -> u32 {
+        self.options.per_join_max
     }
 
     pub(crate) fn count(&self, topic: &Topic) -> Asked<Count> {
@@ -278,8 +337,8 @@ impl Tracker {
         self.engine.get_or_init(|| {
             let (sender, requests) = bounded(self.options.queue_max);
             let engine = engine::Engine::new(
-                self.options,
-                self.publish.clone(),
+                self.options.clone(),
+                Outlet::new(self.publish.clone(), self.fetcher.clone()),
                 self.ended.clone(),
                 self.presences.clone(),
             );
@@ -325,6 +384,7 @@ impl fmt::Display for PresenceError {
             Self::KeyTooLong { bytes } => write!(f, "a key of {bytes} bytes is too long"),
             Self::MetaTooLong { bytes } => write!(f, "a meta of {bytes} bytes is too long"),
             Self::Meta(_) => f.write_str("the meta is not a JSON object"),
+            Self::TooMany => f.write_str("the join tracks as many presences as it may"),
             Self::Closed => f.write_str("the presence engine is gone"),
         }
     }

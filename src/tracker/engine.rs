@@ -3,7 +3,6 @@
 use std::{
     collections::HashMap,
     hash::BuildHasher,
-    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -13,11 +12,14 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use foldhash::quality::RandomState;
-use lapwing_presence::{Config, Diff, Owner, Presences, ReplicaId, TrackError, UpdateError};
-use tracing::{debug, error};
+use lapwing_presence::{Config, Diff, Entry, Owner, Presences, ReplicaId, TrackError, UpdateError};
+use tracing::debug;
 
-use super::{Answer, Count, Ended, PresenceError, PresenceOptions, Publish, Request, pending::Pending, wire};
-use crate::{broadcast::Broadcast, protocol::Payload, topic::Topic};
+use super::{
+    Answer, Count, Ended, PresenceError, PresenceOptions, Request, fetch::Extras, outlet::Outlet,
+    pending::Pending, wire,
+};
+use crate::{protocol::Payload, topic::Topic};
 
 /// Requests applied before the diffs they cause are looked at, so that a batch has an end.
 const BATCH_MAX: usize = 4_096;
@@ -27,7 +29,7 @@ const IDLE: Duration = Duration::from_secs(3_600);
 
 pub(super) struct Engine {
     options: PresenceOptions,
-    publish: Publish,
+    outlet: Outlet,
     ended: Arc<Ended>,
     tracked: Arc<AtomicU64>,
     presences: Presences,
@@ -42,7 +44,7 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn new(
         options: PresenceOptions,
-        publish: Publish,
+        outlet: Outlet,
         ended: Arc<Ended>,
         tracked: Arc<AtomicU64>,
     ) -> Self {
@@ -53,7 +55,7 @@ impl Engine {
         let presences = Presences::new(ReplicaId::new(1, incarnation), Config::default().hash_seed(seed));
         Self {
             options,
-            publish,
+            outlet,
             ended,
             tracked,
             presences,
@@ -112,21 +114,27 @@ impl Engine {
             }
             Request::Untrack { topic, key, owner, answer } => {
                 let diff = self.presences.untrack(&topic, &key, owner);
-                self.tracked.fetch_sub(leaves(&diff), Ordering::Relaxed);
+                let gone = leaves(&diff);
+                self.tracked.fetch_sub(gone, Ordering::Relaxed);
                 self.absorb(diff);
-                self.answer(answer, Ok(()));
+                self.answer(answer, Ok(gone > 0));
             }
             Request::List { topic, answer } => {
                 let state = self.state(&topic);
                 self.answer(answer, Ok(state));
             }
             Request::Get { topic, key, answer } => {
-                let presence = wire::presence(self.presences.get(&topic, &key));
-                self.answer(answer, Ok(presence));
+                let entries = self.presences.get(&topic, &key).cloned().collect();
+                self.answer(answer, Ok(entries));
+            }
+            Request::Entries { topic, keys_max, answer } => {
+                self.note_state_given(&topic);
+                let entries = first_keys(self.presences.list(&topic), keys_max).cloned().collect();
+                self.answer(answer, Ok(entries));
             }
             Request::Count { topic, answer } => {
-                let count = self.presences.count(&topic);
-                self.answer(answer, Ok(Count { keys: count.keys, metas: count.presences }));
+                let count = count_of(&self.presences, &topic);
+                self.answer(answer, Ok(count));
             }
             Request::End { owner, done } => {
                 self.end(owner);
@@ -143,15 +151,19 @@ impl Engine {
 
     /// The state of a topic as a client gets it.
     fn state(&mut self, topic: &Topic) -> Payload {
-        if let Some(pending) = self.pending.get_mut(topic) {
-            pending.handle_state_given();
-        }
+        self.note_state_given(topic);
         if let Some(state) = self.states.get(topic) {
             return state.clone();
         }
-        let state = wire::state(self.presences.list(topic));
+        let state = wire::state(self.presences.list(topic), &Extras::new());
         self.states.insert(topic.clone(), state.clone());
         state
+    }
+
+    fn note_state_given(&mut self, topic: &Topic) {
+        if let Some(pending) = self.pending.get_mut(topic) {
+            pending.handle_state_given();
+        }
     }
 
     /// Takes in what changed. Returns the reference of the first join in it.
@@ -167,18 +179,18 @@ impl Engine {
 
     /// Sends the diffs whose time has come, and forgets topics that were quiet for a tick.
     fn flush(&mut self, now: Instant) {
-        let (options, publish, states) = (self.options, &self.publish, &mut self.states);
+        let Self { options, outlet, states, presences, .. } = self;
         self.pending.retain(|topic, pending| {
-            if pending.is_due(now, &options) {
-                let diff = pending.take(now, &options);
+            if pending.is_due(now, options) {
+                let diff = pending.take(now, options);
                 debug!(%topic, joins = diff.joins().len(), leaves = diff.leaves().len(), "presence diff");
-                let broadcast = Broadcast::new(topic, "presence_diff", wire::diff(&diff));
-                // A serializer of the user's may panic; the engine has to go on for everybody else.
-                if catch_unwind(AssertUnwindSafe(|| publish(&broadcast))).is_err() {
-                    error!(%topic, "a presence diff was lost: its serializer panicked");
+                if options.counts_only(topic) {
+                    outlet.count(topic, count_of(presences, topic));
+                } else {
+                    outlet.diff(topic, diff);
                 }
             }
-            let keep = !pending.is_quiet(now, &options);
+            let keep = !pending.is_quiet(now, options);
             if !keep {
                 // A state is kept only while its topic is busy; a quiet topic costs nothing.
                 states.remove(topic);
@@ -198,6 +210,27 @@ impl Engine {
         // Whoever asked may have stopped waiting.
         self.answers.push(Box::new(move || drop(answer.send(result))));
     }
+}
+
+fn count_of(presences: &Presences, topic: &str) -> Count {
+    let count = presences.count(topic);
+    Count { keys: count.keys, metas: count.presences }
+}
+
+/// The entries of the first `keys_max` keys, which follow each other.
+fn first_keys<'a>(
+    entries: impl Iterator<Item = &'a Entry>,
+    keys_max: usize,
+) -> impl Iterator<Item = &'a Entry> {
+    let mut keys = 0;
+    let mut last: Option<&str> = None;
+    entries.take_while(move |entry| {
+        if last != Some(entry.key()) {
+            last = Some(entry.key());
+            keys += 1;
+        }
+        keys <= keys_max
+    })
 }
 
 fn leaves(diff: &Diff) -> u64 {

@@ -87,6 +87,12 @@ impl Pending {
 }
 
 impl Outgoing {
+    /// All entries in it, in no particular order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        let diff = self.diff.iter().flat_map(|diff| diff.joins().iter().chain(diff.leaves()));
+        diff.chain(&self.passed)
+    }
+
     pub(super) fn joins(&self) -> Vec<&Entry> {
         self.diff.as_ref().map(TopicDiff::joins_by_key).unwrap_or_default()
     }

@@ -4,34 +4,34 @@
 
 use lapwing_presence::Entry;
 
-use super::pending::Outgoing;
+use super::{fetch::Extras, pending::Outgoing};
 use crate::protocol::{Payload, RawJson};
 
 /// The payload of `presence_state`.
-pub(super) fn state<'a>(entries: impl Iterator<Item = &'a Entry>) -> Payload {
+pub(super) fn state<'a>(entries: impl Iterator<Item = &'a Entry>, extras: &Extras) -> Payload {
     let entries: Vec<&Entry> = entries.collect();
     let mut json = String::with_capacity(bytes(&entries) + 2);
-    push_map(&mut json, &entries);
+    push_map(&mut json, &entries, extras);
     Payload::Json(RawJson::from_valid(json))
 }
 
 /// The payload of `presence_diff`. Both sides are always there.
-pub(super) fn diff(diff: &Outgoing) -> Payload {
+pub(super) fn diff(diff: &Outgoing, extras: &Extras) -> Payload {
     let (joins, leaves) = (diff.joins(), diff.leaves());
     let mut json = String::with_capacity(bytes(&joins) + bytes(&leaves) + 32);
     json.push_str("{\"joins\":");
-    push_map(&mut json, &joins);
+    push_map(&mut json, &joins, extras);
     json.push_str(",\"leaves\":");
-    push_map(&mut json, &leaves);
+    push_map(&mut json, &leaves, extras);
     json.push('}');
     Payload::Json(RawJson::from_valid(json))
 }
 
 /// One key's presence, `{"metas": []}` if there is none.
-pub(super) fn presence<'a>(entries: impl Iterator<Item = &'a Entry>) -> Payload {
+pub(super) fn presence<'a>(entries: impl Iterator<Item = &'a Entry>, extras: &Extras) -> Payload {
     let entries: Vec<&Entry> = entries.collect();
     let mut json = String::with_capacity(bytes(&entries) + 16);
-    push_presence(&mut json, &entries);
+    push_presence(&mut json, &entries, extras);
     Payload::Json(RawJson::from_valid(json))
 }
 
@@ -42,11 +42,11 @@ pub(super) fn meta_of(entry: &Entry) -> Payload {
 
 /// Roughly how long the entries will be.
 fn bytes(entries: &[&Entry]) -> usize {
-    entries.iter().map(|entry| entry.key().len() + entry.meta().len() + 96).sum()
+    entries.iter().map(|entry| entry.key().len() + entry.meta().len() + 96).sum::<usize>()
 }
 
 /// Entries, those of one key next to each other, as an object.
-fn push_map(json: &mut String, entries: &[&Entry]) {
+fn push_map(json: &mut String, entries: &[&Entry], extras: &Extras) {
     json.push('{');
     for (index, metas) in entries.chunk_by(|a, b| a.key() == b.key()).enumerate() {
         if index > 0 {
@@ -54,12 +54,12 @@ fn push_map(json: &mut String, entries: &[&Entry]) {
         }
         push_text(json, metas[0].key());
         json.push(':');
-        push_presence(json, metas);
+        push_presence(json, metas, extras);
     }
     json.push('}');
 }
 
-fn push_presence(json: &mut String, metas: &[&Entry]) {
+fn push_presence(json: &mut String, metas: &[&Entry], extras: &Extras) {
     json.push_str("{\"metas\":[");
     for (index, entry) in metas.iter().enumerate() {
         if index > 0 {
@@ -67,7 +67,13 @@ fn push_presence(json: &mut String, metas: &[&Entry]) {
         }
         push_meta(json, entry);
     }
-    json.push_str("]}");
+    json.push(']');
+    let members = metas.first().and_then(|entry| extras.get(entry.key()));
+    if let Some(members) = members.filter(|members| !members.is_empty()) {
+        json.push(',');
+        json.push_str(members);
+    }
+    json.push('}');
 }
 
 /// A meta is a JSON object by the tracker's check, so that it ends in a brace.

@@ -96,8 +96,9 @@ pub struct LongpollOptions {
     pub body_bytes_max: usize,
     /// How long a POST may take to arrive. Default 30 s.
     pub body_timeout: Duration,
-    /// Messages in one POST; more are refused as a whole. Default 10,000: stock clients before 1.8.6 send all that
-    /// has come up in one batch, later ones cut at 100. The body's bound is the other half of this one.
+    /// Messages in one POST; more are refused as a whole. Default 2,000: stock clients before 1.8.6 send all that has
+    /// come up in one batch, later ones cut at 100. It is half of what an outbox holds, so that a batch of which every
+    /// message is answered does not overflow it.
     pub batch_max: usize,
 }
 
@@ -108,7 +109,7 @@ impl Default for LongpollOptions {
             window: Duration::from_secs(10),
             body_bytes_max: 8_000_000,
             body_timeout: Duration::from_secs(30),
-            batch_max: 10_000,
+            batch_max: 2_000,
         }
     }
 }

@@ -23,6 +23,7 @@ export async function startExample(name) {
     env: { ...process.env, PORT: "0", HOST: "127.0.0.1" },
     stdio: ["ignore", "pipe", "pipe"],
   });
+  process.once("exit", () => child.kill());
   let log = "";
   child.stderr.on("data", (text) => {
     log = (log + text).slice(-20_000);

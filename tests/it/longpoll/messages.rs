@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::joined;
-use crate::support::channels::{Client, Vsn, closed, crashed, ok, unmatched};
+use crate::support::channels::{Client, Vsn, binary, binary_push, closed, crashed, ok, unmatched};
 use crate::support::longpoll::{Carrier, LongPoll, NDJSON};
 use crate::support::testbed::Testbed;
 
@@ -120,4 +120,17 @@ async fn a_crash_is_an_error_of_that_join() {
     let mut session = joined(&testbed, "/socket", "room:lp-crash").await;
     session.send(json!(["1", "2", "room:lp-crash", "crash", {}])).await;
     assert_eq!(session.poll().await.messages, [crashed("1", "room:lp-crash")]);
+}
+
+/// Phoenix encodes the bytes for the long-poller and fails only when that one polls: the sender hears nothing of it.
+#[tokio::test]
+async fn a_broadcast_of_bytes_does_not_hurt_its_sender_if_a_long_poller_is_on_the_topic() {
+    let testbed = Testbed::shared();
+    let topic = "room:lp-bytes";
+    let _poller = joined(&testbed, "/socket", topic).await;
+    let mut sender = Client::joined(testbed.address(), Vsn::V2, topic).await;
+    sender.send_binary(&binary_push("1", "2", topic, "bin_echo", b"bytes")).await;
+    sender.expect_binary(&binary(2, &[topic, "bin_cast"], b"bytes")).await;
+    sender.send(json!(["1", "3", topic, "ping", {}])).await;
+    sender.expect(ok("1", "3", topic, json!({}))).await;
 }

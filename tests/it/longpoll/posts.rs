@@ -59,11 +59,9 @@ async fn a_batch_may_end_in_a_newline_name_a_charset_and_be_of_either_version() 
 /// Clients before 1.8.6 do not cut at 100; Phoenix drops the rest without a word.
 #[tokio::test]
 async fn a_batch_of_more_than_100_lines_is_run_whole_and_one_over_the_bound_refused_whole() {
-    const LINES_MAX: usize = 10_000;
-    // One answer each must not be more than may wait for a client.
-    const ANSWERED_MAX: usize = 4_000;
+    const LINES_MAX: usize = 2_000;
     let testbed = Testbed::shared();
-    for (count, wanted) in [(120, 200), (ANSWERED_MAX, 200), (LINES_MAX + 1, 413)] {
+    for (count, wanted) in [(120, 200), (LINES_MAX, 200), (LINES_MAX + 1, 413)] {
         let mut session = joined(&testbed, "/socket_short", "room:lp-many").await;
         let lines = (0..count).map(|n| json!(["1", n, "room:lp-many", "ok_bare", {}]).to_string());
         let body = lines.collect::<Vec<_>>().join("\n");

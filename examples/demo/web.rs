@@ -1,0 +1,72 @@
+//! The page: its files are in the program, phoenix.js is the one that npm installed.
+
+use std::path::Path;
+
+use hyper::{
+    Method, Request, Response,
+    header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
+};
+use lapwing::Body;
+
+const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const JS: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
+
+/// Path, type, text.
+const FILES: &[(&str, &str, &str)] = &[
+    ("/", HTML, include_str!("web/index.html")),
+    ("/style.css", CSS, include_str!("web/style.css")),
+    ("/chat.css", CSS, include_str!("web/chat.css")),
+    ("/icon.svg", SVG, include_str!("web/icon.svg")),
+    ("/main.js", JS, include_str!("web/main.js")),
+    ("/dom.js", JS, include_str!("web/dom.js")),
+    ("/me.js", JS, include_str!("web/me.js")),
+    ("/room.js", JS, include_str!("web/room.js")),
+    ("/rooms.js", JS, include_str!("web/rooms.js")),
+    ("/messages.js", JS, include_str!("web/messages.js")),
+    ("/people.js", JS, include_str!("web/people.js")),
+    ("/typing.js", JS, include_str!("web/typing.js")),
+    ("/cursors.js", JS, include_str!("web/cursors.js")),
+    ("/status.js", JS, include_str!("web/status.js")),
+];
+
+/// What the program answers besides channels.
+pub(crate) struct Web {
+    phoenix: String,
+}
+
+impl Web {
+    /// Reads phoenix.js.
+    ///
+    /// # Errors
+    /// When npm has not installed it; the text says what to do.
+    pub(crate) fn load() -> Result<Self, String> {
+        let root = env!("CARGO_MANIFEST_DIR");
+        let file = Path::new(root).join("node_modules/phoenix/priv/static/phoenix.mjs");
+        let phoenix = std::fs::read_to_string(file).map_err(|_| format!("run \"npm ci\" in {root}"))?;
+        Ok(Self { phoenix })
+    }
+
+    /// The file that a request asks for, if it asks for one.
+    pub(crate) fn respond<B>(&self, request: &Request<B>) -> Option<Response<Body>> {
+        if !matches!(*request.method(), Method::GET | Method::HEAD) {
+            return None;
+        }
+        let path = request.uri().path();
+        if path == "/phoenix.mjs" {
+            return Some(file(JS, self.phoenix.clone().into()));
+        }
+        let &(_, kind, text) = FILES.iter().find(|(name, ..)| *name == path)?;
+        Some(file(kind, text.into()))
+    }
+}
+
+fn file(kind: &'static str, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    // The files change with the program, not with a version in their names.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
+}

@@ -1,0 +1,100 @@
+// The messages, grouped by author, with lines of the system between them.
+
+import { avatar, byId, element, paint } from "./dom.js";
+
+/** Longer silence begins a new group. */
+const GROUP_MS = 5 * 60 * 1000;
+/** The page keeps no more than this. */
+const ENTRIES_MAX = 500;
+
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+
+export class Messages {
+  #list = byId("messages");
+  #own;
+  /** What is shown, in order of `id`. A line of the system has the id of the message above it. */
+  #entries = [];
+  #known = new Set();
+
+  constructor(ownUser) {
+    this.#own = ownUser;
+    this.#showEmpty();
+  }
+
+  /** Adds messages that may be known already, or older than the last one. */
+  add(messages) {
+    const fresh = messages.filter(({ id }) => !this.#known.has(id));
+    for (const message of fresh) this.#insert(message);
+  }
+
+  addLine(text) {
+    this.#insert({ id: this.#entries.at(-1)?.id ?? 0, line: text });
+  }
+
+  #insert(entry) {
+    const last = this.#entries.at(-1);
+    this.#entries.push(entry);
+    if (!("line" in entry)) this.#known.add(entry.id);
+    this.#stickToEnd(entry.user === this.#own, () => {
+      if (last && entry.id < last.id) {
+        this.#entries.sort((one, other) => one.id - other.id);
+        this.#showAll();
+      } else {
+        this.#show(entry, last);
+      }
+      if (this.#entries.length > ENTRIES_MAX) this.#trim();
+    });
+  }
+
+  #trim() {
+    this.#entries.splice(0, ENTRIES_MAX / 5);
+    this.#showAll();
+  }
+
+  #showAll() {
+    this.#list.replaceChildren();
+    this.#entries.forEach((entry, at) => this.#show(entry, this.#entries[at - 1]));
+  }
+
+  #showEmpty() {
+    this.#list.replaceChildren(element("p", "empty", "Nothing said here yet. Say hello!"));
+  }
+
+  #show(entry, previous) {
+    this.#list.querySelector(".empty")?.remove();
+    if ("line" in entry) {
+      this.#list.append(element("p", "system", entry.line));
+      return;
+    }
+    const text = element("p", "text", entry.text);
+    if (continues(entry, previous)) {
+      this.#list.lastElementChild.querySelector(".said").append(text);
+    } else {
+      this.#list.append(this.#group(entry, text));
+    }
+  }
+
+  #group(message, text) {
+    const time = element("time", "", clock.format(message.at));
+    time.dateTime = new Date(message.at).toISOString();
+    const head = element("p", "head", element("span", "author", message.name), time);
+    const isOwn = message.user === this.#own;
+    const group = element("article", isOwn ? "group own" : "group", avatar(message));
+    group.append(element("div", "said", head, text));
+    return paint(group, message.color);
+  }
+
+  /** Follows the end, unless one has scrolled up to read. */
+  #stickToEnd(always, change) {
+    const list = this.#list;
+    const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 80;
+    change();
+    if (always || isAtEnd) list.scrollTop = list.scrollHeight;
+  }
+}
+
+function continues(message, previous) {
+  if (!previous || "line" in previous) return false;
+  const { user, name, color, at } = previous;
+  return user === message.user && name === message.name && color === message.color && message.at - at < GROUP_MS;
+}
