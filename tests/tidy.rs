@@ -110,7 +110,7 @@ fn imports(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
         let code = code(path);
         let module = module_of(path);
         let mut found = BTreeSet::new();
-        for used in used_paths(&code) {
+        for used in used_paths(&code, &module) {
             // The longest prefix of the path that is a file.
             let parts: Vec<&str> = used.split("::").collect();
             let file =
@@ -124,12 +124,15 @@ fn imports(folder: &str) -> BTreeMap<String, BTreeSet<String>> {
     imports
 }
 
-/// The paths below `crate::` in `use` items, braces spread out.
-fn used_paths(code: &str) -> Vec<String> {
+/// The paths of `use crate::` and `use super::` items, from the crate's root on, braces spread out.
+fn used_paths(code: &str, module: &str) -> Vec<String> {
+    let parent = module.rsplit_once("::").map_or(String::new(), |(parent, _)| format!("{parent}::"));
     let mut paths = Vec::new();
-    for item in code.split("use crate::").skip(1) {
-        let item = item.split(';').next().unwrap().split_whitespace().collect::<String>();
-        spread("", &item, &mut paths);
+    for (keyword, prefix) in [("use crate::", ""), ("use super::", &parent)] {
+        for item in code.split(keyword).skip(1) {
+            let item = item.split(';').next().unwrap().split_whitespace().collect::<String>();
+            spread(prefix, &item, &mut paths);
+        }
     }
     paths
 }

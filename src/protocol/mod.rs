@@ -27,6 +27,7 @@
 //! [`Message`]: lapwing_transports::frame::Message
 
 mod error;
+mod escape;
 pub mod event;
 mod five_key;
 mod message;

@@ -5,8 +5,8 @@ use std::fmt;
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
 
+use super::escape;
 use super::raw_json::RawJson;
-use super::text;
 use crate::topic::Topic;
 
 /// A topic or an event of a message.
@@ -59,7 +59,7 @@ impl Name {
     /// Takes what serde_json has checked already.
     pub(super) fn from_raw(raw: &RawValue) -> Result<Self, serde_json::Error> {
         if raw.get().starts_with('"') {
-            return text::unescaped(raw.get()).map(|text| Self::from(&*text));
+            return escape::unescaped(raw.get()).map(|text| Self::from(&*text));
         }
         Ok(Self(Repr::Json(Box::new(RawJson::from_raw(raw)))))
     }

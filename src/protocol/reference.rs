@@ -6,7 +6,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 use smol_str::{SmolStr, SmolStrBuilder};
 
-use super::text;
+use super::escape;
 
 /// A `ref` or `join_ref`, whatever JSON value a client chose for it, echoed unchanged.
 ///
@@ -50,7 +50,7 @@ impl Ref {
     /// The ref as a binary frame carries it: what a string says, or the text of any other value.
     #[must_use]
     pub fn to_plain(&self) -> Cow<'_, str> {
-        match text::unquoted(&self.0) {
+        match escape::unquoted(&self.0) {
             Some(plain) => Cow::Borrowed(plain),
             None => serde_json::from_str(&self.0).map_or(Cow::Borrowed(&self.0), Cow::Owned),
         }
@@ -58,7 +58,7 @@ impl Ref {
 
     /// Takes a string that needs no escapes.
     pub(super) fn from_plain(plain: &str) -> Self {
-        debug_assert!(!text::needs_escape(plain), "{plain:?}");
+        debug_assert!(!escape::needs_escape(plain), "{plain:?}");
         let mut json = SmolStrBuilder::with_capacity(plain.len() + 2);
         json.push('"');
         json.push_str(plain);
@@ -71,7 +71,7 @@ impl Ref {
         if json == "null" {
             return Ok(None);
         }
-        if json.starts_with('"') && text::unquoted(json).is_none() {
+        if json.starts_with('"') && escape::unquoted(json).is_none() {
             let plain: String = serde_json::from_str(json)?;
             return Ok(Some(Self::from(plain)));
         }
@@ -82,8 +82,8 @@ impl Ref {
 /// The JSON string of that text.
 impl From<&str> for Ref {
     fn from(plain: &str) -> Self {
-        if text::needs_escape(plain) {
-            return Self(SmolStr::from(text::escaped(plain)));
+        if escape::needs_escape(plain) {
+            return Self(SmolStr::from(escape::escaped(plain)));
         }
         Self::from_plain(plain)
     }

@@ -7,13 +7,13 @@ use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::DecodeError;
+use super::escape;
 use super::message::ChannelMsg;
 use super::name::Name;
 use super::object;
 use super::payload::Payload;
 use super::raw_json::RawJson;
 use super::reference::Ref;
-use super::text;
 
 /// Reads an array of five or more elements.
 pub(super) fn decode(text: &str) -> Result<ChannelMsg, DecodeError> {
@@ -54,7 +54,7 @@ fn plain_or_null(text: &str) -> Option<(Option<&str>, &str)> {
 /// A string that needs no unescaping, and what comes after the comma behind it.
 fn plain(text: &str) -> Option<(&str, &str)> {
     let inner = text.strip_prefix('"')?;
-    let end = inner.bytes().position(text::is_escaped)?;
+    let end = inner.bytes().position(escape::is_escaped)?;
     let (plain, rest) = inner.split_at(end);
     // What ends it is no quote where there is an escape, or a control character, which JSON forbids.
     Some((plain, rest.strip_prefix("\",")?))

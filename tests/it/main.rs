@@ -7,6 +7,7 @@ mod hostile;
 mod limits;
 mod longpoll;
 mod oracle;
+mod presence_program;
 mod results;
 mod rfc6455;
 mod rows;
