@@ -10,8 +10,8 @@ use std::{
 };
 
 use lapwing::{
-    Channel, Count, HandleResult, Joining, Lapwing, Mount, Payload, PresenceDiff, PresenceOptions, PresenceState, Socket,
-    Topic, TopicPattern, reply,
+    Channel, Count, HandleResult, Joining, Lapwing, Mount, Payload, PresenceDiff, PresenceOptions,
+    PresenceState, Socket, Topic, TopicPattern, reply,
 };
 use serde_json::{Map, Value, json};
 
@@ -50,7 +50,8 @@ impl Channel for Room {
 }
 
 async fn serve(build: impl FnOnce(lapwing::Builder) -> lapwing::Builder) -> (Lapwing, Client) {
-    let lapwing = build(Lapwing::builder().mount("/socket", Mount::new().channel::<Room>("room:*"))).build().unwrap();
+    let lapwing =
+        build(Lapwing::builder().mount("/socket", Mount::new().channel::<Room>("room:*"))).build().unwrap();
     let address = lab::serve(&lapwing).await;
     let client = Client::joined(address, Vsn::V2, "room:1").await;
     (lapwing, client)
@@ -92,9 +93,10 @@ async fn what_cannot_be_tracked_is_an_error_that_says_why_and_harms_nothing() {
         ("track", "there is room again", None),
     ] {
         let answer = ask(&mut client, event, json!({"key": key, "meta": {}})).await;
-        let wanted = reason.map_or(json!({"status": "ok", "response": {}}), |reason| {
-            json!({"status": "error", "response": {"reason": reason}})
-        });
+        let wanted = reason.map_or(
+            json!({"status": "ok", "response": {}}),
+            |reason| json!({"status": "error", "response": {"reason": reason}}),
+        );
         assert_eq!(answer, wanted, "{event} {key}");
     }
     let state: PresenceState = lapwing.presences("room:1").await.unwrap().parse().unwrap();
