@@ -1,0 +1,136 @@
+// The stock Presence class against the testbed: hundreds of clients come, change, go and come back at random, and in the
+// end everyone who is there has the right list.
+
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { loadClient, transportsOf } from "./support/clients.js";
+import { startTestbed } from "./support/testbed.js";
+import { until } from "./support/wait.js";
+import { outcome } from "./support/world.js";
+
+/** The newest client with as many as a room may have, the others with enough to meet each other. */
+const CROWDS = { "1.7.21": 60, "1.8.1": 60, "1.8.16": 300 };
+
+/** Clients that do something at the same time. */
+const AT_ONCE = 30;
+
+const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
+
+// All of them before the first suite: it must find the whole file read.
+const clients = await Promise.all(Object.keys(CROWDS).map(loadClient));
+
+for (const [index, [version, crowd]] of Object.entries(CROWDS).entries()) {
+  const client = clients[index];
+  const transports = transportsOf(version, client);
+  // One long-poll of each version: the newest way that it has.
+  const longpoll = transports.at(-1);
+  for (const transport of [transports[0], longpoll]) {
+    describe(`presence, phoenix ${version}, ${transport.name}`, () => {
+      let testbed;
+      before(async () => {
+        transport.use();
+        testbed = await startTestbed();
+      });
+      after(() => testbed.stop());
+      it(`${crowd} clients end with the right list`, { timeout: 120_000 }, () => run(testbed, client, transport, crowd));
+    });
+  }
+}
+
+async function run(testbed, client, transport, crowd) {
+  const random = randomOf(SEED);
+  const people = Array.from({ length: crowd }, (_, n) => new Person(n, crowd, testbed, client, transport));
+  await inBatches(people, (person) => person.come());
+  const deeds = ["update", "update", "leave", "come", "reconnect"];
+  for (let round = 0; round < 3; round += 1) {
+    const chosen = people.filter(() => random() < 0.5);
+    await inBatches(chosen, (person) => person[deeds[Math.floor(random() * deeds.length)]](random));
+  }
+  try {
+    const there = people.filter((person) => person.channel);
+    const truth = listOf(there.map(({ user, status }) => [user, status]));
+    for (const person of there) {
+      await until(`the right list at client ${person.n}, seed ${SEED}`, () => same(person.list(), truth), 30_000);
+    }
+    assert.ok(there.length > crowd / 4, "enough of them are there to mean something");
+  } finally {
+    for (const person of people) person.socket?.disconnect();
+  }
+}
+
+class Person {
+  constructor(n, crowd, testbed, client, { name, transport }) {
+    Object.assign(this, { n, client, transport });
+    // Some are there twice, as one person in two tabs.
+    this.user = `user-${n % Math.ceil(crowd * 0.8)}`;
+    // Where a long-poll that is not polled is given up within seconds.
+    this.url = `ws://127.0.0.1:${testbed.port}/${name === "WebSocket" ? "socket" : "socket_short"}`;
+  }
+
+  async come() {
+    if (this.channel) return;
+    if (!this.socket) {
+      this.socket = new this.client.Socket(this.url, { transport: this.transport, params: { user: this.user } });
+      this.socket.connect();
+    }
+    this.channel = this.socket.channel("presence:room");
+    this.presence = new this.client.Presence(this.channel);
+    this.status = undefined;
+    await answered(this.channel.join(), `the join of client ${this.n}`);
+  }
+
+  async update(random) {
+    if (!this.channel) return;
+    this.status = `status-${Math.floor(random() * 1_000)}`;
+    await answered(this.channel.push("update", { status: this.status }), `the update of client ${this.n}`);
+  }
+
+  async leave() {
+    if (!this.channel) return;
+    const channel = this.channel;
+    this.channel = undefined;
+    await answered(channel.leave(), `the leave of client ${this.n}`);
+  }
+
+  async reconnect() {
+    if (!this.channel) return;
+    await new Promise((resolve) => this.socket.disconnect(resolve));
+    const rejoined = new Promise((resolve) => this.channel.joinPush.receive("ok", resolve));
+    this.status = undefined;
+    this.socket.connect();
+    await rejoined;
+  }
+
+  list() {
+    return listOf(this.presence.list((user, { metas }) => metas.map(({ status }) => [user, status])).flat());
+  }
+}
+
+async function answered(push, what) {
+  const { status } = await outcome(push);
+  assert.equal(status, "ok", `${what}, seed ${SEED}`);
+}
+
+/** Statuses by user, in an order that does not depend on who came first. */
+function listOf(pairs) {
+  return pairs.map(([user, status]) => `${user} ${status ?? "-"}`).sort();
+}
+
+const same = (left, right) => left.length === right.length && left.every((line, n) => line === right[n]);
+
+async function inBatches(people, deed) {
+  for (let from = 0; from < people.length; from += AT_ONCE) {
+    await Promise.all(people.slice(from, from + AT_ONCE).map(deed));
+  }
+}
+
+/** Mulberry32: the same numbers for the same seed. */
+function randomOf(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
+  };
+}
