@@ -39,6 +39,22 @@ use self::{
     outlet::Outlet,
 };
 
+/// What every JavaScript object has from its prototype.
+const PROTOTYPE_KEYS: [&str; 12] = [
+    "__defineGetter__",
+    "__defineSetter__",
+    "__lookupGetter__",
+    "__lookupSetter__",
+    "__proto__",
+    "constructor",
+    "hasOwnProperty",
+    "isPrototypeOf",
+    "propertyIsEnumerable",
+    "toLocaleString",
+    "toString",
+    "valueOf",
+];
+
 /// Bounds and times of presence.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -59,6 +75,10 @@ pub struct PresenceOptions {
     pub meta_bytes_max: usize,
     /// Presences that one join may track. Default 100: one per thing that a client does, not one per row of a table.
     pub per_join_max: u32,
+    /// Whether keys may be names that every JavaScript object has, such as `__proto__` or `constructor`. The stock
+    /// client before 1.8.9 breaks on them (CVE-2026-56812), so that one user could break the pages of all others.
+    /// Default: no. Say yes if all clients are newer and keys are names that people choose.
+    pub prototype_keys: bool,
     /// Topics on which clients are told numbers, `presence_count` `{"keys": …, "metas": …}`, in the place of diffs. For
     /// topics of thousands, where nobody reads the list and each change would go to everybody. Default: none.
     pub count_only: Vec<TopicPattern>,
@@ -80,6 +100,7 @@ impl Default for PresenceOptions {
             key_bytes_max: 256,
             meta_bytes_max: 4_096,
             per_join_max: 100,
+            prototype_keys: false,
             count_only: Vec::new(),
         }
     }
@@ -100,6 +121,8 @@ pub enum PresenceError {
         /// How many it has.
         bytes: usize,
     },
+    /// The key is a name that breaks old clients, see [`PresenceOptions::prototype_keys`].
+    UnsafeKey,
     /// The meta has too many bytes.
     MetaTooLong {
         /// How many it has.
@@ -354,6 +377,9 @@ impl Tracker {
         if key.len() > self.options.key_bytes_max {
             return Err(PresenceError::KeyTooLong { bytes: key.len() });
         }
+        if !self.options.prototype_keys && PROTOTYPE_KEYS.contains(&key) {
+            return Err(PresenceError::UnsafeKey);
+        }
         let meta = meta.as_json().filter(|meta| meta.is_object());
         let meta = meta.ok_or(PresenceError::Meta(EncodeError::NotObject))?;
         match meta.as_str().len() {
@@ -382,6 +408,7 @@ impl fmt::Display for PresenceError {
             Self::AlreadyTracked => f.write_str("the key is tracked already"),
             Self::NotTracked => f.write_str("the key is not tracked"),
             Self::KeyTooLong { bytes } => write!(f, "a key of {bytes} bytes is too long"),
+            Self::UnsafeKey => f.write_str("the key is a name that breaks old clients"),
             Self::MetaTooLong { bytes } => write!(f, "a meta of {bytes} bytes is too long"),
             Self::Meta(_) => f.write_str("the meta is not a JSON object"),
             Self::TooMany => f.write_str("the join tracks as many presences as it may"),

@@ -157,3 +157,22 @@ async fn a_query_too_long_is_refused_and_says_so() {
     assert_eq!(refused.status, 400);
     assert!(!refused.text().is_empty());
 }
+
+#[tokio::test]
+async fn a_post_that_the_channel_does_not_take_within_the_window_is_answered_408() {
+    let mount = Mount::new()
+        .mailbox(MailboxLimits { messages_max: 4, ..MailboxLimits::default() })
+        .longpoll(|longpoll| longpoll.window = Duration::from_millis(300));
+    let (lapwing, address) = serve(mount).await;
+    let token = http::get(address, "/socket/longpoll?vsn=2.0.0").await.json()["token"].clone();
+    let path = format!("/socket/longpoll?vsn=2.0.0&token={}", token.as_str().unwrap());
+    let mut lines = vec![json!(["1", "1", "slow:1", "phx_join", {}]).to_string()];
+    lines.extend((0..20).map(|n| json!(["1", n.to_string(), "slow:1", "wait", {}]).to_string()));
+    let headers = [("content-type", "application/x-ndjson")];
+    let posted = http::request(address, "POST", &path, &headers, Some(lines.join("\n").as_bytes())).await;
+    assert_eq!(posted.json(), json!({"status": 408}));
+    // What was taken before is handled all the same.
+    lapwing.app::<Gate>().unwrap().0.add_permits(100);
+    let polled = http::get(address, &path).await.json();
+    assert!(!polled["messages"].as_array().unwrap().is_empty(), "{polled}");
+}

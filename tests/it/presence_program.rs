@@ -10,8 +10,8 @@ use std::{
 };
 
 use lapwing::{
-    Channel, Count, HandleResult, Joining, Lapwing, Mount, Payload, PresenceDiff, PresenceOptions,
-    PresenceState, Socket, Topic, TopicPattern, reply,
+    Channel, Count, HandleResult, Joining, Lapwing, Mount, Payload, PresenceDiff, PresenceError,
+    PresenceOptions, PresenceState, Socket, Topic, TopicPattern, reply,
 };
 use serde_json::{Map, Value, json};
 
@@ -25,7 +25,7 @@ struct Room;
 
 impl Channel for Room {
     type Info = ();
-    const INTERCEPT: &'static [&'static str] = &[];
+    const INTERCEPT: &'static [&'static str] = &["presence_diff"];
 
     async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
         Ok(Self)
@@ -84,12 +84,14 @@ async fn what_cannot_be_tracked_is_an_error_that_says_why_and_harms_nothing() {
         assert_eq!(answer, json!({"status": "error", "response": {"reason": reason}}));
     }
     for (event, key, reason) in [
-        ("track", "__proto__", None),
-        ("track", "__proto__", Some("the key is tracked already")),
+        ("track", "__proto__", Some("the key is a name that breaks old clients")),
+        ("track", "constructor", Some("the key is a name that breaks old clients")),
+        ("track", "räume:北", None),
+        ("track", "räume:北", Some("the key is tracked already")),
         ("update", "nobody", Some("the key is not tracked")),
-        ("track", "constructor", None),
+        ("track", "", None),
         ("track", "one too many", Some("the join tracks as many presences as it may")),
-        ("untrack", "constructor", None),
+        ("untrack", "", None),
         ("track", "there is room again", None),
     ] {
         let answer = ask(&mut client, event, json!({"key": key, "meta": {}})).await;
@@ -102,8 +104,78 @@ async fn what_cannot_be_tracked_is_an_error_that_says_why_and_harms_nothing() {
     let state: PresenceState = lapwing.presences("room:1").await.unwrap().parse().unwrap();
     let mut keys: Vec<_> = state.keys().map(String::as_str).collect();
     keys.sort_unstable();
-    assert_eq!(keys, ["__proto__", "there is room again"]);
+    assert_eq!(keys, ["räume:北", "there is room again"]);
     assert_eq!(lapwing.stats().presences, 2);
+}
+
+#[tokio::test]
+async fn names_of_every_object_may_be_keys_where_all_clients_are_new() {
+    let mut options = PresenceOptions::default();
+    options.prototype_keys = true;
+    let (lapwing, mut client) = serve(|builder| builder.presence(options)).await;
+    let answer = ask(&mut client, "track", json!({"key": "__proto__", "meta": {}})).await;
+    assert_eq!(answer["status"], "ok");
+    let state: PresenceState = lapwing.presences("room:1").await.unwrap().parse().unwrap();
+    assert!(state.contains_key("__proto__"));
+}
+
+#[tokio::test]
+async fn a_crash_takes_the_presences_of_its_join_along() {
+    let (lapwing, mut client) = serve(|builder| builder).await;
+    assert_eq!(ask(&mut client, "track", json!({"key": "ada", "meta": {}})).await["status"], "ok");
+    assert_eq!(lapwing.stats().presences, 1);
+    client.send(json!(["1", "9", "room:1", "no such event", {}])).await;
+    let gone = async {
+        while lapwing.presence_count("room:1").await.unwrap().metas > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(crate::support::PATIENCE, gone).await.expect("nothing of a crashed join is left");
+}
+
+#[tokio::test]
+async fn an_engine_with_too_much_to_do_says_so_and_goes_on() {
+    let mut options = PresenceOptions::default();
+    options.queue_max = 1;
+    let lapwing = Lapwing::builder().presence(options).build().unwrap();
+    // All are asked for before any answer is awaited, faster than a thread takes them.
+    let mut asked: Vec<_> =
+        (0..2_000).map(|n| Box::pin(lapwing.track("room:1", n.to_string(), json!({})))).collect();
+    let outcomes = futures_util::future::join_all(asked.iter_mut()).await;
+    let (tracked, refused): (Vec<_>, Vec<_>) = outcomes.into_iter().partition(Result::is_ok);
+    assert!(
+        !tracked.is_empty() && !refused.is_empty(),
+        "{} tracked, {} refused",
+        tracked.len(),
+        refused.len()
+    );
+    assert!(refused.iter().all(|outcome| matches!(outcome, Err(PresenceError::Busy))));
+    let count = async {
+        loop {
+            match lapwing.presence_count("room:1").await {
+                Ok(count) => return count.metas,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    assert_eq!(count.await, tracked.len(), "what was accepted was done, and nothing else");
+}
+
+#[tokio::test]
+async fn a_diff_that_grows_too_large_goes_out_before_its_time() {
+    let mut options = PresenceOptions::default();
+    (options.tick, options.burst, options.diff_bytes_max) = (Duration::from_secs(3_600), 1, 1_000);
+    let lapwing = Lapwing::builder().presence(options).build().unwrap();
+    let mut subscription = lapwing.subscribe("room:1");
+    let first = lapwing.track("room:1", "first", json!({})).await.unwrap();
+    subscription.recv().await.unwrap();
+    let small = lapwing.track("room:1", "small", json!({})).await.unwrap();
+    let early = tokio::time::timeout(crate::support::SILENCE, subscription.recv()).await;
+    assert!(early.is_err(), "a small change waits for its tick");
+    let large = lapwing.track("room:1", "large", json!({"wide": "m".repeat(1_000)})).await.unwrap();
+    let diff: PresenceDiff = subscription.recv().await.unwrap().payload.parse().unwrap();
+    assert_eq!(diff.joins.len(), 2, "both that waited");
+    drop((first, small, large));
 }
 
 #[tokio::test]
