@@ -325,10 +325,9 @@ impl Tracker {
     /// Whatever the join tracked goes. Never waits and never fails: it is called from destructors.
     pub(crate) fn end(&self, owner: ChannelId, done: Done) {
         let owner = Owner(owner.0);
-        let refused = match self.engine.get() {
-            Some(engine) => engine.try_send(Request::End { owner, done }).map_err(TrySendError::into_inner),
-            None => Err(Request::End { owner, done }),
-        };
+        // Without an engine nothing was ever tracked.
+        let Some(engine) = self.engine.get() else { return done() };
+        let refused = engine.try_send(Request::End { owner, done }).map_err(TrySendError::into_inner);
         if let Err(Request::End { owner, done }) = refused {
             self.ended.0.lock().unwrap_or_else(PoisonError::into_inner).push(owner);
             done();
