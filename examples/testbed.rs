@@ -185,7 +185,8 @@ fn build() -> (Lapwing, Endpoint<Echo>) {
     let short = rooms()
         .check_origin(CheckOrigin::Off)
         .websocket(|websocket| websocket.idle_timeout = Duration::from_secs(2))
-        .longpoll(|longpoll| longpoll.window = Duration::from_secs(1));
+        .longpoll(|longpoll| longpoll.window = Duration::from_secs(1))
+        .resume(|resume| resume.window = Duration::from_secs(3));
     let origin = Mount::new()
         .channel::<Room>("room:*")
         .check_origin(CheckOrigin::list(["https://good.example"]).expect("the pattern is valid"));

@@ -127,6 +127,18 @@ pub trait Channel: Sized + Send + 'static {
         async { noreply() }
     }
 
+    /// The client is away (`true`): nothing has carried its session for as long as
+    /// [`ResumeOptions::away_after`](crate::ResumeOptions::away_after) says; or it is back (`false`). The join goes on
+    /// meanwhile, and what is pushed waits for the client.
+    fn handle_away(
+        &mut self,
+        is_away: bool,
+        socket: &mut Socket,
+    ) -> impl Future<Output = HandleResult> + Send {
+        let _ = (is_away, socket);
+        async { noreply() }
+    }
+
     /// The join is over. Runs exactly once after a successful [`join`](Self::join), however it ends, a panic of
     /// another callback included; it does not run if the process ends, or if a callback is still waiting five
     /// seconds after the client joined the same topic again.

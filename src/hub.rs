@@ -49,7 +49,7 @@ impl Handler for Hub {
             request.params.get("vsn").map_or(Some(SerializerList::VERSION_WHEN_ABSENT), |vsn| vsn.as_str());
         let vsn = vsn.unwrap_or_default().to_owned();
         let serializers = match request.transport {
-            Transport::Longpoll => &self.text_serializers,
+            Transport::Longpoll if !request.is_resumable => &self.text_serializers,
             _ => &self.serializers,
         };
         let Some(serializer) = serializers.select(&vsn) else {
@@ -120,6 +120,14 @@ impl Handler for Hub {
         session.state().is_ready()
     }
 
+    fn away(&self, session: &Session) {
+        tell_joins(session, true);
+    }
+
+    fn back(&self, session: &Session) {
+        tell_joins(session, false);
+    }
+
     fn closed(&self, session: &Session, reason: CloseReason) {
         let client = session.state();
         let mut state = client.state();
@@ -173,6 +181,14 @@ impl Hub {
         let join = Arc::new(Join::new(peer, node, route.kind(), self.mailbox, topic, refs.clone(), assigns));
         state.joins.insert(join.clone());
         route.spawn(Start { join, params: msg.payload, refs, predecessor });
+    }
+}
+
+/// Tells every join of a client whether it is away.
+fn tell_joins(session: &Session, is_away: bool) {
+    let joins: Vec<_> = session.state().state().joins.iter().cloned().collect();
+    for join in joins {
+        join.post(ChannelMailbox::Away(is_away));
     }
 }
 

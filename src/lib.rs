@@ -38,7 +38,7 @@ pub use lapwing_transports::{
     self as transports,
     body::Body,
     connect::{ConnectRequest, PeerAddr, Refusal},
-    options::{LongpollOptions, WebsocketOptions},
+    options::{LongpollOptions, ResumeOptions, SseOptions, WebsocketOptions},
     origin::CheckOrigin,
     outbox::OutboxLimits,
 };
@@ -49,7 +49,7 @@ pub use presence::{Presence, PresenceDiff, PresenceState, Tracked};
 pub use protocol::{ChannelMsg, Payload};
 pub use router::ChannelRoute;
 pub use sender::{SendError, Sender};
-pub use server::{Builder, Lapwing, Stats};
+pub use server::{Builder, Lapwing, ResumesRefused, Stats};
 pub use service::Service;
 pub use socket::{JoinInfo, Joining, Pushed, ReplyRef, Socket, new_socket};
 pub use subscription::{Lagged, Subscription};

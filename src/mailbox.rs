@@ -39,6 +39,8 @@ pub enum ChannelMailbox {
     Info(Box<dyn Any + Send>),
     /// A broadcast that was intercepted, or one on another topic that the join is subscribed to.
     Broadcast(Arc<Broadcast>),
+    /// Nothing carries the client's session for now (`true`), or something does again.
+    Away(bool),
     /// The client leaves; carries what the reply has to refer to.
     Leave(Option<Ref>),
     /// The join is ended from outside.
@@ -51,7 +53,7 @@ impl ChannelMailbox {
         match self {
             Self::Event { payload, .. } => payload.size(),
             Self::Broadcast(broadcast) => broadcast.payload.size(),
-            Self::Info(_) | Self::Leave(_) | Self::Stop(_) => 0,
+            Self::Info(_) | Self::Away(_) | Self::Leave(_) | Self::Stop(_) => 0,
         }
     }
 }
@@ -62,6 +64,7 @@ impl fmt::Debug for ChannelMailbox {
             Self::Event { event, .. } => {
                 f.debug_tuple("Event").field(&format_args!("{:?}", event.to_string())).finish()
             }
+            Self::Away(is_away) => f.debug_tuple("Away").field(is_away).finish(),
             Self::Info(_) => f.write_str("Info"),
             Self::Broadcast(broadcast) => f.debug_tuple("Broadcast").field(&broadcast.event).finish(),
             Self::Leave(_) => f.write_str("Leave"),

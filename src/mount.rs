@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use lapwing_transports::{
     connect::{ConnectRequest, Refusal},
-    options::{LongpollOptions, TransportOptions, WebsocketOptions},
+    options::{LongpollOptions, ResumeOptions, SseOptions, TransportOptions, WebsocketOptions},
     origin::CheckOrigin,
     outbox::OutboxLimits,
 };
@@ -63,7 +63,7 @@ impl Default for Drain {
 }
 
 impl Mount {
-    /// A mount with both wires, no channels, open to every client whose page is of the same host.
+    /// A mount with all wires, no channels, open to every client whose page is of the same host.
     pub fn new() -> Self {
         Self {
             routes: Vec::new(),
@@ -146,6 +146,30 @@ impl Mount {
     /// How many sessions may be live at once.
     pub fn sessions_max(mut self, sessions_max: usize) -> Self {
         self.transports.sessions_max = sessions_max;
+        self
+    }
+
+    /// Sets options of sessions that outlive their connections, for clients that ask for one.
+    pub fn resume(mut self, set: impl FnOnce(&mut ResumeOptions)) -> Self {
+        set(self.transports.resume.get_or_insert_default());
+        self
+    }
+
+    /// Does without such sessions: every session ends with its connection.
+    pub fn without_resume(mut self) -> Self {
+        self.transports.resume = None;
+        self
+    }
+
+    /// Sets options of the SSE wire.
+    pub fn sse(mut self, set: impl FnOnce(&mut SseOptions)) -> Self {
+        set(self.transports.sse.get_or_insert_default());
+        self
+    }
+
+    /// Does without SSE.
+    pub fn without_sse(mut self) -> Self {
+        self.transports.sse = None;
         self
     }
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use lapwing_transports::{close::CloseReason, connect::Transport, endpoint::Endpoint};
+use lapwing_transports::{close::CloseReason, endpoint::Endpoint, resumable::lines::Refused};
 use serde::Serialize;
 use tracing::info;
 
@@ -59,8 +59,20 @@ pub(crate) struct Mounted {
 pub struct Stats {
     /// Live WebSocket connections.
     pub connections: usize,
+    /// Live event streams.
+    pub sse: usize,
+    /// Sessions that are polled.
+    pub longpoll: usize,
+    /// Sessions that nothing carries at the moment, and that their clients may still resume.
+    pub detached: usize,
+    /// Live sessions that outlive their connections.
+    pub resumable: usize,
     /// Live sessions, by whatever wire.
     pub sessions: usize,
+    /// Times a session moved to another connection so far.
+    pub resumed: u64,
+    /// Why resumable sessions were not begun or carried on so far.
+    pub resumes_refused: ResumesRefused,
     /// Live joins, those that are being decided and those that are ending included.
     pub joins: u64,
     /// Topics that anybody is subscribed to.
@@ -73,6 +85,41 @@ pub struct Stats {
     pub bytes_out: u64,
     /// Clients that were not let in so far.
     pub refused: u64,
+}
+
+/// How often a resumable session was not begun or not carried on, by reason. `docs/sessions.md` says what each means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ResumesRefused {
+    /// There was no session with the client's token.
+    pub unknown: u64,
+    /// The window was over.
+    pub expired: u64,
+    /// Frames were lost, as the buffer had reached its bound.
+    pub gap: u64,
+    /// The session had been ended.
+    pub closed: u64,
+    /// The client claimed frames that were never sent.
+    pub ahead: u64,
+    /// The program refused the client.
+    pub forbidden: u64,
+    /// There were as many sessions as may be.
+    pub full: u64,
+}
+
+impl ResumesRefused {
+    fn add(&mut self, refused: Refused, count: u64) {
+        match refused {
+            Refused::Unknown => self.unknown += count,
+            Refused::Expired => self.expired += count,
+            Refused::Gap => self.gap += count,
+            Refused::Closed => self.closed += count,
+            Refused::Ahead => self.ahead += count,
+            Refused::Forbidden => self.forbidden += count,
+            Refused::Full => self.full += count,
+            _ => {}
+        }
+    }
 }
 
 /// Collects the parts of a [`Lapwing`].
@@ -204,8 +251,17 @@ impl Lapwing {
             ..Stats::default()
         };
         for Mounted { endpoint, .. } in &self.0.mounts {
-            stats.connections += endpoint.session_count_by(Transport::Websocket);
+            let census = endpoint.census();
+            stats.connections += census.websocket;
+            stats.sse += census.sse;
+            stats.longpoll += census.longpoll;
+            stats.detached += census.detached;
+            stats.resumable += census.resumable;
             stats.sessions += endpoint.session_count();
+            stats.resumed += endpoint.counters().resumed();
+            for (refused, count) in endpoint.counters().resumes_refused() {
+                stats.resumes_refused.add(refused, count);
+            }
             stats.frames_out += endpoint.counters().frames_out();
             stats.bytes_out += endpoint.counters().bytes_out();
             stats.refused += endpoint.counters().refused();

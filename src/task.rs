@@ -219,6 +219,7 @@ async fn handle<C: Channel>(
         ChannelMailbox::Broadcast(broadcast) => {
             catch(async { channel.handle_broadcast(broadcast, socket).await }).await
         }
+        ChannelMailbox::Away(is_away) => catch(async { channel.handle_away(is_away, socket).await }).await,
         ChannelMailbox::Leave(reference) => {
             answer(join, &(join.join_ref.clone(), reference), "ok", &Payload::empty());
             return Some(End { goodbye: Goodbye::Close, reason: LeaveReason::NormalLeave });

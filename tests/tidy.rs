@@ -23,6 +23,7 @@ const PURE: &[&str] = &[
     "transports/src/frame.rs",
     "transports/src/outbox.rs",
     "transports/src/query.rs",
+    "transports/src/resumable/lines.rs",
     "transports/src/session.rs",
     "transports/src/websocket/codec",
 ];

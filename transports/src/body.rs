@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -11,9 +12,29 @@ use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 
-/// The body of a response. Its length is known, so that no proxy has to understand chunks.
-#[derive(Clone, Debug, Default)]
-pub struct Body(Full<Bytes>);
+/// The body of a response. But for event streams its length is known, so that no proxy has to understand chunks.
+#[derive(Debug)]
+pub struct Body(Kind);
+
+enum Kind {
+    Whole(Full<Bytes>),
+    Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = Infallible> + Send>>),
+}
+
+impl fmt::Debug for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(whole) => whole.fmt(f),
+            Self::Stream(_) => f.write_str("Stream"),
+        }
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self(Kind::Whole(Full::default()))
+    }
+}
 
 impl Body {
     /// A body without bytes.
@@ -21,11 +42,18 @@ impl Body {
     pub fn empty() -> Self {
         Self::default()
     }
+
+    /// A body that has no end yet.
+    pub(crate) fn stream(
+        body: impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    ) -> Self {
+        Self(Kind::Stream(Box::pin(body)))
+    }
 }
 
 impl<T: Into<Bytes>> From<T> for Body {
     fn from(bytes: T) -> Self {
-        Self(Full::new(bytes.into()))
+        Self(Kind::Whole(Full::new(bytes.into())))
     }
 }
 
@@ -37,15 +65,24 @@ impl http_body::Body for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        match &mut self.0 {
+            Kind::Whole(whole) => Pin::new(whole).poll_frame(cx),
+            Kind::Stream(stream) => stream.as_mut().poll_frame(cx),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        match &self.0 {
+            Kind::Whole(whole) => whole.is_end_stream(),
+            Kind::Stream(stream) => stream.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        match &self.0 {
+            Kind::Whole(whole) => whole.size_hint(),
+            Kind::Stream(stream) => stream.size_hint(),
+        }
     }
 }
 

@@ -32,6 +32,8 @@ pub enum CloseReason {
     Protocol(u16),
     /// A long-poll session was not polled for one and a half windows.
     Abandoned,
+    /// Nothing was heard from the client of a resumable session for its window.
+    Expired,
     /// The handler failed in a way that only a bug can cause.
     Internal,
 }
@@ -48,11 +50,29 @@ impl CloseReason {
             Self::Disconnected => 1001,
             // Phoenix under Bandit answers silence with 1002; a recorded fact that clients have met.
             Self::Idle => 1002,
-            Self::Lost | Self::Abandoned => 1006,
+            Self::Lost | Self::Abandoned | Self::Expired => 1006,
             Self::BadMessage | Self::Internal => 1011,
             Self::Draining => 1012,
             Self::TooSlow => 1013,
             Self::Protocol(code) => code,
+        }
+    }
+
+    /// The reason in a word, for clients and for statistics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Lost => "lost",
+            Self::Idle => "idle",
+            Self::Disconnected => "disconnected",
+            Self::Draining => "draining",
+            Self::TooSlow => "too_slow",
+            Self::BadMessage => "bad_message",
+            Self::Protocol(_) => "protocol",
+            Self::Abandoned => "abandoned",
+            Self::Expired => "expired",
+            Self::Internal => "internal",
         }
     }
 }

@@ -12,16 +12,19 @@ use serde_json::{Map, Value};
 pub enum Transport {
     /// A WebSocket.
     Websocket,
+    /// An event stream down, POSTs up.
+    Sse,
     /// HTTP long-poll.
     Longpoll,
 }
 
 impl Transport {
-    /// The name that Phoenix uses for the transport, as in the path below a mount.
+    /// The name of the transport, as in the path below a mount; Phoenix's, where it has the transport.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Websocket => "websocket",
+            Self::Sse => "sse",
             Self::Longpoll => "longpoll",
         }
     }
@@ -45,6 +48,8 @@ pub struct PathVariables(pub Map<String, Value>);
 pub struct ConnectRequest {
     /// The wire it comes by.
     pub transport: Transport,
+    /// Whether the session will outlive this connection, and may move to any other wire.
+    pub is_resumable: bool,
     /// The query's parameters, `vsn` included, and the mount path's variables.
     pub params: Map<String, Value>,
     /// The request's URI as the service saw it.
@@ -80,6 +85,7 @@ impl ConnectRequest {
         let query = uri.query().unwrap_or_default();
         Self {
             transport,
+            is_resumable: false,
             params: crate::query::parse(query, &crate::query::QueryLimits::default()).unwrap_or_default(),
             uri,
             headers: HeaderMap::new(),

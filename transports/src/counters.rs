@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::resumable::lines::Refused;
+
 /// Counters of a mount since it was made.
 #[derive(Debug, Default)]
 pub struct Counters {
@@ -9,6 +11,9 @@ pub struct Counters {
     pub(crate) bytes_out: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) too_slow: AtomicU64,
+    pub(crate) resumed: AtomicU64,
+    /// By [`Refused`], in the order of its words.
+    pub(crate) resumes_refused: [AtomicU64; Refused::ALL.len()],
 }
 
 impl Counters {
@@ -30,6 +35,20 @@ impl Counters {
     /// Sessions closed because their client did not keep up.
     pub fn too_slow(&self) -> u64 {
         self.too_slow.load(Ordering::Relaxed)
+    }
+
+    /// Times a session moved to another connection.
+    pub fn resumed(&self) -> u64 {
+        self.resumed.load(Ordering::Relaxed)
+    }
+
+    /// Why resumable sessions were not begun or carried on, and how often.
+    pub fn resumes_refused(&self) -> impl Iterator<Item = (Refused, u64)> {
+        Refused::ALL.into_iter().zip(self.resumes_refused.iter().map(|count| count.load(Ordering::Relaxed)))
+    }
+
+    pub(crate) fn resume_refused(&self, refused: Refused) {
+        self.resumes_refused[refused as usize].fetch_add(1, Ordering::Relaxed);
     }
 
     /// One addition per batch that is written, never per frame.

@@ -18,12 +18,13 @@ use crate::{
     longpoll,
     manager::Manager,
     options::TransportOptions,
-    websocket,
+    registry::Census,
+    resumable, websocket,
 };
 
 /// A handler and its wires. Cheap to clone; the sessions live as long as any clone or connection.
 ///
-/// It answers by path: a request whose path ends in the WebSocket's or the long-poll's path segment goes to
+/// It answers by path: a request whose path ends in the path segment of one of its wires goes to
 /// that wire, any other gets 404. Use [`Endpoint::serve`] when you route yourself, or mount it as the
 /// `tower::Service` or `hyper::service::Service` that it is:
 ///
@@ -66,6 +67,8 @@ impl<H: Handler> Endpoint<H> {
             Some(Transport::Websocket)
         } else if options.longpoll.as_ref().is_some_and(|longpoll| longpoll.path == segment) {
             Some(Transport::Longpoll)
+        } else if options.sse.as_ref().is_some_and(|sse| options.resume.is_some() && sse.path == segment) {
+            Some(Transport::Sse)
         } else {
             None
         }
@@ -91,7 +94,16 @@ impl<H: Handler> Endpoint<H> {
             Transport::Websocket if self.0.options.websocket.is_some() => {
                 websocket::respond(self.0.clone(), request)
             }
-            Transport::Longpoll if self.0.options.longpoll.is_some() => longpoll::respond(&self.0, request),
+            Transport::Longpoll if self.0.options.longpoll.is_some() => {
+                if self.0.options.resume.is_some() && resumable::http::is_spoken(&request) {
+                    resumable::http::respond(self.0.clone(), wire, request)
+                } else {
+                    longpoll::respond(&self.0, request)
+                }
+            }
+            Transport::Sse if self.0.options.sse.is_some() && self.0.options.resume.is_some() => {
+                resumable::http::respond(self.0.clone(), wire, request)
+            }
             _ => ready(not_found()),
         }
     }
@@ -102,10 +114,10 @@ impl<H: Handler> Endpoint<H> {
         self.0.registry.len()
     }
 
-    /// How many live sessions came by a wire. Costs a walk through all of them.
+    /// How many sessions are live, by what carries them. Costs a walk through all of them.
     #[must_use]
-    pub fn session_count_by(&self, transport: Transport) -> usize {
-        self.0.registry.count(transport)
+    pub fn census(&self) -> Census {
+        self.0.registry.census()
     }
 
     /// What happened so far, in numbers.

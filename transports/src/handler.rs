@@ -73,6 +73,19 @@ pub trait Handler: Send + Sync + 'static {
         true
     }
 
+    /// Nothing carries a resumable session for now: for longer than [`ResumeOptions::away_after`], since shorter
+    /// moves from one connection to another are nobody's business.
+    ///
+    /// [`ResumeOptions::away_after`]: crate::options::ResumeOptions::away_after
+    fn away(&self, session: &Arc<LiveSession<Self::State>>) {
+        let _ = session;
+    }
+
+    /// A session that was away is carried again.
+    fn back(&self, session: &Arc<LiveSession<Self::State>>) {
+        let _ = session;
+    }
+
     /// The session has ended; nothing is received after this and frames pushed from now on go nowhere.
     fn closed(&self, session: &Arc<LiveSession<Self::State>>, reason: CloseReason) {
         let _ = (session, reason);

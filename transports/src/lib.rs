@@ -1,4 +1,4 @@
-//! The session manager of lapwing and its wires: ordered streams of frames over WebSocket and HTTP long-poll.
+//! The session manager of lapwing and its wires: ordered streams of frames over WebSocket, SSE and HTTP long-poll.
 //!
 //! This crate knows frames and sessions, never topics. Whoever gives the frames their meaning implements one
 //! trait, [`handler::Handler`]; an [`endpoint::Endpoint`] makes an HTTP service of it. Most users want the
@@ -7,7 +7,7 @@
 //! The rooms, each using only those to its right:
 //!
 //! ```text
-//! endpoint ─ {websocket longpoll} ─ manager ─ handler, registry ─ live ─ session* ─ outbox* ─ frame*
+//! endpoint ─ {websocket sse longpoll} ─ resumable ─ manager ─ handler, registry ─ live ─ session* ─ outbox* ─ frame*
 //! ```
 //!
 //! Rooms marked with * are pure: no task, no clock, no socket. They are all there is without the default
@@ -43,6 +43,10 @@ pub mod origin;
 #[cfg(feature = "net")]
 pub mod query;
 #[cfg(feature = "net")]
-mod registry;
+pub mod registry;
+#[cfg(feature = "net")]
+pub mod resumable;
+#[cfg(feature = "net")]
+mod sse;
 #[cfg(feature = "net")]
 pub mod websocket;

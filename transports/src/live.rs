@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicU32, Ordering},
     },
     task::{Context, Waker},
+    time::Duration,
 };
 
 use crate::{
@@ -15,8 +16,12 @@ use crate::{
     counters::Counters,
     frame::Frame,
     outbox::OutboxLimits,
+    resumable::{Resumable, lines},
     session::{Pushed, Session},
 };
+
+/// How long a client may take from one poll to the next and still be taken for attached.
+const BETWEEN_POLLS: Duration = Duration::from_secs(3);
 
 /// A live session: frames pushed here reach the client, whatever carries them.
 ///
@@ -35,7 +40,8 @@ pub struct LiveSession<S> {
     pub(crate) closed_at: AtomicU32,
     /// Where the registry keeps it.
     pub(crate) slot: AtomicU32,
-    transport: Transport,
+    /// What a session has besides that outlives its connections.
+    pub(crate) resumable: Option<Box<Resumable>>,
     state: S,
 }
 
@@ -48,9 +54,15 @@ pub(crate) struct Common {
 }
 
 /// What the lock guards.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) session: Session,
+    /// The wire that carries the session, or did last.
+    transport: Transport,
+    /// Whether an attachment carries the session now.
+    is_attached: bool,
+    /// What the carrier is to say besides frames.
+    pub(crate) due: Due,
     /// The carrier's waker, kept between wake-ups: a clone per wake-up would cost two atomic operations.
     waker: Option<Waker>,
     /// Whether the carrier sleeps and is to be woken by the next change.
@@ -62,22 +74,61 @@ pub(crate) struct Core {
     pub(crate) expired: bool,
 }
 
+/// What the carrier of a resumable session is to say besides frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Due {
+    pub(crate) ping: bool,
+    pub(crate) pong: bool,
+}
+
 impl<S> LiveSession<S> {
-    pub(crate) fn new(common: Arc<Common>, transport: Transport, state: S) -> Self {
+    /// A session that lives as long as its connection.
+    pub(crate) fn plain(common: Arc<Common>, transport: Transport, state: S) -> Self {
+        Self::new(common, transport, Session::default(), None, state)
+    }
+
+    /// A session that outlives its connections.
+    pub(crate) fn resumable(
+        common: Arc<Common>,
+        transport: Transport,
+        resumable: Resumable,
+        state: S,
+    ) -> Self {
+        Self::new(common, transport, Session::resumable(), Some(Box::new(resumable)), state)
+    }
+
+    fn new(
+        common: Arc<Common>,
+        transport: Transport,
+        session: Session,
+        resumable: Option<Box<Resumable>>,
+        state: S,
+    ) -> Self {
+        let core = Core {
+            session,
+            transport,
+            is_attached: true,
+            due: Due::default(),
+            waker: None,
+            parked: false,
+            reader: None,
+            expired: false,
+        };
         let seen = AtomicU32::new(common.clock.now().0);
         Self {
-            core: Mutex::default(),
+            core: Mutex::new(core),
             common,
             seen,
             closed_at: AtomicU32::new(0),
             slot: AtomicU32::new(0),
-            transport,
+            resumable,
             state,
         }
     }
 
     /// Queues a frame for the client and wakes whatever carries the session.
     pub fn push(&self, frame: Frame) -> Pushed {
+        let frame = if self.resumable.is_some() { lines::guarded(frame) } else { frame };
         let mut core = self.core();
         let pushed = core.session.push(frame, &self.common.outbox);
         if pushed != Pushed::Closed {
@@ -113,9 +164,23 @@ impl<S> LiveSession<S> {
         self.core().session.is_relaxed(&self.common.outbox)
     }
 
-    /// The wire the client came by.
+    /// The wire that carries the session, or did last.
     pub fn transport(&self) -> Transport {
-        self.transport
+        self.core().transport
+    }
+
+    /// Whether the session outlives its connections.
+    pub fn is_resumable(&self) -> bool {
+        self.resumable.is_some()
+    }
+
+    /// Whether a connection carries the session now. A client that polls counts as attached for a moment after each
+    /// poll.
+    pub fn is_attached(&self) -> bool {
+        let core = self.core();
+        let between_polls = core.transport == Transport::Longpoll
+            && self.common.clock.now().since(self.last_seen()) < BETWEEN_POLLS;
+        core.is_attached || between_polls
     }
 
     /// What the handler keeps for this session.
@@ -163,10 +228,29 @@ impl Core {
         self.reader = Some(Box::new(cx.waker().clone()));
     }
 
+    /// Another attachment has become the current one; the one before is woken to learn it.
+    pub(crate) fn attached(&mut self, transport: Transport) {
+        self.transport = transport;
+        self.is_attached = true;
+        self.due = Due::default();
+        self.wake();
+    }
+
     /// The carrier is gone: its waker would only keep its memory alive.
     pub(crate) fn detach(&mut self) {
+        self.is_attached = false;
         self.parked = false;
         self.waker = None;
         self.reader = None;
+    }
+
+    /// Whether this wire carries the session, or did last.
+    pub(crate) fn is_carried_by(&self, transport: Transport) -> bool {
+        self.transport == transport
+    }
+
+    /// Whether an attachment carries the session now.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.is_attached
     }
 }

@@ -1,7 +1,11 @@
 //! The session manager: lets clients in, keeps their sessions, and ends those that are silent.
 
 use std::{
-    sync::{Arc, Once, atomic::Ordering},
+    sync::{
+        Arc, Once,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::Poll,
     time::Duration,
 };
 
@@ -16,9 +20,12 @@ use crate::{
     counters::Counters,
     handler::Handler,
     live::{Common, LiveSession},
-    options::{LongpollOptions, TransportOptions, WebsocketOptions},
+    options::{LongpollOptions, ResumeOptions, SseOptions, TransportOptions, WebsocketOptions},
+    origin::Origin,
     query,
     registry::{Patience, Registry},
+    resumable::{VERSION_PARAM, ended::Ended},
+    sse::ticket::Tickets,
     websocket::codec::DecodeLimits,
 };
 
@@ -30,6 +37,11 @@ pub(crate) struct Manager<H: Handler> {
     pub(crate) decode_limits: DecodeLimits,
     pub(crate) registry: Registry<H::State>,
     pub(crate) common: Arc<Common>,
+    /// Resumable sessions that were, and why they are no more.
+    pub(crate) ended: Ended,
+    pub(crate) tickets: Tickets,
+    /// The number of the next resumable session.
+    pub(crate) serials: AtomicU64,
     /// The tasks of all connections.
     pub(crate) tasks: TaskTracker,
     sweep_started: Once,
@@ -42,6 +54,9 @@ impl<H: Handler> Manager<H> {
         Self {
             handler,
             registry: Registry::new(options.sessions_max),
+            ended: Ended::new(&options.resume.clone().unwrap_or_default()),
+            tickets: Tickets::new(&options.sse.clone().unwrap_or_default()),
+            serials: AtomicU64::new(1),
             decode_limits,
             options,
             common: Arc::new(common),
@@ -54,6 +69,7 @@ impl<H: Handler> Manager<H> {
     pub(crate) async fn connect(
         &self,
         transport: Transport,
+        is_resumable: bool,
         parts: Parts,
         auth_token: Option<String>,
     ) -> Result<H::State, Refusal> {
@@ -70,7 +86,11 @@ impl<H: Handler> Manager<H> {
         if let Some(PathVariables(variables)) = extensions.remove() {
             params.extend(variables);
         }
-        let request = ConnectRequest { transport, params, uri, headers, extensions, auth_token };
+        if is_resumable {
+            params.remove(VERSION_PARAM);
+        }
+        let request =
+            ConnectRequest { transport, is_resumable, params, uri, headers, extensions, auth_token };
         self.handler.connect(request).await.map_err(refused)
     }
 
@@ -88,7 +108,11 @@ impl<H: Handler> Manager<H> {
                     period.tick().await;
                     let Some(manager) = manager.upgrade() else { return };
                     let now = manager.common.clock.advance();
-                    for session in manager.registry.sweep(now, patience) {
+                    let swept = manager.registry.sweep(now, patience);
+                    for session in swept.away {
+                        manager.handler.away(&session);
+                    }
+                    for session in swept.ended {
                         let reason = session.closed().unwrap_or(CloseReason::Abandoned);
                         manager.end_session(&session, reason);
                     }
@@ -97,12 +121,43 @@ impl<H: Handler> Manager<H> {
         });
     }
 
-    /// Ends a long-poll session that is closed; does nothing if somebody else has.
+    /// Ends a session that is closed and that no connection will end; does nothing if somebody else has.
     pub(crate) fn end_session(&self, session: &Arc<LiveSession<H::State>>, reason: CloseReason) {
-        if self.registry.remove(session) {
+        let was_there = self.registry.remove(session);
+        if session.is_resumable() {
+            self.end_resumable(session);
+        } else if was_there {
             session.core().detach();
             self.handler.closed(session, reason);
         }
+    }
+
+    /// Waits until the handler takes another message.
+    pub(crate) async fn until_ready(&self, session: &LiveSession<H::State>) {
+        std::future::poll_fn(|cx| {
+            // The waker is left first, so that a change between the two lines is not missed.
+            session.core().wait_to_read(cx);
+            if self.handler.is_ready(session) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    /// Whether a page of the request's origin may connect; counted if not.
+    pub(crate) fn allows_origin(&self, parts: &Parts) -> bool {
+        let allowed = self.options.check_origin.allows(&Origin::of(parts), self.options.host.as_deref());
+        if !allowed {
+            self.common.counters.refused.fetch_add(1, Ordering::Relaxed);
+            debug!(origin = ?parts.headers.get("origin"), path = parts.uri.path(), "refused: origin not allowed");
+        }
+        allowed
+    }
+
+    pub(crate) fn resume_options(&self) -> &ResumeOptions {
+        self.options.resume.as_ref().expect("a mount without resumable sessions begins none")
+    }
+
+    pub(crate) fn sse_options(&self) -> &SseOptions {
+        self.options.sse.as_ref().expect("a mount without SSE gives no request to it")
     }
 
     pub(crate) fn longpoll_options(&self) -> &LongpollOptions {
@@ -119,10 +174,20 @@ impl<H: Handler> Manager<H> {
         let idle = websocket.map_or(Duration::MAX, |websocket| websocket.idle_timeout);
         let linger = websocket.map_or(Duration::MAX, |websocket| websocket.linger);
         let abandoned = longpoll.map_or(Duration::MAX, |longpoll| longpoll.window * 3 / 2);
-        let shortest = idle.min(linger).min(abandoned);
+        let resume = self.options.resume.as_ref();
+        let window = resume.map_or(Duration::MAX, |resume| resume.window);
+        let away = resume.and_then(|resume| resume.away_after).unwrap_or(Duration::MAX);
+        let shortest = idle.min(linger).min(abandoned).min(window).min(away);
         let period = (shortest / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
         // Saturated, so that "never" plus a period is still never.
         let far = Duration::from_secs(u64::from(u32::MAX) / 1_000);
-        Patience { idle: idle.min(far), linger: linger.min(far), abandoned: abandoned.min(far), period }
+        Patience {
+            idle: idle.min(far),
+            linger: linger.min(far),
+            abandoned: abandoned.min(far),
+            window: window.min(far),
+            away: away.min(far),
+            period,
+        }
     }
 }

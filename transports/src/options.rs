@@ -23,6 +23,11 @@ pub struct TransportOptions {
     pub websocket: Option<WebsocketOptions>,
     /// The long-poll wire. On by default, unlike Phoenix's: fallback is what this library is for.
     pub longpoll: Option<LongpollOptions>,
+    /// The wire of event streams, for resumable sessions only; on by default.
+    pub sse: Option<SseOptions>,
+    /// Sessions that outlive their connections, for clients that ask for one; on by default. Without them the SSE
+    /// wire has no use.
+    pub resume: Option<ResumeOptions>,
     /// Who may connect from a browser page. Default: pages of the same host.
     pub check_origin: CheckOrigin,
     /// The public host name that origins are compared with. Default: the request's own `Host`.
@@ -43,6 +48,8 @@ impl Default for TransportOptions {
         Self {
             websocket: Some(WebsocketOptions::default()),
             longpoll: Some(LongpollOptions::default()),
+            sse: Some(SseOptions::default()),
+            resume: Some(ResumeOptions::default()),
             check_origin: CheckOrigin::default(),
             host: None,
             auth_token: false,
@@ -110,6 +117,70 @@ impl Default for LongpollOptions {
             body_bytes_max: 8_000_000,
             body_timeout: Duration::from_secs(30),
             batch_max: 2_000,
+        }
+    }
+}
+
+/// Options of the SSE wire.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SseOptions {
+    /// Below the mount. Default `sse`.
+    pub path: String,
+    /// Bytes of comment before the first event, for proxies that hold back the first bytes of a response. Default
+    /// 2,048, which is what they are known to hold back.
+    pub prelude_bytes: usize,
+    /// How long a ticket for an `EventSource` is good. Default 5 s: it travels in a URL and must be worthless soon.
+    pub ticket_lifetime: Duration,
+    /// Tickets that may wait to be used; the oldest are forgotten first. Default 10,000.
+    pub tickets_max: u64,
+}
+
+impl Default for SseOptions {
+    fn default() -> Self {
+        Self {
+            path: "sse".into(),
+            prelude_bytes: 2_048,
+            ticket_lifetime: Duration::from_secs(5),
+            tickets_max: 10_000,
+        }
+    }
+}
+
+/// Options of resumable sessions.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ResumeOptions {
+    /// How long a session is kept after the last sign of life of its client. Default 60 s: as long as Phoenix waits
+    /// for a silent WebSocket, so that somebody who vanishes is seen to leave no later than there.
+    pub window: Duration,
+    /// After how long without a connection the handler is told that the client is away. Default: never.
+    pub away_after: Option<Duration>,
+    /// How long a WebSocket may take to say which session it is for. Default 10 s.
+    pub greeting_timeout: Duration,
+    /// How many ended sessions are remembered, to tell a late client why. Default 10,000, a few hundred kilobytes.
+    pub ended_max: u64,
+    /// How long they are remembered. Default 5 min.
+    pub ended_lifetime: Duration,
+    /// Bytes of a POST. Default 8,000,000, as for Phoenix's long-poll.
+    pub body_bytes_max: usize,
+    /// How long a POST may take to arrive. Default 30 s.
+    pub body_timeout: Duration,
+    /// Lines in one POST. Default 2,000, half of what an outbox holds.
+    pub lines_max: usize,
+}
+
+impl Default for ResumeOptions {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(60),
+            away_after: None,
+            greeting_timeout: Duration::from_secs(10),
+            ended_max: 10_000,
+            ended_lifetime: Duration::from_secs(300),
+            body_bytes_max: 8_000_000,
+            body_timeout: Duration::from_secs(30),
+            lines_max: 2_000,
         }
     }
 }

@@ -9,6 +9,7 @@ use slab::Slab;
 
 use crate::{
     clock::Tick, close::CloseReason, connect::Transport, live::LiveSession, longpoll::poller::Poller,
+    resumable::Resumable,
 };
 
 /// How many sessions a sweep or a drain looks at before it lets go of the lock.
@@ -37,8 +38,36 @@ pub(crate) struct Patience {
     pub(crate) linger: Duration,
     /// Time without a poll.
     pub(crate) abandoned: Duration,
+    /// Silence of the client of a resumable session.
+    pub(crate) window: Duration,
+    /// Time without a connection after which a client is away.
+    pub(crate) away: Duration,
     /// The sweep's own period: stamps can be so much older than what they stamp.
     pub(crate) period: Duration,
+}
+
+/// Sessions by what carries them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Census {
+    /// Carried by a WebSocket.
+    pub websocket: usize,
+    /// Carried by an event stream.
+    pub sse: usize,
+    /// Polled.
+    pub longpoll: usize,
+    /// Resumable, and carried by nothing now.
+    pub detached: usize,
+    /// Of all of them, those that outlive their connections.
+    pub resumable: usize,
+}
+
+/// What a sweep found.
+pub(crate) struct Swept<S> {
+    /// Sessions that are over and that nobody else will end.
+    pub(crate) ended: Vec<Arc<LiveSession<S>>>,
+    /// Resumable sessions that nothing carries.
+    pub(crate) away: Vec<Arc<LiveSession<S>>>,
 }
 
 impl<S> Registry<S> {
@@ -74,6 +103,11 @@ impl<S> Registry<S> {
         there
     }
 
+    /// The session in a slot.
+    pub(crate) fn get(&self, slot: u32) -> Option<Arc<LiveSession<S>>> {
+        self.entries().get(slot as usize).map(|entry| entry.session.clone())
+    }
+
     /// The long-poll session in a slot.
     pub(crate) fn longpoll(&self, slot: u32) -> Option<(Arc<LiveSession<S>>, Arc<Poller>)> {
         let entries = self.entries();
@@ -85,27 +119,44 @@ impl<S> Registry<S> {
         self.entries().len()
     }
 
-    /// How many sessions came by a wire.
-    pub(crate) fn count(&self, transport: Transport) -> usize {
-        self.entries().iter().filter(|(_, entry)| entry.session.transport() == transport).count()
+    /// How many sessions there are, by what carries them.
+    pub(crate) fn census(&self) -> Census {
+        let mut census = Census::default();
+        self.for_each_chunked(|entry| {
+            let session = &entry.session;
+            let count = match session.transport() {
+                _ if session.is_resumable() && !session.is_attached() => &mut census.detached,
+                Transport::Websocket => &mut census.websocket,
+                Transport::Sse => &mut census.sse,
+                Transport::Longpoll => &mut census.longpoll,
+            };
+            *count += 1;
+            census.resumable += usize::from(session.is_resumable());
+        });
+        census
     }
 
     /// Closes sessions that were silent for too long, tells lingering connections that their time is over, and
-    /// returns the long-poll sessions that have ended and that no poll will finish.
-    pub(crate) fn sweep(&self, now: Tick, patience: Patience) -> Vec<Arc<LiveSession<S>>> {
-        let mut ended = Vec::new();
-        self.for_each_chunked(|entry| match entry.session.transport() {
-            Transport::Websocket => sweep_websocket(&entry.session, now, patience),
-            Transport::Longpoll => {
+    /// returns the sessions that somebody has to be told about.
+    pub(crate) fn sweep(&self, now: Tick, patience: Patience) -> Swept<S> {
+        let mut swept = Swept { ended: Vec::new(), away: Vec::new() };
+        self.for_each_chunked(|entry| match (&entry.session.resumable, &entry.poller) {
+            (Some(resumable), _) => match sweep_resumable(&entry.session, resumable, now, patience) {
+                Verdict::Fine => {}
+                Verdict::Away => swept.away.push(entry.session.clone()),
+                Verdict::Over => swept.ended.push(entry.session.clone()),
+            },
+            (None, None) => sweep_websocket(&entry.session, now, patience),
+            (None, Some(_)) => {
                 if now.since(entry.session.last_seen()) >= patience.abandoned + patience.period {
                     entry.session.close(CloseReason::Abandoned);
                 }
                 if entry.session.closed().is_some() && settled(&entry.session, now, patience.period) {
-                    ended.push(entry.session.clone());
+                    swept.ended.push(entry.session.clone());
                 }
             }
         });
-        ended
+        swept
     }
 
     /// The sessions that are live now, in chunks of `batch` at most.
@@ -135,6 +186,44 @@ impl<S> Registry<S> {
         // No user code runs under this lock; a poisoned table is still a sound table.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a sweep found out about a resumable session.
+enum Verdict {
+    Fine,
+    /// Nothing has carried it for too long to be a move.
+    Away,
+    Over,
+}
+
+fn sweep_resumable<S>(
+    session: &LiveSession<S>,
+    resumable: &Resumable,
+    now: Tick,
+    patience: Patience,
+) -> Verdict {
+    let silence = now.since(session.last_seen());
+    if silence >= patience.window + patience.period {
+        session.close(CloseReason::Expired);
+    }
+    let mut core = session.core();
+    if core.session.closed().is_some() {
+        let is_over =
+            lingered(session, now) >= if core.is_attached() { patience.linger } else { patience.period };
+        if is_over {
+            core.expired = true;
+            core.wake();
+            return Verdict::Over;
+        }
+    } else if core.is_attached() {
+        if !core.is_carried_by(Transport::Longpoll) && resumable.is_ping_due(session.last_seen(), now) {
+            core.due.ping = true;
+            core.wake();
+        }
+    } else if silence >= patience.away && !resumable.is_away.swap(true, Ordering::AcqRel) {
+        return Verdict::Away;
+    }
+    Verdict::Fine
 }
 
 fn sweep_websocket<S>(session: &LiveSession<S>, now: Tick, patience: Patience) {

@@ -1,16 +1,19 @@
-//! One client's session as a pure state machine: what waits for the client, what it is known to have, who
-//! carries it now, and why it ended.
+//! One client's session as a pure state machine: what waits for the client, what it is known to have, what was
+//! taken from it, who carries the session now, and why it ended.
 //!
 //! ```text
-//!                push                     push at the bound: TooSlow
+//!          push, take, handle_receipt      push at the bound: TooSlow
 //!             ┌────────┐                  close(reason)
 //!             ▼        │                        │
 //!          ┌──────────────┐                     ▼
 //!   new ──▶│     open     │────────────▶┌──────────────┐
 //!          └──────────────┘             │    closed    │  takes no frame; the first reason stays
-//!           attach: the older            └──────────────┘
+//!           attach, resume: the older    └──────────────┘
 //!           attachment is superseded
 //! ```
+//!
+//! A *plain* session lives as long as its one connection and drops a frame once it was written; a *resumable* one
+//! keeps it until the client acknowledged it, so that another connection can go on where the last one stopped.
 //!
 //! Laws, for every order of calls (property-tested below):
 //!
@@ -20,6 +23,9 @@
 //!    is closed; after a close, `push` says so.
 //! 3. *Bounded.* The frames that wait never exceed [`OutboxLimits`], but for the last frame, which may pass the bound in bytes.
 //! 4. *One carrier.* At most one [`Attachment`] is current; an older one never becomes current again.
+//! 5. *Taken once.* The numbers for which [`Session::take`] says [`Taken::Next`] are 1, 2, 3, and so on.
+//!
+//! `tests/laws.rs` has the same laws for both ends of a session on a network that cuts, delays and repeats.
 //!
 //! Frames are numbered from 1 by their order alone ([`Seq`]); the number is not in the frame, so that a
 //! broadcast is encoded once for everybody.
@@ -49,6 +55,26 @@ pub enum Pushed {
     Closed,
 }
 
+/// Why a client may not go on with a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResumeError {
+    /// The client needs frames that are gone.
+    Gap,
+    /// The client claims to have frames that were never pushed.
+    Ahead,
+}
+
+/// What is to be done with a frame from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is the next one: hand it on.
+    Next,
+    /// It was taken before: drop it.
+    Duplicate,
+    /// Frames before it are missing: whoever sent it broke the protocol, or must go back.
+    Early,
+}
+
 /// The state machine. See the module's documentation for its laws.
 ///
 /// ```
@@ -67,9 +93,28 @@ pub struct Session {
     received: Seq,
     attachment: Attachment,
     closed: Option<CloseReason>,
+    /// What only a session that outlives its connections has to count. Boxed, as most do not.
+    counts: Option<Box<Counts>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// The last frame that was taken from the client.
+    taken: Seq,
+    /// The last frame that the current attachment has sent in full.
+    sent: Seq,
+    /// The last frame that the client says it has. It may have it from an older attachment, before the current one has
+    /// sent it; the current one must still send it, as frames have no numbers but their order.
+    acknowledged: Seq,
 }
 
 impl Session {
+    /// A session that keeps what its client has not acknowledged.
+    #[must_use]
+    pub fn resumable() -> Self {
+        Self { counts: Some(Box::default()), ..Self::default() }
+    }
+
     /// Puts a frame at the end of what waits for the client.
     pub fn push(&mut self, frame: Frame, limits: &OutboxLimits) -> Pushed {
         if self.closed.is_some() {
@@ -78,7 +123,10 @@ impl Session {
         match self.outbox.push(frame, limits) {
             Ok(()) => Pushed::Queued,
             Err(Overflow) => {
-                self.outbox.truncate_to_first();
+                // Of a resumable session any frame may be half written, not only the first; what is kept is bounded.
+                if !self.is_resumable() {
+                    self.outbox.truncate_to_first();
+                }
                 self.closed = Some(CloseReason::TooSlow);
                 Pushed::Overflowed
             }
@@ -98,12 +146,72 @@ impl Session {
         self.attachment
     }
 
+    /// Makes a new attachment the current one for a client that has the first `received` frames; what follows them
+    /// is still waiting.
+    ///
+    /// # Errors
+    /// See [`ResumeError`]; nothing has changed then.
+    pub fn resume(&mut self, received: Seq) -> Result<Attachment, ResumeError> {
+        if received > self.last_pushed() {
+            return Err(ResumeError::Ahead);
+        }
+        if received < self.received {
+            return Err(ResumeError::Gap);
+        }
+        if let Some(counts) = &mut self.counts {
+            counts.sent = received;
+        }
+        self.handle_receipt(received);
+        Ok(self.attach())
+    }
+
+    /// The current attachment of a resumable session has sent all frames up to `seq`, in full.
+    pub fn handle_sent(&mut self, seq: Seq) {
+        if let Some(counts) = &mut self.counts {
+            counts.sent = seq;
+            let acknowledged = counts.acknowledged;
+            self.drop_received(acknowledged.min(seq));
+        }
+    }
+
+    /// A frame came from the client: says whether it is the next one, and counts it if so.
+    ///
+    /// A plain session counts nothing: its one connection brings every frame once.
+    pub fn take(&mut self, number: Seq) -> Taken {
+        match &mut self.counts {
+            None => Taken::Next,
+            Some(counts) if number <= counts.taken => Taken::Duplicate,
+            Some(counts) if number.0 == counts.taken.0 + 1 => {
+                counts.taken = number;
+                Taken::Next
+            }
+            Some(_) => Taken::Early,
+        }
+    }
+
+    /// The number of the last frame that was taken from the client.
+    #[must_use]
+    pub fn last_taken(&self) -> Seq {
+        self.counts.as_ref().map_or(Seq(0), |counts| counts.taken)
+    }
+
     /// The client has all frames up to `seq`: they are dropped. A number from the past or beyond what was
     /// pushed changes nothing: a client that lies about the future would otherwise lose its own frames.
     pub fn handle_receipt(&mut self, seq: Seq) {
         if seq > self.last_pushed() {
             return;
         }
+        match &mut self.counts {
+            None => self.drop_received(seq),
+            Some(counts) => {
+                counts.acknowledged = counts.acknowledged.max(seq);
+                let droppable = counts.acknowledged.min(counts.sent);
+                self.drop_received(droppable);
+            }
+        }
+    }
+
+    fn drop_received(&mut self, seq: Seq) {
         while self.received < seq {
             self.outbox.pop();
             self.received.0 += 1;
@@ -120,6 +228,13 @@ impl Session {
     /// The frames that the client is not known to have, oldest first.
     pub fn waiting(&self) -> impl Iterator<Item = &Frame> {
         self.outbox.iter()
+    }
+
+    /// The frames after `sent`, oldest first: what an attachment that has sent that many still has to send. None if
+    /// some of them are gone, which happens to attachments that were superseded.
+    pub fn waiting_after(&self, sent: Seq) -> impl Iterator<Item = &Frame> {
+        let skip = sent.0.checked_sub(self.received.0).and_then(|skip| usize::try_from(skip).ok());
+        self.outbox.iter().skip(skip.unwrap_or(usize::MAX))
     }
 
     /// The oldest frame that the client is not known to have.
@@ -157,6 +272,12 @@ impl Session {
     #[must_use]
     pub fn is_current(&self, attachment: Attachment) -> bool {
         self.attachment == attachment
+    }
+
+    /// Whether the session outlives its connections.
+    #[must_use]
+    pub fn is_resumable(&self) -> bool {
+        self.counts.is_some()
     }
 
     /// Why the session was closed, if it was.

@@ -44,7 +44,6 @@ use crate::{
     live::LiveSession,
     manager::Manager,
     options::LongpollOptions,
-    origin::Origin,
     session::{Attachment, Seq},
 };
 
@@ -71,7 +70,7 @@ pub(crate) fn respond<H: Handler, B: RequestBody>(
     request: Request<B>,
 ) -> ResponseFuture {
     let (parts, body) = request.into_parts();
-    if !origin_is_allowed(manager, &parts) {
+    if !manager.allows_origin(&parts) {
         return ready(reply::status(Status::Forbidden, None));
     }
     match parts.method {
@@ -86,16 +85,6 @@ pub(crate) fn respond<H: Handler, B: RequestBody>(
         },
         _ => ready(reply::bare(StatusCode::BAD_REQUEST)),
     }
-}
-
-fn origin_is_allowed<H: Handler>(manager: &Manager<H>, parts: &Parts) -> bool {
-    let options = &manager.options;
-    let allowed = options.check_origin.allows(&Origin::of(parts), options.host.as_deref());
-    if !allowed {
-        manager.common.counters.refused.fetch_add(1, Ordering::Relaxed);
-        debug!(origin = ?parts.headers.get("origin"), "long-poll refused: origin not allowed");
-    }
-    allowed
 }
 
 /// The live session that the request's token leads to. The header wins over the query.
@@ -115,7 +104,7 @@ fn later(response: impl Future<Output = Response<Body>> + Send + 'static) -> Res
 async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> Response<Body> {
     let auth_token = parts.headers.get("x-phoenix-authtoken").and_then(|value| value.to_str().ok());
     let auth_token = auth_token.filter(|_| manager.options.auth_token).map(str::to_owned);
-    let state = match manager.connect(Transport::Longpoll, parts, auth_token).await {
+    let state = match manager.connect(Transport::Longpoll, false, parts, auth_token).await {
         Ok(state) => state,
         // Stock clients understand no other refusal.
         Err(Refusal { .. }) => return reply::status(Status::Forbidden, None),
@@ -125,7 +114,7 @@ async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> R
         return reply::bare(StatusCode::INTERNAL_SERVER_ERROR);
     }
     let poller = Poller { secret, handed_out: AtomicU64::new(0), receiving: tokio::sync::Mutex::default() };
-    let session = LiveSession::new(manager.common.clone(), Transport::Longpoll, state);
+    let session = LiveSession::plain(manager.common.clone(), Transport::Longpoll, state);
     let Ok(session) = manager.registry.insert(session, Some(Arc::new(poller))) else {
         return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
     };
@@ -188,7 +177,7 @@ async fn publish<H: Handler, B: RequestBody>(
     session.touch();
     let _receiving = poller.receiving.lock().await;
     for line in &lines {
-        let in_time = timeout(options.window, until_ready(&manager, &session)).await;
+        let in_time = timeout(options.window, manager.until_ready(&session)).await;
         if in_time.is_err() {
             return reply::status(Status::TimedOut, None);
         }
@@ -242,16 +231,6 @@ async fn next_frames<S>(session: &LiveSession<S>, attachment: Attachment) -> Wok
         Poll::Ready(Woken::Frames(frames, core.session.last_pushed()))
     })
     .await
-}
-
-/// Waits until the handler takes another message.
-async fn until_ready<H: Handler>(manager: &Manager<H>, session: &LiveSession<H::State>) {
-    std::future::poll_fn(|cx| {
-        // The waker is left first, so that a change between the two lines is not missed.
-        session.core().wait_to_read(cx);
-        if manager.handler.is_ready(session) { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
 }
 
 async fn read_body<B: RequestBody>(body: B, options: &LongpollOptions) -> Result<Bytes, Response<Body>> {

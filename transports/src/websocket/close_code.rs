@@ -39,6 +39,12 @@ impl CloseCode {
     pub const SERVICE_RESTART: Self = Self(1012);
     /// The server is overloaded, or the client too slow: come back later.
     pub const TRY_AGAIN_LATER: Self = Self(1013);
+    /// A newer connection carries the resumable session.
+    pub const SUPERSEDED: Self = Self(4000);
+    /// The resumable session was not begun or not carried on; the line before says why.
+    pub const REFUSED: Self = Self(4001);
+    /// The client broke the session dialect. The session goes on.
+    pub const BREACH: Self = Self(4002);
 
     /// A code from a close frame, or none if no endpoint may send it.
     ///

@@ -11,6 +11,9 @@
 //! Frames stay in the session's outbox until the socket took their last byte; what was written of the first is
 //! a number, not a copy. So a stalled client holds no memory but shared frames, and dropping the task loses
 //! nothing that was not lost with the connection.
+//!
+//! The connection of a resumable session does the same, but the frames stay until the client acknowledged them, and the
+//! end of the connection is not the end of the session. A newer attachment ends it (Open ▶ Answering).
 
 use std::{
     io::{self, IoSlice},
@@ -23,6 +26,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tracing::debug;
 
 use super::{
+    carrying::Carrying,
     close_code::CloseCode,
     codec::{ClosePayload, Decoder, Event, OpCode, append_frame, encode_header, frame_bytes},
     scratch,
@@ -33,6 +37,7 @@ use crate::{
     handler::Handler,
     live::{Core, LiveSession},
     manager::Manager,
+    resumable::{admission::Attached, lines::ServerControl},
 };
 
 /// Reads and writes of one poll: then other tasks get their turn.
@@ -53,6 +58,8 @@ struct State<H: Handler, Io> {
     manager: Arc<Manager<H>>,
     session: Arc<LiveSession<H::State>>,
     decoder: Decoder,
+    /// How far this connection has come, if its session outlives it.
+    carrying: Option<Box<Carrying>>,
     phase: Phase,
     /// Whether the handler knows that the session is over.
     left: bool,
@@ -83,6 +90,7 @@ struct Gathered {
     large: Option<Frame>,
     closed: Option<CloseReason>,
     expired: bool,
+    superseded: bool,
 }
 
 impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> Connection<H, Io> {
@@ -93,11 +101,30 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> Connection<H, Io> {
         session: Arc<LiveSession<H::State>>,
         early: Vec<u8>,
     ) -> Self {
+        Self::carrying(io, manager, session, early, None)
+    }
+
+    /// A connection that carries a resumable session.
+    pub(super) fn attached(io: Io, manager: Arc<Manager<H>>, attached: Attached<H>, early: Vec<u8>) -> Self {
+        let carrying = Carrying::new(attached.attachment, attached.sent, attached.taken);
+        let mut connection = Self::carrying(io, manager, attached.session, early, Some(Box::new(carrying)));
+        connection.0.queue_line(&attached.greeting);
+        connection
+    }
+
+    fn carrying(
+        io: Io,
+        manager: Arc<Manager<H>>,
+        session: Arc<LiveSession<H::State>>,
+        early: Vec<u8>,
+        carrying: Option<Box<Carrying>>,
+    ) -> Self {
         Self(Box::new(State {
             io,
             manager,
             session,
             decoder: Decoder::new(),
+            carrying,
             phase: Phase::Open,
             left: false,
             paused: false,
@@ -148,12 +175,18 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
                     return Poll::Ready(Ok(()));
                 }
                 debug_assert!(!control_taken || self.written == 0);
-                taken = match (&gathered.large, buffer.is_empty()) {
-                    (Some(frame), _) => ready!(self.poll_write_large(cx, frame))?,
-                    (None, false) => ready!(Pin::new(&mut self.io).poll_write(cx, buffer))?,
-                    (None, true) if self.next_phase(gathered.closed) => 0,
+                let wrote = match (&gathered.large, buffer.is_empty()) {
+                    (Some(frame), _) => self.poll_write_large(cx, frame),
+                    (None, false) => Pin::new(&mut self.io).poll_write(cx, buffer),
+                    (None, true) if self.next_phase(&gathered) => Poll::Ready(Ok(0)),
                     (None, true) => return self.poll_finish_writing(cx),
                 };
+                if wrote.is_pending() && gathered.superseded {
+                    // Nobody reads at the other end of it; that is what the newer attachment is for.
+                    self.end(CloseReason::Lost);
+                    return Poll::Ready(Ok(()));
+                }
+                taken = ready!(wrote)?;
                 self.unflushed = true;
                 if taken == 0 && (gathered.large.is_some() || !buffer.is_empty()) {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -181,24 +214,49 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
         let mut core = self.session.core();
         self.written += taken;
         let (mut frames, mut bytes) = (0, 0);
-        while let Some(whole) = core.session.first_waiting().map(|frame| frame_bytes(frame.payload().len())) {
+        while let Some(whole) =
+            first_waiting(&core, self.carrying.as_deref()).map(|frame| frame_bytes(frame.payload().len()))
+        {
             if self.written < whole {
                 break;
             }
             self.written -= whole;
             frames += 1;
             bytes += whole;
-            core.session.handle_written();
+            match &mut self.carrying {
+                None => core.session.handle_written(),
+                Some(carrying) => carrying.sent.0 += 1,
+            }
         }
         if frames > 0 {
             self.session.common.counters.wrote(frames, bytes);
+        }
+        let mut superseded = false;
+        if let Some(carrying) = &mut self.carrying {
+            superseded = !core.session.is_current(carrying.attachment);
+            if frames > 0 && !superseded {
+                core.session.handle_sent(carrying.sent);
+            }
+            if !superseded && let Some(line) = carrying.due_line(&mut core) {
+                append_frame(OpCode::Text, line.as_bytes(), self.control.get_or_insert_default());
+            }
         }
         // A frame that was begun must be finished before a control frame may follow.
         if let Some(control) = self.control.as_ref().filter(|_| self.written == 0) {
             buffer.extend_from_slice(control);
         }
-        let large = gather_frames(&core, self.written, buffer);
-        Gathered { large, closed: core.session.closed(), expired: core.expired }
+        let large = match &self.carrying {
+            None => gather_frames(core.session.waiting(), self.written, buffer),
+            Some(carrying) => {
+                // Where the client goes on elsewhere it gets its frames there, but for one that was begun here.
+                let is_ending = superseded || (self.phase != Phase::Open && core.session.closed().is_none());
+                let count = if is_ending { usize::from(self.written > 0) } else { usize::MAX };
+                gather_frames(core.session.waiting_after(carrying.sent).take(count), self.written, buffer)
+            }
+        };
+        // The frame that was begun may be gone, acknowledged by way of the newer attachment.
+        let expired = core.expired || (superseded && self.written > 0);
+        Gathered { large, closed: core.session.closed(), expired, superseded }
     }
 
     fn poll_write_large(&mut self, cx: &mut Context<'_>, frame: &Frame) -> Poll<io::Result<usize>> {
@@ -210,14 +268,25 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
     }
 
     /// With nothing left to write, goes on to the next phase. Returns whether there is something to write now.
-    fn next_phase(&mut self, closed: Option<CloseReason>) -> bool {
-        if let (Phase::Open, Some(reason)) = (self.phase, closed) {
+    fn next_phase(&mut self, gathered: &Gathered) -> bool {
+        if gathered.superseded && self.phase == Phase::Open {
+            self.queue_line(&ServerControl::Superseded.to_string());
+            self.queue_close(CloseCode::SUPERSEDED.as_u16());
+            self.phase = Phase::Answering;
+            return true;
+        }
+        if let (Phase::Open, Some(reason)) = (self.phase, gathered.closed) {
             self.begin_close(reason);
         }
         let Phase::Draining(reason) = self.phase else { return false };
-        let code = CloseCode::from_wire(reason.code()).unwrap_or(CloseCode::GOING_AWAY);
-        self.queue_control(OpCode::Close, ClosePayload::new(code, "").as_bytes());
-        self.phase = if reason == CloseReason::Client { Phase::Answering } else { Phase::CloseSent };
+        if self.carrying.is_some() && gathered.closed.is_some() {
+            self.queue_line(&ServerControl::Closed(reason).to_string());
+        }
+        self.queue_close(reason.code());
+        // Of a session that goes on elsewhere, nobody would watch this end of it for long.
+        let goes_on = self.carrying.is_some() && gathered.closed.is_none();
+        self.phase =
+            if reason == CloseReason::Client || goes_on { Phase::Answering } else { Phase::CloseSent };
         true
     }
 
@@ -267,9 +336,10 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
             let (used, event) = self.decoder.decode(input, &self.manager.decode_limits);
             let outcome = match event {
                 Ok(None) => return,
-                Ok(Some(Event::Message(message))) if self.phase == Phase::Open => {
-                    self.manager.handler.received(&self.session, message)
-                }
+                Ok(Some(Event::Message(message))) if self.phase == Phase::Open => match &mut self.carrying {
+                    None => self.manager.handler.received(&self.session, message),
+                    Some(carrying) => carrying.receive(&self.manager, &self.session, message),
+                },
                 Ok(Some(Event::Message(_) | Event::Pong(_))) => Ok(()),
                 Ok(Some(Event::Ping(payload))) => {
                     queue_pong(&mut self.control, payload);
@@ -304,7 +374,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
 
     /// Ends the session; the connection still has to say goodbye.
     fn begin_close(&mut self, reason: CloseReason) {
-        self.session.close(reason);
+        self.close_plain(reason);
         let reason = self.session.closed().unwrap_or(reason);
         self.phase = Phase::Draining(reason);
         self.leave(reason);
@@ -312,44 +382,68 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
 
     /// Ends the connection. Returns true, as what follows has nothing to wait for.
     fn end(&mut self, reason: CloseReason) -> bool {
-        self.session.close(reason);
+        self.close_plain(reason);
         self.leave(self.session.closed().unwrap_or(reason));
         self.phase = Phase::Done;
         true
     }
 
-    /// Tells the handler, once.
-    fn leave(&mut self, reason: CloseReason) {
-        if !self.left {
-            self.left = true;
-            self.manager.handler.closed(&self.session, reason);
+    /// A plain session ends with its connection.
+    fn close_plain(&self, reason: CloseReason) {
+        if self.carrying.is_none() {
+            self.session.close(reason);
         }
     }
 
-    fn queue_control(&mut self, opcode: OpCode, payload: &[u8]) {
-        append_frame(opcode, payload, self.control.get_or_insert_default());
+    /// Tells the handler, once.
+    fn leave(&mut self, reason: CloseReason) {
+        match &self.carrying {
+            Some(_) if self.session.closed().is_some() => self.manager.end_resumable(&self.session),
+            None if !self.left => {
+                self.left = true;
+                self.manager.handler.closed(&self.session, reason);
+            }
+            _ => {}
+        }
+    }
+
+    fn queue_close(&mut self, code: u16) {
+        let code = CloseCode::from_wire(code).unwrap_or(CloseCode::GOING_AWAY);
+        let payload = ClosePayload::new(code, "");
+        append_frame(OpCode::Close, payload.as_bytes(), self.control.get_or_insert_default());
+    }
+
+    fn queue_line(&mut self, line: &str) {
+        append_frame(OpCode::Text, line.as_bytes(), self.control.get_or_insert_default());
     }
 
     /// Whether the client may say more now. Not while its outbox is half full: who asks for answers and does not
     /// read them has to wait, and is not closed for what it caused itself. Always after the end, when what it
     /// says goes nowhere.
     fn is_reading(&self) -> bool {
-        self.phase != Phase::Open
-            || (self.session.is_relaxed() && self.manager.handler.is_ready(&self.session))
+        let is_relaxed = || match &self.carrying {
+            None => self.session.is_relaxed(),
+            // What it has to acknowledge is no reason not to hear its acknowledgements.
+            Some(carrying) => carrying.is_relaxed(&self.session),
+        };
+        self.phase != Phase::Open || (is_relaxed() && self.manager.handler.is_ready(&self.session))
     }
 
     /// Goes to sleep unless something happened meanwhile. `blocked`: the socket takes no more for now, so that
     /// new frames alone are no reason to wake up.
     fn park(&mut self, cx: &Context<'_>, blocked: bool) -> bool {
         let mut core = self.session.core();
-        let news = match self.phase {
-            Phase::Open => core.session.closed().is_some() || !core.session.is_drained(),
+        let news = match (self.phase, &self.carrying) {
+            (Phase::Open, None) => core.session.closed().is_some() || !core.session.is_drained(),
+            (Phase::Open, Some(carrying)) => carrying.has_news(&core),
             _ => false,
         };
         if (news && !blocked) || core.expired {
             return false;
         }
-        core.park(cx);
+        if self.carrying.as_ref().is_none_or(|carrying| core.session.is_current(carrying.attachment)) {
+            core.park(cx);
+        }
         drop(core);
         // A handler that became ready before the waker was in place woke nobody.
         !(self.paused && self.is_reading())
@@ -357,9 +451,12 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
 }
 
 impl<H: Handler, Io> Drop for Connection<H, Io> {
-    /// However the task ends, the session ends with it.
+    /// However the task ends, a plain session ends with it.
     fn drop(&mut self) {
-        let State { manager, session, left, .. } = &*self.0;
+        let State { manager, session, left, carrying, .. } = &*self.0;
+        if let Some(carrying) = carrying {
+            return manager.detach(session, carrying.attachment);
+        }
         session.close(CloseReason::Lost);
         session.core().detach();
         manager.registry.remove(session);
@@ -369,11 +466,23 @@ impl<H: Handler, Io> Drop for Connection<H, Io> {
     }
 }
 
+/// The frame that is to be written next.
+fn first_waiting<'a>(core: &'a Core, carrying: Option<&Carrying>) -> Option<&'a Frame> {
+    match carrying {
+        None => core.session.first_waiting(),
+        Some(carrying) => core.session.waiting_after(carrying.sent).next(),
+    }
+}
+
 /// Copies waiting frames behind `buffer`, the first without its first `written` bytes. A frame that is too
 /// large for that is returned if it is the first to be written.
-fn gather_frames(core: &Core, written: usize, buffer: &mut Vec<u8>) -> Option<Frame> {
+fn gather_frames<'a>(
+    frames: impl Iterator<Item = &'a Frame>,
+    written: usize,
+    buffer: &mut Vec<u8>,
+) -> Option<Frame> {
     let mut skip = written;
-    for frame in core.session.waiting() {
+    for frame in frames {
         let payload = frame.payload();
         if payload.len() >= VECTORED_BYTES_MIN {
             return buffer.is_empty().then(|| frame.clone());

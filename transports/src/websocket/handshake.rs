@@ -166,6 +166,12 @@ pub struct Subprotocols<'a> {
     pub names: &'a [String],
 }
 
+/// Whether the client offers a subprotocol, in any of the header's lines.
+pub(super) fn offers(headers: &HeaderMap, name: &str) -> bool {
+    let lines = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().filter_map(|line| line.to_str().ok());
+    lines.flat_map(|line| line.split(',')).any(|offer| offer.trim() == name)
+}
+
 /// What client and server agreed on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Agreed {

@@ -1,12 +1,14 @@
 //! The WebSocket wire: handshake, codec, and the task of a connection.
 
+mod carrying;
 pub mod close_code;
 pub mod codec;
 mod connection;
+mod greeting;
 pub mod handshake;
 mod scratch;
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
@@ -24,7 +26,8 @@ use tracing::debug;
 
 use self::{
     connection::Connection,
-    handshake::{SubprotocolError, Subprotocols, accept_parts},
+    greeting::greet,
+    handshake::{Agreed, SubprotocolError, Subprotocols, UpgradeError, accept_parts},
 };
 use crate::{
     body::{Body, ResponseFuture},
@@ -32,7 +35,7 @@ use crate::{
     handler::Handler,
     live::LiveSession,
     manager::Manager,
-    origin::Origin,
+    resumable::SUBPROTOCOL,
 };
 
 /// Answers an upgrade request.
@@ -52,24 +55,35 @@ async fn upgrade<H: Handler>(
     if parts.method != Method::GET {
         return Err(Refusal::status(StatusCode::BAD_REQUEST));
     }
-    if !manager.options.check_origin.allows(&Origin::of(&parts), manager.options.host.as_deref()) {
-        manager.common.counters.refused.fetch_add(1, Ordering::Relaxed);
-        debug!(origin = ?parts.headers.get("origin"), "websocket refused: origin not allowed");
+    if !manager.allows_origin(&parts) {
         return Err(Refusal::default());
     }
     let options = manager.websocket_options();
     let subprotocols = Subprotocols { auth_token: manager.options.auth_token, names: &options.subprotocols };
-    let agreed = subprotocols.negotiate(&parts.headers).map_err(|error| {
-        debug!(%error, "websocket refused: subprotocol");
-        match error {
-            SubprotocolError::BadAuthToken => Refusal::status(StatusCode::BAD_REQUEST),
-            SubprotocolError::Mismatch => Refusal::default(),
+    let is_resumable = manager.options.resume.is_some() && handshake::offers(&parts.headers, SUBPROTOCOL);
+    let mut agreed = match subprotocols.negotiate(&parts.headers) {
+        // Who offers the session dialect need not offer anything else.
+        Err(SubprotocolError::Mismatch) if is_resumable => Agreed::default(),
+        Err(error) => {
+            debug!(%error, "websocket refused: subprotocol");
+            return Err(match error {
+                SubprotocolError::BadAuthToken => Refusal::status(StatusCode::BAD_REQUEST),
+                SubprotocolError::Mismatch => Refusal::default(),
+            });
         }
-    })?;
+        Ok(agreed) => agreed,
+    };
+    let bad_upgrade =
+        |error: UpgradeError| Refusal::status(StatusCode::BAD_REQUEST).with_body(error.to_string());
     let accept = accept_parts(parts.version, &parts.method, &parts.headers);
-    let state = manager.connect(Transport::Websocket, parts, agreed.auth_token).await?;
-    let accept =
-        accept.map_err(|error| Refusal::status(StatusCode::BAD_REQUEST).with_body(error.to_string()))?;
+    if is_resumable {
+        // The handler is asked once the client has said whether it wants a new session.
+        let accept = accept.map_err(bad_upgrade)?;
+        manager.tasks.spawn(open_resumable(manager.clone(), on_upgrade, parts, agreed.auth_token.take()));
+        return Ok(switching_protocols(accept, Some(HeaderValue::from_static(SUBPROTOCOL))));
+    }
+    let state = manager.connect(Transport::Websocket, false, parts, agreed.auth_token).await?;
+    let accept = accept.map_err(bad_upgrade)?;
     if manager.registry.len() >= manager.options.sessions_max {
         return Err(Refusal::status(StatusCode::SERVICE_UNAVAILABLE));
     }
@@ -77,32 +91,61 @@ async fn upgrade<H: Handler>(
     Ok(switching_protocols(accept, agreed.selected))
 }
 
-/// Waits for the connection to be handed over, and starts its task. Two tasks, so that the one that stays is
-/// as small as it can be.
-async fn open<H: Handler>(manager: Arc<Manager<H>>, on_upgrade: OnUpgrade, state: H::State) {
+/// What an upgraded connection turned out to be.
+enum Io {
+    /// A plain TCP stream without the layers around it saves memory.
+    Tcp(TcpStream, Bytes),
+    /// Any other works as well.
+    Other(TokioIo<Upgraded>),
+}
+
+/// Waits for the connection to be handed over.
+async fn handed_over(on_upgrade: OnUpgrade) -> Option<Io> {
     let upgraded = match on_upgrade.await {
         Ok(upgraded) => upgraded,
-        Err(error) => return debug!(%error, "websocket lost before it was open"),
+        Err(error) => {
+            debug!(%error, "websocket lost before it was open");
+            return None;
+        }
     };
-    // A plain TCP stream without the layers around it saves memory; any other works as well.
-    match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-        Ok(parts) => start(manager, parts.io.into_inner(), parts.read_buf, state),
-        Err(upgraded) => start_other(manager, upgraded, state),
+    let upgraded = match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
+        Ok(parts) => return Some(Io::Tcp(parts.io.into_inner(), parts.read_buf)),
+        Err(upgraded) => upgraded,
+    };
+    Some(match upgraded.downcast::<TokioIo<TcpStream>>() {
+        Ok(parts) => Io::Tcp(parts.io.into_inner(), parts.read_buf),
+        Err(upgraded) => Io::Other(TokioIo::new(upgraded)),
+    })
+}
+
+/// Starts the task of a plain session's connection. Two tasks, so that the one that stays is as small as it can be.
+async fn open<H: Handler>(manager: Arc<Manager<H>>, on_upgrade: OnUpgrade, state: H::State) {
+    match handed_over(on_upgrade).await {
+        Some(Io::Tcp(io, early)) => start(manager, io, early, state),
+        Some(Io::Other(io)) => start(manager, io, Bytes::new(), state),
+        None => {}
     }
 }
 
-fn start_other<H: Handler>(manager: Arc<Manager<H>>, upgraded: Upgraded, state: H::State) {
-    match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => start(manager, parts.io.into_inner(), parts.read_buf, state),
-        Err(upgraded) => start(manager, TokioIo::new(upgraded), Bytes::new(), state),
+/// The same for a resumable session, once the client has said which.
+async fn open_resumable<H: Handler>(
+    manager: Arc<Manager<H>>,
+    on_upgrade: OnUpgrade,
+    parts: Parts,
+    auth_token: Option<String>,
+) {
+    match handed_over(on_upgrade).await {
+        Some(Io::Tcp(io, early)) => greet(manager, io, early.into(), parts, auth_token).await,
+        Some(Io::Other(io)) => greet(manager, io, Vec::new(), parts, auth_token).await,
+        None => {}
     }
 }
 
-fn start<H: Handler, Io>(manager: Arc<Manager<H>>, io: Io, early: Bytes, state: H::State)
+fn start<H: Handler, S>(manager: Arc<Manager<H>>, io: S, early: Bytes, state: H::State)
 where
-    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let session = LiveSession::new(manager.common.clone(), Transport::Websocket, state);
+    let session = LiveSession::plain(manager.common.clone(), Transport::Websocket, state);
     let Ok(session) = manager.registry.insert(session, None) else {
         // Lost the race for the last place; the connection is dropped and the client comes back.
         return;

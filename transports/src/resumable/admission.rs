@@ -1,0 +1,186 @@
+//! Who gets a session: opening a new one, finding one again, taking its frames, ending it.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use http::request::Parts;
+use tracing::debug;
+
+use super::{
+    Resumable,
+    lines::{Refused, ServerControl},
+    token::{Secret, Token},
+};
+use crate::{
+    close::CloseReason,
+    connect::Transport,
+    frame::Message,
+    handler::Handler,
+    live::LiveSession,
+    manager::Manager,
+    session::{Attachment, ResumeError, Seq, Taken},
+};
+
+type Session<H> = Arc<LiveSession<<H as Handler>::State>>;
+
+/// A session with one connection's turn at carrying it.
+pub(crate) struct Attached<H: Handler> {
+    pub(crate) session: Session<H>,
+    pub(crate) attachment: Attachment,
+    /// How many frames the client had when it attached: the next one down is the one after.
+    pub(crate) sent: Seq,
+    /// How many frames of the client the server had.
+    pub(crate) taken: Seq,
+    /// The first line to the client.
+    pub(crate) greeting: String,
+}
+
+/// Why a frame from a client goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rejected {
+    /// Frames before it are missing.
+    Early,
+    /// The session is over, or is from now on.
+    Closed,
+}
+
+impl<H: Handler> Manager<H> {
+    /// Begins a resumable session, if the handler wants this client.
+    pub(crate) async fn open(
+        self: &Arc<Self>,
+        transport: Transport,
+        parts: Parts,
+        auth_token: Option<String>,
+        beat: u64,
+    ) -> Result<Attached<H>, Refused> {
+        let refuse = |refused| {
+            self.common.counters.resume_refused(refused);
+            refused
+        };
+        let state =
+            self.connect(transport, true, parts, auth_token).await.map_err(|_| refuse(Refused::Forbidden))?;
+        let secret = Secret::random().ok_or_else(|| refuse(Refused::Full))?;
+        let serial = self.serials.fetch_add(1, Ordering::Relaxed);
+        let resumable = Resumable::new(serial, secret, beat);
+        let session = LiveSession::resumable(self.common.clone(), transport, resumable, state);
+        let session = self.registry.insert(session, None).map_err(|_| refuse(Refused::Full))?;
+        let attachment = session.core().session.attach();
+        self.handler.opened(&session);
+        let token = Token { slot: session.slot.load(Ordering::Relaxed), serial, secret }.encode();
+        let window_ms = self.resume_options().window.as_millis();
+        let hold_ms = self.options.longpoll.as_ref().map_or(0, |longpoll| longpoll.window.as_millis());
+        let greeting = ServerControl::Opened { token: &token, window_ms, hold_ms }.to_string();
+        Ok(Attached { session, attachment, sent: Seq(0), taken: Seq(0), greeting })
+    }
+
+    /// Carries a session on for a client that has the first `received` frames.
+    pub(crate) fn resume(
+        &self,
+        transport: Transport,
+        token: &str,
+        received: Seq,
+        beat: u64,
+    ) -> Result<Attached<H>, Refused> {
+        let refuse = |refused: Refused| {
+            debug!(transport = transport.name(), reason = refused.word(), "resume refused");
+            self.common.counters.resume_refused(refused);
+            refused
+        };
+        let session = self.find(token).map_err(refuse)?;
+        session.touch();
+        let mut core = session.core();
+        let attachment = core.session.resume(received).map_err(|error| {
+            refuse(match error {
+                ResumeError::Gap => Refused::Gap,
+                ResumeError::Ahead => Refused::Ahead,
+            })
+        })?;
+        let taken = core.session.last_taken();
+        // One poll after the other is no move.
+        let moved = transport != Transport::Longpoll || !core.is_carried_by(transport);
+        core.attached(transport);
+        drop(core);
+        if let Some(resumable) = &session.resumable {
+            // A poll with a beat of 0 does not want to wait, and says nothing about the stream that comes next.
+            if beat > 0 {
+                resumable.set_beat(beat);
+            }
+            if resumable.is_away.swap(false, Ordering::AcqRel) {
+                self.handler.back(&session);
+            }
+        }
+        if moved {
+            self.common.counters.resumed.fetch_add(1, Ordering::Relaxed);
+        }
+        let greeting = ServerControl::Resumed(taken).to_string();
+        Ok(Attached { session, attachment, sent: received, taken, greeting })
+    }
+
+    /// The live session that a token is for.
+    pub(crate) fn find(&self, token: &str) -> Result<Session<H>, Refused> {
+        let token = Token::decode(token).ok_or(Refused::Unknown)?;
+        let session = self.registry.get(token.slot).filter(|session| {
+            let resumable = session.resumable.as_ref();
+            resumable.is_some_and(|it| it.serial == token.serial && it.secret.matches(&token.secret))
+        });
+        match session {
+            Some(session) if session.closed().is_none() => Ok(session),
+            // It is about to be put where the ended ones are.
+            Some(session) => Err(match session.closed() {
+                Some(CloseReason::TooSlow) => Refused::Gap,
+                Some(CloseReason::Expired) => Refused::Expired,
+                _ => Refused::Closed,
+            }),
+            None => Err(self.ended.explain(&token)),
+        }
+    }
+
+    /// A frame with its number came from a client of a resumable session: hands it on if it is the next one.
+    pub(crate) fn take(
+        &self,
+        session: &Session<H>,
+        number: Seq,
+        message: Message<'_>,
+    ) -> Result<(), Rejected> {
+        let _receiving = session.resumable.as_ref().map(|resumable| resumable.receiving());
+        let taken = {
+            let mut core = session.core();
+            if core.session.closed().is_some() {
+                return Err(Rejected::Closed);
+            }
+            core.session.take(number)
+        };
+        match taken {
+            Taken::Next => self.handler.received(session, message).map_err(|reason| {
+                session.close(reason);
+                Rejected::Closed
+            }),
+            Taken::Duplicate => Ok(()),
+            Taken::Early => Err(Rejected::Early),
+        }
+    }
+
+    /// Tells the handler that a resumable session is over, once.
+    pub(crate) fn end_resumable(&self, session: &Session<H>) {
+        let Some(resumable) = &session.resumable else { return };
+        if !resumable.has_ended.swap(true, Ordering::AcqRel) {
+            let reason = session.closed().unwrap_or(CloseReason::Internal);
+            self.ended.remember(resumable.serial, resumable.secret, reason);
+            self.handler.closed(session, reason);
+        }
+    }
+
+    /// A connection that carried a resumable session is gone.
+    pub(crate) fn detach(&self, session: &Session<H>, attachment: Attachment) {
+        let mut core = session.core();
+        if !core.session.is_current(attachment) {
+            return;
+        }
+        core.detach();
+        let is_over = core.session.closed().is_some();
+        drop(core);
+        if is_over {
+            self.end_resumable(session);
+            self.registry.remove(session);
+        }
+    }
+}

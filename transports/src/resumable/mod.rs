@@ -1,0 +1,89 @@
+//! Sessions that outlive their connections, on any wire. `docs/sessions.md` describes the dialect.
+//!
+//! ```text
+//! http ─ poll, post ─ answer, admission ─ ended, token ─ lines*
+//! ```
+
+pub(crate) mod admission;
+pub(crate) mod answer;
+pub(crate) mod ended;
+pub(crate) mod http;
+pub mod lines;
+mod poll;
+mod post;
+pub(crate) mod token;
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use self::token::Secret;
+use crate::clock::Tick;
+
+/// The parameter of a query by which a client asks for the dialect over HTTP, and the version that is spoken here.
+pub(crate) const VERSION_PARAM: &str = "lapwing";
+const VERSION: &str = "1";
+
+/// The same for WebSockets: a subprotocol.
+pub(crate) const SUBPROTOCOL: &str = "lapwing.1";
+
+/// What a resumable session has besides what every session has.
+#[derive(Debug)]
+pub(crate) struct Resumable {
+    pub(crate) serial: u64,
+    pub(crate) secret: Secret,
+    /// Held while a frame is counted and given to the handler: two connections may bring frames at once.
+    receiving: Mutex<()>,
+    /// Held by a POST while it waits for the handler, so that one of them waits at a time.
+    pub(crate) posting: tokio::sync::Mutex<()>,
+    /// After how many milliseconds of silence the client wants to hear something.
+    beat_ms: AtomicU32,
+    /// When the carrier was last told to say something.
+    pinged: AtomicU32,
+    /// Whether the handler knows that nothing carries the session.
+    pub(crate) is_away: AtomicBool,
+    /// Whether the handler knows that the session is over.
+    pub(crate) has_ended: AtomicBool,
+}
+
+impl Resumable {
+    pub(crate) fn new(serial: u64, secret: Secret, beat: u64) -> Self {
+        let resumable = Self {
+            serial,
+            secret,
+            receiving: Mutex::default(),
+            posting: tokio::sync::Mutex::default(),
+            beat_ms: AtomicU32::default(),
+            pinged: AtomicU32::default(),
+            is_away: AtomicBool::default(),
+            has_ended: AtomicBool::default(),
+        };
+        resumable.set_beat(beat);
+        resumable
+    }
+
+    /// Sets the beat to what the client wants, within reason.
+    pub(crate) fn set_beat(&self, millis: u64) {
+        self.beat_ms.store(millis.clamp(1_000, 120_000) as u32, Ordering::Relaxed);
+    }
+
+    /// Whether the carrier has to say something now, to a client that was last heard at `seen`.
+    pub(crate) fn is_ping_due(&self, seen: Tick, now: Tick) -> bool {
+        let beat = Duration::from_millis(self.beat_ms.load(Ordering::Relaxed).into());
+        let pinged = Tick(self.pinged.load(Ordering::Relaxed));
+        let is_due = now.since(seen) >= beat && (pinged.0 == 0 || now.since(pinged) >= beat);
+        if is_due {
+            self.pinged.store(now.0, Ordering::Relaxed);
+        }
+        is_due
+    }
+
+    pub(crate) fn receiving(&self) -> MutexGuard<'_, ()> {
+        // The handler may panic under it, and guards no state of ours by it.
+        self.receiving.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

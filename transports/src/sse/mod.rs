@@ -1,0 +1,21 @@
+//! The SSE wire: an event stream down. What goes up comes in POSTs, which `resumable` answers.
+
+mod stream;
+pub(crate) mod ticket;
+
+use std::sync::Arc;
+
+use http::Response;
+
+use self::stream::EventStream;
+use crate::{
+    body::Body,
+    handler::Handler,
+    manager::Manager,
+    resumable::{admission::Attached, answer},
+};
+
+/// An event stream that carries a session.
+pub(crate) fn stream<H: Handler>(manager: Arc<Manager<H>>, attached: Attached<H>) -> Response<Body> {
+    answer::of_type(answer::EVENTS, Body::stream(EventStream::new(manager, attached)))
+}

@@ -1,0 +1,133 @@
+//! The body of an event stream: drains a session's outbox into events.
+
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::Frame;
+
+use crate::{
+    handler::Handler,
+    live::Core,
+    manager::Manager,
+    resumable::{
+        admission::Attached,
+        lines::{ServerControl, append_line},
+    },
+};
+
+/// Bytes that are gathered at once: the rest waits for the next turn.
+const GATHERED_BYTES_MAX: usize = 64 * 1024;
+
+/// An event stream that carries a session until it ends, is superseded, or nobody reads it any more.
+pub(super) struct EventStream<H: Handler> {
+    manager: Arc<Manager<H>>,
+    attached: Attached<H>,
+    /// The last that was said has been said.
+    is_over: bool,
+}
+
+impl<H: Handler> EventStream<H> {
+    pub(super) fn new(manager: Arc<Manager<H>>, attached: Attached<H>) -> Self {
+        Self { manager, attached, is_over: false }
+    }
+
+    /// The first bytes: a comment for proxies that hold them back, and the greeting.
+    fn head(&mut self, greeting: &str) -> Bytes {
+        let prelude = self.manager.sse_options().prelude_bytes;
+        let mut head = Vec::with_capacity(prelude + greeting.len() + 16);
+        head.push(b':');
+        head.resize(prelude.max(1), b' ');
+        head.extend_from_slice(b"\n\n");
+        append_event(greeting.as_bytes(), &mut head);
+        head.into()
+    }
+
+    /// What is to be sent now.
+    fn gather(&mut self, core: &mut Core) -> Option<Bytes> {
+        let mut events = Vec::new();
+        if !core.session.is_current(self.attached.attachment) {
+            self.is_over = true;
+            append_event(ServerControl::Superseded.to_string().as_bytes(), &mut events);
+            return Some(events.into());
+        }
+        let due = std::mem::take(&mut core.due);
+        let taken = core.session.last_taken();
+        if due.pong {
+            append_event(ServerControl::Pong(taken).to_string().as_bytes(), &mut events);
+        } else if due.ping {
+            append_event(ServerControl::Ping(taken).to_string().as_bytes(), &mut events);
+        }
+        let sent = self.attached.sent;
+        let (mut frames, start) = (0, events.len());
+        for frame in core.session.waiting_after(sent) {
+            events.extend_from_slice(b"data: ");
+            append_line(frame, &mut events);
+            events.extend_from_slice(b"\n\n");
+            frames += 1;
+            if events.len() >= GATHERED_BYTES_MAX {
+                break;
+            }
+        }
+        if frames > 0 {
+            self.attached.sent.0 += frames as u64;
+            core.session.handle_sent(self.attached.sent);
+            self.manager.common.counters.wrote(frames, events.len() - start);
+        }
+        if let Some(reason) = core.session.closed()
+            && core.session.last_pushed() <= self.attached.sent
+        {
+            self.is_over = true;
+            append_event(ServerControl::Closed(reason).to_string().as_bytes(), &mut events);
+        }
+        (!events.is_empty()).then(|| events.into())
+    }
+}
+
+impl<H: Handler> http_body::Body for EventStream<H> {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let stream = self.get_mut();
+        if stream.is_over {
+            return Poll::Ready(None);
+        }
+        let greeting = std::mem::take(&mut stream.attached.greeting);
+        if !greeting.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(stream.head(&greeting)))));
+        }
+        let session = stream.attached.session.clone();
+        let mut core = session.core();
+        match stream.gather(&mut core) {
+            Some(events) => Poll::Ready(Some(Ok(Frame::data(events)))),
+            None => {
+                core.park(cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over
+    }
+}
+
+impl<H: Handler> Drop for EventStream<H> {
+    fn drop(&mut self) {
+        self.manager.detach(&self.attached.session, self.attached.attachment);
+    }
+}
+
+fn append_event(line: &[u8], events: &mut Vec<u8>) {
+    events.extend_from_slice(b"data: ");
+    events.extend_from_slice(line);
+    events.extend_from_slice(b"\n\n");
+}

@@ -1,0 +1,139 @@
+//! What the connection of a resumable session knows besides: how far it has come in both directions.
+
+use std::sync::Arc;
+
+use tracing::debug;
+
+use super::close_code::CloseCode;
+use crate::{
+    close::CloseReason,
+    frame::Message,
+    handler::Handler,
+    live::{Core, LiveSession},
+    manager::Manager,
+    resumable::{
+        admission::Rejected,
+        lines::{ClientControl, ClientLine, ServerControl},
+    },
+    session::{Attachment, Seq},
+};
+
+/// Frames from the client after which they are acknowledged.
+const ACK_EVERY: u64 = 32;
+
+/// How far a connection has come.
+#[derive(Debug)]
+pub(super) struct Carrying {
+    pub(super) attachment: Attachment,
+    /// The last frame that was written to this connection.
+    pub(super) sent: Seq,
+    /// The last frame that came by this connection, taken or dropped.
+    received: Seq,
+    /// What was last acknowledged to the client here.
+    acknowledged: Seq,
+    /// Whether the client asked for a sign of life.
+    pong: bool,
+}
+
+impl Carrying {
+    pub(super) fn new(attachment: Attachment, sent: Seq, received: Seq) -> Self {
+        Self { attachment, sent, received, acknowledged: received, pong: false }
+    }
+
+    /// Acts on a message from the client.
+    pub(super) fn receive<H: Handler>(
+        &mut self,
+        manager: &Manager<H>,
+        session: &Arc<LiveSession<H::State>>,
+        message: Message<'_>,
+    ) -> Result<(), CloseReason> {
+        let line = match message {
+            // Most messages are frames as they are.
+            Message::Text(text) if !matches!(text.as_bytes(), [] | [b'!' | b'"' | b'*', ..]) => {
+                return self.take(manager, session, message);
+            }
+            Message::Binary(_) => return self.take(manager, session, message),
+            Message::Text(text) => text,
+        };
+        let line = ClientLine::parse(line).map_err(|error| breach(&error.to_string()))?;
+        match line {
+            ClientLine::Control(control) => self.obey(session, control),
+            ClientLine::Nothing => Ok(()),
+            ClientLine::Text(_) | ClientLine::Binary(_) => match line.message() {
+                Some(message) => self.take(manager, session, message),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn take<H: Handler>(
+        &mut self,
+        manager: &Manager<H>,
+        session: &Arc<LiveSession<H::State>>,
+        message: Message<'_>,
+    ) -> Result<(), CloseReason> {
+        let number = Seq(self.received.0 + 1);
+        match manager.take(session, number, message) {
+            Ok(()) => {
+                self.received = number;
+                Ok(())
+            }
+            Err(Rejected::Early) => Err(breach("frames are missing")),
+            Err(Rejected::Closed) => Err(session.closed().unwrap_or(CloseReason::Internal)),
+        }
+    }
+
+    fn obey<S>(&mut self, session: &LiveSession<S>, control: ClientControl<'_>) -> Result<(), CloseReason> {
+        match control {
+            ClientControl::Ack(received) => session.core().session.handle_receipt(received),
+            ClientControl::Ping => self.pong = true,
+            ClientControl::Close => {
+                session.close(CloseReason::Client);
+                return Err(CloseReason::Client);
+            }
+            _ => return Err(breach("a control line that has no place here")),
+        }
+        Ok(())
+    }
+
+    /// The control line that is to be written now, if any.
+    pub(super) fn due_line(&mut self, core: &mut Core) -> Option<String> {
+        let taken = core.session.last_taken();
+        let due = std::mem::take(&mut core.due);
+        let line = if std::mem::take(&mut self.pong) || due.pong {
+            ServerControl::Pong(taken)
+        } else if due.ping {
+            ServerControl::Ping(taken)
+        } else if taken.0 >= self.acknowledged.0 + ACK_EVERY {
+            ServerControl::Ack(taken)
+        } else {
+            return None;
+        };
+        self.acknowledged = taken;
+        Some(line.to_string())
+    }
+
+    /// Whether there is something to write, or a reason to stop.
+    pub(super) fn has_news(&self, core: &Core) -> bool {
+        let session = &core.session;
+        self.pong
+            || core.due != Default::default()
+            || session.last_taken().0 >= self.acknowledged.0 + ACK_EVERY
+            || session.closed().is_some()
+            || session.last_pushed() > self.sent
+            || !session.is_current(self.attachment)
+    }
+
+    /// Whether less than half of what may wait still has to be written.
+    pub(super) fn is_relaxed<S>(&self, session: &LiveSession<S>) -> bool {
+        let limits = &session.common.outbox;
+        let unsent = session.core().session.last_pushed().0.saturating_sub(self.sent.0);
+        unsent <= (limits.frames_max / 2).max(1) as u64
+    }
+}
+
+/// The client broke the dialect: its connection ends, its session does not.
+fn breach(why: &str) -> CloseReason {
+    debug!(why, "websocket closed: the session dialect was broken");
+    CloseReason::Protocol(CloseCode::BREACH.as_u16())
+}

@@ -1,0 +1,354 @@
+//! The laws of a resumable session (docs/sessions.md §1), for both ends of it on a network that cuts, delays, repeats
+//! and reorders.
+//!
+//! The server's end is the real state machine; the client's end is what the document asks of one, in a few lines. A
+//! schedule is a seed: a failure names it, and `LAWS_SEED=n cargo test -p lapwing-transports --test laws` replays it alone.
+
+use std::collections::VecDeque;
+
+use lapwing_transports::{
+    close::CloseReason,
+    frame::Frame,
+    outbox::OutboxLimits,
+    session::{Attachment, Pushed, ResumeError, Seq, Session, Taken},
+};
+
+const SCHEDULES: u64 = 20_000;
+const LIMITS: OutboxLimits = OutboxLimits { frames_max: 12, bytes_max: 200 };
+
+/// A small generator: the same everywhere for the same seed.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 >> 11) % bound
+    }
+}
+
+/// What the document asks of a client.
+#[derive(Default)]
+struct Client {
+    /// What it handed on.
+    handed_on: Vec<String>,
+    /// How many frames it made.
+    made: u64,
+    /// How many of them the server is known to have.
+    acknowledged: u64,
+}
+
+/// A connection that carries a session, with what is under way on it.
+struct Wire {
+    attachment: Attachment,
+    /// What the server has sent on it.
+    server_sent: Seq,
+    /// What the client has taken off it, and what it has sent on it.
+    client_received: u64,
+    client_sent: u64,
+    down: VecDeque<String>,
+    up: VecDeque<u64>,
+    acks: VecDeque<u64>,
+}
+
+/// A POST under way: numbers from the first, and an acknowledgement. It may arrive late, twice, or never.
+#[derive(Clone)]
+struct Post {
+    frames: Vec<u64>,
+    ack: u64,
+}
+
+struct World {
+    random: Random,
+    session: Session,
+    client: Client,
+    /// What the server pushed while the session was open.
+    pushed: Vec<String>,
+    /// What the server took.
+    taken: Vec<u64>,
+    wires: Vec<Wire>,
+    posts: Vec<Post>,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        Self {
+            random: Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
+            session: Session::resumable(),
+            client: Client::default(),
+            pushed: Vec::new(),
+            taken: Vec::new(),
+            wires: Vec::new(),
+            posts: Vec::new(),
+        }
+    }
+
+    fn step(&mut self) {
+        match self.random.below(22) {
+            0..=4 => self.push(),
+            5..=6 => self.client.made += 1,
+            7 => self.attach(),
+            8..=10 => self.server_writes(),
+            11..=13 => self.client_reads(),
+            14 => self.client_writes(),
+            15..=16 => self.server_reads(),
+            17 => self.acknowledge(),
+            18 => self.post(),
+            19 => self.post_arrives(),
+            20 => self.cut(),
+            _ => self.poll(),
+        }
+        self.check();
+    }
+
+    fn push(&mut self) {
+        let text = format!("{}:{}", self.pushed.len(), "x".repeat(self.random.below(30) as usize));
+        let was_closed = self.session.closed().is_some();
+        match self.session.push(Frame::text(text.clone()), &LIMITS) {
+            Pushed::Queued => self.pushed.push(text),
+            Pushed::Overflowed => {
+                assert!(!was_closed && self.session.closed() == Some(CloseReason::TooSlow));
+            }
+            Pushed::Closed => assert!(was_closed, "a frame was dropped though the session is open"),
+        }
+    }
+
+    /// The client goes on with its session on another connection; the one before may live on for a while.
+    fn attach(&mut self) {
+        if self.session.closed().is_some() {
+            return;
+        }
+        let received = Seq(self.client.handed_on.len() as u64);
+        let attachment = self.session.resume(received).expect("an honest client is never refused");
+        let server_has = self.session.last_taken().0;
+        self.client.acknowledged = self.client.acknowledged.max(server_has);
+        self.wires.push(Wire {
+            attachment,
+            server_sent: received,
+            client_received: received.0,
+            client_sent: server_has,
+            down: VecDeque::new(),
+            up: VecDeque::new(),
+            acks: VecDeque::new(),
+        });
+    }
+
+    fn any_wire(&mut self) -> Option<&mut Wire> {
+        let count = self.wires.len() as u64;
+        if count == 0 {
+            return None;
+        }
+        let index = self.random.below(count) as usize;
+        self.wires.get_mut(index)
+    }
+
+    fn server_writes(&mut self) {
+        let Some(index) =
+            (!self.wires.is_empty()).then(|| self.random.below(self.wires.len() as u64) as usize)
+        else {
+            return;
+        };
+        let wire = &mut self.wires[index];
+        if !self.session.is_current(wire.attachment) {
+            return;
+        }
+        for frame in self.session.waiting_after(wire.server_sent).take(3) {
+            wire.down.push_back(String::from_utf8(frame.payload().to_vec()).unwrap());
+            wire.server_sent.0 += 1;
+        }
+        self.session.handle_sent(wire.server_sent);
+    }
+
+    fn client_reads(&mut self) {
+        let Some(wire) = self.any_wire() else { return };
+        let Some(text) = wire.down.pop_front() else { return };
+        wire.client_received += 1;
+        let number = wire.client_received;
+        self.client_takes(number, text);
+    }
+
+    fn client_takes(&mut self, number: u64, text: String) {
+        let have = self.client.handed_on.len() as u64;
+        assert!(number <= have + 1, "the server skipped a frame");
+        if number == have + 1 {
+            self.client.handed_on.push(text);
+        }
+    }
+
+    fn client_writes(&mut self) {
+        let made = self.client.made;
+        let Some(wire) = self.any_wire() else { return };
+        while wire.client_sent < made {
+            wire.client_sent += 1;
+            wire.up.push_back(wire.client_sent);
+        }
+    }
+
+    fn server_reads(&mut self) {
+        let Some(wire) = self.any_wire() else { return };
+        let (ack, frame) = (wire.acks.pop_front(), wire.up.pop_front());
+        if let Some(ack) = ack {
+            self.session.handle_receipt(Seq(ack));
+        }
+        if frame.is_some() {
+            let Some(number) = frame else { return };
+            self.server_takes(number);
+        }
+    }
+
+    fn server_takes(&mut self, number: u64) -> bool {
+        if self.session.closed().is_some() {
+            return false;
+        }
+        match self.session.take(Seq(number)) {
+            Taken::Next => self.taken.push(number),
+            Taken::Duplicate => {}
+            Taken::Early => return false,
+        }
+        true
+    }
+
+    fn acknowledge(&mut self) {
+        let have = self.client.handed_on.len() as u64;
+        if let Some(wire) = self.any_wire() {
+            wire.acks.push_back(have);
+        }
+    }
+
+    fn post(&mut self) {
+        let from = self.client.acknowledged + 1;
+        let frames = (from..=self.client.made).take(4).collect();
+        self.posts.push(Post { frames, ack: self.client.handed_on.len() as u64 });
+    }
+
+    /// Any of the POSTs under way arrives; it may be repeated later, and its answer may be lost.
+    fn post_arrives(&mut self) {
+        if self.posts.is_empty() {
+            return;
+        }
+        let index = self.random.below(self.posts.len() as u64) as usize;
+        let post = self.posts[index].clone();
+        if self.random.below(3) > 0 {
+            self.posts.swap_remove(index);
+        }
+        self.session.handle_receipt(Seq(post.ack));
+        for number in post.frames {
+            if !self.server_takes(number) {
+                break;
+            }
+        }
+        if self.random.below(4) > 0 {
+            self.client.acknowledged = self.client.acknowledged.max(self.session.last_taken().0);
+        }
+    }
+
+    /// A connection dies, with all that is under way on it.
+    fn cut(&mut self) {
+        if !self.wires.is_empty() {
+            let index = self.random.below(self.wires.len() as u64) as usize;
+            self.wires.swap_remove(index);
+        }
+    }
+
+    /// A poll: attached, answered, detached. The answer is lost one time in three.
+    fn poll(&mut self) {
+        let before = self.client.handed_on.len() as u64;
+        match self.session.resume(Seq(before)) {
+            Ok(_) => {}
+            Err(ResumeError::Gap | ResumeError::Ahead) => panic!("an honest client is never refused"),
+        }
+        let answer: Vec<_> = self.session.waiting_after(Seq(before)).cloned().collect();
+        self.session.handle_sent(self.session.last_pushed());
+        if self.random.below(3) > 0 {
+            for (number, frame) in (before + 1..).zip(answer) {
+                let text = String::from_utf8(frame.payload().to_vec()).unwrap();
+                self.client_takes(number, text);
+            }
+        }
+    }
+
+    fn check(&self) {
+        let handed_on = self.client.handed_on.len();
+        assert!(self.pushed.starts_with(&self.client.handed_on), "out of order, lost, or twice (down)");
+        assert!(
+            self.taken.iter().copied().eq(1..=self.taken.len() as u64),
+            "out of order, lost, or twice (up)"
+        );
+        assert!(self.taken.len() as u64 <= self.client.made);
+        assert!(
+            self.session.last_received().0 <= handed_on as u64,
+            "acknowledged what the client does not have"
+        );
+        let (frames, bytes) = self
+            .session
+            .waiting()
+            .fold((0, 0), |(frames, bytes), frame| (frames + 1, bytes + frame.payload().len()));
+        let last = self.session.waiting().last().map_or(0, |frame| frame.payload().len());
+        assert!(frames <= LIMITS.frames_max && bytes - last <= LIMITS.bytes_max, "over its bound");
+        let current = self.wires.iter().filter(|wire| self.session.is_current(wire.attachment)).count();
+        assert!(current <= 1, "two carriers");
+        assert_eq!(self.session.last_received().0 + frames as u64, self.session.last_pushed().0);
+    }
+
+    /// The network is whole again: whatever was sent arrives, unless the session was closed.
+    fn settle(&mut self) {
+        if self.session.closed().is_some() {
+            return;
+        }
+        self.attach();
+        let newest = self.wires.len() - 1;
+        self.wires.swap(0, newest);
+        self.wires.truncate(1);
+        for _ in 0..200 {
+            self.server_writes();
+            self.client_reads();
+            self.client_writes();
+            self.server_reads();
+            self.check();
+        }
+        assert_eq!(self.client.handed_on, self.pushed, "lost in silence (down)");
+        assert_eq!(self.taken.len() as u64, self.client.made, "lost in silence (up)");
+    }
+}
+
+/// Runs a schedule; returns whether its session was closed.
+fn run(seed: u64) -> bool {
+    let mut world = World::new(seed);
+    let steps = 20 + world.random.below(180);
+    for _ in 0..steps {
+        world.step();
+    }
+    world.settle();
+    world.session.closed().is_some()
+}
+
+#[test]
+fn the_laws_hold_for_every_schedule() {
+    if let Ok(seed) = std::env::var("LAWS_SEED") {
+        run(seed.parse().expect("LAWS_SEED is a number"));
+        return;
+    }
+    let mut closed = 0;
+    for seed in 1..=SCHEDULES {
+        match std::panic::catch_unwind(|| run(seed)) {
+            Ok(was_closed) => closed += u64::from(was_closed),
+            Err(_) => panic!("the laws do not hold: replay with LAWS_SEED={seed}"),
+        }
+    }
+    // Both fates of a session are well represented.
+    assert!(closed > SCHEDULES / 20 && closed < SCHEDULES * 19 / 20, "{closed} of {SCHEDULES} were closed");
+}
+
+#[test]
+fn a_client_that_claims_too_much_or_too_little_is_refused_and_nothing_changes() {
+    let mut session = Session::resumable();
+    for text in ["a", "b", "c"] {
+        session.push(Frame::text(text), &LIMITS);
+    }
+    assert_eq!(session.resume(Seq(4)), Err(ResumeError::Ahead));
+    let attachment = session.resume(Seq(2)).unwrap();
+    assert_eq!(session.resume(Seq(1)), Err(ResumeError::Gap));
+    assert!(session.is_current(attachment));
+    assert_eq!(session.waiting_after(Seq(2)).count(), 1);
+}
