@@ -24,8 +24,8 @@ use crate::{
 pub(crate) struct Client {
     pub(crate) transport_id: TransportId,
     pub(crate) serializer: Arc<dyn Serializer>,
-    /// The topic that stands for all connections of a user.
-    pub(crate) socket_id: Option<Topic>,
+    /// The topic that stands for all connections of a user. Boxed, as anonymous clients have none.
+    pub(crate) socket_id: Option<Box<Topic>>,
     pub(crate) assigns: Assigns,
     /// How many mailboxes of this session are full.
     full: AtomicU32,
@@ -46,7 +46,7 @@ impl Client {
     pub(crate) fn new(
         transport_id: TransportId,
         serializer: Arc<dyn Serializer>,
-        socket_id: Option<Topic>,
+        socket_id: Option<Box<Topic>>,
         assigns: Assigns,
     ) -> Self {
         Self {
@@ -81,6 +81,10 @@ impl Lane for LiveSession<Client> {
         let _ = self.push(frame);
     }
 
+    fn push_broadcast(&self, frame: Frame) {
+        let _ = self.push_in_turn(frame);
+    }
+
     fn serializer(&self) -> &Arc<dyn Serializer> {
         &self.state().serializer
     }
@@ -92,7 +96,7 @@ impl Peer for LiveSession<Client> {
     }
 
     fn socket_id(&self) -> Option<&str> {
-        self.state().socket_id.as_deref()
+        self.state().socket_id.as_deref().map(|topic| &**topic)
     }
 
     fn pause_reading(&self) {
@@ -112,9 +116,28 @@ impl Peer for LiveSession<Client> {
 
 /// What is published on a socket id: `disconnect` ends the connection, other events are not for it.
 impl Inbox for LiveSession<Client> {
-    fn deliver(&self, delivery: &mut Delivery<'_>) {
+    fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
         if delivery.broadcast.event == "disconnect" {
             self.close(CloseReason::Disconnected);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What there is one of for every client, and for every join. Larger needs a reason.
+    #[test]
+    fn sizes_do_not_grow() {
+        let sizes = [
+            ("a session with its client", size_of::<LiveSession<Client>>(), 208),
+            ("a join", size_of::<Join>(), 176),
+            ("a place among a topic's members", size_of::<crate::topics::Member>(), 24),
+        ];
+        for (what, size, size_max) in sizes {
+            println!("{what}: {size} bytes");
+            assert!(size <= size_max, "{what}: {size} bytes, were {size_max}");
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     connect::{Accept, Connect},
     join::{self, Join},
     joins::Verdict,
-    mailbox::{ChannelMailbox, MailboxLimits},
+    mailbox::ChannelMailbox,
     node::Node,
     outcome::LeaveReason,
     protocol::{ChannelMsg, NameRef, Outgoing, Payload, Ref, SerializerList},
@@ -35,7 +35,6 @@ pub(crate) struct Hub {
     /// The same for the wire that carries only text. Made once, as a broadcast is encoded once per serializer.
     text_serializers: SerializerList,
     joins_max: usize,
-    mailbox: MailboxLimits,
 }
 
 type Session = Arc<LiveSession<Client>>;
@@ -64,7 +63,7 @@ impl Handler for Hub {
             })?,
         };
         info!(transport, vsn, id = accept.id.as_deref(), "connected");
-        let id = accept.id.map(Into::into);
+        let id = accept.id.map(|id| Box::new(id.into()));
         Ok(Client::new(self.node.next_transport_id(), serializer, id, accept.assigns))
     }
 
@@ -152,10 +151,9 @@ impl Hub {
         connect: Option<Connect>,
         serializers: SerializerList,
         joins_max: usize,
-        mailbox: MailboxLimits,
     ) -> Self {
         let text_serializers = serializers.map(|serializer| Arc::new(TextOnly(serializer.clone())));
-        Self { node, router, connect, serializers, text_serializers, joins_max, mailbox }
+        Self { node, router, connect, serializers, text_serializers, joins_max }
     }
 
     /// The routes.
@@ -172,13 +170,12 @@ impl Hub {
         predecessor: Option<Arc<Join>>,
     ) {
         let route = msg.topic.as_str().and_then(|topic| self.router.route(topic));
-        let (Some(route), Some(topic)) = (route, msg.topic.to_topic()) else {
+        let (Some((route, home)), Some(topic)) = (route, msg.topic.to_topic()) else {
             return unmatched(session, &msg);
         };
         let refs = (msg.join_ref, msg.reference);
         let assigns = session.state().assigns.merged(route.assigns());
-        let (peer, node) = (session.clone(), self.node.clone());
-        let join = Arc::new(Join::new(peer, node, route.kind(), self.mailbox, topic, refs.clone(), assigns));
+        let join = Arc::new(Join::new(session.clone(), home.clone(), topic, refs.clone(), assigns));
         state.joins.insert(join.clone());
         route.spawn(Start { join, params: msg.payload, refs, predecessor });
     }

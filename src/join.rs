@@ -9,7 +9,8 @@
 //!                        the join's task ──send()──▶ Peer: encoded, into the session's outbox
 //! ```
 //!
-//! Everything that lives as long as the join is in one allocation; its task holds a pointer to it.
+//! Everything that lives as long as the join is in one allocation. While nothing happens, that is all there is: the
+//! channel rests in it, and a task is made of it when something comes.
 
 use std::{
     any::{Any, TypeId},
@@ -68,13 +69,46 @@ impl Kind {
     }
 }
 
+/// What is the same for all joins of a route on a mount.
+#[derive(Debug)]
+pub(crate) struct Home {
+    pub(crate) node: Arc<Node>,
+    pub(crate) kind: &'static Kind,
+    pub(crate) limits: MailboxLimits,
+}
+
+/// A channel that waits for something to do.
+pub(crate) trait Resting: Send {
+    /// Makes a task of it, which handles this message first.
+    fn rise(self: Box<Self>, join: Arc<Join>, message: Option<ChannelMailbox>);
+}
+
+/// Who has the channel of a join.
+enum Turn {
+    /// Nobody: it rests.
+    Resting(Box<dyn Resting>),
+    /// A task, which is to be woken only to be killed, while a callback waits for something.
+    Running(Option<Box<Waker>>),
+}
+
+impl Turn {
+    /// There is something to do: the channel, if it rests and a task is to be made of it. Its mailbox is empty then.
+    fn begin(&mut self) -> Option<Box<dyn Resting>> {
+        match std::mem::replace(self, Self::Running(None)) {
+            Self::Resting(channel) => Some(channel),
+            running @ Self::Running(_) => {
+                *self = running;
+                None
+            }
+        }
+    }
+}
+
 /// One client's membership of one topic.
 pub(crate) struct Join {
     pub(crate) id: ChannelId,
     pub(crate) peer: Arc<dyn Peer>,
-    pub(crate) node: Arc<Node>,
-    pub(crate) kind: &'static Kind,
-    pub(crate) limits: MailboxLimits,
+    home: Arc<Home>,
     pub(crate) topic: Topic,
     /// The join_ref of what is sent to the client: the join message's, or else its ref.
     pub(crate) join_ref: Option<Ref>,
@@ -90,10 +124,9 @@ pub(crate) struct Join {
 }
 
 /// What the lock guards. Nothing else is locked while it is held.
-#[derive(Default)]
 struct State {
     mailbox: Mailbox,
-    task: Option<Waker>,
+    turn: Turn,
     /// Whoever waits for the end of this join: the one that replaces it.
     successor: Option<Box<Waker>>,
     subscribed: Option<Subscribed>,
@@ -128,58 +161,93 @@ pub(crate) enum NotTaken<T> {
 impl Join {
     pub(crate) fn new(
         peer: Arc<dyn Peer>,
-        node: Arc<Node>,
-        kind: &'static Kind,
-        limits: MailboxLimits,
+        home: Arc<Home>,
         topic: Topic,
         refs: (Option<Ref>, Option<Ref>),
         assigns: Assigns,
     ) -> Self {
         let (join_ref, reference) = refs;
+        let state = State {
+            mailbox: Mailbox::default(),
+            turn: Turn::Running(None),
+            successor: None,
+            subscribed: None,
+            foreign: None,
+            assigns,
+            owes_close: false,
+            pausing: false,
+            overflowed: false,
+            ended: false,
+            cleared: false,
+        };
         Self {
-            id: node.next_channel_id(),
+            id: home.node.next_channel_id(),
             peer,
-            node,
-            kind,
-            limits,
+            home,
             topic,
             has_join_ref: join_ref.is_some(),
             join_ref: join_ref.or(reference),
             killed: AtomicBool::new(false),
             tracking: AtomicU32::new(0),
             tracked: AtomicBool::new(false),
-            state: Mutex::new(State { assigns, ..State::default() }),
+            state: Mutex::new(state),
         }
     }
 
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.home.node
+    }
+
+    pub(crate) fn kind(&self) -> &'static Kind {
+        self.home.kind
+    }
+
     /// Takes a message of the client's. If that fills the mailbox, nothing more is read from the client.
-    pub(crate) fn post(&self, message: ChannelMailbox) {
+    pub(crate) fn post(self: &Arc<Self>, message: ChannelMailbox) {
         let mut state = self.state();
         if state.ended {
             return;
         }
+        if let Some(channel) = state.turn.begin() {
+            drop(state);
+            return channel.rise(self.clone(), Some(message));
+        }
         state.mailbox.push(message);
-        if !state.pausing && state.mailbox.is_full(&self.limits) {
+        if !state.pausing && state.mailbox.is_full(&self.home.limits) {
             state.pausing = true;
             self.peer.pause_reading();
         }
-        state.wake();
     }
 
     /// Takes a message of the program's, if there is room.
-    pub(crate) fn info(&self, message: Box<dyn Any + Send>) -> Result<(), NotTaken<Box<dyn Any + Send>>> {
+    pub(crate) fn info(
+        self: &Arc<Self>,
+        message: Box<dyn Any + Send>,
+    ) -> Result<(), NotTaken<Box<dyn Any + Send>>> {
         let mut state = self.state();
         if state.ended {
             return Err(NotTaken::Ended(message));
         }
-        match state.mailbox.try_push(ChannelMailbox::Info(message), &self.limits) {
-            Ok(()) => {
-                state.wake();
-                Ok(())
-            }
+        if let Some(channel) = state.turn.begin() {
+            drop(state);
+            channel.rise(self.clone(), Some(ChannelMailbox::Info(message)));
+            return Ok(());
+        }
+        match state.mailbox.try_push(ChannelMailbox::Info(message), &self.home.limits) {
+            Ok(()) => Ok(()),
             Err(ChannelMailbox::Info(message)) => Err(NotTaken::Full(message)),
             Err(_) => unreachable!("what was not taken is given back"),
         }
+    }
+
+    /// The task is done and its channel may rest, unless something has come meanwhile: then it is given back.
+    pub(crate) fn rest<C: Resting + 'static>(&self, channel: Box<C>) -> Option<Box<C>> {
+        let mut state = self.state();
+        if !state.mailbox.is_empty() || state.overflowed || self.is_killed() {
+            return Some(channel);
+        }
+        state.turn = Turn::Resting(channel);
+        None
     }
 
     /// Takes the next message.
@@ -189,7 +257,7 @@ impl Join {
             return Next::Overflowed;
         }
         let Some(message) = state.mailbox.pop() else { return Next::Nothing };
-        let resume = state.pausing && state.mailbox.is_relaxed(&self.limits);
+        let resume = state.pausing && state.mailbox.is_relaxed(&self.home.limits);
         if resume {
             state.pausing = false;
         }
@@ -205,19 +273,27 @@ impl Join {
         self.state().mailbox.pop()
     }
 
-    /// The task goes to sleep until the next message. Returns whether there is nothing to do.
-    pub(crate) fn park(&self, cx: &Context<'_>) -> bool {
+    /// A callback waits for something. Returns whether it may: not if the join is to be killed.
+    pub(crate) fn wait(&self, cx: &Context<'_>) -> bool {
         let mut state = self.state();
-        if !state.task.as_ref().is_some_and(|task| task.will_wake(cx.waker())) {
-            state.task = Some(cx.waker().clone());
+        if let Turn::Running(waker) = &mut state.turn
+            && !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
+        {
+            *waker = Some(Box::new(cx.waker().clone()));
         }
-        state.mailbox.is_empty() && !state.overflowed
+        !self.is_killed()
     }
 
-    /// Ends the task at its next turn, without a last callback.
-    pub(crate) fn kill(&self) {
+    /// Ends the join without a last callback: at the next turn of its task, or at once if its channel rests.
+    pub(crate) fn kill(self: &Arc<Self>) {
         self.killed.store(true, Ordering::Release);
-        self.state().wake();
+        let mut state = self.state();
+        if let Turn::Running(Some(waker)) = &state.turn {
+            waker.wake_by_ref();
+        } else if let Some(channel) = state.turn.begin() {
+            drop(state);
+            channel.rise(self.clone(), None);
+        }
     }
 
     pub(crate) fn is_killed(&self) -> bool {
@@ -252,10 +328,10 @@ impl Join {
         let (own, foreign) = (state.subscribed.take(), state.foreign.take());
         drop(state);
         if let Some(own) = own {
-            self.node.topics.unsubscribe(&self.topic, own);
+            self.home.node.topics.unsubscribe(&self.topic, own);
         }
         for (topic, subscribed) in foreign.into_iter().flat_map(|foreign| *foreign) {
-            self.node.topics.unsubscribe(&topic, subscribed);
+            self.home.node.topics.unsubscribe(&topic, subscribed);
         }
     }
 
@@ -267,19 +343,19 @@ impl Join {
         }
         let resume = std::mem::take(&mut state.pausing);
         let mailbox = std::mem::take(&mut state.mailbox);
-        state.task = None;
+        let turn = std::mem::replace(&mut state.turn, Turn::Running(None));
         drop(state);
         if resume {
             self.peer.resume_reading();
         }
         if self.tracked.load(Ordering::Relaxed) {
             let join = self.clone();
-            self.node.tracker.end(self.id, Box::new(move || join.clear()));
+            self.home.node.tracker.end(self.id, Box::new(move || join.clear()));
         } else {
             self.clear();
         }
         // Dropped outside the lock: messages of the user's may do anything in their destructors.
-        drop(mailbox);
+        drop((mailbox, turn));
     }
 
     fn clear(&self) {
@@ -327,11 +403,11 @@ impl Join {
         if state.ended {
             return Asked::refused(PresenceError::NotTracked);
         }
-        if tracking >= self.node.tracker.per_join_max() {
+        if tracking >= self.home.node.tracker.per_join_max() {
             return Asked::refused(PresenceError::TooMany);
         }
         self.tracked.store(true, Ordering::Relaxed);
-        self.node.tracker.track(&self.topic, key, self.id, meta)
+        self.home.node.tracker.track(&self.topic, key, self.id, meta)
     }
 
     /// A presence that was counted by [`Join::track`] is not there, or no longer.
@@ -355,19 +431,11 @@ impl Join {
         let Some(index) = foreign.iter().position(|(known, _)| known == topic) else { return };
         let (topic, subscribed) = foreign.swap_remove(index);
         drop(state);
-        self.node.topics.unsubscribe(&topic, subscribed);
+        self.home.node.topics.unsubscribe(&topic, subscribed);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    fn wake(&mut self) {
-        if let Some(task) = &self.task {
-            task.wake_by_ref();
-        }
     }
 }
 
@@ -383,15 +451,15 @@ impl Joined for Arc<Join> {
 
 /// A join is an inbox where it intercepts events, and for topics other than its own.
 impl Inbox for Join {
-    fn deliver(&self, delivery: &mut Delivery<'_>) {
+    fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
         let broadcast = delivery.broadcast;
         if broadcast.from == Some(self.id) {
             return;
         }
         let is_own = broadcast.topic == self.topic;
-        if is_own && !self.kind.intercept.contains(&broadcast.event.as_str()) {
+        if is_own && !self.home.kind.intercept.contains(&broadcast.event.as_str()) {
             if let Some(frame) = delivery.frame(self.peer.serializer()) {
-                self.peer.push_frame(frame);
+                self.peer.push_broadcast(frame);
             }
             return;
         }
@@ -400,19 +468,22 @@ impl Inbox for Join {
             return;
         }
         let message = ChannelMailbox::Broadcast(delivery.shared());
-        if state.mailbox.try_push(message, &self.limits).is_err() {
+        if let Some(channel) = state.turn.begin() {
+            drop(state);
+            return channel.rise(self, Some(message));
+        }
+        if state.mailbox.try_push(message, &self.home.limits).is_err() {
             // A broadcaster never waits, and a gap must not be passed over in silence: the join ends with an
             // error, upon which the client joins again.
             state.overflowed = true;
         }
-        state.wake();
     }
 }
 
 impl fmt::Debug for Join {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Join");
-        debug.field("id", &self.id).field("topic", &self.topic).field("channel", &self.kind.name());
+        debug.field("id", &self.id).field("topic", &self.topic).field("channel", &self.kind().name());
         debug.finish_non_exhaustive()
     }
 }
@@ -428,6 +499,10 @@ pub(crate) struct Nobody {
 impl Lane for Nobody {
     fn push_frame(&self, frame: Frame) {
         self.frames.lock().unwrap_or_else(PoisonError::into_inner).push(frame);
+    }
+
+    fn push_broadcast(&self, frame: Frame) {
+        self.push_frame(frame);
     }
 
     fn serializer(&self) -> &Arc<dyn crate::protocol::Serializer> {
@@ -452,6 +527,6 @@ impl Peer for Nobody {
 }
 
 /// Puts the reason of an end from outside at the end of the mailbox, behind what the client sent before.
-pub(crate) fn stop(join: &Join, reason: LeaveReason) {
+pub(crate) fn stop(join: &Arc<Join>, reason: LeaveReason) {
     join.post(ChannelMailbox::Stop(reason));
 }

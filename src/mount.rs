@@ -210,11 +210,9 @@ impl Mount {
 
     /// What the transports need: the handler, and their options.
     pub(crate) fn into_hub(self, node: Arc<Node>) -> Result<(Hub, TransportOptions), BuildError> {
-        let mut router = Router::default();
-        for route in self.routes {
-            router.add(route?);
-        }
-        let hub = Hub::new(node, router, self.connect, self.serializers, self.joins_max, self.mailbox);
+        let routes = self.routes.into_iter().collect::<Result<_, _>>()?;
+        let router = Router::new(routes, &node, self.mailbox);
+        let hub = Hub::new(node, router, self.connect, self.serializers, self.joins_max);
         Ok((hub, self.transports))
     }
 }

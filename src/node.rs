@@ -5,12 +5,12 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use tokio_util::task::TaskTracker;
+use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
     broadcast::{Broadcast, ChannelId, TransportId},
@@ -29,9 +29,12 @@ pub(crate) struct Node {
     pub(crate) tracker: Tracker,
     pub(crate) pubsub: Arc<dyn PubSub>,
     pub(crate) app: AppData,
-    /// The tasks of all joins.
-    pub(crate) tasks: TaskTracker,
-    pub(crate) joins: AtomicU64,
+    /// How many joins there are.
+    joins: AtomicU64,
+    /// Told when the last of them has ended.
+    no_joins: Notify,
+    /// The runtime that the first join came from, for what comes from threads that have none.
+    runtime: OnceLock<Handle>,
     last_id: AtomicU64,
 }
 
@@ -63,8 +66,9 @@ impl Node {
             tracker: Tracker::new(presence, Arc::new(publish), fetcher),
             pubsub,
             app,
-            tasks: TaskTracker::new(),
             joins: AtomicU64::new(0),
+            no_joins: Notify::new(),
+            runtime: OnceLock::new(),
             last_id: AtomicU64::new(0),
         }
     }
@@ -85,6 +89,42 @@ impl Node {
     /// The user's value of a type.
     pub(crate) fn app<T: Any + Send + Sync>(&self) -> Option<&T> {
         self.app.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+
+    /// How many joins there are, those that are being decided and those that are ending included.
+    pub(crate) fn joins(&self) -> u64 {
+        self.joins.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn join_started(&self) {
+        self.joins.fetch_add(1, Ordering::Relaxed);
+        self.runtime.get_or_init(Handle::current);
+    }
+
+    pub(crate) fn join_ended(&self) {
+        if self.joins.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.no_joins.notify_waiters();
+        }
+    }
+
+    /// Waits until no join is left. Cancel safe.
+    pub(crate) async fn joins_ended(&self) {
+        loop {
+            let ended = self.no_joins.notified();
+            if self.joins.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            ended.await;
+        }
+    }
+
+    /// Starts a task of a join: on the runtime of whoever has something for it, so that it runs on the same worker soon.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        match (Handle::try_current(), self.runtime.get()) {
+            (Ok(runtime), _) => drop(runtime.spawn(task)),
+            (Err(_), Some(runtime)) => drop(runtime.spawn(task)),
+            (Err(_), None) => unreachable!("a join begins on a runtime"),
+        }
     }
 
     pub(crate) fn next_channel_id(&self) -> ChannelId {

@@ -5,8 +5,10 @@ use std::{any::TypeId, fmt, sync::Arc};
 use crate::{
     assigns::Assigns,
     channel::Channel,
-    join::Kind,
-    task::{JoinTask, Start},
+    join::{Home, Kind},
+    mailbox::MailboxLimits,
+    node::Node,
+    task::{self, Start},
     topic::{PatternError, TopicPattern},
 };
 
@@ -45,10 +47,7 @@ impl ChannelRoute {
             pattern: TopicPattern::new(pattern)?,
             kind: const { &kind::<C>() },
             assigns: Assigns::default(),
-            spawn: |start| {
-                let tasks = start.join.node.tasks.clone();
-                tasks.spawn(JoinTask::<C>::new(start));
-            },
+            spawn: task::start::<C>,
         })
     }
 
@@ -77,10 +76,6 @@ impl ChannelRoute {
         self.pattern.matches(topic)
     }
 
-    pub(crate) fn kind(&self) -> &'static Kind {
-        self.kind
-    }
-
     pub(crate) fn assigns(&self) -> &Assigns {
         &self.assigns
     }
@@ -104,21 +99,22 @@ impl fmt::Debug for ChannelRoute {
 }
 
 /// Routes in the order in which they were declared; the first that matches wins.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Router {
-    routes: Vec<Arc<ChannelRoute>>,
+    routes: Vec<(ChannelRoute, Arc<Home>)>,
 }
 
 impl Router {
-    pub(crate) fn add(&mut self, route: ChannelRoute) {
-        self.routes.push(Arc::new(route));
+    pub(crate) fn new(routes: Vec<ChannelRoute>, node: &Arc<Node>, limits: MailboxLimits) -> Self {
+        let home = |kind| Arc::new(Home { node: node.clone(), kind, limits });
+        Self { routes: routes.into_iter().map(|route| (route.clone(), home(route.kind))).collect() }
     }
 
-    pub(crate) fn route(&self, topic: &str) -> Option<&Arc<ChannelRoute>> {
-        self.routes.iter().find(|route| route.matches(topic))
+    pub(crate) fn route(&self, topic: &str) -> Option<&(ChannelRoute, Arc<Home>)> {
+        self.routes.iter().find(|(route, _)| route.matches(topic))
     }
 
     pub(crate) fn routes(&self) -> impl Iterator<Item = &ChannelRoute> {
-        self.routes.iter().map(|route| &**route)
+        self.routes.iter().map(|(route, _)| route)
     }
 }

@@ -23,9 +23,9 @@ impl JoinInfo {
     #[must_use]
     pub fn sender<C: Channel>(&self) -> Sender<C> {
         assert!(
-            (self.join.kind.info)() == TypeId::of::<C::Info>(),
+            (self.join.kind().info)() == TypeId::of::<C::Info>(),
             "this is a join of {}, which takes other messages than {}",
-            self.join.kind.name(),
+            self.join.kind().name(),
             std::any::type_name::<C>(),
         );
         Sender { join: self.join.clone(), channel: PhantomData }

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     fmt,
     pin::Pin,
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::Duration,
 };
 
@@ -245,7 +245,7 @@ impl Lapwing {
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = Stats {
-            joins: self.0.node.joins.load(Ordering::Relaxed),
+            joins: self.0.node.joins(),
             topics: self.0.node.topics.len(),
             presences: self.0.node.tracker.len(),
             ..Stats::default()
@@ -292,8 +292,7 @@ impl Lapwing {
             }
         }
         drains.join_all().await;
-        self.0.node.tasks.close();
-        self.0.node.tasks.wait().await;
+        self.0.node.joins_ended().await;
     }
 
     pub(crate) fn mounts(&self) -> &[Mounted] {

@@ -13,7 +13,7 @@ use smol_str::SmolStr;
 use crate::{
     assigns::Assigns,
     broadcast::{Broadcast, ChannelId, TransportId},
-    join::{Join, Kind, Nobody},
+    join::{Home, Join, Kind, Nobody},
     mailbox::MailboxLimits,
     node::{BroadcastError, Node},
     protocol::{ChannelMsg, EncodeError, Outgoing, Payload, Ref, Serializer as _, V2},
@@ -84,7 +84,7 @@ impl JoinInfo {
     #[must_use]
     pub fn app<T: Any + Send + Sync>(&self) -> &T {
         let missing = || panic!("no value of type {} was given to Builder::app", std::any::type_name::<T>());
-        self.join.node.app().unwrap_or_else(missing)
+        self.join.node().app().unwrap_or_else(missing)
     }
 }
 
@@ -154,7 +154,7 @@ impl Socket {
         event: impl AsRef<str>,
         payload: impl Into<Payload>,
     ) -> Result<(), BroadcastError> {
-        self.join.node.publish(Broadcast::new(&self.join.topic, event, payload))
+        self.join.node().publish(Broadcast::new(&self.join.topic, event, payload))
     }
 
     /// Publishes an event to all subscribers of the topic but this client.
@@ -166,7 +166,7 @@ impl Socket {
         event: impl AsRef<str>,
         payload: impl Into<Payload>,
     ) -> Result<(), BroadcastError> {
-        self.join.node.publish(Broadcast::new(&self.join.topic, event, payload).without(self.join.id))
+        self.join.node().publish(Broadcast::new(&self.join.topic, event, payload).without(self.join.id))
     }
 
     /// What a reply to the current event needs, to be given later, from anywhere. `None` outside
@@ -186,7 +186,7 @@ impl Socket {
         }
         let subscribe = |topic: &Topic| {
             let member = Member::Inbox(self.join.clone());
-            self.join.node.topics.subscribe(topic, member, || {})
+            self.join.node().topics.subscribe(topic, member, || {})
         };
         self.join.add_foreign(topic, subscribe);
     }
@@ -222,7 +222,7 @@ impl Socket {
         key: impl AsRef<str>,
         meta: impl Into<Payload>,
     ) -> Result<String, PresenceError> {
-        let tracker = &self.join.node.tracker;
+        let tracker = &self.join.node().tracker;
         tracker.update(&self.join.topic, key.as_ref(), self.join.id, &meta.into()).answered().await
     }
 
@@ -235,7 +235,7 @@ impl Socket {
         key: impl AsRef<str>,
         change: impl FnOnce(Payload) -> P + Send,
     ) -> Result<String, PresenceError> {
-        let tracker = &self.join.node.tracker;
+        let tracker = &self.join.node().tracker;
         let key = key.as_ref();
         let meta = tracker.meta(&self.join.topic, key, self.join.id).answered().await?;
         let meta = change(meta).into();
@@ -247,7 +247,7 @@ impl Socket {
     /// # Errors
     /// When the presence engine is busy.
     pub async fn untrack(&self, key: impl AsRef<str>) -> Result<(), PresenceError> {
-        let tracker = &self.join.node.tracker;
+        let tracker = &self.join.node().tracker;
         let was_tracked = tracker.untrack(&self.join.topic, key.as_ref(), self.join.id).answered().await?;
         if was_tracked {
             self.join.untracked();
@@ -260,7 +260,7 @@ impl Socket {
     /// # Errors
     /// When the presence engine is busy.
     pub async fn presences(&self) -> Result<Payload, PresenceError> {
-        self.join.node.tracker.list(&self.join.topic, None).await
+        self.join.node().tracker.list(&self.join.topic, None).await
     }
 
     /// Who is present, of the first `keys_max` keys alone: for a first look at a topic of thousands. Clients hear of
@@ -269,7 +269,7 @@ impl Socket {
     /// # Errors
     /// When the presence engine is busy.
     pub async fn presences_up_to(&self, keys_max: usize) -> Result<Payload, PresenceError> {
-        self.join.node.tracker.list(&self.join.topic, Some(keys_max)).await
+        self.join.node().tracker.list(&self.join.topic, Some(keys_max)).await
     }
 
     /// The presence of one key, with an empty list of metas if it is not there.
@@ -277,7 +277,7 @@ impl Socket {
     /// # Errors
     /// When the presence engine is busy.
     pub async fn presence(&self, key: impl AsRef<str>) -> Result<Payload, PresenceError> {
-        self.join.node.tracker.get(&self.join.topic, key.as_ref()).await
+        self.join.node().tracker.get(&self.join.topic, key.as_ref()).await
     }
 
     /// How many are present on the topic.
@@ -285,7 +285,7 @@ impl Socket {
     /// # Errors
     /// When the presence engine is busy.
     pub async fn presence_count(&self) -> Result<Count, PresenceError> {
-        self.join.node.tracker.count(&self.join.topic).answered().await
+        self.join.node().tracker.count(&self.join.topic).answered().await
     }
 
     pub(crate) fn set_reference(&mut self, reference: Option<Ref>) {
@@ -367,9 +367,8 @@ pub fn new_socket(
     let nobody =
         Arc::new(Nobody { transport_id: transport, serializer: Arc::new(V2), frames: Mutex::default() });
     let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), Default::default(), None));
-    let limits = MailboxLimits::default();
-    let mut join =
-        Join::new(nobody.clone(), node, &KIND, limits, topic, (join_ref, None), Assigns::default());
+    let home = Arc::new(Home { node, kind: &KIND, limits: MailboxLimits::default() });
+    let mut join = Join::new(nobody.clone(), home, topic, (join_ref, None), Assigns::default());
     join.id = channel;
     (Socket::new(Arc::new(join)), Pushed(nobody))
 }

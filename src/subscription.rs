@@ -110,7 +110,7 @@ impl Queue {
 }
 
 impl Inbox for Queue {
-    fn deliver(&self, delivery: &mut Delivery<'_>) {
+    fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
         let mut state = self.state();
         if state.broadcasts.len() >= QUEUE_MAX {
             state.broadcasts.pop_front();

@@ -1,16 +1,14 @@
 //! The green thread of a join: joins, handles what is in the mailbox, leaves.
 //!
-//! The task holds a pointer to the join and, while nothing happens, a box with the channel's own state; so an
-//! idle join costs the smallest task there is. The future of a callback may be of any size and exists only
-//! while a batch of messages is being handled: it is boxed once per batch, which costs some 30 ns, where a
-//! future kept in the task would cost its size for every idle join.
+//! A join that has nothing to do has no task: its channel rests in the join, and what an idle join costs is the join
+//! alone. When a message comes, a task is made that handles all there is and lets the channel rest again. That costs
+//! one allocation per batch of messages, as keeping a task and boxing its callbacks would.
 
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
-    pin::Pin,
-    sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
+    sync::Arc,
+    task::Poll,
     time::Duration,
 };
 
@@ -21,7 +19,7 @@ use tracing::{Instrument as _, debug, error, info};
 
 use crate::{
     channel::Channel,
-    join::{Join, Next},
+    join::{Join, Next, Resting},
     mailbox::ChannelMailbox,
     outcome::{HandleResult, LeaveReason, StopReason},
     protocol::{EncodeError, Name, Outgoing, Payload, Ref},
@@ -42,69 +40,85 @@ pub(crate) struct Start {
     pub(crate) predecessor: Option<Arc<Join>>,
 }
 
-/// The task's future.
-pub(crate) struct JoinTask<C> {
-    join: Arc<Join>,
-    phase: Phase<C>,
-}
-
-enum Phase<C> {
-    /// A batch of callbacks is running; it gives the channel back unless the join is over.
-    Busy(Pin<Box<dyn Future<Output = Option<Box<C>>> + Send>>),
-    Idle(Box<C>),
-    Over,
-}
-
-impl<C: Channel> JoinTask<C> {
-    pub(crate) fn new(start: Start) -> Self {
-        let join = start.join.clone();
-        join.node.joins.fetch_add(1, Ordering::Relaxed);
-        let span =
-            tracing::debug_span!("join", topic = %join.topic, channel = join.kind.name(), id = join.id.0);
-        Self { join, phase: Phase::Busy(Box::pin(run_start::<C>(start).instrument(span))) }
+/// A channel at rest is nothing but itself.
+impl<C: Channel> Resting for C {
+    fn rise(self: Box<Self>, join: Arc<Join>, message: Option<ChannelMailbox>) {
+        let node = join.node().clone();
+        node.spawn(run(Running::new(join), self, message));
     }
 }
 
-impl<C: Channel> Future for JoinTask<C> {
-    type Output = ();
+/// Starts the task of a new join.
+pub(crate) fn start<C: Channel>(start: Start) {
+    let join = start.join.clone();
+    join.node().join_started();
+    let node = join.node().clone();
+    node.spawn(begin::<C>(Running::new(join), start));
+}
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            if self.join.is_killed() {
-                return Poll::Ready(());
-            }
-            self.phase = match std::mem::replace(&mut self.phase, Phase::Over) {
-                Phase::Busy(mut batch) => match batch.as_mut().poll(cx) {
-                    Poll::Ready(Some(channel)) => Phase::Idle(channel),
-                    Poll::Ready(None) => return Poll::Ready(()),
-                    Poll::Pending => {
-                        self.join.park(cx);
-                        self.phase = Phase::Busy(batch);
-                        return Poll::Pending;
-                    }
-                },
-                Phase::Idle(channel) if self.join.park(cx) => {
-                    self.phase = Phase::Idle(channel);
-                    return Poll::Pending;
-                }
-                Phase::Idle(channel) => Phase::Busy(Box::pin(run_batch(self.join.clone(), channel))),
-                Phase::Over => return Poll::Ready(()),
-            };
+/// The join of a task. However the task ends, killed or dropped with the runtime, nobody goes on waiting for the join.
+struct Running {
+    join: Arc<Join>,
+    /// The join goes on without a task.
+    goes_on: bool,
+}
+
+impl Running {
+    fn new(join: Arc<Join>) -> Self {
+        Self { join, goes_on: false }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.goes_on {
+            self.join.withdraw();
+            self.join.end();
+            self.join.node().join_ended();
         }
     }
 }
 
-impl<C> Drop for JoinTask<C> {
-    /// However the task ends, killed or dropped with the runtime, nobody goes on waiting for it.
-    fn drop(&mut self) {
-        self.join.withdraw();
-        self.join.end();
-        self.join.node.joins.fetch_sub(1, Ordering::Relaxed);
+/// The first task of a join.
+async fn begin<C: Channel>(running: Running, start: Start) {
+    let join = running.join.clone();
+    let span =
+        tracing::debug_span!("join", topic = %join.topic, channel = join.kind().name(), id = join.id.0);
+    if let Some(channel) = unless_killed(&join, run_start::<C>(start).instrument(span)).await {
+        run(running, channel, None).await;
     }
 }
 
-// Neither the box nor the pointer is ever pinned in place.
-impl<C> Unpin for JoinTask<C> {}
+/// A later task of a join: lives until there is nothing left to do.
+async fn run<C: Channel>(mut running: Running, mut channel: Box<C>, mut message: Option<ChannelMailbox>) {
+    while let Some(idle) =
+        unless_killed(&running.join, run_batch(running.join.clone(), channel, message.take())).await
+    {
+        match running.join.rest(idle) {
+            Some(busy) => channel = busy,
+            None => {
+                running.goes_on = true;
+                return;
+            }
+        }
+    }
+}
+
+/// Runs a batch of callbacks, unless the join is killed, which nothing that a callback waits for can delay.
+async fn unless_killed<C>(join: &Join, batch: impl Future<Output = Option<Box<C>>>) -> Option<Box<C>> {
+    let mut batch = std::pin::pin!(batch);
+    std::future::poll_fn(|cx| {
+        if join.is_killed() {
+            return Poll::Ready(None);
+        }
+        match batch.as_mut().poll(cx) {
+            Poll::Pending if join.wait(cx) => Poll::Pending,
+            Poll::Pending => Poll::Ready(None),
+            ready @ Poll::Ready(_) => ready,
+        }
+    })
+    .await
+}
 
 /// Row 4 to 7: joins, answers, subscribes.
 async fn run_start<C: Channel>(start: Start) -> Option<Box<C>> {
@@ -135,7 +149,7 @@ async fn run_start<C: Channel>(start: Start) -> Option<Box<C>> {
         return None;
     };
     let member = member(&join);
-    let subscribed = join.node.topics.subscribe(&join.topic, member, || answer(&join, &refs, "ok", &reply));
+    let subscribed = join.node().topics.subscribe(&join.topic, member, || answer(&join, &refs, "ok", &reply));
     join.set_joined(subscribed);
     close_predecessor(predecessor.as_deref());
     info!("joined");
@@ -149,13 +163,17 @@ async fn run_start<C: Channel>(start: Start) -> Option<Box<C>> {
     }
 }
 
-/// Handles what is in the mailbox. Gives the channel back when there is nothing left.
-async fn run_batch<C: Channel>(join: Arc<Join>, mut channel: Box<C>) -> Option<Box<C>> {
+/// Handles a message and what is in the mailbox. Gives the channel back when there is nothing left.
+async fn run_batch<C: Channel>(
+    join: Arc<Join>,
+    mut channel: Box<C>,
+    mut message: Option<ChannelMailbox>,
+) -> Option<Box<C>> {
     let mut socket = Socket::new(join.clone());
     loop {
         // A mailbox that is filled as fast as it is emptied must not keep the worker from other tasks.
         tokio::task::coop::consume_budget().await;
-        let end = match join.take() {
+        let end = match message.take().map_or_else(|| join.take(), Next::Message) {
             Next::Nothing => return Some(channel),
             Next::Overflowed => {
                 Some(End::crash("the mailbox is full and a broadcast had no room".to_owned()))
@@ -228,7 +246,7 @@ async fn handle<C: Channel>(
     };
     match result {
         Err(panic) => {
-            error!(panic, topic = %join.topic, channel = join.kind.name(), "channel crashed");
+            error!(panic, topic = %join.topic, channel = join.kind().name(), "channel crashed");
             Some(End::crash(panic))
         }
         Ok(result) => apply(join, answers, result),
@@ -246,7 +264,7 @@ fn apply(join: &Join, answers: Option<Option<Ref>>, result: HandleResult) -> Opt
     if let (Some((status, payload)), Some(reference)) = (reply, answers)
         && let Err(error) = send_reply(join, (join.join_ref.as_ref(), reference.as_ref()), &status, &payload)
     {
-        error!(%error, topic = %join.topic, channel = join.kind.name(), "reply could not be encoded");
+        error!(%error, topic = %join.topic, channel = join.kind().name(), "reply could not be encoded");
         return Some(End::crash(error.to_string()));
     }
     Some(match stop? {
@@ -287,7 +305,7 @@ async fn finish<C: Channel>(join: &Arc<Join>, channel: &mut C, socket: &mut Sock
     }
     debug!(%topic, reason = ?end.reason, "left");
     if let Err(panic) = catch(async { channel.leave(end.reason, socket).await }).await {
-        error!(panic, %topic, channel = join.kind.name(), "leave crashed");
+        error!(panic, %topic, channel = join.kind().name(), "leave crashed");
     }
 }
 
@@ -307,7 +325,7 @@ fn turn_away(join: &Join) {
 }
 
 /// Waits for the end of the join that is replaced, which has been asked to end.
-async fn replace(old: &Join) {
+async fn replace(old: &Arc<Join>) {
     if timeout(REPLACE_TIMEOUT, old.cleared()).await.is_err() {
         error!("the older join of the topic does not end; it is ended without its leave callback");
         old.kill();
@@ -323,7 +341,7 @@ fn close_predecessor(old: Option<&Join>) {
 }
 
 fn member(join: &Arc<Join>) -> Member {
-    if join.kind.intercept.is_empty() {
+    if join.kind().intercept.is_empty() {
         Member::Lane { lane: join.peer.clone(), channel: join.id }
     } else {
         Member::Inbox(join.clone())

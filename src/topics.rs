@@ -41,6 +41,9 @@ pub(crate) trait Lane: Send + Sync {
     /// Queues a frame; never waits.
     fn push_frame(&self, frame: Frame);
 
+    /// Queues a frame that all members of a topic get; never waits. It may be written a little later than others.
+    fn push_broadcast(&self, frame: Frame);
+
     /// What the session's frames are encoded with.
     fn serializer(&self) -> &Arc<dyn Serializer>;
 }
@@ -48,7 +51,7 @@ pub(crate) trait Lane: Send + Sync {
 /// Something that wants the broadcast itself.
 pub(crate) trait Inbox: Send + Sync {
     /// Takes it or leaves it; never waits.
-    fn deliver(&self, delivery: &mut Delivery<'_>);
+    fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>);
 }
 
 /// A subscriber of a topic.
@@ -138,10 +141,10 @@ impl Topics {
                 Member::Lane { channel, .. } if broadcast.from == Some(*channel) => {}
                 Member::Lane { lane, .. } => {
                     if let Some(frame) = delivery.frame(lane.serializer()) {
-                        lane.push_frame(frame);
+                        lane.push_broadcast(frame);
                     }
                 }
-                Member::Inbox(inbox) => inbox.deliver(&mut delivery),
+                Member::Inbox(inbox) => inbox.clone().deliver(&mut delivery),
             }
         }
         delivery.failed.map_or(Ok(()), Err)

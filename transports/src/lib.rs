@@ -29,6 +29,8 @@ pub mod counters;
 #[cfg(feature = "net")]
 pub mod endpoint;
 #[cfg(feature = "net")]
+mod flusher;
+#[cfg(feature = "net")]
 pub mod handler;
 #[cfg(feature = "net")]
 pub mod live;

@@ -14,6 +14,7 @@ use crate::{
     close::CloseReason,
     connect::Transport,
     counters::Counters,
+    flusher::Flusher,
     frame::Frame,
     outbox::OutboxLimits,
     resumable::{Resumable, lines},
@@ -51,6 +52,7 @@ pub(crate) struct Common {
     pub(crate) outbox: OutboxLimits,
     pub(crate) clock: Clock,
     pub(crate) counters: Counters,
+    pub(crate) flusher: Flusher,
 }
 
 /// What the lock guards.
@@ -65,13 +67,22 @@ pub(crate) struct Core {
     pub(crate) due: Due,
     /// The carrier's waker, kept between wake-ups: a clone per wake-up would cost two atomic operations.
     waker: Option<Waker>,
-    /// Whether the carrier sleeps and is to be woken by the next change.
-    parked: bool,
+    rest: Rest,
     /// Who waits to give the handler another message, where that is not the carrier: a long-poll's POST.
     /// Boxed, as WebSockets never have one.
     reader: Option<Box<Waker>>,
     /// The linger time is over: the connection is to be dropped, whatever is left to write.
     pub(crate) expired: bool,
+}
+
+/// Whether the carrier sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Awake,
+    /// It is to be woken by the next change.
+    Parked,
+    /// It will be woken in its turn; what cannot wait so long wakes it at once.
+    Queued,
 }
 
 /// What the carrier of a resumable session is to say besides frames.
@@ -110,7 +121,7 @@ impl<S> LiveSession<S> {
             is_attached: true,
             due: Due::default(),
             waker: None,
-            parked: false,
+            rest: Rest::Awake,
             reader: None,
             expired: false,
         };
@@ -128,13 +139,30 @@ impl<S> LiveSession<S> {
 
     /// Queues a frame for the client and wakes whatever carries the session.
     pub fn push(&self, frame: Frame) -> Pushed {
-        let frame = if self.resumable.is_some() { lines::guarded(frame) } else { frame };
         let mut core = self.core();
-        let pushed = core.session.push(frame, &self.common.outbox);
+        let pushed = self.push_into(&mut core, frame);
         if pushed != Pushed::Closed {
             core.wake();
         }
         pushed
+    }
+
+    /// Queues a frame that many get at the same time. Each session's carrier is woken in its turn, so that a reply to
+    /// somebody need not wait until a whole fan-out is written.
+    pub fn push_in_turn(&self, frame: Frame) -> Pushed {
+        let mut core = self.core();
+        let pushed = self.push_into(&mut core, frame);
+        match pushed {
+            Pushed::Queued => core.wake_in_turn(&self.common.flusher),
+            Pushed::Overflowed => core.wake(),
+            Pushed::Closed => {}
+        }
+        pushed
+    }
+
+    fn push_into(&self, core: &mut Core, frame: Frame) -> Pushed {
+        let frame = if self.resumable.is_some() { lines::guarded(frame) } else { frame };
+        core.session.push(frame, &self.common.outbox)
     }
 
     /// Closes the session; what was pushed before is still delivered if the client takes it in time.
@@ -207,17 +235,26 @@ impl<S> LiveSession<S> {
 impl Core {
     /// The wake step, in one place: everything that makes a carrier look again goes through here.
     pub(crate) fn wake(&mut self) {
-        if self.parked {
-            self.parked = false;
-            if let Some(waker) = &self.waker {
-                waker.wake_by_ref();
-            }
+        if std::mem::replace(&mut self.rest, Rest::Awake) != Rest::Awake
+            && let Some(waker) = &self.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The same for one of many.
+    fn wake_in_turn(&mut self, flusher: &Flusher) {
+        if self.rest == Rest::Parked
+            && let Some(waker) = &self.waker
+        {
+            self.rest = Rest::Queued;
+            flusher.later(waker.clone());
         }
     }
 
     /// The carrier goes to sleep until the next [`Core::wake`].
     pub(crate) fn park(&mut self, cx: &Context<'_>) {
-        self.parked = true;
+        self.rest = Rest::Parked;
         if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             self.waker = Some(cx.waker().clone());
         }
@@ -239,7 +276,7 @@ impl Core {
     /// The carrier is gone: its waker would only keep its memory alive.
     pub(crate) fn detach(&mut self) {
         self.is_attached = false;
-        self.parked = false;
+        self.rest = Rest::Awake;
         self.waker = None;
         self.reader = None;
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use http::{StatusCode, request::Parts};
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::debug;
 
 use crate::{
@@ -18,6 +18,7 @@ use crate::{
     close::CloseReason,
     connect::{ConnectRequest, PathVariables, Refusal, Transport},
     counters::Counters,
+    flusher::Flusher,
     handler::Handler,
     live::{Common, LiveSession},
     options::{LongpollOptions, ResumeOptions, SseOptions, TransportOptions, WebsocketOptions},
@@ -49,7 +50,12 @@ pub(crate) struct Manager<H: Handler> {
 
 impl<H: Handler> Manager<H> {
     pub(crate) fn new(handler: H, options: TransportOptions) -> Self {
-        let common = Common { outbox: options.outbox, clock: Clock::new(), counters: Counters::default() };
+        let common = Common {
+            outbox: options.outbox,
+            clock: Clock::new(),
+            counters: Counters::default(),
+            flusher: Flusher::default(),
+        };
         let decode_limits = options.websocket.as_ref().map(|websocket| websocket.limits).unwrap_or_default();
         Self {
             handler,
@@ -100,8 +106,12 @@ impl<H: Handler> Manager<H> {
             // Nobody moved the clock since the program started; the first session must not look as old as that.
             self.common.clock.advance();
             let patience = self.patience();
+            let common = self.common.clone();
+            let flusher = tokio::spawn(async move { common.flusher.run().await });
             let manager = Arc::downgrade(self);
             tokio::spawn(async move {
+                // Nobody needs it when the last session is gone.
+                let _flusher = AbortOnDropHandle::new(flusher);
                 let mut period = tokio::time::interval(patience.period);
                 period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 loop {
