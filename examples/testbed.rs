@@ -12,8 +12,13 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::{
+    Request, Response,
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use lapwing::{
     Accept, Body, Channel, CheckOrigin, ConnectRequest, HandleResult, Joining, Lapwing, Mount, Payload,
     PeerAddr, Refusal, Socket, StopReason, Topic, noreply, reply, stop,
@@ -32,6 +37,7 @@ use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
+    time::timeout,
 };
 
 #[global_allocator]
@@ -230,15 +236,33 @@ fn respond(lapwing: &Lapwing, echo: &Endpoint<Echo>, request: Request<Incoming>)
     Box::pin(std::future::ready(Ok(Response::new(Body::from(text)))))
 }
 
+/// How long a client may take to send the head of a request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
 async fn serve(stream: TcpStream, peer: SocketAddr, lapwing: Lapwing, echo: Endpoint<Echo>) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddr(peer));
         respond(&lapwing, &echo, request)
     });
-    let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(5));
-    // A client that breaks off is its own business.
-    let _ = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+    // A client that breaks off, or says nothing, is its own business.
+    if timeout(HEAD_TIMEOUT, speaks_http2(&stream)).await.unwrap_or(false) {
+        let mut server = http2::Builder::new(TokioExecutor::new());
+        lapwing::transports::http2::configure(&mut server);
+        // Boxed, so that what it takes is not set aside for connections of HTTP/1.1.
+        let _ =
+            Box::pin(server.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service)).await;
+    } else {
+        let mut server = http1::Builder::new();
+        server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+        let _ = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+    }
+}
+
+/// Whether a connection begins as one of HTTP/2 does. hyper-util's `auto` server looks, too, at 8 KB more for each idle
+/// connection.
+async fn speaks_http2(stream: &TcpStream) -> bool {
+    let mut first = [0; 3];
+    matches!(stream.peek(&mut first).await, Ok(3)) && &first == b"PRI"
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

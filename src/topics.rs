@@ -108,6 +108,11 @@ impl Topics {
             let mut members = entry.members();
             if !members.removed {
                 first();
+                if members.slab.len() == members.slab.capacity() {
+                    // By an eighth, not by doubling: half of a large topic's table would lie idle.
+                    let more = members.slab.len() / 8 + 1;
+                    members.slab.reserve_exact(more);
+                }
                 break members.slab.insert(member) as u32;
             }
             drop(members);

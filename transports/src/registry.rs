@@ -85,6 +85,11 @@ impl<S> Registry<S> {
         if entries.len() >= self.sessions_max {
             return Err(session);
         }
+        if entries.len() == entries.capacity() {
+            // By an eighth, not by doubling: half of a large table would lie idle.
+            let more = entries.len() / 8 + 16;
+            entries.reserve_exact(more);
+        }
         let vacant = entries.vacant_entry();
         session.slot.store(vacant.key() as u32, Ordering::Relaxed);
         let session = Arc::new(session);

@@ -35,6 +35,7 @@ use crate::{
     close::CloseReason,
     frame::{Frame, FrameKind},
     handler::Handler,
+    http2,
     live::{Core, LiveSession},
     manager::Manager,
     resumable::{admission::Attached, lines::ServerControl},
@@ -317,7 +318,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
             let result = ready!(Pin::new(&mut self.io).poll_read(cx, &mut read));
             let filled = read.filled().len();
             if result.is_err() || filled == 0 {
-                self.end(CloseReason::Lost);
+                self.end(result.map_or_else(|error| http2::close_reason(&error), |()| CloseReason::Lost));
                 return Poll::Ready(());
             }
             self.session.touch();

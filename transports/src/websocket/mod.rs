@@ -4,6 +4,7 @@ mod carrying;
 pub mod close_code;
 pub mod codec;
 mod connection;
+mod extended_connect;
 mod greeting;
 pub mod handshake;
 mod scratch;
@@ -33,6 +34,7 @@ use crate::{
     body::{Body, ResponseFuture},
     connect::{Refusal, Transport},
     handler::Handler,
+    http2::Capped,
     live::LiveSession,
     manager::Manager,
     resumable::SUBPROTOCOL,
@@ -52,7 +54,10 @@ async fn upgrade<H: Handler>(
     parts: Parts,
     on_upgrade: OnUpgrade,
 ) -> Result<Response<Body>, Refusal> {
-    if parts.method != Method::GET {
+    let is_connect = extended_connect::is_connect(&parts);
+    if is_connect {
+        extended_connect::check(&parts)?;
+    } else if parts.method != Method::GET {
         return Err(Refusal::status(StatusCode::BAD_REQUEST));
     }
     if !manager.allows_origin(&parts) {
@@ -75,12 +80,14 @@ async fn upgrade<H: Handler>(
     };
     let bad_upgrade =
         |error: UpgradeError| Refusal::status(StatusCode::BAD_REQUEST).with_body(error.to_string());
-    let accept = accept_parts(parts.version, &parts.method, &parts.headers);
+    // Over HTTP/2 there is no key to answer.
+    let accept =
+        (!is_connect).then(|| accept_parts(parts.version, &parts.method, &parts.headers)).transpose();
     if is_resumable {
         // The handler is asked once the client has said whether it wants a new session.
         let accept = accept.map_err(bad_upgrade)?;
         manager.tasks.spawn(open_resumable(manager.clone(), on_upgrade, parts, agreed.auth_token.take()));
-        return Ok(switching_protocols(accept, Some(HeaderValue::from_static(SUBPROTOCOL))));
+        return Ok(accepted(accept, Some(HeaderValue::from_static(SUBPROTOCOL))));
     }
     let state = manager.connect(Transport::Websocket, false, parts, agreed.auth_token).await?;
     let accept = accept.map_err(bad_upgrade)?;
@@ -88,15 +95,15 @@ async fn upgrade<H: Handler>(
         return Err(Refusal::status(StatusCode::SERVICE_UNAVAILABLE));
     }
     manager.tasks.spawn(open(manager.clone(), on_upgrade, state));
-    Ok(switching_protocols(accept, agreed.selected))
+    Ok(accepted(accept, agreed.selected))
 }
 
 /// What an upgraded connection turned out to be.
 enum Io {
     /// A plain TCP stream without the layers around it saves memory.
     Tcp(TcpStream, Bytes),
-    /// Any other works as well.
-    Other(TokioIo<Upgraded>),
+    /// Any other works as well: TLS, or a stream of HTTP/2.
+    Other(Capped<TokioIo<Upgraded>>),
 }
 
 /// Waits for the connection to be handed over.
@@ -114,7 +121,7 @@ async fn handed_over(on_upgrade: OnUpgrade) -> Option<Io> {
     };
     Some(match upgraded.downcast::<TokioIo<TcpStream>>() {
         Ok(parts) => Io::Tcp(parts.io.into_inner(), parts.read_buf),
-        Err(upgraded) => Io::Other(TokioIo::new(upgraded)),
+        Err(upgraded) => Io::Other(Capped(TokioIo::new(upgraded))),
     })
 }
 
@@ -155,13 +162,18 @@ where
     tasks.spawn(Connection::new(io, manager, session, early.into()));
 }
 
-fn switching_protocols(accept: HeaderValue, subprotocol: Option<HeaderValue>) -> Response<Body> {
+/// The answer after which the connection, or the stream of HTTP/2, is a WebSocket.
+fn accepted(accept: Option<HeaderValue>, subprotocol: Option<HeaderValue>) -> Response<Body> {
     let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    if accept.is_some() {
+        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    }
     let headers = response.headers_mut();
-    headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
-    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
-    headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    if let Some(accept) = accept {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
+    }
     if let Some(subprotocol) = subprotocol {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
     }

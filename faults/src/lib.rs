@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod body;
+mod connection;
+mod counters;
+mod dice;
+mod exchange;
+mod fault;
+mod inlet;
+mod life;
+mod line;
+mod message;
+mod outlet;
+mod plan;
+mod proxy;
+mod response;
+mod shared;
+
+pub use counters::Counters;
+pub use fault::{BUFFER_BYTES_MAX, Fault, Of};
+pub use proxy::{Options, Proxy};

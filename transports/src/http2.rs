@@ -1,0 +1,112 @@
+//! What HTTP/2 makes different: settings of a server, honest back-pressure, and what a reset means.
+
+use std::{
+    error::Error,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use h2::Reason;
+use hyper::server::conn::http2;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::close::CloseReason;
+
+/// What a stream may send before it is read: a slow channel holds back 64 KiB, not its whole connection.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// What a connection may send before it is read. Sixteen streams that nobody reads do not stall the others.
+const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// Streams of a connection at a time. hyper's default is 200; all tabs of a browser share a connection here.
+const STREAMS_MAX: u32 = 1_000;
+
+/// Bytes of a stream that hyper buffers before it stops taking more. hyper's default is 400 KiB, for each stream.
+const SEND_BUFFER: usize = 32 * 1024;
+
+/// Bytes of a write. A stream takes a write of any size whole, so that only small ones tell how much it really takes.
+const WRITE_BYTES_MAX: usize = 16 * 1024;
+
+/// Sets what WebSockets and event streams need of a server's HTTP/2: extended CONNECT, windows that keep one slow stream
+/// from stalling the others, small buffers.
+///
+/// ```
+/// use hyper::server::conn::http2;
+/// use hyper_util::rt::TokioExecutor;
+///
+/// let mut server = http2::Builder::new(TokioExecutor::new());
+/// lapwing_transports::http2::configure(&mut server);
+/// ```
+pub fn configure<E>(server: &mut http2::Builder<E>) {
+    server
+        .enable_connect_protocol()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_send_buf_size(SEND_BUFFER);
+}
+
+/// Why a stream's read failed, as a reason for the end of what it carried.
+///
+/// A client that resets a stream with `NO_ERROR` or `CANCEL` is read as the end of the stream, which without a close
+/// frame is a lost connection, too. hyper offers no way to choose the reset that a server sends.
+///
+/// ```
+/// use lapwing_transports::{close::CloseReason, http2::close_reason};
+///
+/// let reset = h2::Error::from(h2::Reason::PROTOCOL_ERROR);
+/// assert_eq!(close_reason(&std::io::Error::other(reset)), CloseReason::Protocol(1002));
+/// assert_eq!(close_reason(&std::io::Error::other("cut")), CloseReason::Lost);
+/// ```
+#[must_use]
+pub fn close_reason(error: &io::Error) -> CloseReason {
+    let mut cause: Option<&(dyn Error + 'static)> = error.get_ref().map(|cause| cause as _);
+    while let Some(error) = cause {
+        if let Some(reason) = error.downcast_ref::<h2::Error>().and_then(h2::Error::reason) {
+            return of_reset(reason);
+        }
+        cause = error.source();
+    }
+    CloseReason::Lost
+}
+
+fn of_reset(reason: Reason) -> CloseReason {
+    match reason {
+        Reason::PROTOCOL_ERROR
+        | Reason::FLOW_CONTROL_ERROR
+        | Reason::FRAME_SIZE_ERROR
+        | Reason::COMPRESSION_ERROR
+        | Reason::STREAM_CLOSED => CloseReason::Protocol(1002),
+        Reason::INTERNAL_ERROR => CloseReason::Internal,
+        _ => CloseReason::Lost,
+    }
+}
+
+/// A stream that takes a few kilobytes at a time.
+pub(crate) struct Capped<Io>(pub(crate) Io);
+
+impl<Io: AsyncRead + Unpin> AsyncRead for Capped<Io> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl<Io: AsyncWrite + Unpin> AsyncWrite for Capped<Io> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let bytes = &bytes[..bytes.len().min(WRITE_BYTES_MAX)];
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
