@@ -1,4 +1,5 @@
-//! What an idle client costs, in bytes asked of the allocator: a regression is seen when it is made.
+//! What an idle client costs, in bytes asked of the allocator, and that a broadcast asks for none per subscriber: a
+//! regression is seen when it is made.
 //!
 //! `cargo test --test memory -- --nocapture` prints the sizes of all allocations.
 
@@ -9,7 +10,10 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -18,6 +22,10 @@ use lapwing::{Channel, CheckOrigin, HandleResult, Joining, Lapwing, Mount, Paylo
 
 /// Live allocations by size; the last is for all that are larger.
 static LIVE: [AtomicI64; SIZES] = [const { AtomicI64::new(0) }; SIZES];
+/// All allocations so far.
+static ALLOCATIONS: AtomicI64 = AtomicI64::new(0);
+/// One test counts at a time.
+static COUNTS: Mutex<()> = Mutex::new(());
 const SIZES: usize = 4_097;
 
 struct Counting;
@@ -26,6 +34,7 @@ struct Counting;
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         LIVE[layout.size().min(SIZES - 1)].fetch_add(1, Ordering::Relaxed);
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the caller's promise is handed on.
         unsafe { System.alloc(layout) }
     }
@@ -41,6 +50,8 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 const CLIENTS: i64 = 500;
+
+const JOIN: &str = r#"["1","1","room:lobby","phx_join",{}]"#;
 
 struct Room;
 
@@ -135,7 +146,7 @@ fn per_client(what: &str, before: &[i64]) -> (i64, i64) {
 
 #[test]
 fn an_idle_client_costs_what_it_did() {
-    const JOIN: &str = r#"["1","1","room:lobby","phx_join",{}]"#;
+    let _counts = COUNTS.lock().unwrap();
     let (address, lapwing) = start();
     // The first client makes the server make all that there is one of.
     let _first = connect(address, "", &[JOIN]);
@@ -161,4 +172,32 @@ fn an_idle_client_costs_what_it_did() {
     settled(|| lapwing.stats().detached == CLIENTS as usize);
     let (bytes, _) = per_client("a detached session with one join and an empty buffer", &before);
     assert!(bytes <= 700, "{bytes} bytes");
+}
+
+#[test]
+fn a_broadcast_asks_for_no_memory_per_subscriber() {
+    const BROADCASTS: i64 = 50;
+    let _counts = COUNTS.lock().unwrap();
+    let (address, lapwing) = start();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| connect(address, "", &[JOIN])).collect();
+    let mut message = vec![0x81, 0];
+    message.extend_from_slice(br#"[null,null,"room:lobby","tick",{}]"#);
+    message[1] = (message.len() - 2) as u8;
+    let mut round = |count: i64| {
+        for _ in 0..count {
+            lapwing.broadcast("room:lobby", "tick", serde_json::json!({})).unwrap();
+            for client in &mut clients {
+                let mut received = [0; 64];
+                client.read_exact(&mut received[..message.len()]).unwrap();
+                assert_eq!(&received[..message.len()], message);
+            }
+        }
+    };
+    // The first round brings every buffer that is kept to its size.
+    round(2);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    round(BROADCASTS);
+    let each = (ALLOCATIONS.load(Ordering::Relaxed) - before) / BROADCASTS;
+    println!("{each} allocations for a broadcast to {CLIENTS}");
+    assert!(each < 20, "{each} allocations for a broadcast to {CLIENTS}");
 }

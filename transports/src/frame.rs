@@ -1,6 +1,8 @@
 //! A frame: one encoded message, text or bytes. The transports never look inside.
 
 use std::sync::Arc;
+#[cfg(feature = "net")]
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 
@@ -31,6 +33,9 @@ pub struct Frame(Arc<Encoded>);
 struct Encoded {
     kind: FrameKind,
     payload: Bytes,
+    /// The frame as an event of an event stream, once somebody needed it: the same bytes for all who get it.
+    #[cfg(feature = "net")]
+    event: OnceLock<Bytes>,
 }
 
 impl Frame {
@@ -47,13 +52,24 @@ impl Frame {
     }
 
     fn new(kind: FrameKind, payload: Bytes) -> Self {
-        Self(Arc::new(Encoded { kind, payload }))
+        Self(Arc::new(Encoded {
+            kind,
+            payload,
+            #[cfg(feature = "net")]
+            event: OnceLock::new(),
+        }))
     }
 
     /// Whether the frame is text or bytes.
     #[must_use]
     pub fn kind(&self) -> FrameKind {
         self.0.kind
+    }
+
+    /// The frame as an event, made at the first call for all clones of the frame.
+    #[cfg(feature = "net")]
+    pub(crate) fn event(&self, make: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        self.0.event.get_or_init(|| make(self)).clone()
     }
 
     /// The encoded message.

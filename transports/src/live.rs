@@ -278,7 +278,10 @@ impl Core {
         self.is_attached = false;
         self.rest = Rest::Awake;
         self.waker = None;
-        self.reader = None;
+        // A POST that waits for the handler does so with or without a carrier: it leaves its waker again.
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
     }
 
     /// Whether this wire carries the session, or did last.

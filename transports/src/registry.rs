@@ -225,8 +225,12 @@ fn sweep_resumable<S>(
             core.due.ping = true;
             core.wake();
         }
-    } else if silence >= patience.away && !resumable.is_away.swap(true, Ordering::AcqRel) {
-        return Verdict::Away;
+    } else {
+        // The client may have been silent for long before on a connection that worked.
+        let away_for = resumable.detached_for(now).min(silence);
+        if away_for >= patience.away + patience.period && !resumable.is_away.swap(true, Ordering::AcqRel) {
+            return Verdict::Away;
+        }
     }
     Verdict::Fine
 }

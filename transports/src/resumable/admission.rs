@@ -176,6 +176,9 @@ impl<H: Handler> Manager<H> {
             return;
         }
         core.detach();
+        if let Some(resumable) = &session.resumable {
+            resumable.handle_detached(self.common.clock.now());
+        }
         let is_over = core.session.closed().is_some();
         drop(core);
         if is_over {

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::ACCESS_CONTROL_REQUEST_HEADERS, request::Parts};
 
 use super::{
     VERSION, VERSION_PARAM,
     admission::Attached,
     answer,
-    lines::{ClientControl, ClientLine, Refused, ServerControl},
+    lines::{CONTROL_BYTES_MAX, ClientControl, ClientLine, Refused, ServerControl},
     poll, post,
 };
 use crate::{
@@ -77,8 +78,7 @@ async fn on_post<H: Handler, B: RequestBody>(
     let (first, rest) = post::parse(&body, options)?;
     match first {
         ClientControl::Ticket if wire == Transport::Sse => {
-            let line = body.iter().position(|byte| *byte == b'\n').map(|end| body.slice(end + 1..));
-            let ticket = manager.tickets.issue(parts, line.unwrap_or_default());
+            let ticket = manager.tickets.issue(parts, ticket_line(&body, &rest)?);
             let Some(ticket) = ticket else { return Ok(refused(Refused::Full)) };
             Ok(Answer::Now(answer::line(ServerControl::Ticket(&ticket))))
         }
@@ -94,6 +94,18 @@ async fn on_post<H: Handler, B: RequestBody>(
         }
         first => attach(manager, wire, parts, first, &rest).await,
     }
+}
+
+/// The line that a ticket is for, as a copy: ten thousand tickets may wait, so that none may keep a body.
+fn ticket_line(body: &Bytes, rest: &[ClientLine<'_>]) -> Result<Bytes, post::Refusal> {
+    let line =
+        body.iter().position(|byte| *byte == b'\n').map_or(&[][..], |end| body[end + 1..].trim_ascii());
+    let begins =
+        matches!(rest, [ClientLine::Control(ClientControl::Open { .. } | ClientControl::Resume { .. })]);
+    if !begins || line.len() > CONTROL_BYTES_MAX {
+        return Err((StatusCode::BAD_REQUEST, "one line follows !ticket: !open or !resume".into()));
+    }
+    Ok(Bytes::copy_from_slice(line))
 }
 
 /// An `EventSource` comes with its ticket.

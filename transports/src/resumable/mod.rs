@@ -44,6 +44,8 @@ pub(crate) struct Resumable {
     beat_ms: AtomicU32,
     /// When the carrier was last told to say something.
     pinged: AtomicU32,
+    /// When the last connection that carried the session ended.
+    detached: AtomicU32,
     /// Whether the handler knows that nothing carries the session.
     pub(crate) is_away: AtomicBool,
     /// Whether the handler knows that the session is over.
@@ -59,6 +61,7 @@ impl Resumable {
             posting: tokio::sync::Mutex::default(),
             beat_ms: AtomicU32::default(),
             pinged: AtomicU32::default(),
+            detached: AtomicU32::default(),
             is_away: AtomicBool::default(),
             has_ended: AtomicBool::default(),
         };
@@ -69,6 +72,16 @@ impl Resumable {
     /// Sets the beat to what the client wants, within reason.
     pub(crate) fn set_beat(&self, millis: u64) {
         self.beat_ms.store(millis.clamp(1_000, 120_000) as u32, Ordering::Relaxed);
+    }
+
+    /// Nothing carries the session from now on.
+    pub(crate) fn handle_detached(&self, now: Tick) {
+        self.detached.store(now.0, Ordering::Relaxed);
+    }
+
+    /// For how long nothing has carried a session that nothing carries.
+    pub(crate) fn detached_for(&self, now: Tick) -> Duration {
+        now.since(Tick(self.detached.load(Ordering::Relaxed)))
     }
 
     /// Whether the carrier has to say something now, to a client that was last heard at `seen`.

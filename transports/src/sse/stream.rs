@@ -8,9 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http_body::Frame;
 
 use crate::{
+    frame::Frame,
     handler::Handler,
     live::Core,
     manager::Manager,
@@ -49,42 +49,33 @@ impl<H: Handler> EventStream<H> {
 
     /// What is to be sent now.
     fn gather(&mut self, core: &mut Core) -> Option<Bytes> {
-        let mut events = Vec::new();
         if !core.session.is_current(self.attached.attachment) {
             self.is_over = true;
-            append_event(ServerControl::Superseded.to_string().as_bytes(), &mut events);
-            return Some(events.into());
+            return Some(control_event(ServerControl::Superseded));
         }
         let due = std::mem::take(&mut core.due);
         let taken = core.session.last_taken();
         if due.pong {
-            append_event(ServerControl::Pong(taken).to_string().as_bytes(), &mut events);
-        } else if due.ping {
-            append_event(ServerControl::Ping(taken).to_string().as_bytes(), &mut events);
+            return Some(control_event(ServerControl::Pong(taken)));
         }
-        let sent = self.attached.sent;
-        let (mut frames, start) = (0, events.len());
-        for frame in core.session.waiting_after(sent) {
-            events.extend_from_slice(b"data: ");
-            append_line(frame, &mut events);
-            events.extend_from_slice(b"\n\n");
-            frames += 1;
-            if events.len() >= GATHERED_BYTES_MAX {
-                break;
-            }
+        if due.ping {
+            return Some(control_event(ServerControl::Ping(taken)));
         }
-        if frames > 0 {
-            self.attached.sent.0 += frames as u64;
-            core.session.handle_sent(self.attached.sent);
-            self.manager.common.counters.wrote(frames, events.len() - start);
+        if let Some(events) = self.frames(core) {
+            return Some(events);
         }
-        if let Some(reason) = core.session.closed()
-            && core.session.last_pushed() <= self.attached.sent
-        {
-            self.is_over = true;
-            append_event(ServerControl::Closed(reason).to_string().as_bytes(), &mut events);
-        }
-        (!events.is_empty()).then(|| events.into())
+        let reason = core.session.closed()?;
+        self.is_over = true;
+        Some(control_event(ServerControl::Closed(reason)))
+    }
+
+    /// The frames that wait, as events.
+    fn frames(&mut self, core: &mut Core) -> Option<Bytes> {
+        let (events, frames) = gather_events(core.session.waiting_after(self.attached.sent))?;
+        self.attached.sent.0 += frames as u64;
+        core.session.handle_sent(self.attached.sent);
+        self.manager.common.counters.wrote(frames, events.len());
+        Some(events)
     }
 }
 
@@ -95,19 +86,19 @@ impl<H: Handler> http_body::Body for EventStream<H> {
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
         let stream = self.get_mut();
         if stream.is_over {
             return Poll::Ready(None);
         }
         let greeting = std::mem::take(&mut stream.attached.greeting);
         if !greeting.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(stream.head(&greeting)))));
+            return Poll::Ready(Some(Ok(http_body::Frame::data(stream.head(&greeting)))));
         }
         let session = stream.attached.session.clone();
         let mut core = session.core();
         match stream.gather(&mut core) {
-            Some(events) => Poll::Ready(Some(Ok(Frame::data(events)))),
+            Some(events) => Poll::Ready(Some(Ok(http_body::Frame::data(events)))),
             None => {
                 core.park(cx);
                 Poll::Pending
@@ -126,8 +117,39 @@ impl<H: Handler> Drop for EventStream<H> {
     }
 }
 
+/// Events of frames, and how many they are. Most often it is one, whose bytes everybody shares.
+fn gather_events<'a>(mut waiting: impl Iterator<Item = &'a Frame>) -> Option<(Bytes, usize)> {
+    let first = waiting.next()?.event(frame_event);
+    let Some(second) = waiting.next() else { return Some((first, 1)) };
+    let mut events = Vec::with_capacity(4 * first.len());
+    events.extend_from_slice(&first);
+    let mut frames = 1;
+    for frame in std::iter::once(second).chain(waiting) {
+        events.extend_from_slice(&frame.event(frame_event));
+        frames += 1;
+        if events.len() >= GATHERED_BYTES_MAX {
+            break;
+        }
+    }
+    Some((events.into(), frames))
+}
+
 fn append_event(line: &[u8], events: &mut Vec<u8>) {
     events.extend_from_slice(b"data: ");
     events.extend_from_slice(line);
     events.extend_from_slice(b"\n\n");
+}
+
+fn control_event(line: ServerControl<'_>) -> Bytes {
+    let mut event = Vec::with_capacity(64);
+    append_event(line.to_string().as_bytes(), &mut event);
+    event.into()
+}
+
+fn frame_event(frame: &Frame) -> Bytes {
+    let mut event = Vec::with_capacity(frame.payload().len() + 8);
+    event.extend_from_slice(b"data: ");
+    append_line(frame, &mut event);
+    event.extend_from_slice(b"\n\n");
+    event.into()
 }

@@ -90,6 +90,7 @@ async fn first_line<H: Handler>(
     early: &mut Vec<u8>,
 ) -> Option<String> {
     let mut decoder = Decoder::new();
+    let mut total = early.len();
     loop {
         let mut used = 0;
         while used < early.len() {
@@ -111,7 +112,8 @@ async fn first_line<H: Handler>(
         let mut buffer = [0; 2_048];
         let filled = io.read(&mut buffer).await.ok().filter(|filled| *filled > 0)?;
         early.extend_from_slice(&buffer[..filled]);
-        if early.len() > EARLY_BYTES_MAX {
+        total += filled;
+        if total > EARLY_BYTES_MAX {
             return None;
         }
     }
