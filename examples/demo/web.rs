@@ -1,6 +1,6 @@
-//! The page: its files are in the program, phoenix.js is the one that npm installed.
+//! The page: its files are in the program, phoenix.js is the one that npm installed, the transport is from `js/`.
 
-use std::path::Path;
+use std::{collections::HashMap, fs, io, path::Path};
 
 use hyper::{
     Method, Request, Response,
@@ -18,6 +18,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/", HTML, include_str!("web/index.html")),
     ("/style.css", CSS, include_str!("web/style.css")),
     ("/chat.css", CSS, include_str!("web/chat.css")),
+    ("/session.css", CSS, include_str!("web/session.css")),
     ("/icon.svg", SVG, include_str!("web/icon.svg")),
     ("/main.js", JS, include_str!("web/main.js")),
     ("/dom.js", JS, include_str!("web/dom.js")),
@@ -28,24 +29,28 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/people.js", JS, include_str!("web/people.js")),
     ("/typing.js", JS, include_str!("web/typing.js")),
     ("/cursors.js", JS, include_str!("web/cursors.js")),
-    ("/status.js", JS, include_str!("web/status.js")),
+    ("/session.js", JS, include_str!("web/session.js")),
 ];
 
 /// What the program answers besides channels.
 pub(crate) struct Web {
     phoenix: String,
+    /// The files of the transport by their paths.
+    transport: HashMap<String, String>,
 }
 
 impl Web {
-    /// Reads phoenix.js.
+    /// Reads phoenix.js and the transport.
     ///
     /// # Errors
-    /// When npm has not installed it; the text says what to do.
+    /// When npm has not installed the first, or the second is not where it is in a clone; the text says what to do.
     pub(crate) fn load() -> Result<Self, String> {
         let root = env!("CARGO_MANIFEST_DIR");
         let file = Path::new(root).join("node_modules/phoenix/priv/static/phoenix.mjs");
-        let phoenix = std::fs::read_to_string(file).map_err(|_| format!("run \"npm ci\" in {root}"))?;
-        Ok(Self { phoenix })
+        let phoenix = fs::read_to_string(file).map_err(|_| format!("run \"npm ci\" in {root}"))?;
+        let transport = read_modules(&Path::new(root).join("js/src"))
+            .map_err(|error| format!("the transport in {root}/js cannot be read: {error}"))?;
+        Ok(Self { phoenix, transport })
     }
 
     /// The file that a request asks for, if it asks for one.
@@ -57,9 +62,28 @@ impl Web {
         if path == "/phoenix.mjs" {
             return Some(file(JS, self.phoenix.clone().into()));
         }
+        if let Some(text) = path.strip_prefix("/lapwing/").and_then(|path| self.transport.get(path)) {
+            return Some(file(JS, text.clone().into()));
+        }
         let &(_, kind, text) = FILES.iter().find(|(name, ..)| *name == path)?;
         Some(file(kind, text.into()))
     }
+}
+
+/// The modules of a folder and of those in it, by their paths.
+fn read_modules(folder: &Path) -> io::Result<HashMap<String, String>> {
+    let mut modules = HashMap::new();
+    for entry in fs::read_dir(folder)? {
+        let (path, name) = entry.map(|entry| (entry.path(), entry.file_name()))?;
+        let name = name.to_string_lossy();
+        if path.is_dir() {
+            let inner = read_modules(&path)?;
+            modules.extend(inner.into_iter().map(|(inner, text)| (format!("{name}/{inner}"), text)));
+        } else {
+            modules.insert(name.into_owned(), fs::read_to_string(&path)?);
+        }
+    }
+    Ok(modules)
 }
 
 fn file(kind: &'static str, body: Body) -> Response<Body> {

@@ -6,10 +6,10 @@ import { changeMe, me, onMeChanged } from "./me.js";
 import { watchPointer } from "./cursors.js";
 import { Room } from "./room.js";
 import { startRooms } from "./rooms.js";
-import { showStatus } from "./status.js";
+import { startPanel, transport } from "./session.js";
 
-const socket = new Socket("/socket", { longPollFallbackMs: 2500 });
-showStatus(socket);
+const socket = new Socket("/socket", { transport });
+startPanel(socket);
 socket.connect();
 
 let room = null;
