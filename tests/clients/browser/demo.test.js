@@ -143,16 +143,21 @@ describe("the demo", { timeout: 120_000 }, () => {
     await seesPeople(ben, ["Ben"]);
   });
 
-  it("goes on by long-poll where there are no WebSockets", async () => {
-    const context = await contextOf("Cleo", "#7c3aed");
-    await context.addInitScript(() => delete window.WebSocket);
-    const cleo = await open(context);
-    await cleo.locator("#status", { hasText: "long-poll" }).waitFor();
-    await say(cleo, "The slow way round");
-    await ben.locator(".text", { hasText: "The slow way round" }).waitFor();
-    await say(ben, "You are here all the same");
-    await cleo.locator(".text", { hasText: "You are here all the same" }).waitFor();
-  });
+  for (const [wire, name, missing] of [
+    ["an event stream", "event stream", ["WebSocket"]],
+    ["long-poll", "long-poll", ["WebSocket", "ReadableStream", "EventSource"]],
+  ]) {
+    it(`goes on by ${wire} in a browser without ${missing.join(", ")}`, async () => {
+      const context = await contextOf(name, "#7c3aed");
+      await context.addInitScript((missing) => missing.forEach((name) => delete window[name]), missing);
+      const cleo = await open(context);
+      await cleo.locator("#status", { hasText: name }).waitFor();
+      await say(cleo, `Round by ${wire}`);
+      await ben.locator(".text", { hasText: `Round by ${wire}` }).waitFor();
+      await say(ben, `You are here by ${wire} all the same`);
+      await cleo.locator(".text", { hasText: `You are here by ${wire} all the same` }).waitFor();
+    });
+  }
 
   /** A browser of its own for a person whose name is known. */
   async function contextOf(name, color) {
