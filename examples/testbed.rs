@@ -8,7 +8,10 @@
 use std::{
     env,
     net::SocketAddr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -18,7 +21,10 @@ use hyper::{
     server::conn::{http1, http2},
     service::service_fn,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::{GracefulShutdown, Watcher},
+};
 use lapwing::{
     Accept, Body, Channel, CheckOrigin, ConnectRequest, HandleResult, Joining, Lapwing, Mount, Payload,
     PeerAddr, Refusal, Socket, StopReason, Topic, noreply, reply, stop,
@@ -35,7 +41,7 @@ use lapwing::{
 };
 use serde_json::{Value, json};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::{TcpListener, TcpSocket, TcpStream, lookup_host},
     signal::unix::{SignalKind, signal},
     time::timeout,
 };
@@ -226,6 +232,7 @@ fn respond(lapwing: &Lapwing, echo: &Endpoint<Echo>, request: Request<Incoming>)
     } else if path == "/stats" {
         let mut stats = serde_json::to_value(lapwing.stats()).unwrap_or_default();
         stats["pid"] = json!(std::process::id());
+        stats["accepted"] = json!(ACCEPTED.load(Ordering::Relaxed));
         stats.to_string()
     } else if let Some(id) = path.strip_prefix("/disconnect/") {
         let _ = lapwing.disconnect(format!("user:{id}"));
@@ -239,7 +246,19 @@ fn respond(lapwing: &Lapwing, echo: &Endpoint<Echo>, request: Request<Incoming>)
 /// How long a client may take to send the head of a request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
-async fn serve(stream: TcpStream, peer: SocketAddr, lapwing: Lapwing, echo: Endpoint<Echo>) {
+/// How long a client may take to end the last streams of a connection, once its sessions are over.
+const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections of TCP that were accepted so far.
+static ACCEPTED: AtomicU64 = AtomicU64::new(0);
+
+async fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    lapwing: Lapwing,
+    echo: Endpoint<Echo>,
+    watcher: Watcher,
+) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddr(peer));
         respond(&lapwing, &echo, request)
@@ -249,8 +268,8 @@ async fn serve(stream: TcpStream, peer: SocketAddr, lapwing: Lapwing, echo: Endp
         let mut server = http2::Builder::new(TokioExecutor::new());
         lapwing::transports::http2::configure(&mut server);
         // Boxed, so that what it takes is not set aside for connections of HTTP/1.1.
-        let _ =
-            Box::pin(server.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service)).await;
+        let connection = server.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+        let _ = Box::pin(watcher.watch(connection)).await;
     } else {
         let mut server = http1::Builder::new();
         server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -271,9 +290,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     runtime.block_on(async {
         let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
         let port: u16 = env::var("PORT").ok().map_or(Ok(4000), |port| port.parse())?;
-        let listener = TcpListener::bind((host.as_str(), port)).await?;
+        let listener = listen(&host, port).await?;
         println!("listening on {}", listener.local_addr()?);
         let (lapwing, echo) = build();
+        let connections = GracefulShutdown::new();
         let mut stopped = std::pin::pin!(stopped());
         loop {
             let accepted = tokio::select! {
@@ -285,13 +305,27 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
+            ACCEPTED.fetch_add(1, Ordering::Relaxed);
             let _ = stream.set_nodelay(true);
-            tokio::spawn(serve(stream, peer, lapwing.clone(), echo.clone()));
+            tokio::spawn(serve(stream, peer, lapwing.clone(), echo.clone(), connections.watcher()));
         }
         drop(listener);
+        // The sessions first, paced; then the connections of HTTP/2, which say so by GOAWAY.
         lapwing.shutdown().await;
+        let _ = timeout(GOODBYE_TIMEOUT, connections.shutdown()).await;
         Ok(())
     })
+}
+
+/// Listens with room for a crowd that comes back all at once. By default 128 clients may wait to be accepted, and whoever
+/// does not fit tries again after a second.
+async fn listen(host: &str, port: u16) -> std::io::Result<TcpListener> {
+    const BACKLOG: u32 = 16_384;
+    let address = lookup_host((host, port)).await?.next().ok_or(std::io::ErrorKind::NotFound)?;
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 /// Somebody wants the server to end.

@@ -16,11 +16,21 @@ use crate::close::CloseReason;
 /// What a stream may send before it is read: a slow channel holds back 64 KiB, not its whole connection.
 const STREAM_WINDOW: u32 = 64 * 1024;
 
-/// What a connection may send before it is read. Sixteen streams that nobody reads do not stall the others.
-const CONNECTION_WINDOW: u32 = 1024 * 1024;
-
-/// Streams of a connection at a time. hyper's default is 200; all tabs of a browser share a connection here.
+/// Streams of a connection at a time. hyper's default is 200; all tabs of a browser share a connection here, and with a
+/// proxy many browsers do.
 const STREAMS_MAX: u32 = 1_000;
+
+/// What a connection may send before it is read: enough that however many of its streams nobody reads, the others go
+/// on. No more than as many connections of HTTP/1.1 would have in the kernel's buffers.
+const CONNECTION_WINDOW: u32 = STREAMS_MAX * STREAM_WINDOW;
+
+/// Streams that a client has reset before the server looked at them. One more ends the connection with
+/// `ENHANCE_YOUR_CALM`. The default of 20 is soon reached where many clients share a connection.
+const RESETS_MAX: usize = 1_000;
+
+/// Bytes of the headers of a request, the query of a WebSocket's address among them; beyond it the answer is 431. As
+/// hyper has it, said here so that it stays.
+const HEADER_BYTES_MAX: u32 = 16 * 1024;
 
 /// Bytes of a stream that hyper buffers before it stops taking more. hyper's default is 400 KiB, for each stream.
 const SEND_BUFFER: usize = 32 * 1024;
@@ -44,6 +54,8 @@ pub fn configure<E>(server: &mut http2::Builder<E>) {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_header_list_size(HEADER_BYTES_MAX)
         .max_send_buf_size(SEND_BUFFER);
 }
 

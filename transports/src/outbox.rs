@@ -24,6 +24,10 @@ impl Default for OutboxLimits {
     }
 }
 
+/// Frames behind the first for which there is room at once. A client acknowledges every 32 frames of a resumable session,
+/// which is what lies here of one that is kept busy.
+const REST_CAPACITY: usize = 32;
+
 /// The outbox is at its bound and did not take the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
@@ -61,7 +65,8 @@ impl Outbox {
         } else if self.len() >= limits.frames_max || self.bytes >= limits.bytes_max {
             return Err(Overflow);
         } else {
-            self.rest.get_or_insert_default().push_back(frame);
+            let rest = self.rest.get_or_insert_with(|| Box::new(VecDeque::with_capacity(REST_CAPACITY)));
+            rest.push_back(frame);
         }
         self.bytes += bytes;
         Ok(())
@@ -88,7 +93,15 @@ impl Outbox {
 
     /// The frames, oldest first.
     pub fn iter(&self) -> impl Iterator<Item = &Frame> {
-        self.first.iter().chain(self.rest.iter().flat_map(|rest| rest.iter()))
+        self.iter_from(0)
+    }
+
+    /// The frames but for the first `skip`, oldest first. Skipping costs nothing.
+    pub fn iter_from(&self, skip: usize) -> impl Iterator<Item = &Frame> {
+        let first = if skip == 0 { self.first.as_ref() } else { None };
+        let skip = skip.saturating_sub(1);
+        let rest = self.rest.as_deref().filter(|rest| skip < rest.len());
+        first.into_iter().chain(rest.into_iter().flat_map(move |rest| rest.range(skip..)))
     }
 
     /// How many frames wait.

@@ -234,7 +234,7 @@ impl Session {
     /// some of them are gone, which happens to attachments that were superseded.
     pub fn waiting_after(&self, sent: Seq) -> impl Iterator<Item = &Frame> {
         let skip = sent.0.checked_sub(self.received.0).and_then(|skip| usize::try_from(skip).ok());
-        self.outbox.iter().skip(skip.unwrap_or(usize::MAX))
+        self.outbox.iter_from(skip.unwrap_or(usize::MAX))
     }
 
     /// The oldest frame that the client is not known to have.

@@ -6,7 +6,7 @@ use http::request::Parts;
 use tracing::debug;
 
 use super::{
-    Resumable,
+    Beat, Resumable,
     lines::{Refused, ServerControl},
     token::{Secret, Token},
 };
@@ -60,7 +60,7 @@ impl<H: Handler> Manager<H> {
             self.connect(transport, true, parts, auth_token).await.map_err(|_| refuse(Refused::Forbidden))?;
         let secret = Secret::random().ok_or_else(|| refuse(Refused::Full))?;
         let serial = self.serials.fetch_add(1, Ordering::Relaxed);
-        let resumable = Resumable::new(serial, secret, beat);
+        let resumable = Resumable::new(serial, secret, Beat::new(beat, self.resume_options()));
         let session = LiveSession::resumable(self.common.clone(), transport, resumable, state);
         let session = self.registry.insert(session, None).map_err(|_| refuse(Refused::Full))?;
         let attachment = session.core().session.attach();
@@ -102,7 +102,7 @@ impl<H: Handler> Manager<H> {
         if let Some(resumable) = &session.resumable {
             // A poll with a beat of 0 does not want to wait, and says nothing about the stream that comes next.
             if beat > 0 {
-                resumable.set_beat(beat);
+                resumable.set_beat(Beat::new(beat, self.resume_options()));
             }
             if resumable.is_away.swap(false, Ordering::AcqRel) {
                 self.handler.back(&session);

@@ -6,11 +6,10 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::ACCESS_CONTROL_REQUEST_HEADERS, request::Parts};
 
 use super::{
-    VERSION, VERSION_PARAM,
-    admission::Attached,
-    answer,
+    VERSION, VERSION_PARAM, answer,
     lines::{CONTROL_BYTES_MAX, ClientControl, ClientLine, Refused, ServerControl},
-    poll, post,
+    poll::Held,
+    post,
 };
 use crate::{
     body::{Body, RequestBody, ResponseFuture, ready},
@@ -23,8 +22,7 @@ use crate::{
 /// What becomes of a request.
 enum Answer<H: Handler> {
     Now(Response<Body>),
-    Stream(Attached<H>),
-    Poll(Attached<H>, bool),
+    Poll(Held<H>, bool),
 }
 
 /// Whether a request is in this dialect.
@@ -60,8 +58,7 @@ pub(crate) fn respond<H: Handler, B: RequestBody>(
         };
         Ok(match answered {
             Ok(Answer::Now(response)) => response,
-            Ok(Answer::Stream(attached)) => sse::stream(manager, attached),
-            Ok(Answer::Poll(attached, waits)) => poll::answer(manager, attached, waits).await,
+            Ok(Answer::Poll(held, waits)) => held.answer(waits).await,
             Err((status, reason)) => answer::status(status, &reason),
         })
     })
@@ -145,16 +142,19 @@ async fn attach<H: Handler>(
         Ok(attached) => attached,
         Err(reason) => return Ok(refused(reason)),
     };
-    post::apply(manager, &attached.session, rest).await;
-    Ok(match (wire, waits) {
-        (Transport::Sse, _) => Answer::Stream(attached),
-        (_, Some(waits)) => Answer::Poll(attached, waits),
+    let session = attached.session.clone();
+    // What carries the session is there before the frames are applied: the client may hang up while they wait.
+    let answer = match (wire, waits) {
+        (Transport::Sse, _) => Answer::Now(sse::stream(manager.clone(), attached)),
+        (_, Some(waits)) => Answer::Poll(Held::new(manager.clone(), attached), waits),
         (_, None) => {
             let greeting = format!("{}\n", attached.greeting);
             manager.detach(&attached.session, attached.attachment);
             Answer::Now(answer::lines(greeting.into_bytes()))
         }
-    })
+    };
+    post::apply(manager, &session, rest).await;
+    Ok(answer)
 }
 
 fn refused<H: Handler>(reason: Refused) -> Answer<H> {

@@ -22,7 +22,7 @@ use std::{
 };
 
 use self::token::Secret;
-use crate::clock::Tick;
+use crate::{clock::Tick, options::ResumeOptions};
 
 /// The parameter of a query by which a client asks for the dialect over HTTP, and the version that is spoken here.
 pub(crate) const VERSION_PARAM: &str = "lapwing";
@@ -30,6 +30,19 @@ const VERSION: &str = "1";
 
 /// The same for WebSockets: a subprotocol.
 pub(crate) const SUBPROTOCOL: &str = "lapwing.1";
+
+/// After how many milliseconds of silence a client wants to hear something.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Beat(u32);
+
+impl Beat {
+    /// What the client asked for, within reason: not so often that it is a burden, and often enough that a client which
+    /// says nothing of itself is asked twice before its session is over.
+    pub(crate) fn new(millis: u64, options: &ResumeOptions) -> Self {
+        let longest = (options.window / 3).as_millis().clamp(1_000, 120_000) as u64;
+        Self(millis.clamp(1_000, longest) as u32)
+    }
+}
 
 /// What a resumable session has besides what every session has.
 #[derive(Debug)]
@@ -53,7 +66,7 @@ pub(crate) struct Resumable {
 }
 
 impl Resumable {
-    pub(crate) fn new(serial: u64, secret: Secret, beat: u64) -> Self {
+    pub(crate) fn new(serial: u64, secret: Secret, beat: Beat) -> Self {
         let resumable = Self {
             serial,
             secret,
@@ -69,9 +82,9 @@ impl Resumable {
         resumable
     }
 
-    /// Sets the beat to what the client wants, within reason.
-    pub(crate) fn set_beat(&self, millis: u64) {
-        self.beat_ms.store(millis.clamp(1_000, 120_000) as u32, Ordering::Relaxed);
+    /// Sets the beat to what the client wants.
+    pub(crate) fn set_beat(&self, beat: Beat) {
+        self.beat_ms.store(beat.0, Ordering::Relaxed);
     }
 
     /// Nothing carries the session from now on.
@@ -99,4 +112,21 @@ impl Resumable {
         // The handler may panic under it, and guards no state of ours by it.
         self.receiving.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// How many lines follow the first of a POST's body, if the body is sound. For fuzzing alone.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn fuzz_post(body: &[u8], lines_max: usize) -> Option<usize> {
+    let options = crate::options::ResumeOptions { lines_max, ..Default::default() };
+    let (_, rest) = post::parse(body, &options).ok()?;
+    let _ = post::check(&rest);
+    Some(rest.len())
+}
+
+/// A token as it is written again after it was read. For fuzzing alone.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn fuzz_token(text: &str) -> Option<String> {
+    token::Token::decode(text).map(|token| token.encode())
 }

@@ -13,28 +13,27 @@ use super::{
 use crate::{body::Body, handler::Handler, manager::Manager};
 
 /// A poll that holds its session for as long as it waits, however it ends.
-struct Held<H: Handler> {
+pub(super) struct Held<H: Handler> {
     manager: Arc<Manager<H>>,
     attached: Attached<H>,
-}
-
-/// Answers a poll. Cancel safe: what is not proven received stays in the session.
-pub(super) async fn answer<H: Handler>(
-    manager: Arc<Manager<H>>,
-    attached: Attached<H>,
-    waits: bool,
-) -> Response<Body> {
-    let held = Held { manager, attached };
-    if waits {
-        let window = held.manager.longpoll_options().window;
-        // Over or not: the answer says what there is.
-        let _ = timeout(window, held.news()).await;
-    }
-    held.attached.session.touch();
-    answer::lines(held.lines())
 }
 
 impl<H: Handler> Held<H> {
+    pub(super) fn new(manager: Arc<Manager<H>>, attached: Attached<H>) -> Self {
+        Self { manager, attached }
+    }
+
+    /// Answers the poll. Cancel safe: what is not proven received stays in the session.
+    pub(super) async fn answer(self, waits: bool) -> Response<Body> {
+        if waits {
+            let window = self.manager.longpoll_options().window;
+            // Over or not: the answer says what there is.
+            let _ = timeout(window, self.news()).await;
+        }
+        self.attached.session.touch();
+        answer::lines(self.lines())
+    }
+
     /// Waits until there is something to tell.
     async fn news(&self) {
         std::future::poll_fn(|cx| {
