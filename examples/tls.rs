@@ -107,7 +107,8 @@ async fn run() -> Result<(), AnyError> {
         });
     }
     drop(listener);
-    // The sessions first, paced; then the connections. Those of HTTP/2 say so by GOAWAY.
+    // The sessions first, paced; then the connections of HTTP/2, which say so by GOAWAY. Those of HTTP/1.1 end with their
+    // WebSockets, or have nothing left to say.
     lapwing.shutdown().await;
     let _ = timeout(GOODBYE_TIMEOUT, connections.shutdown()).await;
     Ok(())
@@ -165,7 +166,7 @@ async fn serve(
     } else {
         let mut server = http1::Builder::new();
         server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
-        let _ = watcher.watch(server.serve_connection(io, service).with_upgrades()).await;
+        let _ = server.serve_connection(io, service).with_upgrades().await;
     }
 }
 

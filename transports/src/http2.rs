@@ -59,7 +59,7 @@ pub fn configure<E>(server: &mut http2::Builder<E>) {
         .max_send_buf_size(SEND_BUFFER);
 }
 
-/// Why a stream's read failed, as a reason for the end of what it carried.
+/// Why a stream's read or write failed, as a reason for the end of what it carried.
 ///
 /// A client that resets a stream with `NO_ERROR` or `CANCEL` is read as the end of the stream, which without a close
 /// frame is a lost connection, too. hyper offers no way to choose the reset that a server sends.

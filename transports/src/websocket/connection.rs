@@ -144,7 +144,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> Future for Connection<H, Io
         let state = &mut *self.0;
         for _ in 0..TURNS_MAX {
             let wrote = match state.poll_write(cx) {
-                Poll::Ready(Err(_)) => state.end(CloseReason::Lost),
+                Poll::Ready(Err(error)) => state.end(http2::close_reason(&error)),
                 other => other.is_ready(),
             };
             let read = match state.phase {

@@ -1,0 +1,155 @@
+//! The vectors of `docs/sessions.json` against the server's own reader, writer and counter: all of them, none skipped.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use lapwing_transports::{
+    close::CloseReason,
+    connect::{ConnectRequest, PathVariables, Refusal, Transport},
+    endpoint::Endpoint,
+    frame::{Frame, Message},
+    handler::Handler,
+    live::LiveSession,
+    options::TransportOptions,
+    resumable::lines::{CONTROL_BYTES_MAX, ClientControl, ClientLine},
+    session::{Seq, Session, Taken},
+};
+use serde_json::{Value, json};
+
+/// The cases of a section, of which there are so many.
+fn cases(path: &str, count: usize) -> Vec<Value> {
+    let vectors: Value = serde_json::from_str(include_str!("../../docs/sessions.json")).unwrap();
+    let cases = vectors.pointer(path).and_then(Value::as_array).unwrap_or_else(|| panic!("no {path}"));
+    assert_eq!(cases.len(), count, "{path}: a new vector needs a look at what runs it");
+    cases.clone()
+}
+
+/// The frame that a case is about.
+fn frame(case: &Value) -> ClientLine<'static> {
+    match (case["text"].as_str(), case["bytes"].as_str()) {
+        (Some(text), None) => ClientLine::Text(text.to_owned().into()),
+        (None, Some(hex)) => {
+            let byte = |at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap();
+            ClientLine::Binary((0..hex.len()).step_by(2).map(byte).collect())
+        }
+        _ => panic!("neither text nor bytes: {case}"),
+    }
+}
+
+#[test]
+fn every_line_of_a_frame_is_read_as_the_frame() {
+    for case in cases("/frames/cases", 16).iter().chain(&cases("/other_forms/cases", 3)) {
+        let lines = [Some(&case["line"]), case.get("message")];
+        for line in lines.into_iter().flatten().map(|line| line.as_str().unwrap()) {
+            assert_eq!(ClientLine::parse(line), Ok(frame(case)), "{line}");
+        }
+    }
+}
+
+#[test]
+fn every_control_line_is_read_as_its_words() {
+    for case in cases("/control/from_client", 10) {
+        let line = case["line"].as_str().unwrap();
+        let read = match ClientLine::parse(line).unwrap_or_else(|error| panic!("{line}: {error}")) {
+            ClientLine::Nothing => Value::Null,
+            ClientLine::Control(control) => described(control),
+            frame => panic!("{line} is no frame: {frame:?}"),
+        };
+        assert_eq!(read, case["is"], "{line}");
+    }
+}
+
+fn described(control: ClientControl<'_>) -> Value {
+    match control {
+        ClientControl::Open { beat } => json!({"word": "open", "beat": beat}),
+        ClientControl::Resume { token, received: Seq(received), beat } => {
+            json!({"word": "resume", "token": token, "received": received, "beat": beat})
+        }
+        ClientControl::Send { token } => json!({"word": "send", "token": token}),
+        ClientControl::From(Seq(first)) => json!({"word": "from", "first": first}),
+        ClientControl::Ack(Seq(received)) => json!({"word": "ack", "received": received}),
+        ClientControl::Ping => json!({"word": "ping"}),
+        ClientControl::Close => json!({"word": "close"}),
+        ClientControl::Ticket => json!({"word": "ticket"}),
+    }
+}
+
+#[test]
+fn every_breach_is_one() {
+    for case in cases("/breaches/cases", 24) {
+        let line = case.as_str().unwrap();
+        assert!(ClientLine::parse(line).is_err(), "{line}");
+    }
+    let longest = format!("!ack 1 {}", "x".repeat(CONTROL_BYTES_MAX - 7));
+    assert!(ClientLine::parse(&longest).is_ok() && ClientLine::parse(&format!("{longest}x")).is_err());
+}
+
+#[test]
+fn frames_are_counted_as_the_document_says() {
+    for case in cases("/counting/cases", 4) {
+        let mut session = Session::resumable();
+        let numbers = case["numbers"].as_array().unwrap();
+        let does = case["does"].as_array().unwrap();
+        assert_eq!(numbers.len(), does.len());
+        for (number, wanted) in numbers.iter().zip(does) {
+            let done = match session.take(Seq(number.as_u64().unwrap())) {
+                Taken::Next => "take",
+                Taken::Duplicate => "drop",
+                Taken::Early => "breach",
+            };
+            assert_eq!(done, wanted, "{case} at {number}");
+        }
+    }
+}
+
+/// Sends every frame back.
+struct Echo;
+
+impl Handler for Echo {
+    type State = ();
+
+    async fn connect(&self, _: ConnectRequest) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn received(&self, session: &Arc<LiveSession<()>>, message: Message<'_>) -> Result<(), CloseReason> {
+        session.push(match message {
+            Message::Text(text) => Frame::text(text),
+            Message::Binary(bytes) => Frame::binary(bytes.to_vec()),
+        });
+        Ok(())
+    }
+}
+
+async fn post(endpoint: &Endpoint<Echo>, body: String) -> String {
+    let request = Request::post("/longpoll?lapwing=1").body(Full::new(Bytes::from(body))).unwrap();
+    let answer = endpoint.serve(Transport::Longpoll, request, PathVariables::default()).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    String::from_utf8(answer.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+/// The writer has no other door than a session: what comes back must be the line of the document, to the byte.
+#[tokio::test]
+async fn every_frame_is_written_as_its_line() {
+    let cases = cases("/frames/cases", 16);
+    let endpoint = Endpoint::new(Echo, TransportOptions::default());
+    let opened = post(&endpoint, "!open 5000".into()).await;
+    let token = opened.split(' ').nth(1).unwrap();
+    let lines: Vec<_> = cases.iter().map(|case| case["line"].as_str().unwrap()).collect();
+    let answer = post(&endpoint, format!("!resume {token} 0 0\n!from 1\n{}", lines.join("\n"))).await;
+    assert_eq!(answer.strip_suffix('\n').unwrap().split('\n').next(), Some("!resumed 16"));
+    let written: Vec<_> = answer.lines().skip(1).collect();
+    assert_eq!(written, lines);
+}
+
+#[test]
+fn no_section_of_the_vectors_is_left_out() {
+    let vectors: Value = serde_json::from_str(include_str!("../../docs/sessions.json")).unwrap();
+    let sections: Vec<_> = vectors.as_object().unwrap().keys().map(String::as_str).collect();
+    // What a server says in control lines is read by clients, whose tests have `from_server`.
+    assert_eq!(sections, ["about", "breaches", "control", "counting", "frames", "other_forms"]);
+}
