@@ -305,6 +305,7 @@ impl Lapwing {
 }
 
 async fn drain_mount(endpoint: Endpoint<Hub>, drain: Drain) {
+    endpoint.begin_drain();
     let sessions = endpoint.sessions();
     let total = sessions.len();
     let paced = async {

@@ -3,7 +3,7 @@
 //!
 //! `cargo test --test memory -- --nocapture` prints the sizes of all allocations.
 
-#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails says so; sizes are for reading")]
 #![allow(unsafe_code, reason = "an allocator that counts cannot be written without")]
 
 use std::{
@@ -166,7 +166,7 @@ fn an_idle_client_costs_what_it_did() {
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| connect(address, offer, &["!open 60000", JOIN])).collect();
     settled(|| lapwing.stats().sessions == CLIENTS as usize + 2);
     let (bytes, _) = per_client("a resumable WebSocket with one join", &before);
-    assert!(bytes <= 1_200, "{bytes} bytes");
+    assert!(bytes <= 1_216, "{bytes} bytes");
 
     clients.clear();
     settled(|| lapwing.stats().detached == CLIENTS as usize);

@@ -4,6 +4,7 @@
 
 mod contract;
 mod hostile;
+mod http2;
 mod limits;
 mod longpoll;
 mod oracle;
@@ -12,5 +13,6 @@ mod results;
 mod rfc6455;
 mod rows;
 mod server;
+mod sessions;
 mod support;
 mod vectors;

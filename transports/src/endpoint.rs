@@ -132,6 +132,11 @@ impl<H: Handler> Endpoint<H> {
         self.0.registry.snapshot()
     }
 
+    /// Begins no more sessions: who asks for one is told to try again later, by then with another server.
+    pub fn begin_drain(&self) {
+        self.0.draining.cancel();
+    }
+
     /// Waits until no connection is left. Close the sessions first.
     ///
     /// Cancel safe: dropping the future stops the waiting and nothing else.

@@ -170,6 +170,9 @@ impl<S> LiveSession<S> {
         let mut core = self.core();
         if core.session.close(reason) {
             core.wake();
+            if let Some(reader) = core.reader.take() {
+                reader.wake();
+            }
         }
     }
 
@@ -269,7 +272,8 @@ impl Core {
     pub(crate) fn attached(&mut self, transport: Transport) {
         self.transport = transport;
         self.is_attached = true;
-        self.due = Due::default();
+        // A question that came by POST between two polls is answered by the next one.
+        self.due.ping = false;
         self.wake();
     }
 

@@ -10,7 +10,10 @@ use std::{
 };
 
 use http::{StatusCode, request::Parts};
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use tracing::debug;
 
 use crate::{
@@ -21,6 +24,7 @@ use crate::{
     flusher::Flusher,
     handler::Handler,
     live::{Common, LiveSession},
+    longpoll::poller::Poller,
     options::{LongpollOptions, ResumeOptions, SseOptions, TransportOptions, WebsocketOptions},
     origin::Origin,
     query,
@@ -45,6 +49,8 @@ pub(crate) struct Manager<H: Handler> {
     pub(crate) serials: AtomicU64,
     /// The tasks of all connections.
     pub(crate) tasks: TaskTracker,
+    /// Cancelled when no more sessions are to begin.
+    pub(crate) draining: CancellationToken,
     sweep_started: Once,
 }
 
@@ -67,6 +73,7 @@ impl<H: Handler> Manager<H> {
             options,
             common: Arc::new(common),
             tasks: TaskTracker::new(),
+            draining: CancellationToken::new(),
             sweep_started: Once::new(),
         }
     }
@@ -83,6 +90,9 @@ impl<H: Handler> Manager<H> {
             self.common.counters.refused.fetch_add(1, Ordering::Relaxed);
             refusal
         };
+        if self.draining.is_cancelled() {
+            return Err(refused(Refusal::status(StatusCode::SERVICE_UNAVAILABLE)));
+        }
         let mut params =
             query::parse(parts.uri.query().unwrap_or_default(), &self.options.query).map_err(|error| {
                 debug!(%error, "connect refused: bad query");
@@ -131,6 +141,20 @@ impl<H: Handler> Manager<H> {
         });
     }
 
+    /// Takes a session in; gives it back when there are as many as there may be.
+    pub(crate) fn enter(
+        &self,
+        session: LiveSession<H::State>,
+        poller: Option<Arc<Poller>>,
+    ) -> Result<Arc<LiveSession<H::State>>, LiveSession<H::State>> {
+        let session = self.registry.insert(session, poller)?;
+        // It was let in before the drain began and may have come too late to be seen by it.
+        if self.draining.is_cancelled() {
+            session.close(CloseReason::Draining);
+        }
+        Ok(session)
+    }
+
     /// Ends a session that is closed and that no connection will end; does nothing if somebody else has.
     pub(crate) fn end_session(&self, session: &Arc<LiveSession<H::State>>, reason: CloseReason) {
         let was_there = self.registry.remove(session);
@@ -147,7 +171,8 @@ impl<H: Handler> Manager<H> {
         std::future::poll_fn(|cx| {
             // The waker is left first, so that a change between the two lines is not missed.
             session.core().wait_to_read(cx);
-            if self.handler.is_ready(session) { Poll::Ready(()) } else { Poll::Pending }
+            let is_over = session.closed().is_some();
+            if is_over || self.handler.is_ready(session) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
     }
@@ -182,7 +207,7 @@ impl<H: Handler> Manager<H> {
     fn patience(&self) -> Patience {
         let (websocket, longpoll) = (self.options.websocket.as_ref(), self.options.longpoll.as_ref());
         let idle = websocket.map_or(Duration::MAX, |websocket| websocket.idle_timeout);
-        let linger = websocket.map_or(Duration::MAX, |websocket| websocket.linger);
+        let linger = websocket.map_or(WebsocketOptions::default().linger, |websocket| websocket.linger);
         let abandoned = longpoll.map_or(Duration::MAX, |longpoll| longpoll.window * 3 / 2);
         let resume = self.options.resume.as_ref();
         let window = resume.map_or(Duration::MAX, |resume| resume.window);

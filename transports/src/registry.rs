@@ -217,6 +217,8 @@ fn sweep_resumable<S>(
             lingered(session, now) >= if core.is_attached() { patience.linger } else { patience.period };
         if is_over {
             core.expired = true;
+            // A stream that nobody reads would hold them for as long as its connection lasts.
+            core.session.discard();
             core.wake();
             return Verdict::Over;
         }

@@ -225,6 +225,11 @@ impl Session {
         }
     }
 
+    /// Drops what waits: the session is over, and nobody will fetch it.
+    pub fn discard(&mut self) {
+        self.outbox = Outbox::default();
+    }
+
     /// The frames that the client is not known to have, oldest first.
     pub fn waiting(&self) -> impl Iterator<Item = &Frame> {
         self.outbox.iter()

@@ -4,6 +4,8 @@
 //! The server's end is the real state machine; the client's end is what the document asks of one, in a few lines. A
 //! schedule is a seed: a failure names it, and `LAWS_SEED=n cargo test -p lapwing-transports --test laws` replays it alone.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
+
 use std::collections::VecDeque;
 
 use lapwing_transports::{

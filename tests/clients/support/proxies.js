@@ -1,6 +1,6 @@
 // Real proxies in front of a port of this machine, with the configurations in tests/proxies.
 
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { accessSync, chmodSync, constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -13,6 +13,8 @@ const programs = {
   nginx: { program: "nginx", file: "nginx.conf", args: nginx },
   "haproxy-short": { program: "haproxy", file: "haproxy-short.cfg", args: haproxy },
   haproxy: { program: "haproxy", file: "haproxy.cfg", args: haproxy },
+  "nginx-http2": { program: "nginx", file: "nginx-http2.conf", args: nginx },
+  "haproxy-http2": { program: "haproxy", file: "haproxy-http2.cfg", args: haproxy },
   squid: { program: "squid", file: "squid.conf", args: squid },
 };
 
@@ -30,8 +32,8 @@ function squid(path, { port }) {
 }
 
 /**
- * Starts a proxy on a free port: `nginx-default`, `nginx`, `haproxy-short`, `haproxy` or `squid`. The last is a
- * forward proxy, whose clients name the target themselves.
+ * Starts a proxy on a free port: `nginx-default`, `nginx`, `haproxy-short`, `haproxy`, `nginx-http2`, `haproxy-http2` or
+ * `squid`. The last is a forward proxy, whose clients name the target themselves.
  */
 export async function startProxyProgram(name, targetPort) {
   const { program, file, args } = programs[name];
@@ -42,6 +44,7 @@ export async function startProxyProgram(name, targetPort) {
   const port = await freePort();
   const values = { listen: `127.0.0.1:${port}`, target: `127.0.0.1:${targetPort}`, dir };
   const template = readFileSync(join(root, "tests/proxies", file), "utf8");
+  if (template.includes("{{certificate}}")) values.certificate = makeCertificate(dir);
   const path = join(dir, file);
   writeFileSync(path, template.replace(/\{\{(\w+)\}\}/g, (_, word) => values[word]));
 
@@ -74,6 +77,17 @@ export async function startProxyProgram(name, targetPort) {
     /** Ends it at once; its connections break. */
     stop,
   };
+}
+
+/** A file with a certificate that nobody trusts, and its key. */
+function makeCertificate(dir) {
+  const [key, certificate, both] = ["key.pem", "certificate.pem", "both.pem"].map((name) => join(dir, name));
+  const kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"];
+  const files = ["-keyout", key, "-out", certificate, "-subj", "/CN=localhost"];
+  const made = spawnSync(findProgram("openssl"), ["req", "-x509", ...kind, ...files], { encoding: "utf8" });
+  if (made.status !== 0) throw new Error(`openssl made no certificate: ${made.stderr}`);
+  writeFileSync(both, readFileSync(certificate, "utf8") + readFileSync(key, "utf8"));
+  return both;
 }
 
 /** Where a program is. */

@@ -7,9 +7,9 @@ import { join } from "node:path";
 
 export const root = fileURLToPath(new URL("../../..", import.meta.url));
 
-/** Starts the testbed on a free port, and says where it is and how to stop it. */
-export function startTestbed() {
-  return startExample("testbed");
+/** Starts the testbed on a free port, or on the one given, and says where it is and how to stop it. */
+export function startTestbed(options) {
+  return startExample("testbed", options);
 }
 
 /**
@@ -17,10 +17,10 @@ export function startTestbed() {
  *
  * It must have been built: a test that compiles for minutes would look like one that hangs.
  */
-export async function startExample(name) {
+export async function startExample(name, { port = 0 } = {}) {
   const child = spawn(programOf(name), {
     cwd: root,
-    env: { ...process.env, PORT: "0", HOST: "127.0.0.1" },
+    env: { ...process.env, PORT: String(port), HOST: "127.0.0.1" },
     stdio: ["ignore", "pipe", "pipe"],
   });
   process.once("exit", () => child.kill());
@@ -32,7 +32,7 @@ export async function startExample(name) {
     let out = "";
     child.stdout.on("data", (text) => {
       out += text;
-      const found = out.match(/listening on (?:http:\/\/)?([\w.:[\]]+:\d+)/);
+      const found = out.match(/listening on (?:https?:\/\/)?([\w.:[\]]+:\d+)/);
       if (found) resolve(found[1]);
     });
     child.once("error", reject);
@@ -44,7 +44,7 @@ export async function startExample(name) {
     /** The end of what the server has written to its log. */
     log: () => log,
     fetch: async (path) => (await fetch(`http://${address}${path}`)).text(),
-    stop: () => stopChild(child),
+    stop: (signal) => stopChild(child, signal),
   };
 }
 
@@ -58,9 +58,9 @@ function programOf(name) {
   return program;
 }
 
-async function stopChild(child) {
+async function stopChild(child, signal) {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const over = new Promise((resolve) => child.once("exit", resolve));
-  child.kill();
+  child.kill(signal);
   await over;
 }

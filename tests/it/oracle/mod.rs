@@ -5,10 +5,10 @@
 //! `tests/data/deviations.json` says so, step by step, with the reason.
 
 mod compare;
-mod deviations;
+pub(super) mod deviations;
 mod judge;
-mod recording;
-mod replay;
+pub(super) mod recording;
+pub(super) mod replay;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

@@ -4,9 +4,15 @@ use std::time::Duration;
 
 pub(crate) mod bystander;
 pub(crate) mod channels;
+pub(crate) mod echo;
+pub(crate) mod events;
+pub(crate) mod frames;
+pub(crate) mod gateway;
 pub(crate) mod http;
+pub(crate) mod http2;
 pub(crate) mod lab;
 pub(crate) mod longpoll;
+pub(crate) mod sessions;
 pub(crate) mod testbed;
 pub(crate) mod websocket;
 

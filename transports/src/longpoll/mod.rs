@@ -115,7 +115,7 @@ async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> R
     }
     let poller = Poller { secret, handed_out: AtomicU64::new(0), receiving: tokio::sync::Mutex::default() };
     let session = LiveSession::plain(manager.common.clone(), Transport::Longpoll, state);
-    let Ok(session) = manager.registry.insert(session, Some(Arc::new(poller))) else {
+    let Ok(session) = manager.enter(session, Some(Arc::new(poller))) else {
         return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
     };
     manager.handler.opened(&session);

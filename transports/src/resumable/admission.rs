@@ -56,13 +56,16 @@ impl<H: Handler> Manager<H> {
             self.common.counters.resume_refused(refused);
             refused
         };
+        if self.draining.is_cancelled() {
+            return Err(refuse(Refused::Full));
+        }
         let state =
             self.connect(transport, true, parts, auth_token).await.map_err(|_| refuse(Refused::Forbidden))?;
         let secret = Secret::random().ok_or_else(|| refuse(Refused::Full))?;
         let serial = self.serials.fetch_add(1, Ordering::Relaxed);
         let resumable = Resumable::new(serial, secret, Beat::new(beat, self.resume_options()));
         let session = LiveSession::resumable(self.common.clone(), transport, resumable, state);
-        let session = self.registry.insert(session, None).map_err(|_| refuse(Refused::Full))?;
+        let session = self.enter(session, None).map_err(|_| refuse(Refused::Full))?;
         let attachment = session.core().session.attach();
         self.handler.opened(&session);
         let token = Token { slot: session.slot.load(Ordering::Relaxed), serial, secret }.encode();

@@ -8,6 +8,9 @@ use hyper::ext::Protocol;
 
 use crate::connect::Refusal;
 
+/// What a GET over HTTP/2 is told, whatever fields of an upgrade it has: there are none in HTTP/2.
+pub(super) const HINT: &str = "over HTTP/2 a WebSocket begins with an extended CONNECT";
+
 /// Whether a request is a CONNECT over HTTP/2.
 pub(super) fn is_connect(parts: &Parts) -> bool {
     parts.version == Version::HTTP_2 && parts.method == Method::CONNECT

@@ -47,10 +47,11 @@ pub(super) async fn greet<H: Handler, Io>(
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let patience = manager.resume_options().greeting_timeout;
-    let line = match timeout(patience, first_line(&manager, &mut io, &mut early)).await {
-        Ok(Some(line)) => line,
-        // Whoever says nothing, or hangs up, needs no answer.
-        Ok(None) | Err(_) => return debug!("websocket closed: no session was asked for"),
+    let greeting = timeout(patience, first_line(&manager, &mut io, &mut early));
+    let line = match manager.draining.run_until_cancelled(greeting).await {
+        Some(Ok(Some(line))) => line,
+        // Whoever says nothing, hangs up, or comes while the server goes down, needs no answer.
+        Some(Ok(None) | Err(_)) | None => return debug!("websocket closed: no session was asked for"),
     };
     match admit(&manager, parts, auth_token, &line).await {
         Greeting::Attached(attached) => {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
+    HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE},
     request::Parts,
 };
@@ -78,8 +78,11 @@ async fn upgrade<H: Handler>(
         }
         Ok(agreed) => agreed,
     };
-    let bad_upgrade =
-        |error: UpgradeError| Refusal::status(StatusCode::BAD_REQUEST).with_body(error.to_string());
+    let is_http2 = parts.version == Version::HTTP_2;
+    let bad_upgrade = |error: UpgradeError| {
+        let reason = if is_http2 { extended_connect::HINT.to_owned() } else { error.to_string() };
+        Refusal::status(StatusCode::BAD_REQUEST).with_body(reason)
+    };
     // Over HTTP/2 there is no key to answer.
     let accept =
         (!is_connect).then(|| accept_parts(parts.version, &parts.method, &parts.headers)).transpose();
@@ -153,7 +156,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let session = LiveSession::plain(manager.common.clone(), Transport::Websocket, state);
-    let Ok(session) = manager.registry.insert(session, None) else {
+    let Ok(session) = manager.enter(session, None) else {
         // Lost the race for the last place; the connection is dropped and the client comes back.
         return;
     };

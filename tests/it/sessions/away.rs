@@ -1,0 +1,110 @@
+//! Channels are told that a client is away when it is away for long, and only then.
+
+use std::time::Duration;
+
+use lapwing::Mount;
+
+use super::{Gate, broadcast, broadcasted, count, diary, expect_diary, join, joined, pause, serve};
+use crate::support::sessions::{Carrier, Session, WIRES, Wire};
+
+const AWAY_AFTER: Duration = Duration::from_millis(800);
+
+fn mount() -> Mount {
+    Mount::new().resume(|resume| resume.away_after = Some(AWAY_AFTER))
+}
+
+#[tokio::test]
+async fn a_channel_hears_that_its_client_is_away_and_that_it_is_back() {
+    for wire in WIRES {
+        let (lapwing, address) = serve(mount()).await;
+        let mut session = joined(address, wire).await;
+        session.cut();
+        expect_diary(&lapwing, &["join", "away"]).await;
+        broadcast(&lapwing, 1);
+        session.resume(wire).await;
+        expect_diary(&lapwing, &["join", "away", "back"]).await;
+        session.expect_json(broadcasted(1)).await;
+        count(&mut session, 1).await;
+        session.cut();
+        expect_diary(&lapwing, &["join", "away", "back", "away"]).await;
+    }
+}
+
+#[tokio::test]
+async fn quick_moves_are_nobodys_business() {
+    let (lapwing, address) = serve(mount()).await;
+    let mut session = joined(address, Wire::Websocket).await;
+    for wire in [&WIRES[..], &WIRES[..]].concat() {
+        session.cut();
+        pause(150).await;
+        session.resume(wire).await;
+        count_only(&mut session).await;
+    }
+    assert_eq!(diary(&lapwing), ["join"]);
+}
+
+/// A client may be silent for long on a connection that works: its next move is as quick as any other.
+#[tokio::test]
+async fn a_quick_move_after_a_long_silence_is_a_quick_move() {
+    let (lapwing, address) = serve(mount()).await;
+    let mut session = join(Session::open_as(address, "/socket", Wire::Websocket, "", 60_000).await).await;
+    pause(1_100).await;
+    session.cut();
+    pause(150).await;
+    session.resume(Wire::Sse).await;
+    count_only(&mut session).await;
+    assert_eq!(diary(&lapwing), ["join"]);
+}
+
+#[tokio::test]
+async fn a_client_that_polls_is_not_away() {
+    let (lapwing, address) =
+        serve(mount().longpoll(|longpoll| longpoll.window = Duration::from_millis(1_000))).await;
+    let session = joined(address, Wire::Longpoll).await;
+    for _ in 0..2 {
+        assert_eq!(session.poll(30_000, "").await.status, 200);
+        pause(50).await;
+    }
+    assert_eq!(diary(&lapwing), ["join"]);
+}
+
+/// Its frames wait for a busy channel, and it hangs up before they are taken: it is as gone as any other.
+#[tokio::test]
+async fn a_client_that_hangs_up_while_its_resume_waits_is_away() {
+    let limits = lapwing::mailbox::MailboxLimits { messages_max: 4, ..Default::default() };
+    for wire in [Wire::Sse, Wire::Longpoll] {
+        let (lapwing, address) = serve(mount().mailbox(limits)).await;
+        let mut session = joined(address, wire).await;
+        session.cut();
+        let wait = r#"["1","w","room:1","wait",{}]"#;
+        let body = format!("!resume {} 1 5000\n!from 2{}", session.token, format!("\n{wait}").repeat(20));
+        let path = wire.path("/socket");
+        let resume = crate::support::sessions::post(address, &path, &body);
+        assert!(
+            tokio::time::timeout(Duration::from_millis(200), resume).await.is_err(),
+            "{wire:?}: it waits"
+        );
+        // The room is busy: its diary has to wait.
+        pause(1_200).await;
+        lapwing.app::<Gate>().unwrap().0.add_permits(100);
+        expect_diary(&lapwing, &["join", "away"]).await;
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_called_away_where_nobody_asked_for_it() {
+    let (lapwing, address) = serve(Mount::new()).await;
+    let mut session = joined(address, Wire::Websocket).await;
+    session.cut();
+    pause(800).await;
+    session.resume(Wire::Sse).await;
+    assert!(matches!(session.carrier, Carrier::Sse(_)));
+    count_only(&mut session).await;
+    assert_eq!(diary(&lapwing), ["join"]);
+}
+
+/// Proves that the join has handled all that came before.
+async fn count_only(session: &mut Session) {
+    session.send_json(serde_json::json!(["1", "c", "room:1", "count", {}])).await;
+    assert_eq!(session.next_json().await[4]["status"], "ok");
+}

@@ -1,0 +1,120 @@
+//! A session that was ended says so to whoever carries it and to whoever asks for it later.
+
+use lapwing::{Drain, Mount};
+use serde_json::json;
+
+use super::{expect_diary, join, joined, pause, serve};
+use crate::support::sessions::{Carrier, Session, WIRES, Wire, lines_of, text};
+
+/// The end of what carries a session, which a client that polls hears with its next poll.
+async fn expect_closed(session: &mut Session, line: &str, code: u16) {
+    if !matches!(session.carrier, Carrier::Longpoll(_)) {
+        session.carrier.expect_end(line, code).await;
+    }
+    for wire in WIRES {
+        assert_eq!(session.refusal(wire).await, "closed");
+    }
+}
+
+#[tokio::test]
+async fn a_client_can_end_its_session_on_every_wire() {
+    for wire in WIRES {
+        let (lapwing, address) = serve(Mount::new()).await;
+        let mut session = joined(address, wire).await;
+        session.say("!close").await;
+        expect_closed(&mut session, "!closed 1000 client", 1000).await;
+        expect_diary(&lapwing, &["join", "leave Disconnect"]).await;
+        expect_closed_twice(&mut session).await;
+        assert_eq!(lapwing.stats().sessions, 0);
+    }
+}
+
+/// After the handler knows, the refusal is remembered.
+async fn expect_closed_twice(session: &mut Session) {
+    assert_eq!(session.refusal(Wire::Websocket).await, "closed");
+    assert_eq!(lines_of(&session.post("!ack 0").await), ["!refused closed"]);
+}
+
+#[tokio::test]
+async fn a_client_that_is_away_can_end_its_session() {
+    let (lapwing, address) = serve(Mount::new()).await;
+    let mut session = joined(address, Wire::Websocket).await;
+    session.cut();
+    // What comes behind it is not taken.
+    let lines = session.post_lines("!close\n!from 2\n[\"1\",\"c\",\"room:1\",\"count\",{}]").await;
+    assert_eq!(lines, ["!ack 1"]);
+    expect_diary(&lapwing, &["join", "leave Disconnect"]).await;
+    assert_eq!(session.refusal(Wire::Sse).await, "closed");
+}
+
+#[tokio::test]
+async fn a_disconnect_ends_a_session_on_every_wire_and_one_that_nothing_carries() {
+    for wire in WIRES {
+        let (lapwing, address) = serve(Mount::new()).await;
+        let mut session = join(Session::open_as(address, "/socket", wire, "&user=bob", 30_000).await).await;
+        let mut away = join(Session::open_as(address, "/socket", wire, "&user=bob", 30_000).await).await;
+        away.cut();
+        lapwing.disconnect("user:bob").unwrap();
+        expect_closed(&mut session, "!closed 1001 disconnected", 1001).await;
+        assert_eq!(away.refusal(wire).await, "closed");
+        expect_diary(&lapwing, &["join", "join", "leave Disconnect", "leave Disconnect"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_drain_tells_every_session_and_ends_those_that_nothing_carries() {
+    for wire in WIRES {
+        let drain = Drain { interval: std::time::Duration::from_millis(10), ..Drain::default() };
+        let (lapwing, address) = serve(Mount::new().drain(Some(drain))).await;
+        let mut session = joined(address, wire).await;
+        let mut away = joined(address, wire).await;
+        away.cut();
+        let shutdown = tokio::spawn({
+            let lapwing = lapwing.clone();
+            async move { lapwing.shutdown().await }
+        });
+        pause(50).await;
+        expect_closed(&mut session, "!closed 1012 draining", 1012).await;
+        assert_eq!(away.refusal(wire).await, "closed");
+        tokio::time::timeout(std::time::Duration::from_secs(5), shutdown).await.unwrap().unwrap();
+        expect_diary(&lapwing, &["join", "join", "leave Draining", "leave Draining"]).await;
+    }
+}
+
+#[tokio::test]
+async fn what_was_said_before_the_end_is_delivered_before_the_end() {
+    for wire in [Wire::Websocket, Wire::Sse] {
+        let (lapwing, address) = serve(Mount::new()).await;
+        let mut session = join(Session::open_as(address, "/socket", wire, "&user=bob", 30_000).await).await;
+        (0..100).for_each(|n| super::broadcast(&lapwing, n));
+        lapwing.disconnect("user:bob").unwrap();
+        for n in 0..100 {
+            session.expect_json(super::broadcasted(n)).await;
+        }
+        session.carrier.expect_end("!closed 1001 disconnected", 1001).await;
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_makes_no_sense_ends_the_session() {
+    for wire in WIRES {
+        let (lapwing, address) = serve(Mount::new()).await;
+        let mut session = joined(address, wire).await;
+        session.send(text("garbage")).await;
+        expect_closed(&mut session, "!closed 1011 bad_message", 1011).await;
+        expect_diary(&lapwing, &["join", "leave Disconnect"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_channel_that_ends_its_join_does_not_end_the_session() {
+    let (_lapwing, address) = serve(Mount::new()).await;
+    for wire in WIRES {
+        let mut session = joined(address, wire).await;
+        session.send_json(json!(["1", "2", "room:1", "phx_leave", {}])).await;
+        assert_eq!(session.next_json().await[3], "phx_reply");
+        assert_eq!(session.next_json().await[3], "phx_close");
+        session.resume(Wire::Sse).await;
+        join(session).await;
+    }
+}

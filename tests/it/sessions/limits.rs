@@ -1,0 +1,127 @@
+//! One test for each bound of a POST.
+
+use std::time::{Duration, Instant};
+
+use lapwing::{Mount, ResumeOptions};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+
+use super::{options, serve};
+use crate::support::{
+    echo,
+    sessions::{Session, Wire, lines_of, post, text},
+};
+
+async fn echoing(set: impl FnOnce(&mut ResumeOptions)) -> Session {
+    let (_, address) = echo::serve(options(|options| set(options.resume.as_mut().unwrap()))).await;
+    Session::open(address, "/echo", Wire::Sse).await
+}
+
+#[tokio::test]
+async fn a_body_at_its_bound_is_taken_and_one_byte_more_is_not() {
+    const BYTES_MAX: usize = 1_000;
+    let mut session = echoing(|resume| resume.body_bytes_max = BYTES_MAX).await;
+    let head = format!("!send {}\n!from 1\n", session.token);
+    for wire in [Wire::Sse, Wire::Longpoll] {
+        let path = wire.path("/echo");
+        let over =
+            post(session.address, &path, &format!("{head}{}", "x".repeat(BYTES_MAX + 1 - head.len()))).await;
+        assert_eq!((over.status, over.header("content-length").is_some()), (413, true), "{wire:?}");
+    }
+    assert_eq!(session.post_lines("").await, ["!ack 0"], "nothing was taken");
+    let exact = "x".repeat(BYTES_MAX - head.len());
+    assert_eq!(lines_of(&session.post_body(&format!("{head}{exact}")).await), ["!ack 1"]);
+    assert_eq!(session.next().await, text(&exact));
+}
+
+#[tokio::test]
+async fn lines_at_their_bound_are_taken_and_one_more_is_not() {
+    const LINES_MAX: usize = 10;
+    let mut session = echoing(|resume| resume.lines_max = LINES_MAX).await;
+    let frames = |count| format!("!from 1\n{}", vec!["x"; count].join("\n"));
+    assert_eq!(session.post(&frames(LINES_MAX)).await.status, 413);
+    assert_eq!(session.post_lines("").await, ["!ack 0"], "nothing was taken");
+    assert_eq!(session.post_lines(&frames(LINES_MAX - 1)).await, ["!ack 9"]);
+    assert_eq!(session.next().await, text("x"));
+}
+
+#[tokio::test]
+async fn a_body_that_takes_too_long_is_answered_408() {
+    let session = echoing(|resume| resume.body_timeout = Duration::from_millis(300)).await;
+    for wire in [Wire::Sse, Wire::Longpoll] {
+        let mut stream = TcpStream::connect(session.address).await.unwrap();
+        let head =
+            format!("POST {} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n!send", wire.path("/echo"));
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let asked = Instant::now();
+        let mut answer = [0; 15];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(std::str::from_utf8(&answer), Ok("HTTP/1.1 408 Re"), "{wire:?}");
+        assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    }
+}
+
+#[tokio::test]
+async fn a_control_line_has_256_bytes_at_most() {
+    let mut session = echoing(|_| {}).await;
+    let line = |bytes: usize| format!("!ack 0 {}", "x".repeat(bytes - 7));
+    assert_eq!(session.post_lines(&line(256)).await, ["!ack 0"]);
+    assert_eq!(session.post(&line(257)).await.status, 400);
+    let unknown = format!("!{}", "x".repeat(256));
+    assert_eq!(session.post(&unknown).await.status, 400, "even one of an unknown word");
+    session.resume(Wire::Websocket).await;
+    session.say(&line(256)).await;
+    session.say("!ping").await;
+    session.expect_control("!pong 0").await;
+}
+
+#[tokio::test]
+async fn a_body_that_is_none_is_400() {
+    let session = echoing(|_| {}).await;
+    let first = |line: &str| line.replace("TOKEN", &session.token);
+    for body in [
+        "",
+        "\n",
+        "x",
+        "[]",
+        "!",
+        "!open",
+        "!open x",
+        "!ping",
+        "!ack 1",
+        "!from 1",
+        "!close",
+        "!somethingnew",
+        "!send",
+        "!resume TOKEN",
+        "!resume TOKEN 0",
+        "!open 5\n!from 1\nx",
+        "!open 5\n!ack 0",
+        "\n!send TOKEN",
+        "!resume TOKEN 0 0\nx",
+        "!resume TOKEN 0 0\n!ticket",
+        "!resume TOKEN 0 0\n\"",
+    ] {
+        for wire in [Wire::Sse, Wire::Longpoll] {
+            let answer = post(session.address, &wire.path("/echo"), &first(body)).await;
+            assert_eq!(answer.status, 400, "{wire:?} {body:?}: {}", answer.text());
+        }
+    }
+    let path = Wire::Sse.path("/echo");
+    let answer =
+        crate::support::http::request(session.address, "POST", &path, &[], Some(b"!open 5\xff")).await;
+    assert_eq!(answer.status, 400, "no UTF-8");
+    assert_eq!(post(session.address, &Wire::Longpoll.path("/echo"), "!ticket\n!open 5").await.status, 400);
+}
+
+#[tokio::test]
+async fn a_session_of_which_the_body_was_refused_lives_on() {
+    let (lapwing, address) = serve(Mount::new().resume(|resume| resume.body_bytes_max = 200)).await;
+    let mut session = super::joined(address, Wire::Longpoll).await;
+    assert_eq!(session.post(&"x".repeat(300)).await.status, 413);
+    assert_eq!(session.post("\"").await.status, 400);
+    super::count(&mut session, 1).await;
+    assert_eq!(super::diary(&lapwing), ["join"]);
+}

@@ -1,0 +1,165 @@
+//! Who may not begin or go on, and is told why.
+
+use std::time::{Duration, Instant};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use lapwing::Mount;
+
+use super::{AT_ONCE, expect_diary, joined, pause, serve};
+use crate::support::sessions::{Line, Session, WIRES, Wire, attach, lines_of};
+
+#[tokio::test]
+async fn a_session_that_was_silent_for_its_window_is_expired() {
+    for wire in WIRES {
+        let (lapwing, address) =
+            serve(Mount::new().resume(|resume| resume.window = Duration::from_millis(400))).await;
+        let mut session = joined(address, wire).await;
+        session.cut();
+        let asked = Instant::now();
+        expect_diary(&lapwing, &["join", "leave Disconnect"]).await;
+        assert!(asked.elapsed() > Duration::from_millis(300), "{wire:?}: after {:?}", asked.elapsed());
+        assert_eq!(lapwing.stats().sessions, 0);
+        for other in WIRES {
+            assert_eq!(session.refusal(other).await, "expired", "{wire:?}");
+        }
+        assert_eq!(lines_of(&session.post("!ack 0").await), ["!refused expired"]);
+    }
+}
+
+/// POSTs are signs of life, too, and so is a poll.
+#[tokio::test]
+async fn a_session_that_is_heard_of_does_not_expire() {
+    let (_lapwing, address) =
+        serve(Mount::new().resume(|resume| resume.window = Duration::from_millis(1_500))).await;
+    let mut session = joined(address, Wire::Websocket).await;
+    session.cut();
+    for _ in 0..7 {
+        pause(300).await;
+        assert_eq!(lines_of(&session.post("").await), ["!ack 1"]);
+    }
+    session.resume(Wire::Longpoll).await;
+}
+
+#[tokio::test]
+async fn a_token_that_was_changed_anywhere_is_unknown_and_hurts_nobody() {
+    let (lapwing, address) = serve(Mount::new()).await;
+    let mut session = joined(address, Wire::Sse).await;
+    let token = session.token.clone();
+    assert_eq!(token.len(), 38);
+    for at in 0..token.len() {
+        // The last character holds four bits, the others six: a change of one of them is a change of the token.
+        let value = URL_SAFE_NO_PAD.decode(format!("AAA{}", &token[at..=at])).unwrap()[2] ^ 4;
+        let other = URL_SAFE_NO_PAD.encode([0, 0, value]).pop().unwrap();
+        let mut forged = token.clone();
+        forged.replace_range(at..=at, &other.to_string());
+        assert_ne!(forged, token);
+        session.token = forged;
+        assert_eq!(session.refusal(WIRES[at % 3]).await, "unknown", "character {at}");
+        assert_eq!(lines_of(&session.post("!close").await), ["!refused unknown"], "character {at}");
+    }
+    session.token = token;
+    super::count(&mut session, 1).await;
+    assert_eq!(lapwing.stats().resumes_refused.unknown, 38);
+}
+
+#[tokio::test]
+async fn a_guess_and_a_token_of_another_mount_are_unknown() {
+    let (_lapwing, address) = serve(Mount::new()).await;
+    let mut session = joined(address, Wire::Websocket).await;
+    let mut other = Session::open(address, "/other", Wire::Websocket).await;
+    std::mem::swap(&mut session.token, &mut other.token);
+    for wire in WIRES {
+        assert_eq!(session.refusal(wire).await, "unknown");
+        assert_eq!(other.refusal(wire).await, "unknown");
+    }
+    let zeros = "A".repeat(38);
+    for guess in [zeros.as_str(), "x", "====", &"A".repeat(37), &"A".repeat(39), &"A".repeat(200), "Ä"] {
+        session.token = guess.to_owned();
+        for wire in WIRES {
+            assert_eq!(session.refusal(wire).await, "unknown", "{guess}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_the_program_does_not_want_is_forbidden() {
+    let (lapwing, address) = serve(Mount::new()).await;
+    for wire in WIRES {
+        for query in ["&user=nobody", "&vsn=123.4.5"] {
+            let path = format!("{}{query}", wire.path("/socket"));
+            let path = if query.contains("vsn") {
+                path.replace("&vsn=2.0.0", "").replace("?vsn=2.0.0", "?")
+            } else {
+                path
+            };
+            let (mut carrier, greeting) = attach(address, wire, &path, "!open 30000").await;
+            assert_eq!(greeting, "!refused forbidden", "{wire:?}");
+            if wire == Wire::Websocket {
+                assert_eq!(carrier.next().await, Line::Close(4001));
+            }
+            assert_eq!(carrier.next().await, Line::End);
+        }
+    }
+    assert_eq!((lapwing.stats().sessions, lapwing.stats().resumes_refused.forbidden), (0, 6));
+}
+
+#[tokio::test]
+async fn one_session_too_many_is_told_that_the_server_is_full_until_another_ends() {
+    let (lapwing, address) = serve(Mount::new().sessions_max(1)).await;
+    let mut first = joined(address, Wire::Websocket).await;
+    for wire in WIRES {
+        let (_, greeting) = attach(address, wire, &wire.path("/socket"), "!open 30000").await;
+        assert_eq!(greeting, "!refused full", "{wire:?}");
+    }
+    // A move takes no place.
+    first.resume(Wire::Sse).await;
+    first.say("!close").await;
+    super::until(|| lapwing.stats().sessions == 0, || "the session is still there".into()).await;
+    joined(address, Wire::Longpoll).await;
+}
+
+#[tokio::test]
+async fn only_so_many_ended_sessions_are_remembered() {
+    const ENDED_MAX: u64 = 8;
+    let (_lapwing, address) = serve(Mount::new().resume(|resume| resume.ended_max = ENDED_MAX)).await;
+    let mut sessions = Vec::new();
+    for _ in 0..200 {
+        let session = Session::open(address, "/socket", Wire::Sse).await;
+        session.post("!close").await;
+        sessions.push(session);
+    }
+    let mut remembered = 0;
+    for session in &mut sessions {
+        session.cut();
+        match session.refusal(Wire::Longpoll).await.as_str() {
+            "closed" => remembered += 1,
+            other => assert_eq!(other, "unknown"),
+        }
+    }
+    // The memory is trimmed now and then, not at once.
+    assert!((1..=100).contains(&remembered), "{remembered} of 200 are remembered");
+}
+
+#[tokio::test]
+async fn an_ended_session_is_forgotten_after_a_while() {
+    let (_lapwing, address) =
+        serve(Mount::new().resume(|resume| resume.ended_lifetime = Duration::from_millis(300))).await;
+    let mut session = joined(address, Wire::Websocket).await;
+    session.say("!close").await;
+    session.carrier.expect_end("!closed 1000 client", 1000).await;
+    assert_eq!(session.refusal(Wire::Sse).await, "closed");
+    pause(400).await;
+    assert_eq!(session.refusal(Wire::Sse).await, "unknown");
+}
+
+#[tokio::test]
+async fn a_refusal_comes_at_once() {
+    let (_lapwing, address) = serve(Mount::new()).await;
+    let mut session = joined(address, Wire::Websocket).await;
+    session.say("!close").await;
+    let asked = Instant::now();
+    for wire in WIRES {
+        assert_eq!(session.refusal(wire).await, "closed");
+    }
+    assert!(asked.elapsed() < AT_ONCE, "{:?}", asked.elapsed());
+}
