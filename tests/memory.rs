@@ -3,7 +3,11 @@
 //!
 //! `cargo test --test memory -- --nocapture` prints the sizes of all allocations.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test that fails says so; sizes are for reading")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that fails says so; sizes are for reading"
+)]
 #![allow(unsafe_code, reason = "an allocator that counts cannot be written without")]
 
 use std::{

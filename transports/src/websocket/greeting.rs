@@ -1,6 +1,6 @@
 //! The first message of a resumable WebSocket: which session the connection is for.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::request::Parts;
 use tokio::{
@@ -29,6 +29,9 @@ use crate::{
 /// Bytes that a client may send before it said which session it is for.
 const EARLY_BYTES_MAX: usize = 64 * 1024;
 
+/// How long a server that goes down still listens to a client that has just come, to tell it so.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
+
 /// How a connection starts.
 enum Greeting<H: Handler> {
     Attached(Attached<H>),
@@ -46,12 +49,9 @@ pub(super) async fn greet<H: Handler, Io>(
 ) where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let patience = manager.resume_options().greeting_timeout;
-    let greeting = timeout(patience, first_line(&manager, &mut io, &mut early));
-    let line = match manager.draining.run_until_cancelled(greeting).await {
-        Some(Ok(Some(line))) => line,
-        // Whoever says nothing, hangs up, or comes while the server goes down, needs no answer.
-        Some(Ok(None) | Err(_)) | None => return debug!("websocket closed: no session was asked for"),
+    let Some(line) = first_line_in_time(&manager, &mut io, &mut early).await else {
+        // Whoever says nothing, or hangs up, needs no answer.
+        return debug!("websocket closed: no session was asked for");
     };
     match admit(&manager, parts, auth_token, &line).await {
         Greeting::Attached(attached) => {
@@ -82,6 +82,20 @@ async fn admit<H: Handler>(
         _ => return Greeting::Breach,
     };
     attached.map_or_else(Greeting::Refused, Greeting::Attached)
+}
+
+/// The first message, unless it takes too long.
+async fn first_line_in_time<H: Handler>(
+    manager: &Manager<H>,
+    io: &mut (impl AsyncRead + Unpin),
+    early: &mut Vec<u8>,
+) -> Option<String> {
+    let patience = manager.resume_options().greeting_timeout;
+    let mut line = std::pin::pin!(first_line(manager, io, early));
+    match manager.draining.run_until_cancelled(timeout(patience, &mut line)).await {
+        Some(line) => line.ok()?,
+        None => timeout(DRAIN_PATIENCE, line).await.ok()?,
+    }
 }
 
 /// Reads until there is a message; what came after it stays in `early`.

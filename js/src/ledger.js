@@ -1,0 +1,102 @@
+// What each direction of a session has sent, taken and acknowledged. Pure: time is an argument.
+
+import { Breach } from "./lines.js";
+
+/** An acknowledgement is due after this many frames … */
+const ACK_FRAMES = 32;
+/** … and this long after the first frame that is not acknowledged. */
+const ACK_MS = 2_000;
+
+/**
+ * The counts of one session and the frames that the server may still lack.
+ *
+ * Invariant: `acknowledged <= sent`, and exactly the frames between the two are kept.
+ */
+export class Ledger {
+  /** How many of our frames the server has. */
+  acknowledged = 0;
+  /** How many of the server's frames we have. */
+  received = 0;
+  /** The bytes of the frames that are kept. */
+  bytes = 0;
+  #kept = [];
+  #told = 0;
+  #untoldSince = 0;
+  #framesMax;
+  #bytesMax;
+
+  constructor({ keptFramesMax, keptBytesMax }) {
+    this.#framesMax = keptFramesMax;
+    this.#bytesMax = keptBytesMax;
+  }
+
+  /** Counts and keeps a frame to be sent. `false` if it does not fit: then nothing has changed. */
+  append(frame, now) {
+    const size = sizeOf(frame);
+    const isFull = this.#kept.length >= this.#framesMax || this.bytes >= this.#bytesMax;
+    // One frame may be beyond the bytes, so that a large one can be sent at all.
+    if (isFull) return false;
+    this.#kept.push({ frame, size, at: now });
+    this.bytes += size;
+    return true;
+  }
+
+  /** The server has the first `number` of our frames. */
+  acknowledge(number) {
+    if (number > this.sent) throw new Breach("what was never sent is acknowledged");
+    // A lower number is old news, from a request that was overtaken.
+    const gone = this.#kept.splice(0, Math.max(0, number - this.acknowledged));
+    for (const { size } of gone) this.bytes -= size;
+    this.acknowledged += gone.length;
+  }
+
+  /** Frames after the first `number`, at least one if there is one, up to the bounds. */
+  after(number, framesMax = Infinity, bytesMax = Infinity) {
+    const frames = [];
+    let bytes = 0;
+    for (let at = number - this.acknowledged; at < this.#kept.length && frames.length < framesMax; at += 1) {
+      const { frame, size } = this.#kept[at];
+      bytes += size;
+      if (frames.length && bytes > bytesMax) break;
+      frames.push(frame);
+    }
+    return frames;
+  }
+
+  /** What is to be done with a frame of this number: `"take"`, `"drop"`, or it is a `"breach"`. */
+  take(number, now) {
+    if (number <= this.received) return "drop";
+    if (number > this.received + 1) return "breach";
+    if (this.received === this.#told) this.#untoldSince = now;
+    this.received = number;
+    return "take";
+  }
+
+  /** The server is being told of `received`. */
+  tell() {
+    this.#told = this.received;
+    return this.received;
+  }
+
+  /** When the server must be told of what we have; never is `Infinity`. */
+  tellAt() {
+    const untold = this.received - this.#told;
+    if (untold === 0) return Infinity;
+    return untold >= ACK_FRAMES ? -Infinity : this.#untoldSince + ACK_MS;
+  }
+
+  /** How many frames were sent or wait to be. */
+  get sent() {
+    return this.acknowledged + this.#kept.length;
+  }
+
+  /** Since when the oldest frame waits for its acknowledgement; `Infinity` if none does. */
+  get unacknowledgedSince() {
+    return this.#kept[0]?.at ?? Infinity;
+  }
+}
+
+/** About the bytes of a frame: characters beyond ASCII are not worth an encoding. */
+export function sizeOf(frame) {
+  return typeof frame === "string" ? frame.length : frame.byteLength;
+}

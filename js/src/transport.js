@@ -1,0 +1,167 @@
+// The class that pages see: a WebSocket in shape, a session in fact.
+
+import { addressOf } from "./address.js";
+import { complete, possible } from "./options.js";
+import { followPage } from "./page.js";
+import { pathTo } from "./path.js";
+import { ENDS, Session } from "./session.js";
+import { statusOf } from "./status.js";
+
+const EVENTS = ["open", "message", "error", "close"];
+
+const CONNECTING = 0;
+const OPEN = 1;
+const CLOSING = 2;
+const CLOSED = 3;
+
+/**
+ * A session with a lapwing mount, in the shape of a `WebSocket`.
+ *
+ * It opens once and closes once, whatever happens to the connections that carry it.
+ *
+ *     new Socket("/socket", { transport: Lapwing })
+ */
+export class Lapwing extends EventTarget {
+  static CONNECTING = CONNECTING;
+  static OPEN = OPEN;
+  static CLOSING = CLOSING;
+  static CLOSED = CLOSED;
+
+  /** What `with` has set. */
+  static options = {};
+
+  /** All that are not closed, for pages that have no other way to them. */
+  static instances = new Set();
+
+  /** The class with other options: phoenix.js has no way to hand any on. */
+  static with(options) {
+    return class Lapwing extends this {
+      static options = { ...super.options, ...options };
+    };
+  }
+
+  readyState = CONNECTING;
+  binaryType = "arraybuffer";
+  extensions = "";
+  protocol = "";
+  onopen = null;
+  onmessage = null;
+  onerror = null;
+  onclose = null;
+  /** The session has its own signs of life: phoenix.js need not add another. */
+  skipHeartbeat = true;
+  #session;
+  #path;
+  #unfollow;
+  #options;
+
+  /** `url` is the mount's, as phoenix.js gives it, or without its `/websocket`. */
+  constructor(url, protocols) {
+    super();
+    this.url = String(url);
+    for (const type of EVENTS) this.addEventListener(type, (event) => this[`on${type}`]?.(event));
+    const options = complete(this.constructor.options);
+    const address = addressOf(this.url, protocols);
+    this.#options = options;
+    this.#path = pathTo(address.key, options);
+    this.#session = new Session({ address, options, transports: possible(options), path: this.#path, on: this.#hears() });
+    this.#unfollow = followPage(this.#session, () => this.close());
+    Lapwing.instances.add(this);
+    // Whoever made this has had no time to listen.
+    queueMicrotask(() => this.readyState === CONNECTING && this.#session.start());
+  }
+
+  /** Sends a text or bytes: now, or as soon as there is a wire again. */
+  send(data) {
+    if (this.readyState === CONNECTING) throw new DOMException("still connecting", "InvalidStateError");
+    if (this.readyState === OPEN) this.#session.send(frameOf(data));
+  }
+
+  /** Ends the session, here and on the server. */
+  close(code = 1000, reason = "") {
+    if (this.readyState >= CLOSING) return;
+    this.readyState = CLOSING;
+    this.#session.close(code, reason);
+  }
+
+  /** Bytes that have not left this machine; what is kept until the server has it does not count. */
+  get bufferedAmount() {
+    const { current } = this.#session.carrier;
+    return current ? current.bufferedAmount : this.#session.ledger.bytes;
+  }
+
+  /** What carries the session, since when and why, what failed before, and how it is doing. */
+  status() {
+    return statusOf(this.#session, this.readyState);
+  }
+
+  /** Loses the current wire, as by a network that fails. For tests and demonstrations. */
+  cut() {
+    this.#session.carrier.cut();
+  }
+
+  /** Does not use a transport any more. */
+  forbid(name) {
+    this.#session.carrier.forbid(name);
+  }
+
+  /** Uses a transport again. */
+  allow(name) {
+    this.#session.carrier.allow(name);
+  }
+
+  /** Moves the session to a transport and prefers it from now on; without a name, back to the best. */
+  switchTo(name) {
+    this.#session.carrier.prefer(name);
+  }
+
+  #hears() {
+    return {
+      opened: () => {
+        this.readyState = OPEN;
+        this.#emit("open");
+        this.#changed();
+      },
+      message: (frame) => this.#deliver(frame),
+      over: (how) => this.#over(how),
+      changed: () => this.#changed(),
+    };
+  }
+
+  #deliver(frame) {
+    if (this.readyState !== OPEN) return;
+    const isBlob = typeof frame !== "string" && this.binaryType === "blob";
+    this.#emit("message", { data: isBlob ? new Blob([frame]) : frame });
+  }
+
+  // Later, as a WebSocket does it, so that whoever closes it can still listen.
+  #over({ code, reason, isError }) {
+    this.readyState = CLOSING;
+    this.#unfollow();
+    Lapwing.instances.delete(this);
+    queueMicrotask(() => {
+      this.readyState = CLOSED;
+      if (isError) this.#emit("error", { message: reason });
+      this.#emit("close", { code, reason, wasClean: code !== ENDS.unreachable });
+      this.#changed();
+    });
+  }
+
+  #changed() {
+    this.#path.save();
+    this.#emit("status");
+    this.#options.onStatus?.(this.status());
+  }
+
+  #emit(type, properties) {
+    this.dispatchEvent(Object.assign(new Event(type), properties));
+  }
+}
+
+// What is kept must not change with what the page does to it afterwards.
+function frameOf(data) {
+  if (data instanceof ArrayBuffer) return data.slice(0);
+  if (ArrayBuffer.isView(data)) return data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength);
+  if (typeof Blob === "function" && data instanceof Blob) throw new TypeError("a Blob cannot be sent in order: send its bytes");
+  return String(data);
+}

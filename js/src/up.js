@@ -1,0 +1,138 @@
+// The way up of the wires that have no other: POSTs, one at a time, each repeated until it is answered.
+
+import { encodeLine, say } from "./lines.js";
+import { Request } from "./request.js";
+
+/** What one POST takes at most. On a slow link a larger one would look like one that is swallowed. */
+const FRAMES_MAX = 500;
+const BYTES_MAX = 64 * 1024;
+/** The slowest way up for which a single large frame is given time. */
+const BYTES_PER_MS = 16;
+/** Where the round trip is known to be short, there is no need to wait so long as `postMs`, but for so long as this, and … */
+const DEADLINE_MS_MIN = 1_000;
+/** … a way up that never worked gets less: where there is room for one request alone, the first message waits for it. */
+const FIRST_MS_MIN = 700;
+/** A POST that takes so many round trips is lost. */
+const TRIPS = 5;
+/** So many POSTs may fail in a row, less one. */
+const TRIES = 2;
+const PAUSE_MS = 150;
+
+/**
+ * Sends what the ledger keeps, acknowledgements and questions.
+ *
+ * It may repeat itself without harm, since frames are numbered: what the server has, it drops.
+ */
+export class Up {
+  #wire;
+  #failed;
+  #request;
+  #tries = 0;
+  #sentAt = 0;
+  #isProven = false;
+  #isRunning = false;
+  #isStopped = false;
+  #owes = { ack: false, ping: false };
+
+  /** `failed` is called once, when this way up is no good. */
+  constructor(wire, failed) {
+    this.#wire = wire;
+    this.#failed = failed;
+  }
+
+  /** Sends what there is. */
+  flush() {
+    this.#run();
+  }
+
+  ack() {
+    this.#owes.ack = true;
+    this.#run();
+  }
+
+  ping() {
+    this.#owes.ping = true;
+    this.#run();
+  }
+
+  stop() {
+    this.#isStopped = true;
+    this.#request?.abort();
+  }
+
+  /** Whether a POST waits for its answer suspiciously long. */
+  isStuck(now) {
+    return this.#tries > 0 || (this.#isRunning && now - this.#sentAt >= this.#wire.link.options.quietMs);
+  }
+
+  async #run() {
+    if (this.#isRunning) return;
+    this.#isRunning = true;
+    // One turn of the event loop, so that what is pushed together goes together.
+    await Promise.resolve();
+    while (!this.#isStopped && this.#hasWork()) await this.#post();
+    this.#isRunning = false;
+  }
+
+  #hasWork() {
+    const { ledger } = this.#wire.link;
+    return this.#owes.ack || this.#owes.ping || ledger.sent > ledger.acknowledged;
+  }
+
+  async #post() {
+    const { link } = this.#wire;
+    const before = link.ledger.acknowledged;
+    const owed = this.#owes;
+    const lines = this.#lines(owed);
+    this.#owes = { ack: false, ping: false };
+    this.#sentAt = Date.now();
+    this.#request = new Request(link.options.fetch, link.address[this.#wire.name], lines, {
+      deadlineMs: this.#patienceMs() + sizeOf(lines) / BYTES_PER_MS,
+    });
+    link.said(this.#wire);
+    try {
+      const answer = await this.#request.answer;
+      if (this.#isStopped) return;
+      this.#isProven = true;
+      for (const line of answer.split("\n")) this.#wire.receive(line);
+      if (lines.length < 3 || link.ledger.acknowledged > before) this.#tries = 0;
+      else await this.#miss("no progress");
+    } catch (error) {
+      this.#owes = { ack: owed.ack || this.#owes.ack, ping: owed.ping || this.#owes.ping };
+      await this.#miss(error.how);
+    }
+  }
+
+  #patienceMs() {
+    const { options, rtt, openedAt } = this.#wire.link;
+    // What opens a session takes a round trip, and perhaps more.
+    const trip = rtt ?? openedAt - this.#wire.helloAt;
+    return Math.min(options.postMs, Math.max(this.#isProven ? DEADLINE_MS_MIN : FIRST_MS_MIN, TRIPS * trip));
+  }
+
+  #lines({ ack, ping }) {
+    const { link } = this.#wire;
+    const lines = [say.send(link.token)];
+    if (ack) lines.push(say.ack(link.ledger.tell()));
+    if (ping) lines.push(say.ping);
+    return lines.concat(linesOfFrames(link.ledger));
+  }
+
+  async #miss(how) {
+    this.#tries += 1;
+    if (this.#isStopped) return;
+    if (this.#tries < TRIES) return new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    this.stop();
+    this.#failed(how);
+  }
+}
+
+/** The next frames that the server may lack, numbered, as much as a request should have. */
+export function linesOfFrames(ledger) {
+  const frames = ledger.after(ledger.acknowledged, FRAMES_MAX, BYTES_MAX).map(encodeLine);
+  return frames.length ? [say.from(ledger.acknowledged + 1), ...frames] : [];
+}
+
+function sizeOf(lines) {
+  return lines.reduce((bytes, line) => bytes + line.length, 0);
+}

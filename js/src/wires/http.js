@@ -1,0 +1,81 @@
+// What the wires of HTTP requests have in common.
+
+import { say } from "../lines.js";
+import { sendLast } from "../request.js";
+import { Up, linesOfFrames } from "../up.js";
+import { Wire } from "./wire.js";
+
+/** For how long a wire that lost may still say that it opened a session. */
+const LATE_MS = 10_000;
+
+/** A wire whose way up is POSTs. `failed` hears of it when they do not get through. */
+export class HttpWire extends Wire {
+  request;
+  #retiring;
+
+  constructor(link, name, failed) {
+    super(link, name);
+    this.up = new Up(this, failed);
+  }
+
+  get url() {
+    return this.link.address[this.name];
+  }
+
+  /** What else opens a session. */
+  get headers() {
+    return this.isOpening ? this.link.address.headers : {};
+  }
+
+  /** Ends the session. What the server may lack goes with it. */
+  finish() {
+    const { options, token, ledger } = this.link;
+    sendLast(options.fetch, this.url, [say.send(token), ...linesOfFrames(ledger), say.close]);
+    this.drop();
+  }
+
+  // Aborting would leave the session to the server, which may have opened it already: only its token can end it.
+  retire() {
+    if (!this.isOpening) return this.drop();
+    this.#retiring = setTimeout(() => this.drop(), LATE_MS);
+  }
+
+  release() {
+    clearTimeout(this.#retiring);
+    this.up.stop();
+    this.request?.abort();
+  }
+
+  control(control) {
+    if (!this.#retiring) return super.control(control);
+    const { options } = this.link;
+    if (control.word === "opened") sendLast(options.fetch, this.url, [say.send(control.token), say.close]);
+    this.drop();
+  }
+
+  flush() {
+    this.up.flush();
+  }
+
+  ack() {
+    this.up.ack();
+  }
+
+  ping() {
+    this.up.ping();
+  }
+
+  /** Nothing: what waits is in the ledger, and `finish` sends it. */
+  get bufferedAmount() {
+    return 0;
+  }
+
+  /** Whether the way up is what does not work. */
+  isStuck(now) {
+    return this.up.isStuck(now);
+  }
+
+  revive() {
+    return false;
+  }
+}

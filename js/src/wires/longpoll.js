@@ -1,0 +1,115 @@
+// The session over requests of which each is answered completely: what passes everywhere.
+
+import { Request } from "../request.js";
+import { linesOfFrames } from "../up.js";
+import { HttpWire } from "./http.js";
+
+/** A poll may be so much later than the server says. */
+const SLACK_MS = 3_000;
+/** So many polls may fail in a row, less one. */
+const TRIES = 3;
+const PAUSE_MS = 100;
+
+/**
+ * Polls, and POSTs beside them for the way up.
+ *
+ * Where a POST does not get through beside a poll, there is one request at a time: what is to be said interrupts the poll
+ * and goes with the next one.
+ */
+export class LongPollWire extends HttpWire {
+  /** Whether the server holds the poll until it has something to say. */
+  #isHeld = false;
+  /** Whether the next poll must not be held: a first one, which proves the way, or one that answers a question. */
+  #mustHurry = true;
+  #isAsked = false;
+  /** How many polls have failed in a row. A wire that is not proven has no second try: others wait for its turn. */
+  #tries = TRIES - 1;
+
+  constructor(link) {
+    super(link, "longpoll", () => this.#becomeSingle());
+    this.#run();
+  }
+
+  flush() {
+    if (this.link.isSingle) this.#interrupt();
+    else super.flush();
+  }
+
+  /** Each poll says what we have, and the one that brought it is over. */
+  ack() {}
+
+  ping() {
+    if (!this.link.isSingle) return super.ping();
+    this.#isAsked = this.#mustHurry = true;
+    this.#interrupt();
+  }
+
+  revive() {
+    if (this.link.isSingle) return false;
+    this.#becomeSingle();
+    return true;
+  }
+
+  async #run() {
+    while (!this.isOver) await this.#poll();
+  }
+
+  async #poll() {
+    const { link } = this;
+    const before = link.ledger.acknowledged;
+    const lines = this.#lines();
+    const { fetch, postMs } = link.options;
+    // One that answers a question has taken that long already.
+    const deadlineMs = this.#isHeld ? link.holdMs + SLACK_MS : this.#isAsked ? postMs : SLACK_MS;
+    const request = new Request(fetch, this.url, lines, { deadlineMs, headers: this.headers });
+    this.request = request;
+    try {
+      const answer = await request.answer;
+      if (this.isOver) return;
+      this.#heard(answer);
+      if (lines.length > 1 && link.ledger.acknowledged === before) await this.#miss("no progress");
+    } catch ({ how = "error" }) {
+      if (!this.isOver && this.request === request) await this.#miss(how);
+    }
+  }
+
+  #lines() {
+    const { link } = this;
+    const carries = this.#mustHurry || link.isSingle;
+    const frames = carries && link.token ? linesOfFrames(link.ledger) : [];
+    this.#isHeld = !this.#mustHurry && frames.length === 0;
+    return [this.hello(this.#isHeld ? undefined : 0), ...frames];
+  }
+
+  #heard(answer) {
+    this.#tries = 0;
+    this.#mustHurry = false;
+    this.link.heard(this);
+    const isAnswer = this.#isAsked && !this.#isHeld;
+    if (isAnswer) this.#isAsked = false;
+    for (const line of answer.split("\n")) this.receive(line);
+    if (isAnswer) this.control({ word: "pong", received: this.link.ledger.acknowledged });
+  }
+
+  // An aborted poll is no loss: what its answer had comes with the next one.
+  #interrupt() {
+    if (!this.#isHeld) return;
+    const held = this.request;
+    this.#isHeld = false;
+    this.request = undefined;
+    held.abort();
+  }
+
+  #becomeSingle() {
+    this.up.stop();
+    this.link.becomeSingle();
+    this.ping();
+  }
+
+  async #miss(how) {
+    this.#tries += 1;
+    this.#mustHurry = true;
+    if (this.#tries >= TRIES || how === "silent") return this.end(how);
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * 2 ** this.#tries));
+  }
+}

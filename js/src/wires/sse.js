@@ -1,0 +1,65 @@
+// The session over an event stream, and POSTs for the way up.
+
+import { say } from "../lines.js";
+import { Request, readPieces } from "../request.js";
+import { linesOfFrames } from "../up.js";
+import { EventReader } from "./events.js";
+import { HttpWire } from "./http.js";
+
+/** Until a stream that has not begun is given up. Where there is room for one request alone, the next transport waits for that. */
+const BEGIN_MS = 1_700;
+const BEGIN_TRIPS = 5;
+
+/** One event stream: the body of a response where those can be read as they come, an `EventSource` elsewhere. */
+export class SseWire extends HttpWire {
+  #source;
+
+  constructor(link) {
+    super(link, "sse", () => this.end("post"));
+    const hello = this.hello();
+    const reading = link.options.streams ? this.#stream(hello) : this.#listen(hello);
+    reading.then(
+      () => this.end("closed"),
+      ({ how = "error" }) => this.end(how),
+    );
+  }
+
+  release() {
+    super.release();
+    this.#source?.close();
+  }
+
+  #stream(hello) {
+    // What the server may lack goes with a resume, which saves a round trip.
+    const lines = this.isOpening ? [hello] : [hello, ...linesOfFrames(this.link.ledger)];
+    const reader = new EventReader();
+    const take = (piece) => {
+      this.link.heard(this);
+      for (const line of reader.read(piece)) this.receive(line);
+    };
+    return this.#post(lines, (response, expect) => readPieces(response, () => expect(Infinity), take));
+  }
+
+  async #listen(hello) {
+    // A ticket is for one line.
+    const answer = await this.#post([say.ticket, hello]);
+    const ticket = answer.trim().split(" ")[1];
+    if (this.isOver) return;
+    this.#source = new this.link.options.EventSource(`${this.url}&ticket=${ticket}`);
+    await new Promise((resolve) => {
+      this.#source.onmessage = ({ data }) => {
+        this.link.heard(this);
+        this.receive(data);
+      };
+      // It would come back by itself, with a ticket that is used up.
+      this.#source.onerror = resolve;
+    });
+  }
+
+  #post(lines, read) {
+    const { fetch, attemptMs } = this.link.options;
+    const deadlineMs = Math.min(attemptMs, Math.max(BEGIN_MS, BEGIN_TRIPS * (this.link.rtt ?? 0)));
+    this.request = new Request(fetch, this.url, lines, { deadlineMs, headers: this.headers, read });
+    return this.request.answer;
+  }
+}

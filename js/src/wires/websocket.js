@@ -1,0 +1,144 @@
+// The session over one WebSocket.
+
+import { encodeMessage, say } from "../lines.js";
+import { Wire } from "./wire.js";
+
+const SUBPROTOCOL = "lapwing.1";
+/** The close code after a breach of the protocol. */
+const BREACH = 4002;
+
+/**
+ * One WebSocket.
+ *
+ * `manner.isProbe`: another wire carries the session, and a resume would take it over. So the way is proven by a question
+ * before. `manner.settleMs`: even then it has to last for so long.
+ */
+export class WebSocketWire extends Wire {
+  #socket;
+  #manner;
+  #settling;
+  /** How many of our frames were sent by this wire or before it; `null` until the server has said it. */
+  #sent = null;
+  #buffered = 0;
+
+  constructor(link, manner) {
+    super(link, "websocket");
+    this.#manner = manner;
+    try {
+      this.#connect();
+    } catch {
+      // A page that may not connect there gets an exception.
+      queueMicrotask(() => this.end("error"));
+    }
+  }
+
+  /** Sends what was not sent yet. */
+  flush() {
+    if (this.#sent === null) return;
+    for (const frame of this.link.ledger.after(this.#sent)) this.#send(encodeMessage(frame));
+    this.#sent = this.link.ledger.sent;
+  }
+
+  ack() {
+    this.#send(say.ack(this.link.ledger.tell()));
+  }
+
+  ping() {
+    this.#send(say.ping);
+  }
+
+  /** Ends the session. */
+  finish() {
+    this.flush();
+    this.#send(say.close);
+    this.drop();
+  }
+
+  retire() {
+    if (this.isOpening) this.#send(say.close);
+    this.drop();
+  }
+
+  release() {
+    clearTimeout(this.#settling);
+    if (!this.#socket) return;
+    this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
+    this.#socket.close();
+  }
+
+  /** The bytes that have not left. */
+  get bufferedAmount() {
+    return this.#socket.bufferedAmount;
+  }
+
+  /** A WebSocket has but one way. */
+  isStuck() {
+    return false;
+  }
+
+  /** Whether it is only slow: bytes have left since the last time this was asked, and others still wait. */
+  revive() {
+    const before = this.#buffered;
+    this.#buffered = this.bufferedAmount;
+    return this.#buffered > 0 && this.#buffered !== before;
+  }
+
+  control(control) {
+    if (control.word === "pong" && this.#manner.isProbe) return this.#proven();
+    if (control.word === "opened") this.#sent = 0;
+    if (control.word === "resumed") {
+      // A request on another wire has brought more since: the server would number what we send from here, and of that
+      // we keep no more than what it lacks. The next resume has the better count.
+      if (control.received < this.link.ledger.acknowledged) return this.end("overtaken");
+      this.#sent = control.received;
+    }
+    super.control(control);
+  }
+
+  #connect() {
+    const { options, address } = this.link;
+    const socket = new options.WebSocket(address.websocket, [SUBPROTOCOL, ...address.offers]);
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => this.#opened();
+    socket.onmessage = ({ data }) => this.#received(data);
+    socket.onclose = ({ code }) => this.#closed(code);
+    // The close that follows says all there is.
+    socket.onerror = () => {};
+    this.#socket = socket;
+  }
+
+  #opened() {
+    if (this.#socket.protocol !== SUBPROTOCOL) this.end("no lapwing");
+    else if (this.#manner.isProbe) this.ping();
+    else this.#greet();
+  }
+
+  #greet() {
+    const greet = () => this.#send(this.hello());
+    const { settleMs } = this.#manner;
+    if (settleMs) this.#settling = setTimeout(greet, settleMs);
+    else greet();
+  }
+
+  #proven() {
+    this.#manner = { ...this.#manner, isProbe: false };
+    this.#greet();
+  }
+
+  #closed(code) {
+    // A server that takes no question before the first line says so with this code, which proves the way as well.
+    if (code !== BREACH || !this.#manner.isProbe) return this.end(code === 1006 ? "closed" : `closed ${code}`);
+    this.#manner = { ...this.#manner, isProbe: false };
+    this.#connect();
+  }
+
+  #received(data) {
+    this.link.heard(this);
+    if (typeof data === "string") this.receive(data);
+    else this.guard(() => this.frame(data));
+  }
+
+  #send(data) {
+    if (this.#socket.readyState === 1) this.#socket.send(data);
+  }
+}

@@ -1,0 +1,78 @@
+// What the three wires have in common.
+
+import { Breach, readLine } from "../lines.js";
+
+/**
+ * One connection, or one row of requests, that carries a session or tries to.
+ *
+ * It tells its link what it hears until it is over. `release` is each wire's own: it lets go of whatever it holds.
+ */
+export class Wire {
+  /** Whether it asked for a new session rather than for an old one. */
+  isOpening = false;
+  isOver = false;
+  /** When it asked for the session. */
+  helloAt = 0;
+  /** The number of the last frame that it brought. */
+  number = 0;
+
+  constructor(link, name) {
+    this.link = link;
+    this.name = name;
+  }
+
+  /** The line that asks for the session, from which on frames count. `beat` is the transport's own if not given. */
+  hello(beat) {
+    const { line, received, isOpening } = this.link.hello(this, beat);
+    this.number = received;
+    this.isOpening = isOpening;
+    return line;
+  }
+
+  /** A line or a text message came. */
+  receive(text) {
+    if (this.isOver) return;
+    this.guard(() => {
+      const { control, frame } = readLine(text);
+      if (control) this.control(control);
+      else if (frame !== undefined) this.frame(frame);
+    });
+  }
+
+  control(control) {
+    this.link.handleControl(this, control);
+  }
+
+  frame(frame) {
+    this.number += 1;
+    this.link.handleFrame(this, this.number, frame);
+  }
+
+  /** Ends the wire, and not the session, if the server breaks the protocol: after a resume both sides agree again. */
+  guard(deed) {
+    try {
+      deed();
+    } catch (error) {
+      if (!(error instanceof Breach)) throw error;
+      this.end("breach");
+    }
+  }
+
+  /** The wire has come to its end by itself. */
+  end(how) {
+    if (this.isOver) return;
+    this.drop();
+    this.link.handleEnd(this, how);
+  }
+
+  /** Lets go of the wire. Nothing more is heard of it. */
+  drop() {
+    this.isOver = true;
+    this.release();
+  }
+
+  /** Another wire was faster. A session that this one opens all the same must not be left to the server. */
+  retire() {
+    this.drop();
+  }
+}

@@ -1,0 +1,138 @@
+// One end of the traffic: a stock phoenix.js client that counts everything. It runs in Node and in pages.
+
+import { move, release } from "./moves.js";
+import { randomOf } from "./random.js";
+import { Tally } from "./tally.js";
+
+/** So many messages go with a question that the server answers. */
+const MESSAGES_PER_PING = 10;
+/** A shout has no answer. Until this is over, phoenix.js looks for one in each message that comes. */
+const SHOUT_TIMEOUT_MS = 100;
+/** How often what is due is pushed. */
+const TICK_MS = 10;
+
+/** A client in a room and in a presence topic, which pushes numbered messages to the other one that is there. */
+export class Peer {
+  /** The socket of phoenix.js. */
+  socket;
+  #user;
+  #room;
+  #presence;
+  #counts = {
+    firstMs: null,
+    opens: 0,
+    closes: 0,
+    errors: 0,
+    joins: 0,
+    channelCloses: 0,
+    channelErrors: 0,
+    presences: 0,
+    timeouts: 0,
+  };
+  #transports = new Set();
+  #messages = new Tally();
+  #replies = new Tally();
+  #sent = 0;
+  #asked = 0;
+  #pushing;
+
+  /** `other` is the user whose comings and goings are counted. */
+  constructor({ Socket, transport, url, user, other, topic, authToken }) {
+    const counts = this.#counts;
+    this.#user = user;
+    const onStatus = ({ transport }) => transport && this.#transports.add(transport);
+    this.socket = new Socket(url, { transport: transport.with?.({ onStatus }) ?? transport, params: { user }, authToken });
+    this.socket.onOpen(() => (counts.opens += 1));
+    this.socket.onClose(() => (counts.closes += 1));
+    this.socket.onError(() => (counts.errors += 1));
+    this.socket.onMessage((message) => this.#count(message));
+    this.#room = this.socket.channel(`room:${topic}`);
+    this.#presence = this.socket.channel(`presence:${topic}`);
+    this.#room.on("shout", ({ from, n, at }) => from !== user && this.#messages.take(n, at));
+    this.#presence.on("presence_diff", ({ joins, leaves }) => {
+      counts.presences += Number(other in joins) + Number(other in leaves);
+    });
+  }
+
+  /** Connects and joins. Resolves when both channels are joined. */
+  async connect() {
+    this.startedAt = Date.now();
+    this.socket.connect();
+    const joins = [this.#room, this.#presence].map((channel) => {
+      const joining = channel.join();
+      joining.receive("ok", () => (this.#counts.joins += 1));
+      return new Promise((resolve) => joining.receive("ok", () => resolve()));
+    });
+    await Promise.all(joins);
+  }
+
+  /** Pushes so many messages a second until `rest`. */
+  push(perSecond) {
+    this.rest();
+    const began = Date.now();
+    const before = this.#sent;
+    this.#pushing = setInterval(() => {
+      const due = before + Math.floor(((Date.now() - began) * perSecond) / 1000);
+      while (this.#sent < due) this.#pushOne();
+    }, TICK_MS);
+  }
+
+  rest() {
+    clearInterval(this.#pushing);
+  }
+
+  /** From now on `worstMs` is about what is sent later. */
+  mark() {
+    this.#messages.mark();
+    this.#replies.mark();
+  }
+
+  /** All that was counted. */
+  record() {
+    const [messages, replies] = [this.#messages.toJSON(), this.#replies.toJSON()];
+    const transports = [...this.#transports];
+    return { ...this.#counts, transports, sent: this.#sent, asked: this.#asked, messages, replies };
+  }
+
+  /** What the transport says of itself. */
+  status() {
+    return this.socket.conn?.status();
+  }
+
+  /** One of the transport's deeds: `cut`, `switchTo`, `forbid` or `allow`. */
+  deed(name, ...args) {
+    this.socket.conn[name](...args);
+  }
+
+  /** Makes moves at random, with so long between them on average, until the session was carried on so many times. */
+  async wander(seed, resumes, pauseMs) {
+    const random = randomOf(seed);
+    const forbidden = new Set();
+    while (this.status().resumes < resumes) {
+      move(this, random, forbidden);
+      await new Promise((resolve) => setTimeout(resolve, 2 * pauseMs * random.next()));
+    }
+    release(this, forbidden);
+  }
+
+  leave() {
+    this.rest();
+    return new Promise((resolve) => this.socket.disconnect(resolve));
+  }
+
+  #count({ event }) {
+    this.#counts.firstMs ??= Date.now() - this.startedAt;
+    if (event === "phx_close") this.#counts.channelCloses += 1;
+    if (event === "phx_error") this.#counts.channelErrors += 1;
+  }
+
+  #pushOne() {
+    const at = Date.now();
+    this.#sent += 1;
+    this.#room.push("shout_from", { from: this.#user, n: this.#sent, at }, SHOUT_TIMEOUT_MS);
+    if (this.#sent % MESSAGES_PER_PING) return;
+    const n = (this.#asked += 1);
+    const ping = this.#room.push("ping", { n });
+    ping.receive("ok", () => this.#replies.take(n, at)).receive("timeout", () => (this.#counts.timeouts += 1));
+  }
+}

@@ -1,0 +1,134 @@
+// What each behaviour is put through: once from the start until it is lifted, once from the middle of a session on.
+//
+// `world.open({ path, options, ...peer })` makes the client under test, in this process or in a page: a `Peer`, or something
+// whose methods are called in the same way and return promises.
+
+import assert from "node:assert/strict";
+import { Socket } from "phoenix-1.8.16";
+import WebSocket from "ws";
+import { pause, until, within } from "../support/wait.js";
+import { freeze, startPath } from "./path.js";
+import { Peer } from "./peer.js";
+import { assertZeros, drain } from "./zeros.js";
+
+/** What the issue promises. */
+export const FIRST_MS_MAX = 3_000;
+export const SURVIVED_MS_MAX = 5_000;
+export const BACK_MS_MAX = 60_000;
+
+const PER_SECOND = 20;
+const UNDER_FAULT_MS = 3_000;
+const CALM_MS = 700;
+/** All that a scenario does takes less, even one that waits for minutes. */
+const END_MS = 140_000;
+/** Longer than a loss may take to be noticed and made good. */
+const MID_MS = SURVIVED_MS_MAX + 500;
+
+let topics = 0;
+
+/** Runs with a client and an observer, both closed when it is over. */
+export async function withPeers(world, { behaviour = {}, seed, options, authToken, port }, run) {
+  const topic = `hostile-${process.pid}-${(topics += 1)}`;
+  const path = await startPath(world.testbed, { program: behaviour.program, seed });
+  const observer = observe(world.testbed, topic);
+  const client = await world.open({
+    path,
+    options,
+    peer: { url: `ws://127.0.0.1:${port ?? path.port}/socket`, user: "client", other: "observer", topic, authToken },
+  });
+  try {
+    await within("the observer", observer.connect());
+    return await within("the end", run({ client, observer, faults: path.faults }), END_MS);
+  } catch (error) {
+    error.stack += `\n${JSON.stringify(await client.status())}`;
+    throw error;
+  } finally {
+    observer.rest();
+    // A page that is busy beyond measure must not keep the proxies.
+    await within("a farewell", client.leave()).catch(() => {});
+    await observer.leave();
+    await path.stop();
+  }
+}
+
+/** A client that is spared all of it. */
+function observe(testbed, topic) {
+  const url = `ws://127.0.0.1:${testbed.port}/socket`;
+  return new Peer({ Socket, transport: WebSocket, url, user: "observer", other: "client", topic });
+}
+
+/** The behaviour is there before the client is. Returns what the table has to say of that. */
+export function fromStart(world, behaviour) {
+  return withPeers(world, { behaviour }, async ({ client, observer, faults }) => {
+    await faults.set(behaviour.isPulse ? ["half_open"] : behaviour.faults);
+    if (behaviour.isPulse) setTimeout(() => faults.lift(), 300);
+    await within("the joins", client.connect());
+    await traffic(behaviour, client, observer, UNDER_FAULT_MS);
+    // In a change from one to another there is none.
+    const transport = await until("a transport", async () => (await client.status()).transport);
+    await faults.lift();
+    const backMs = canClimb(behaviour) ? await back(client) : null;
+    await traffic(behaviour, client, observer, CALM_MS);
+    const records = await drain(client, observer);
+    assertZeros(records);
+    const { firstMs } = records.client;
+    assert.ok(firstMs <= FIRST_MS_MAX, `the first message came after ${firstMs} ms`);
+    if (behaviour.uses) assert.ok(behaviour.uses.includes(transport), `${transport} carries the session`);
+    return { firstMs, transport, backMs };
+  });
+}
+
+/** The behaviour begins in the middle of a session. Returns what the table has to say of that. */
+export function fromMiddle(world, behaviour) {
+  return withPeers(world, { behaviour }, async ({ client, observer, faults }) => {
+    await within("the joins", client.connect());
+    const from = behaviour.from ?? (canClimb(behaviour) ? "websocket" : null);
+    if (from) {
+      if (behaviour.from) await client.deed("switchTo", from);
+      await onTransport(client, from);
+    }
+    await traffic(behaviour, client, observer, CALM_MS);
+    await client.mark();
+    observer.mark();
+    await begin(faults, behaviour);
+    if (behaviour.silentMs) await pause(behaviour.silentMs);
+    await traffic(behaviour, client, observer, MID_MS);
+    const records = await drain(client, observer);
+    assertZeros(records);
+    const survivedMs = Math.max(records.client.messages.worstMs, records.observer.messages.worstMs);
+    assert.ok(survivedMs <= SURVIVED_MS_MAX, `a message was under way for ${survivedMs} ms`);
+    return { survivedMs };
+  });
+}
+
+async function begin(faults, { faults: set, begin = "cut", awayMs }) {
+  if (begin === "freeze") return freeze(faults, set);
+  await faults.set(set);
+  if (begin === "cut") await faults.cut();
+  if (!awayMs) return;
+  await pause(awayMs);
+  await faults.lift();
+}
+
+async function traffic({ perSecond = PER_SECOND }, client, observer, ms) {
+  await client.push(perSecond);
+  observer.push(perSecond);
+  await pause(ms);
+  await client.rest();
+  observer.rest();
+}
+
+/** A real proxy that lets no WebSocket through is not lifted. */
+const canClimb = ({ program }) => program !== "nginx-default";
+
+/** How long it takes until the session is on WebSocket, in milliseconds. */
+export async function back(client) {
+  const from = Date.now();
+  await onTransport(client, "websocket", BACK_MS_MAX);
+  return Date.now() - from;
+}
+
+export function onTransport(client, name, ms) {
+  const isOn = async () => (await client.status())?.transport === name;
+  return until(`a session on ${name}`, isOn, ms);
+}

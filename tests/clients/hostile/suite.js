@@ -1,0 +1,24 @@
+// The suite of behaviours on one platform, which is what the table is made of.
+
+import { after, describe, it } from "node:test";
+import { behaviours } from "./behaviours.js";
+import { Results } from "./results.js";
+import { fromMiddle, fromStart } from "./scenario.js";
+
+/** Scenarios mostly wait. More at a time would make a busy machine look like a slow network. */
+const CONCURRENCY = 12;
+
+/** Puts every behaviour through both scenarios. `world()` is called when the tests run. */
+export function suite(platform, world) {
+  const results = new Results(platform);
+  describe(`hostile networks, ${platform}`, { concurrency: CONCURRENCY }, () => {
+    for (const behaviour of behaviours) {
+      const { name } = behaviour;
+      const test = (when, run) =>
+        it(`${name}, ${when}`, { timeout: 120_000 }, async () => results.add(name, await run(await world(), behaviour)));
+      if (!behaviour.isMidOnly) test("from the start", fromStart);
+      if (!behaviour.isStartOnly) test("in mid-session", fromMiddle);
+    }
+    after(() => results.save());
+  });
+}
