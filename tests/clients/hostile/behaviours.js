@@ -6,6 +6,7 @@
 // `uses`: which transports may carry the session while it lasts; any of them without it.
 // `isMidOnly`: from the start it would be nothing at all, or leave nobody to connect to.
 // `isStartOnly`: nothing can begin in the middle.
+// `isHttp2`: for browsers, that speak HTTP/2 over TLS with `program`.
 // `program`: a real proxy. `silentMs`: how long nobody says anything. `perSecond`: messages each way, 20 without it.
 
 const noWebsocket = "strip_upgrade";
@@ -85,8 +86,21 @@ export const behaviours = [
   { name: "nginx, tuned", program: "nginx", faults: [], uses: ["websocket"] },
   { name: "HAProxy, closes after 20 s", program: "haproxy-short", faults: [], uses: ["websocket"] },
   { name: "HAProxy, tuned", program: "haproxy", faults: [], uses: ["websocket"] },
+  { name: "HTTP/2 by HAProxy", ...http2("haproxy"), faults: [], uses: ["websocket"] },
+  { name: "HTTP/2 by nginx", ...http2("nginx"), faults: [], uses: ["websocket"] },
+  { name: "HTTP/2, connections are killed after 500 ms", ...http2("haproxy"), faults: [{ kill_after_ms: 500 }] },
+  { name: "HTTP/2, connections go half-open", ...http2("haproxy"), faults: [], begin: "freeze", isPulse: true },
+  {
+    name: "HTTP/2, delay of 150 ms, jitter of 100 ms, each way", ...http2("haproxy"),
+    faults: [{ delay: { by_ms: 150, jitter_ms: 100 } }],
+  },
+  { name: "HTTP/2, the network is away for 1 s", ...http2("haproxy"), isMidOnly: true, faults: ["down"], awayMs: 1_000 },
   { name: "Squid as forward proxy", program: "squid", faults: [], uses: ["websocket"] },
 ];
+
+function http2(program) {
+  return { program: `${program}-http2`, isHttp2: true };
+}
 
 function dropped(chance) {
   return { drop_random: { chance, of: "all" } };

@@ -19,7 +19,7 @@ export async function startChromium() {
   const browser = await chromium.launch({ executablePath: chromiumPath(), args });
   const url = `http://127.0.0.1:${files.address().port}/tests/clients/hostile/page.html`;
   const newPage = async (script, proxy) => {
-    const context = await browser.newContext({ proxy });
+    const context = await browser.newContext({ proxy, ignoreHTTPSErrors: true });
     if (script) await context.addInitScript(script);
     const page = await context.newPage();
     page.on("pageerror", (error) => console.error("page error:", error));

@@ -21,6 +21,8 @@ export async function startPath(testbed, { program, seed } = {}) {
     faults,
     port: faults.port,
     forward: forward?.port,
+    // Where HTTP/2 is spoken, it is over TLS.
+    origin: program?.endsWith("-http2") ? `wss://localhost:${faults.port}` : undefined,
     async stop() {
       await forward?.stop();
       await faults.stop();

@@ -34,7 +34,7 @@ export async function withPeers(world, { behaviour = {}, seed, options, authToke
   const client = await world.open({
     path,
     options,
-    peer: { url: `ws://127.0.0.1:${port ?? path.port}/socket`, user: "client", other: "observer", topic, authToken },
+    peer: { url: `${path.origin ?? `ws://127.0.0.1:${port ?? path.port}`}/socket`, user: "client", other: "observer", topic, authToken },
   });
   try {
     await within("the observer", observer.connect());
