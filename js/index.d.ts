@@ -9,9 +9,9 @@ export interface LapwingOptions {
   staggerMs?: number;
   /** Until an attempt that has said nothing is given up. Default: 4,000. */
   attemptMs?: number;
-  /** Silence of a busy stream, or age of something unacknowledged, that is worth a question. Default: 1,500. */
+  /** Silence of a busy stream, or age of something unacknowledged, that is worth a question. Default: 1,100. */
   quietMs?: number;
-  /** Until a question without an answer means that the wire is dead. Default: 1,500. */
+  /** Until a question without an answer means that the wire is dead. Default: 1,200. */
   patienceMs?: number;
   /** Until a POST without an answer is repeated. Default: 1,500. */
   postMs?: number;

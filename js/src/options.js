@@ -9,9 +9,9 @@ export const defaults = {
   /** Until an attempt that has said nothing is given up. Others run by then, so it may be long enough for slow links. */
   attemptMs: 4_000,
   /** Silence of a busy stream, or age of something unacknowledged, that is worth a question. */
-  quietMs: 1_500,
+  quietMs: 1_100,
   /** Until a question without an answer means that the wire is dead; with `quietMs` it leaves time to resume within 5 s. */
-  patienceMs: 1_500,
+  patienceMs: 1_200,
   /** Until a POST without an answer is repeated. Twice that, and the transport is given up. */
   postMs: 1_500,
   /** Silence after which the server shows life. Proxies kill what is idle for 30 s or more, streams sometimes sooner. */
