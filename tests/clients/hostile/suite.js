@@ -3,7 +3,7 @@
 import { after, describe, it } from "node:test";
 import { behaviours } from "./behaviours.js";
 import { Results } from "./results.js";
-import { fromMiddle, fromStart } from "./scenario.js";
+import { fromMiddle, fromStart, inTime } from "./scenario.js";
 
 /** Scenarios mostly wait. More at a time would make a busy machine look like a slow network. */
 const CONCURRENCY = 12;
@@ -17,7 +17,9 @@ export function suite(platform, world) {
       // Neither the fetch nor the WebSocket of Node speak it.
       if (isHttp2 && platform !== "chromium") continue;
       const test = (when, run) =>
-        it(`${name}, ${when}`, { timeout: 120_000 }, async () => results.add(name, await run(await world(), behaviour)));
+        it(`${name}, ${when}`, { timeout: 120_000 }, async () => {
+          results.add(name, await inTime(async () => run(await world(), behaviour)));
+        });
       if (!behaviour.isMidOnly) test("from the start", fromStart);
       if (!behaviour.isStartOnly) test("in mid-session", fromMiddle);
     }
