@@ -90,7 +90,9 @@ async fn no_token_and_no_ticket_is_ever_logged() {
     let (tokens, tickets) = {
         // For this thread, on which client and server run.
         let _guard = tracing::subscriber::set_default(subscriber);
-        // Other tests came by the same places without anybody to listen.
+        // While there is one listener alone, `tracing` asks the first thread that comes by a place whether anybody listens,
+        // and that may be another test's. With two it asks both of them.
+        let _second = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(std::io::sink).finish());
         tracing::callsite::rebuild_interest_cache();
         go_through_everything().await
     };
