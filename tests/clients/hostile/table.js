@@ -36,7 +36,7 @@ function table() {
 
 function cellsOf(behaviour) {
   const both = (show) => {
-    const shown = platforms.map(({ results }) => show(results[behaviour.name] ?? {}));
+    const shown = platforms.map(({ name, results }) => show(results[behaviour.name] ?? {}, name));
     return new Set(shown).size === 1 ? shown[0] : shown.join(" · ");
   };
   const number = (value, digits) => (value === undefined || value === null ? "–" : value.toFixed(digits));
@@ -45,8 +45,14 @@ function cellsOf(behaviour) {
     both(({ transport }) => transport ?? "–"),
     both(({ survivedMs }) => number(survivedMs, 0)),
     both(({ backMs }) => number(backMs && backMs / 1_000, 1)),
-    both((row) => (isWhole(behaviour, row) ? "✓" : "✗")),
+    both((row, platform) => mark(behaviour, row, platform)),
   ];
+}
+
+/** Node is spared what only browsers speak. */
+function mark(behaviour, row, platform) {
+  if (behaviour.isHttp2 && platform === "Node") return "–";
+  return isWhole(behaviour, row) ? "✓" : "✗";
 }
 
 /** Whether all scenarios of a behaviour have come to a good end: those that did not leave nothing here. */
