@@ -26,9 +26,13 @@ use crate::{
 
 /// One kind of topic: what happens on join, on each event, and at the end.
 ///
-/// A value of the implementing type is the state of one join; [`join`](Self::join) makes it. Each join runs as
-/// its own Tokio task: its callbacks run one at a time and in the order in which their causes arrived, those
-/// of different joins in parallel. A panic in a callback ends that join with `phx_error`, nothing else.
+/// A value of the implementing type is the state of one join; [`join`](Self::join) makes it. Each join is a green
+/// thread: its callbacks run one at a time and in the order in which their causes arrived, and while one waits, those
+/// of all other joins go on. A panic in a callback ends that join with `phx_error`, nothing else.
+///
+/// Until it first waits, a callback for a client's message runs in the task that reads from that client. So, as in any
+/// future, what blocks or computes for long belongs in [`spawn_blocking`](tokio::task::spawn_blocking): it would hold up the
+/// client's other joins, though nobody else's.
 ///
 /// ```
 /// use lapwing::{Channel, HandleResult, Joining, Payload, Socket, Topic, noreply, reply};

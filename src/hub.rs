@@ -17,7 +17,7 @@ use crate::{
     join::{self, Join},
     joins::Verdict,
     mailbox::ChannelMailbox,
-    node::Node,
+    node::{Node, Task},
     outcome::LeaveReason,
     protocol::{ChannelMsg, NameRef, Outgoing, Payload, Ref, SerializerList},
     router::Router,
@@ -85,32 +85,48 @@ impl Handler for Hub {
         if state.closed {
             return Ok(());
         }
-        match state.joins.handle_message(&msg, self.joins_max) {
-            Verdict::Heartbeat => reply(session, (None, &msg), "ok", &Payload::empty()),
+        let task = match state.joins.handle_message(&msg, self.joins_max) {
+            Verdict::Heartbeat => {
+                reply(session, (None, &msg), "ok", &Payload::empty());
+                None
+            }
             Verdict::Forward(join) => {
                 let ChannelMsg { event, payload, reference, .. } = msg;
-                join.post(ChannelMailbox::Event { event, payload, reference });
+                join.post(ChannelMailbox::Event { event, payload, reference })
             }
             Verdict::Join => self.start_join(session, &mut state, msg, None),
             Verdict::Replace(old) => {
                 let old = old.clone();
                 join::stop(&old, LeaveReason::DuplicateJoin);
-                self.start_join(session, &mut state, msg, Some(old));
+                self.start_join(session, &mut state, msg, Some(old))
             }
             Verdict::TooManyJoins
                 if msg.topic.as_str().is_none_or(|topic| self.router.route(topic).is_none()) =>
             {
                 unmatched(session, &msg);
+                None
             }
             Verdict::TooManyJoins => {
                 error!(topic = %msg.topic, max = self.joins_max, "join refused: too many channels joined");
                 let too_many = Payload::reason("too many channels joined");
                 reply(session, (msg.join_ref.as_ref(), &msg), "error", &too_many);
+                None
             }
             Verdict::Leave(join) => join.post(ChannelMailbox::Leave(msg.reference)),
-            Verdict::NothingToLeave => reply(session, (msg.join_ref.as_ref(), &msg), "ok", &Payload::empty()),
-            Verdict::Stale => {}
-            Verdict::Unmatched => unmatched(session, &msg),
+            Verdict::NothingToLeave => {
+                reply(session, (msg.join_ref.as_ref(), &msg), "ok", &Payload::empty());
+                None
+            }
+            Verdict::Stale => None,
+            Verdict::Unmatched => {
+                unmatched(session, &msg);
+                None
+            }
+        };
+        // What the user's code does may need this very lock.
+        drop(state);
+        if let Some(task) = task {
+            self.node.run(task);
         }
         Ok(())
     }
@@ -161,23 +177,24 @@ impl Hub {
         &self.router
     }
 
-    /// Starts the task of a join; everything that may take long happens there.
+    /// Makes a join and its task; everything that may take long happens there.
     fn start_join(
         &self,
         session: &Session,
         state: &mut State,
         msg: ChannelMsg,
         predecessor: Option<Arc<Join>>,
-    ) {
+    ) -> Option<Task> {
         let route = msg.topic.as_str().and_then(|topic| self.router.route(topic));
         let (Some((route, home)), Some(topic)) = (route, msg.topic.to_topic()) else {
-            return unmatched(session, &msg);
+            unmatched(session, &msg);
+            return None;
         };
         let refs = (msg.join_ref, msg.reference);
         let assigns = session.state().assigns.merged(route.assigns());
         let join = Arc::new(Join::new(session.clone(), home.clone(), topic, refs.clone(), assigns));
         state.joins.insert(join.clone());
-        route.spawn(Start { join, params: msg.payload, refs, predecessor });
+        Some(route.start(Start { join, params: msg.payload, refs, predecessor }))
     }
 }
 
@@ -185,7 +202,7 @@ impl Hub {
 fn tell_joins(session: &Session, is_away: bool) {
     let joins: Vec<_> = session.state().state().joins.iter().cloned().collect();
     for join in joins {
-        join.post(ChannelMailbox::Away(is_away));
+        join.post_later(ChannelMailbox::Away(is_away));
     }
 }
 

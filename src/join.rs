@@ -29,7 +29,7 @@ use crate::{
     broadcast::{ChannelId, TransportId},
     joins::Joined,
     mailbox::{ChannelMailbox, Mailbox, MailboxLimits},
-    node::Node,
+    node::{Node, Task},
     outcome::LeaveReason,
     protocol::{EncodeError, Outgoing, Payload, Ref},
     topic::Topic,
@@ -80,7 +80,7 @@ pub(crate) struct Home {
 /// A channel that waits for something to do.
 pub(crate) trait Resting: Send {
     /// Makes a task of it, which handles this message first.
-    fn rise(self: Box<Self>, join: Arc<Join>, message: Option<ChannelMailbox>);
+    fn rise(self: Box<Self>, join: Arc<Join>, message: Option<ChannelMailbox>) -> Task;
 }
 
 /// Who has the channel of a join.
@@ -203,19 +203,30 @@ impl Join {
     }
 
     /// Takes a message of the client's. If that fills the mailbox, nothing more is read from the client.
-    pub(crate) fn post(self: &Arc<Self>, message: ChannelMailbox) {
+    ///
+    /// Returns the task that is to handle it, unless one is at work already.
+    #[must_use]
+    pub(crate) fn post(self: &Arc<Self>, message: ChannelMailbox) -> Option<Task> {
         let mut state = self.state();
         if state.ended {
-            return;
+            return None;
         }
         if let Some(channel) = state.turn.begin() {
             drop(state);
-            return channel.rise(self.clone(), Some(message));
+            return Some(channel.rise(self.clone(), Some(message)));
         }
         state.mailbox.push(message);
         if !state.pausing && state.mailbox.is_full(&self.home.limits) {
             state.pausing = true;
             self.peer.pause_reading();
+        }
+        None
+    }
+
+    /// Takes a message that no client waits for.
+    pub(crate) fn post_later(self: &Arc<Self>, message: ChannelMailbox) {
+        if let Some(task) = self.post(message) {
+            self.node().spawn(task);
         }
     }
 
@@ -230,7 +241,7 @@ impl Join {
         }
         if let Some(channel) = state.turn.begin() {
             drop(state);
-            channel.rise(self.clone(), Some(ChannelMailbox::Info(message)));
+            self.node().spawn(channel.rise(self.clone(), Some(ChannelMailbox::Info(message))));
             return Ok(());
         }
         match state.mailbox.try_push(ChannelMailbox::Info(message), &self.home.limits) {
@@ -292,7 +303,7 @@ impl Join {
             waker.wake_by_ref();
         } else if let Some(channel) = state.turn.begin() {
             drop(state);
-            channel.rise(self.clone(), None);
+            self.node().spawn(channel.rise(self.clone(), None));
         }
     }
 
@@ -470,7 +481,7 @@ impl Inbox for Join {
         let message = ChannelMailbox::Broadcast(delivery.shared());
         if let Some(channel) = state.turn.begin() {
             drop(state);
-            return channel.rise(self, Some(message));
+            return self.node().spawn(channel.rise(self.clone(), Some(message)));
         }
         if state.mailbox.try_push(message, &self.home.limits).is_err() {
             // A broadcaster never waits, and a gap must not be passed over in silence: the join ends with an
@@ -528,5 +539,5 @@ impl Peer for Nobody {
 
 /// Puts the reason of an end from outside at the end of the mailbox, behind what the client sent before.
 pub(crate) fn stop(join: &Arc<Join>, reason: LeaveReason) {
-    join.post(ChannelMailbox::Stop(reason));
+    join.post_later(ChannelMailbox::Stop(reason));
 }

@@ -4,13 +4,17 @@ use std::{
     any::{Any, TypeId},
     collections::HashMap,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
+    task::{Context, Poll, Waker},
 };
 
 use tokio::{runtime::Handle, sync::Notify};
+use tracing::error;
 
 use crate::{
     broadcast::{Broadcast, ChannelId, TransportId},
@@ -22,6 +26,9 @@ use crate::{
 
 /// Values of the user's, one per type.
 pub(crate) type AppData = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+/// What a join has to do: its green thread, begun or not.
+pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// One program's part of the whole.
 pub(crate) struct Node {
@@ -118,8 +125,25 @@ impl Node {
         }
     }
 
+    /// Runs a task as far as it gets without waiting, and leaves the rest to the runtime.
+    ///
+    /// Most callbacks never wait: for them this spares the runtime a task, and the client its turn in a queue.
+    pub(crate) fn run(&self, mut task: Task) {
+        if Handle::try_current().is_err() {
+            return self.spawn(task);
+        }
+        // Whoever was to be woken meanwhile is not: the runtime polls the task again at once.
+        let mut cx = Context::from_waker(Waker::noop());
+        match catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut cx))) {
+            Ok(Poll::Ready(())) => {}
+            Ok(Poll::Pending) => self.spawn(task),
+            // Callbacks are caught where they are called: this was a destructor's, and the hook has reported it.
+            Err(_) => error!("a channel could not be dropped"),
+        }
+    }
+
     /// Starts a task of a join: on the runtime of whoever has something for it, so that it runs on the same worker soon.
-    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(&self, task: Task) {
         match (Handle::try_current(), self.runtime.get()) {
             (Ok(runtime), _) => drop(runtime.spawn(task)),
             (Err(_), Some(runtime)) => drop(runtime.spawn(task)),

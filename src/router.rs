@@ -7,7 +7,7 @@ use crate::{
     channel::Channel,
     join::{Home, Kind},
     mailbox::MailboxLimits,
-    node::Node,
+    node::{Node, Task},
     task::{self, Start},
     topic::{PatternError, TopicPattern},
 };
@@ -33,8 +33,8 @@ pub struct ChannelRoute {
     pattern: TopicPattern,
     kind: &'static Kind,
     assigns: Assigns,
-    /// Starts the task of a join. One function per channel type: behind it all is typed.
-    spawn: fn(Start),
+    /// Makes the task of a join. One function per channel type: behind it all is typed.
+    start: fn(Start) -> Task,
 }
 
 impl ChannelRoute {
@@ -47,7 +47,7 @@ impl ChannelRoute {
             pattern: TopicPattern::new(pattern)?,
             kind: const { &kind::<C>() },
             assigns: Assigns::default(),
-            spawn: task::start::<C>,
+            start: task::start::<C>,
         })
     }
 
@@ -80,8 +80,8 @@ impl ChannelRoute {
         &self.assigns
     }
 
-    pub(crate) fn spawn(&self, start: Start) {
-        (self.spawn)(start);
+    pub(crate) fn start(&self, start: Start) -> Task {
+        (self.start)(start)
     }
 }
 

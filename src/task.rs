@@ -3,10 +3,14 @@
 //! A join that has nothing to do has no task: its channel rests in the join, and what an idle join costs is the join
 //! alone. When a message comes, a task is made that handles all there is and lets the channel rest again. That costs
 //! one allocation per batch of messages, as keeping a task and boxing its callbacks would.
+//!
+//! A task made for what a client sent begins where that was read ([`Node::run`](crate::node::Node::run)); the runtime gets it
+//! when it has to wait for something.
 
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
     sync::Arc,
     task::Poll,
     time::Duration,
@@ -21,6 +25,7 @@ use crate::{
     channel::Channel,
     join::{Join, Next, Resting},
     mailbox::ChannelMailbox,
+    node::Task,
     outcome::{HandleResult, LeaveReason, StopReason},
     protocol::{EncodeError, Name, Outgoing, Payload, Ref},
     socket::{Joining, Socket},
@@ -42,18 +47,16 @@ pub(crate) struct Start {
 
 /// A channel at rest is nothing but itself.
 impl<C: Channel> Resting for C {
-    fn rise(self: Box<Self>, join: Arc<Join>, message: Option<ChannelMailbox>) {
-        let node = join.node().clone();
-        node.spawn(run(Running::new(join), self, message));
+    fn rise(self: Box<Self>, join: Arc<Join>, message: Option<ChannelMailbox>) -> Task {
+        Box::pin(run(Running::new(join), self, message))
     }
 }
 
-/// Starts the task of a new join.
-pub(crate) fn start<C: Channel>(start: Start) {
+/// The task of a new join.
+pub(crate) fn start<C: Channel>(start: Start) -> Task {
     let join = start.join.clone();
     join.node().join_started();
-    let node = join.node().clone();
-    node.spawn(begin::<C>(Running::new(join), start));
+    Box::pin(begin::<C>(Running::new(join), start))
 }
 
 /// The join of a task. However the task ends, killed or dropped with the runtime, nobody goes on waiting for the join.
@@ -84,16 +87,17 @@ async fn begin<C: Channel>(running: Running, start: Start) {
     let join = running.join.clone();
     let span =
         tracing::debug_span!("join", topic = %join.topic, channel = join.kind().name(), id = join.id.0);
-    if let Some(channel) = unless_killed(&join, run_start::<C>(start).instrument(span)).await {
+    let joined = pin!(run_start::<C>(start).instrument(span));
+    if let Some(channel) = unless_killed(&join, joined).await {
         run(running, channel, None).await;
     }
 }
 
 /// A later task of a join: lives until there is nothing left to do.
 async fn run<C: Channel>(mut running: Running, mut channel: Box<C>, mut message: Option<ChannelMailbox>) {
-    while let Some(idle) =
-        unless_killed(&running.join, run_batch(running.join.clone(), channel, message.take())).await
-    {
+    loop {
+        let batch = pin!(run_batch(running.join.clone(), channel, message.take()));
+        let Some(idle) = unless_killed(&running.join, batch).await else { return };
         match running.join.rest(idle) {
             Some(busy) => channel = busy,
             None => {
@@ -105,8 +109,10 @@ async fn run<C: Channel>(mut running: Running, mut channel: Box<C>, mut message:
 }
 
 /// Runs a batch of callbacks, unless the join is killed, which nothing that a callback waits for can delay.
-async fn unless_killed<C>(join: &Join, batch: impl Future<Output = Option<Box<C>>>) -> Option<Box<C>> {
-    let mut batch = std::pin::pin!(batch);
+async fn unless_killed<C>(
+    join: &Join,
+    mut batch: Pin<&mut impl Future<Output = Option<Box<C>>>>,
+) -> Option<Box<C>> {
     std::future::poll_fn(|cx| {
         if join.is_killed() {
             return Poll::Ready(None);

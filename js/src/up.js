@@ -8,13 +8,11 @@ const FRAMES_MAX = 500;
 const BYTES_MAX = 64 * 1024;
 /** The slowest way up for which a single large frame is given time. */
 const BYTES_PER_MS = 16;
-/** Where the round trip is known to be short, there is no need to wait so long as `postMs`, but for so long as this, and … */
+/** Where the round trip is known to be short, there is no need to wait so long as `postMs`, but for so long as this. */
 const DEADLINE_MS_MIN = 1_000;
-/** … a way up that never worked gets less: where there is room for one request alone, the first message waits for it. */
-const FIRST_MS_MIN = 700;
 /** A POST that takes so many round trips is lost. */
 const TRIPS = 5;
-/** So many POSTs may fail in a row, less one. */
+/** So many POSTs may fail in a row, less one. Silence to the first of all is enough: the first message waits for it. */
 const TRIES = 2;
 const PAUSE_MS = 150;
 
@@ -104,10 +102,9 @@ export class Up {
   }
 
   #patienceMs() {
-    const { options, rtt, openedAt } = this.#wire.link;
-    // What opens a session takes a round trip, and perhaps more.
-    const trip = rtt ?? openedAt - this.#wire.helloAt;
-    return Math.min(options.postMs, Math.max(this.#isProven ? DEADLINE_MS_MIN : FIRST_MS_MIN, TRIPS * trip));
+    const { options, rtt } = this.#wire.link;
+    if (!this.#isProven || rtt === undefined) return options.postMs;
+    return Math.min(options.postMs, Math.max(DEADLINE_MS_MIN, TRIPS * rtt));
   }
 
   #lines({ ack, ping }) {
@@ -121,7 +118,8 @@ export class Up {
   async #miss(how) {
     this.#tries += 1;
     if (this.#isStopped) return;
-    if (this.#tries < TRIES) return new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+    const isBarred = how === "silent" && !this.#isProven;
+    if (this.#tries < TRIES && !isBarred) return new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
     this.stop();
     this.#failed(how);
   }

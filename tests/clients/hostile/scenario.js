@@ -27,14 +27,29 @@ const MID_MS = SURVIVED_MS_MAX + 500;
 /** Everything was right but the time that it took. */
 class Late extends Error {}
 
-/** Runs a scenario, and once more if it was only late: a machine with something else to do is no network. */
+let running = 0;
+const waiting = [];
+
+/** Runs a scenario, and once more if it was only late, alone: a machine with something else to do is no network. */
 export async function inTime(scenario) {
+  running += 1;
   try {
     return await scenario();
   } catch (error) {
-    if (error instanceof Late) return await scenario();
-    throw error;
+    if (!(error instanceof Late)) throw error;
+    const turn = new Promise((resolve) => waiting.push(resolve));
+    leave();
+    await turn;
+    running += 1;
+    return await scenario();
+  } finally {
+    leave();
   }
+}
+
+function leave() {
+  running -= 1;
+  if (running === 0) waiting.shift()?.();
 }
 
 let topics = 0;

@@ -7,6 +7,8 @@ import { fromMiddle, fromStart, inTime } from "./scenario.js";
 
 /** Scenarios mostly wait. More at a time would make a busy machine look like a slow network. */
 const CONCURRENCY = 12;
+/** One that was late waits until all others are over. */
+const TIMEOUT_MS = 300_000;
 
 /** Puts every behaviour through both scenarios. `world()` is called when the tests run. */
 export function suite(platform, world) {
@@ -17,7 +19,7 @@ export function suite(platform, world) {
       // Neither the fetch nor the WebSocket of Node speak it.
       if (isHttp2 && platform !== "chromium") continue;
       const test = (when, run) =>
-        it(`${name}, ${when}`, { timeout: 120_000 }, async () => {
+        it(`${name}, ${when}`, { timeout: TIMEOUT_MS }, async () => {
           results.add(name, await inTime(async () => run(await world(), behaviour)));
         });
       if (!behaviour.isMidOnly) test("from the start", fromStart);
