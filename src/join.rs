@@ -15,10 +15,7 @@
 use std::{
     any::{Any, TypeId},
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
 };
 
@@ -32,6 +29,10 @@ use crate::{
     node::{Node, Task},
     outcome::LeaveReason,
     protocol::{EncodeError, Outgoing, Payload, Ref},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, AtomicU32, Ordering},
+    },
     topic::Topic,
     topics::{Delivery, Inbox, Lane, Subscribed},
     tracker::{Asked, PresenceError},

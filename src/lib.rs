@@ -7,6 +7,9 @@ pub mod channel;
 mod client;
 mod connect;
 mod hub;
+#[cfg(shuttle)]
+#[cfg(test)]
+mod interleavings;
 mod join;
 mod joins;
 pub mod mailbox;
@@ -23,6 +26,7 @@ mod server;
 mod service;
 mod socket;
 mod subscription;
+mod sync;
 mod task;
 mod text_only;
 mod topic;

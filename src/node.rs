@@ -6,10 +6,7 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, OnceLock},
     task::{Context, Poll, Waker},
 };
 
@@ -20,6 +17,10 @@ use crate::{
     broadcast::{Broadcast, ChannelId, TransportId},
     protocol::EncodeError,
     pubsub::{PubSub, PubSubError, PubSubMsg},
+    sync::{
+        self,
+        atomic::{AtomicU64, Ordering},
+    },
     topics::Topics,
     tracker::{PresenceOptions, Tracker, fetch::Fetcher},
 };
@@ -145,8 +146,8 @@ impl Node {
     /// Starts a task of a join: on the runtime of whoever has something for it, so that it runs on the same worker soon.
     pub(crate) fn spawn(&self, task: Task) {
         match (Handle::try_current(), self.runtime.get()) {
-            (Ok(runtime), _) => drop(runtime.spawn(task)),
-            (Err(_), Some(runtime)) => drop(runtime.spawn(task)),
+            (Ok(runtime), _) => sync::spawn(&runtime, task),
+            (Err(_), Some(runtime)) => sync::spawn(runtime, task),
             (Err(_), None) => unreachable!("a join begins on a runtime"),
         }
     }

@@ -4,7 +4,7 @@ use std::{
     any::{Any, TypeId},
     fmt,
     ops::Deref,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
 };
 
 use lapwing_transports::frame::{Frame, FrameKind, Message};
@@ -18,6 +18,7 @@ use crate::{
     node::{BroadcastError, Node},
     protocol::{ChannelMsg, EncodeError, Outgoing, Payload, Ref, Serializer as _, V2},
     pubsub::LocalPubSub,
+    sync::Mutex,
     topic::Topic,
     topics::Member,
     tracker::{Count, PresenceError},

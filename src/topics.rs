@@ -16,10 +16,7 @@ use std::{
     collections::HashMap,
     fmt,
     hash::BuildHasher,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, PoisonError},
 };
 
 use foldhash::quality::RandomState;
@@ -30,6 +27,10 @@ use tracing::warn;
 use crate::{
     broadcast::{Broadcast, ChannelId},
     protocol::{EncodeError, Outgoing, Serializer},
+    sync::{
+        Mutex, MutexGuard, RwLock,
+        atomic::{AtomicUsize, Ordering},
+    },
     topic::Topic,
 };
 

@@ -34,6 +34,9 @@ mod flusher;
 pub mod handler;
 #[cfg(feature = "net")]
 pub mod http2;
+#[cfg(shuttle)]
+#[cfg(test)]
+mod interleavings;
 #[cfg(feature = "net")]
 pub mod live;
 #[cfg(feature = "net")]
@@ -52,5 +55,7 @@ pub mod registry;
 pub mod resumable;
 #[cfg(feature = "net")]
 mod sse;
+#[cfg(feature = "net")]
+mod sync;
 #[cfg(feature = "net")]
 pub mod websocket;

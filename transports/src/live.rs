@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     task::{Context, Waker},
@@ -19,6 +19,7 @@ use crate::{
     outbox::OutboxLimits,
     resumable::{Resumable, lines},
     session::{Pushed, Session},
+    sync::{Mutex, MutexGuard},
 };
 
 /// How long a client may take from one poll to the next and still be taken for attached.

@@ -1,15 +1,20 @@
 //! The live sessions of a mount: found by slot, counted, swept.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
 use slab::Slab;
 
 use crate::{
-    clock::Tick, close::CloseReason, connect::Transport, live::LiveSession, longpoll::poller::Poller,
+    clock::Tick,
+    close::CloseReason,
+    connect::Transport,
+    live::LiveSession,
+    longpoll::poller::Poller,
     resumable::Resumable,
+    sync::{Mutex, MutexGuard},
 };
 
 /// How many sessions a sweep or a drain looks at before it lets go of the lock.

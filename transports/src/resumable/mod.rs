@@ -15,14 +15,18 @@ pub(crate) mod token;
 
 use std::{
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        PoisonError,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
 
 use self::token::Secret;
-use crate::{clock::Tick, options::ResumeOptions};
+use crate::{
+    clock::Tick,
+    options::ResumeOptions,
+    sync::{Mutex, MutexGuard},
+};
 
 /// The parameter of a query by which a client asks for the dialect over HTTP, and the version that is spoken here.
 pub(crate) const VERSION_PARAM: &str = "lapwing";

@@ -439,10 +439,14 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
             (Phase::Open, Some(carrying)) => carrying.has_news(&core),
             _ => false,
         };
-        if (news && !blocked) || core.expired {
+        let superseded =
+            self.carrying.as_ref().is_some_and(|carrying| !core.session.is_current(carrying.attachment));
+        // Superseded just now, it would not be woken again: the socket may never take more.
+        let is_ending = superseded && matches!(self.phase, Phase::Open | Phase::Draining(_));
+        if (news && !blocked) || core.expired || is_ending {
             return false;
         }
-        if self.carrying.as_ref().is_none_or(|carrying| core.session.is_current(carrying.attachment)) {
+        if !superseded {
             core.park(cx);
         }
         drop(core);

@@ -7,6 +7,9 @@ mod connection;
 mod extended_connect;
 mod greeting;
 pub mod handshake;
+#[cfg(shuttle)]
+#[cfg(test)]
+mod interleavings;
 mod scratch;
 
 use std::sync::Arc;

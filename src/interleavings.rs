@@ -1,0 +1,486 @@
+//! A join between rest and task, and a topic between its members, in interleavings that a checker chooses.
+//! `scripts/interleavings` runs this.
+//!
+//! The code is the real one, from `task` to `topics`; only its locks and atomics are the checker's ([`crate::sync`]), which
+//! may switch to another task at each of them. A message or an end that nobody is woken for is a deadlock, and so are locks
+//! in two orders: the checker reports it with the schedule that led to it.
+
+use std::{
+    any::TypeId,
+    sync::{Arc, PoisonError},
+    task::{Poll, Waker},
+};
+
+use lapwing_transports::frame::Frame;
+use shuttle::{
+    Config, Runner, future,
+    scheduler::{PctScheduler, RandomScheduler},
+    thread,
+};
+
+use crate::{
+    assigns::Assigns,
+    broadcast::{Broadcast, ChannelId, TransportId},
+    channel::Channel,
+    join::{self, Home, Join, Peer},
+    mailbox::{ChannelMailbox, MailboxLimits},
+    node::Node,
+    outcome::{HandleResult, LeaveReason, noreply},
+    protocol::{Payload, Ref, Serializer, V2},
+    pubsub::LocalPubSub,
+    router::{ChannelRoute, Router},
+    socket::{Joining, Socket},
+    sync::{
+        Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    task::Start,
+    topic::Topic,
+    topics::{Lane, Member, Topics},
+};
+
+/// How many interleavings of a model are run, of either kind.
+const INTERLEAVINGS: usize = 10_000;
+
+/// Runs a model in interleavings that are chosen at random, and in such that have few switches in rare places.
+fn check(model: fn()) {
+    // For what asks for one: the tasks are run by the checker, and time stands still.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _entered = runtime.enter();
+    let mut config = Config::new();
+    config.stack_size = 256 * 1024;
+    Runner::new(RandomScheduler::new(INTERLEAVINGS), config.clone()).run(model);
+    Runner::new(PctScheduler::new(3, INTERLEAVINGS), config).run(model);
+}
+
+/// What the channels of a node did.
+#[derive(Default)]
+struct Log(std::sync::Mutex<Entries>);
+
+#[derive(Default)]
+struct Entries {
+    lines: Vec<String>,
+    /// Who waits for lines.
+    waker: Option<Waker>,
+}
+
+impl Log {
+    fn write(&self, line: impl Into<String>) {
+        let mut entries = self.0.lock().unwrap();
+        entries.lines.push(line.into());
+        if let Some(waker) = entries.waker.take() {
+            waker.wake();
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().lines.clone()
+    }
+
+    /// How many lines begin so.
+    fn count(&self, start: &str) -> usize {
+        self.0.lock().unwrap().lines.iter().filter(|line| line.starts_with(start)).count()
+    }
+
+    async fn until(&self, is_enough: impl Fn(&Log) -> bool) {
+        std::future::poll_fn(|cx| {
+            self.0.lock().unwrap().waker = Some(cx.waker().clone());
+            if is_enough(self) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+}
+
+/// Writes down what it is asked to do, and that it is dropped.
+struct Room {
+    log: Arc<Log>,
+    is_busy: bool,
+}
+
+impl Room {
+    /// What takes a while; nobody else may have the channel meanwhile.
+    async fn work(&mut self, line: String) -> HandleResult {
+        assert!(!std::mem::replace(&mut self.is_busy, true), "two have the channel");
+        future::yield_now().await;
+        self.log.write(line);
+        self.is_busy = false;
+        noreply()
+    }
+}
+
+impl Channel for Room {
+    type Info = u32;
+
+    const INTERCEPT: &'static [&'static str] = &["cast"];
+
+    async fn join(_: &Topic, _: Payload, socket: &mut Joining) -> Result<Self, Payload> {
+        let log = socket.app::<Arc<Log>>().clone();
+        future::yield_now().await;
+        log.write("join");
+        Ok(Self { log, is_busy: false })
+    }
+
+    async fn handle_in(&mut self, event: &str, _: Payload, _: &mut Socket) -> HandleResult {
+        if event == "hang" {
+            std::future::pending::<()>().await;
+        }
+        self.work(event.to_owned()).await
+    }
+
+    async fn handle_out(&mut self, event: &str, _: Payload, _: &mut Socket) -> HandleResult {
+        self.work(event.to_owned()).await
+    }
+
+    async fn handle_info(&mut self, number: u32, _: &mut Socket) -> HandleResult {
+        self.work(format!("info{number}")).await
+    }
+
+    async fn leave(&mut self, _: LeaveReason, _: &mut Socket) {
+        self.log.write("leave");
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.log.write("dropped");
+    }
+}
+
+/// A client's session, with the locks of a real one in their order, and what was sent to it.
+struct Client {
+    serializer: Arc<dyn Serializer>,
+    joins: Mutex<Vec<Arc<Join>>>,
+    full: AtomicU32,
+    outbox: Mutex<()>,
+    sent: Log,
+}
+
+impl Lane for Client {
+    fn push_frame(&self, frame: Frame) {
+        let _outbox = self.outbox.lock().unwrap();
+        self.sent.write(String::from_utf8(frame.payload().to_vec()).unwrap());
+    }
+
+    fn push_broadcast(&self, frame: Frame) {
+        self.push_frame(frame);
+    }
+
+    fn serializer(&self) -> &Arc<dyn Serializer> {
+        &self.serializer
+    }
+}
+
+impl Peer for Client {
+    fn transport_id(&self) -> TransportId {
+        TransportId(1)
+    }
+
+    fn socket_id(&self) -> Option<&str> {
+        None
+    }
+
+    fn pause_reading(&self) {
+        self.full.fetch_add(1, Ordering::AcqRel);
+    }
+
+    fn resume_reading(&self) {
+        if self.full.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.sent.write("resume");
+        }
+    }
+
+    fn forget(&self, join: &Join) {
+        let mut joins = self.joins.lock().unwrap_or_else(PoisonError::into_inner);
+        joins.retain(|known| !std::ptr::eq(&raw const **known, join));
+    }
+}
+
+impl Client {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            serializer: Arc::new(V2),
+            joins: Mutex::default(),
+            full: AtomicU32::new(0),
+            outbox: Mutex::default(),
+            sent: Log::default(),
+        })
+    }
+
+    fn join(&self) -> Option<Arc<Join>> {
+        self.joins.lock().unwrap().last().cloned()
+    }
+
+    /// A message from the client, as the hub takes it.
+    fn post(&self, message: ChannelMailbox) {
+        let joins = self.joins.lock().unwrap();
+        let Some(join) = joins.last().cloned() else { return };
+        let task = join.post(message);
+        drop(joins);
+        if let Some(task) = task {
+            join.node().run(task);
+        }
+    }
+
+    fn say(&self, event: &str) {
+        self.post(ChannelMailbox::Event { event: event.into(), payload: Payload::empty(), reference: None });
+    }
+}
+
+/// A node with one route.
+#[derive(Clone)]
+struct Server {
+    node: Arc<Node>,
+    router: Arc<Router>,
+    log: Arc<Log>,
+}
+
+impl Server {
+    fn new(messages_max: usize) -> Self {
+        let log = Arc::new(Log::default());
+        let app = [(TypeId::of::<Arc<Log>>(), Arc::new(log.clone()) as _)].into();
+        let node = Arc::new(Node::new(Arc::new(LocalPubSub), app, Default::default(), None));
+        let limits = MailboxLimits { messages_max, ..MailboxLimits::default() };
+        let route = ChannelRoute::new::<Room>("room").unwrap();
+        let router = Arc::new(Router::new(vec![route], &node, limits));
+        Self { node, router, log }
+    }
+
+    /// A join message, as the hub takes it.
+    fn start(&self, client: &Arc<Client>, join_ref: &str) {
+        let (route, home) = self.router.route("room").unwrap();
+        let home: Arc<Home> = home.clone();
+        let refs = (Some(Ref::from(join_ref)), Some(Ref::from(join_ref)));
+        let mut joins = client.joins.lock().unwrap();
+        let predecessor = joins.pop();
+        if let Some(old) = &predecessor {
+            join::stop(old, LeaveReason::DuplicateJoin);
+        }
+        let join = Join::new(client.clone(), home, Topic::from("room"), refs.clone(), Assigns::default());
+        let join = Arc::new(join);
+        joins.push(join.clone());
+        let task = route.start(Start { join, params: Payload::empty(), refs, predecessor });
+        drop(joins);
+        self.node.run(task);
+    }
+
+    /// A client that has joined, or is about to.
+    fn joined(messages_max: usize) -> (Self, Arc<Client>, Arc<Join>) {
+        let (server, client) = (Self::new(messages_max), Client::new());
+        server.start(&client, "1");
+        let join = client.join().unwrap();
+        (server, client, join)
+    }
+
+    fn broadcast(&self, event: &str) {
+        self.node.publish(Broadcast::new("room", event, Payload::empty())).unwrap();
+    }
+
+    /// Waits until no join is left, and looks whether everything went as it must.
+    fn end(&self, joins: usize) {
+        future::block_on(self.node.joins_ended());
+        future::block_on(self.log.until(|log| log.count("dropped") == joins));
+        assert_eq!((self.node.joins(), self.node.topics.len()), (0, 0));
+    }
+}
+
+#[test]
+fn all_that_comes_is_handled_once_and_in_order_however_the_channel_rests() {
+    check(|| {
+        let (server, client, join) = Server::joined(100);
+        future::block_on(client.sent.until(|sent| sent.count("[") == 1));
+        let poster = thread::spawn({
+            let client = client.clone();
+            move || ["in1", "in2"].map(|event| client.say(event))
+        });
+        let sender = thread::spawn(move || [1, 2].map(|number| join.info(Box::new(number as u32)).unwrap()));
+        let caster = thread::spawn({
+            let server = server.clone();
+            move || server.broadcast("cast")
+        });
+        // Nothing else comes: a message that lies in the mailbox of a channel at rest stays there.
+        future::block_on(server.log.until(|log| log.lines().len() == 6));
+        let lines = server.log.lines();
+        let position = |line: &str| lines.iter().position(|other| other == line);
+        assert!(position("join") == Some(0) && position("cast").is_some(), "{lines:?}");
+        assert!(position("in1") < position("in2") && position("info1") < position("info2"), "{lines:?}");
+        assert!(position("in1").is_some() && position("info1").is_some(), "{lines:?}");
+        poster.join().unwrap();
+        sender.join().unwrap();
+        caster.join().unwrap();
+        client.post(ChannelMailbox::Leave(None));
+        server.end(1);
+        assert_eq!(server.log.lines()[6..], ["leave", "dropped"]);
+    });
+}
+
+#[test]
+fn an_end_is_never_missed_whoever_makes_it_and_whatever_comes_meanwhile() {
+    check(|| {
+        let (server, client, join) = Server::joined(100);
+        let killer = thread::spawn({
+            let join = join.clone();
+            move || join.kill()
+        });
+        let leaver = thread::spawn({
+            let client = client.clone();
+            move || {
+                client.say("in1");
+                client.post(ChannelMailbox::Leave(None));
+            }
+        });
+        let sender = thread::spawn({
+            let (server, join) = (server.clone(), join.clone());
+            move || {
+                let _ = join.info(Box::new(1_u32));
+                server.broadcast("cast");
+                join.post_later(ChannelMailbox::Away(true));
+            }
+        });
+        // As the join that replaces it would.
+        future::block_on(join.cleared());
+        for thread in [killer, leaver, sender] {
+            thread.join().unwrap();
+        }
+        // A join that is killed before its channel was made has none to drop.
+        server.end(server.log.count("join"));
+        assert!(join.is_ended() && client.join().is_none());
+        assert!(join.take_left().is_none(), "something was posted after the end");
+        assert!(server.log.count("leave") <= 1);
+    });
+}
+
+#[test]
+fn a_join_is_killed_while_its_channel_goes_to_rest() {
+    check(|| {
+        let (server, client, join) = Server::joined(100);
+        let poster = thread::spawn({
+            let client = client.clone();
+            move || client.say("in1")
+        });
+        future::block_on(server.log.until(|log| log.count("in1") == 1));
+        join.kill();
+        future::block_on(join.cleared());
+        poster.join().unwrap();
+        server.end(1);
+        assert_eq!(server.log.count("leave"), 0);
+    });
+}
+
+#[test]
+fn a_callback_that_never_ends_is_killed() {
+    check(|| {
+        let (server, client, join) = Server::joined(100);
+        let poster = thread::spawn({
+            let client = client.clone();
+            move || client.say("hang")
+        });
+        future::block_on(client.sent.until(|sent| sent.count("[") == 1));
+        join.kill();
+        future::block_on(join.cleared());
+        poster.join().unwrap();
+        server.end(1);
+        assert_eq!(server.log.count("hang"), 0);
+    });
+}
+
+#[test]
+fn a_join_that_replaces_another_begins_when_that_has_ended() {
+    check(|| {
+        let (server, client, _) = Server::joined(100);
+        let caster = thread::spawn({
+            let server = server.clone();
+            move || server.broadcast("cast")
+        });
+        client.say("in1");
+        server.start(&client, "2");
+        client.say("in2");
+        future::block_on(server.log.until(|log| log.count("in2") == 1));
+        caster.join().unwrap();
+        client.post(ChannelMailbox::Leave(None));
+        server.end(2);
+        let mut lines = server.log.lines();
+        lines.retain(|line| line != "cast");
+        let expected = ["join", "in1", "leave", "dropped", "join", "in2", "leave", "dropped"];
+        assert_eq!(lines, expected);
+        let sent = client.sent.lines();
+        let of = |start: &str| sent.iter().position(|frame| frame.starts_with(start));
+        let (reply, close) = (of(r#"["2","2","room","phx_reply""#), of(r#"["1","1","room","phx_close""#));
+        assert!(reply.is_some() && close.is_some() && reply < close, "{sent:?}");
+    });
+}
+
+#[test]
+fn a_client_that_floods_is_read_from_again_when_there_is_room() {
+    check(|| {
+        let (server, client, _) = Server::joined(2);
+        let flood = thread::spawn({
+            let client = client.clone();
+            move || {
+                for number in 0..4 {
+                    let is_ready = |_: &Log| client.full.load(Ordering::Acquire) == 0;
+                    future::block_on(client.sent.until(is_ready));
+                    client.say(&format!("in{number}"));
+                }
+            }
+        });
+        future::block_on(server.log.until(|log| log.count("in") == 4));
+        flood.join().unwrap();
+        assert_eq!(server.log.lines()[1..], ["in0", "in1", "in2", "in3"]);
+        client.post(ChannelMailbox::Leave(None));
+        server.end(1);
+        assert_eq!(client.full.load(Ordering::Relaxed), 0);
+    });
+}
+
+#[test]
+fn a_broadcast_that_has_no_room_ends_the_join_and_is_not_passed_over() {
+    check(|| {
+        // A mailbox without any room is full while it is empty.
+        let (server, client, join) = Server::joined(0);
+        future::block_on(client.sent.until(|sent| sent.count("[") == 1));
+        let casters = [(); 3].map(|()| {
+            let server = server.clone();
+            thread::spawn(move || server.broadcast("cast"))
+        });
+        for caster in casters {
+            caster.join().unwrap();
+        }
+        future::block_on(server.log.until(|log| log.count("cast") == 3 || log.count("leave") == 1));
+        if server.log.count("cast") < 3 {
+            future::block_on(join.cleared());
+            assert_eq!(client.sent.lines().iter().filter(|frame| frame.contains("phx_error")).count(), 1);
+        }
+        client.post(ChannelMailbox::Leave(None));
+        server.end(1);
+    });
+}
+
+#[test]
+fn a_topic_that_becomes_empty_loses_no_member_and_keeps_its_order() {
+    check(|| {
+        let topics = Arc::new(Topics::new());
+        let topic = Topic::from("room");
+        let members = ["a", "b"].map(|name| {
+            let (topics, topic) = (topics.clone(), topic.clone());
+            thread::spawn(move || {
+                let client = Client::new();
+                let member = Member::Lane { lane: client.clone(), channel: ChannelId(1) };
+                let subscribed = topics.subscribe(&topic, member, || client.push_frame(Frame::text("first")));
+                topics.dispatch(&Broadcast::new("room", name, Payload::empty())).unwrap();
+                topics.unsubscribe(&topic, subscribed);
+                let sent = client.sent.lines();
+                topics.dispatch(&Broadcast::new("room", "late", Payload::empty())).unwrap();
+                assert_eq!(client.sent.lines(), sent, "it was told after its end");
+                assert_eq!(sent[0], "first");
+                let own = format!(r#"[null,null,"room","{name}",{{}}]"#);
+                assert_eq!(sent.iter().filter(|frame| **frame == own).count(), 1, "{sent:?}");
+                sent.into_iter().skip(1).collect::<Vec<_>>()
+            })
+        });
+        let [first, second] = members.map(|member| member.join().unwrap());
+        let of_both: Vec<_> = first.iter().filter(|frame| second.contains(frame)).collect();
+        let of_both_again: Vec<_> = second.iter().filter(|frame| first.contains(frame)).collect();
+        assert_eq!(of_both, of_both_again, "two orders of one topic's broadcasts");
+        assert_eq!(topics.len(), 0);
+    });
+}
