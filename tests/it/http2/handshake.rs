@@ -1,9 +1,11 @@
 //! The extended CONNECT: what opens a WebSocket, and what is refused, with which words.
 
+use h2::Reason;
 use hyper::Method;
 
 use crate::support::{
     channels::ok,
+    frames::{END_HEADERS, HEADERS, RST_STREAM, Raw, encode, field},
     http2::{Connection, Next, Stream},
     testbed::Testbed,
 };
@@ -84,6 +86,24 @@ async fn a_plain_connect_to_a_host_is_refused_since_this_is_no_proxy() {
     let response = Stream::answered(response, up).await.unwrap().into_response().await;
     assert_eq!(response.status, 404);
     assert_serves(&connection).await;
+}
+
+#[tokio::test]
+async fn a_connect_without_a_protocol_to_a_mount_is_an_error_of_its_stream() {
+    // By RFC 9113 one with a scheme and a path is malformed: h2 resets it before anybody looks at it.
+    let testbed = Testbed::shared();
+    let mut raw = Raw::connect(testbed.address()).await;
+    raw.websocket(1, "/echo/websocket").await;
+    let fields = [
+        field(":method", "CONNECT"),
+        field(":scheme", "http"),
+        field(":path", PATH),
+        field(":authority", "test"),
+        field("sec-websocket-version", "13"),
+    ];
+    assert!(raw.send(&encode(HEADERS, END_HEADERS, 3, &fields.concat())).await);
+    assert_eq!(Reason::from(raw.expect(RST_STREAM, 3).await.reason()), Reason::PROTOCOL_ERROR);
+    raw.assert_echoes(1).await;
 }
 
 #[tokio::test]

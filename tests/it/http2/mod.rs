@@ -7,6 +7,7 @@ mod recordings;
 mod resets;
 mod shutdown;
 mod slow;
+mod tls;
 
 use std::{net::SocketAddr, sync::Arc};
 

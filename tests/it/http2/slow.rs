@@ -10,8 +10,10 @@ use super::observed;
 use crate::support::{
     PATIENCE,
     channels::{Client, Vsn},
+    frames::{DATA, INITIAL_WINDOW_SIZE, Raw, SETTINGS, WINDOW_UPDATE, encode},
     http2::{Connection, Stream},
     testbed::Testbed,
+    websocket::{Frame, TEXT},
 };
 
 const PATH: &str = "/socket/websocket?vsn=2.0.0";
@@ -61,6 +63,29 @@ async fn a_websocket_that_is_not_read_holds_up_no_other_on_its_connection() {
     // Their windows are full, and they are still there for whoever reads again.
     let behind: Value = serde_json::from_str(&unread[0].next_text().await).unwrap();
     assert_eq!(behind[4]["n"], 0);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_not_read_costs_a_bounded_amount_for_each_stream() {
+    let testbed = Testbed::start();
+    let mut raw = Raw::connect(testbed.address()).await;
+    // Windows that hold nothing back, so that the server's own buffers have to.
+    let settings = [&INITIAL_WINDOW_SIZE[..], &(1_u32 << 20).to_be_bytes()].concat();
+    assert!(raw.send(&encode(SETTINGS, 0, 0, &settings)).await);
+    assert!(raw.send(&encode(WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes())).await);
+    let join = Frame::new(TEXT, json!(["1", "1", "room:unread", "phx_join", {}]).to_string()).encode();
+    for id in (1..200).step_by(2) {
+        raw.websocket(id, PATH).await;
+        assert!(raw.send(&encode(DATA, 0, id, &join)).await);
+        raw.expect(DATA, id).await;
+    }
+    let before = testbed.rss();
+    for _ in 0..2 {
+        broadcast(&testbed, "room:unread").await;
+    }
+    // 60 MB for all of them, which they share in their outboxes; HTTP/2 copies 32 KiB for each stream.
+    let grown = testbed.rss().saturating_sub(before);
+    assert!(grown < 20 << 20, "{grown} bytes");
 }
 
 #[tokio::test]

@@ -19,7 +19,11 @@ pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
+
+/// A setting.
+pub(crate) const INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
 
 pub(crate) const ACK: u8 = 1;
 pub(crate) const END_STREAM: u8 = 1;
@@ -60,12 +64,22 @@ impl Raw {
         timeout(PATIENCE, self.read()).await.expect("the server says something in time")
     }
 
+    /// Passes over frames until one of this kind comes.
+    pub(crate) async fn expect_kind(&mut self, kind: u8) -> Received {
+        loop {
+            let frame = self.next().await.unwrap_or_else(|| panic!("the end, before {kind}"));
+            assert!(frame.kind != GOAWAY || kind == GOAWAY, "GOAWAY with {:?}", frame.reason());
+            if frame.kind == kind {
+                return frame;
+            }
+        }
+    }
+
     /// Passes over frames until one for this stream of this kind comes.
     pub(crate) async fn expect(&mut self, kind: u8, stream: u32) -> Received {
         loop {
-            let frame = self.next().await.unwrap_or_else(|| panic!("the end, before {kind} on {stream}"));
-            assert!(frame.kind != GOAWAY || kind == GOAWAY, "GOAWAY with {:?}", frame.reason());
-            if frame.kind == kind && frame.stream == stream {
+            let frame = self.expect_kind(kind).await;
+            if frame.stream == stream {
                 return frame;
             }
         }

@@ -9,7 +9,12 @@ use h2::{
     ext::Protocol,
 };
 use hyper::{HeaderMap, Method, Request};
-use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+    task::JoinHandle,
+    time::timeout,
+};
 
 use super::{
     PATIENCE,
@@ -54,6 +59,15 @@ impl Connection {
     pub(crate) async fn connect_as(address: SocketAddr, builder: &Builder) -> Connection {
         let stream = TcpStream::connect(address).await.expect("the server accepts connections");
         stream.set_nodelay(true).expect("TCP_NODELAY can be set");
+        Connection::over(stream, address, builder).await
+    }
+
+    /// Over a stream that leads to the address, such as one of TLS.
+    pub(crate) async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        address: SocketAddr,
+        builder: &Builder,
+    ) -> Connection {
         let (requests, connection) = builder.handshake::<_, Bytes>(stream).await.expect("HTTP/2 begins");
         let driver = tokio::spawn(connection);
         let settings = async {

@@ -28,7 +28,7 @@ const LOG_BYTES_MAX: usize = 64 * 1024;
 impl Testbed {
     /// A private testbed, for tests that disturb others or measure the process.
     pub(crate) fn start() -> Testbed {
-        let program = program();
+        let program = program("testbed");
         let mut child = Command::new(&program)
             .env("PORT", "0")
             .env("HOST", "127.0.0.1")
@@ -149,15 +149,15 @@ impl Drop for Testbed {
     }
 }
 
-/// `target/<profile>/examples/testbed`, beside the `deps` folder that this test binary is in.
-fn program() -> PathBuf {
+/// `target/<profile>/examples/<name>`, beside the `deps` folder that this test binary is in.
+pub(crate) fn program(name: &str) -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
     let profile = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps/it-…");
-    let program = profile.join("examples").join(format!("testbed{}", std::env::consts::EXE_SUFFIX));
+    let program = profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(
         program.exists(),
         "{} is not there. `cargo test` builds it; with a narrower selection run \
-         `cargo build --example testbed` (with the same profile) first.",
+         `cargo build --example {name}` (with the same profile) first.",
         program.display()
     );
     program
