@@ -1,6 +1,9 @@
 //! What a program does with its server, in one process.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use lapwing::{
     Accept, Broadcast, BuildError, Channel, HandleResult, Joining, Lapwing, LeaveReason, Mount, Payload,
@@ -32,7 +35,7 @@ impl Log {
             if let Some(line) = self.0.lock().unwrap().iter().find(|line| is_it(line)) {
                 return line.clone();
             }
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
         panic!("not told within 5 s: {:?}", self.0.lock().unwrap());
     }
@@ -68,6 +71,10 @@ impl Channel for Worker {
             },
             "kick" => stop(StopReason::Kicked("spam".into())),
             "crash" => panic!("asked to"),
+            "wait" => {
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                reply("ok", payload)
+            }
             _ => reply("ok", payload),
         }
     }
@@ -94,6 +101,27 @@ impl Channel for Worker {
     }
 }
 
+/// Cannot be dropped.
+struct Fragile;
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        panic!("dropped");
+    }
+}
+
+impl Channel for Fragile {
+    type Info = ();
+
+    async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+        Ok(Self)
+    }
+
+    async fn handle_in(&mut self, _: &str, payload: Payload, _: &mut Socket) -> HandleResult {
+        reply("ok", payload)
+    }
+}
+
 struct Lab {
     lapwing: Lapwing,
     address: std::net::SocketAddr,
@@ -102,12 +130,14 @@ struct Lab {
 
 async fn lab() -> Lab {
     let log = Log::default();
-    let mount = Mount::new().channel::<Worker>("work:*").connect(|request| async move {
-        Ok(match request.param("user") {
-            Some(user) => Accept::new().id(format!("user:{user}")),
-            None => Accept::new(),
-        })
-    });
+    let mount = Mount::new().channel::<Worker>("work:*").channel::<Fragile>("fragile").connect(
+        |request| async move {
+            Ok(match request.param("user") {
+                Some(user) => Accept::new().id(format!("user:{user}")),
+                None => Accept::new(),
+            })
+        },
+    );
     let lapwing = Lapwing::builder()
         .app(log.clone())
         .app(Mutex::new(None::<Sender<Worker>>))
@@ -252,6 +282,37 @@ async fn leave_runs_once_and_says_why_however_the_join_ends() {
     drop(client);
     lab.log.wait_for(|line| line == "work:twice Disconnect").await;
     assert_eq!(lab.log.0.lock().unwrap().len(), 3, "each join has left once");
+}
+
+#[tokio::test]
+async fn a_callback_that_waits_holds_up_nobody() {
+    let lab = lab().await;
+    let mut client = lab.joined(Vsn::V2, "work:slow").await;
+    client.send(json!(["2", "2", "work:fast", "phx_join", {}])).await;
+    client.expect(ok("2", "2", "work:fast", json!({"params": {}}))).await;
+    client.send(json!(["1", "3", "work:slow", "wait", {"n": 1}])).await;
+    client.send(json!(["1", "4", "work:slow", "echo", {"n": 2}])).await;
+    client.send(json!(["2", "5", "work:fast", "echo", {"n": 3}])).await;
+    client.expect(ok("2", "5", "work:fast", json!({"n": 3}))).await;
+    client.expect_heartbeat().await;
+    client.expect(ok("1", "3", "work:slow", json!({"n": 1}))).await;
+    client.expect(ok("1", "4", "work:slow", json!({"n": 2}))).await;
+}
+
+#[tokio::test]
+async fn a_channel_that_panics_when_it_is_dropped_hurts_nobody() {
+    let lab = lab().await;
+    let mut client = lab.joined(Vsn::V2, "work:1").await;
+    for join_ref in ["2", "3"] {
+        client.send(json!([join_ref, join_ref, "fragile", "phx_join", {}])).await;
+        client.expect(ok(join_ref, join_ref, "fragile", json!({}))).await;
+        client.send(json!([join_ref, "4", "fragile", "phx_leave", {}])).await;
+        client.expect(ok(join_ref, "4", "fragile", json!({}))).await;
+        client.expect(closed(join_ref, "fragile")).await;
+        client.expect_heartbeat().await;
+    }
+    client.send(json!(["1", "5", "work:1", "echo", {}])).await;
+    client.expect(ok("1", "5", "work:1", json!({}))).await;
 }
 
 #[tokio::test]
