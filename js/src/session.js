@@ -277,6 +277,8 @@ const DEEDS = {
     const { current } = session.carrier;
     // While another wire carries the session it is known to exist: this one came to the wrong server.
     if (current && wire !== current) return wire.end(`refused ${reason}`);
+    // By another wire the server was told of more than this one asked for: what it has dropped since, we have.
+    if (reason === "gap" && wire.number < session.ledger.received) return wire.end("overtaken");
     const code = ENDS[reason] ?? ENDS.refused;
     session.end({ code, reason, isError: reason === "forbidden" || reason === "full" });
   },

@@ -71,6 +71,8 @@ struct World {
     taken: Vec<u64>,
     wires: Vec<Wire>,
     posts: Vec<Post>,
+    /// Resumes under way: what the client had when it asked. They may arrive late, or never.
+    asked: Vec<u64>,
 }
 
 impl World {
@@ -83,11 +85,12 @@ impl World {
             taken: Vec::new(),
             wires: Vec::new(),
             posts: Vec::new(),
+            asked: Vec::new(),
         }
     }
 
     fn step(&mut self) {
-        match self.random.below(22) {
+        match self.random.below(24) {
             0..=4 => self.push(),
             5..=6 => self.client.made += 1,
             7 => self.attach(),
@@ -99,6 +102,8 @@ impl World {
             18 => self.post(),
             19 => self.post_arrives(),
             20 => self.cut(),
+            21 => self.asked.push(self.client.handed_on.len() as u64),
+            22 => self.resume_arrives(),
             _ => self.poll(),
         }
         self.check();
@@ -123,6 +128,26 @@ impl World {
         }
         let received = Seq(self.client.handed_on.len() as u64);
         let attachment = self.session.resume(received).expect("an honest client is never refused");
+        self.carry(attachment, received);
+    }
+
+    /// A resume arrives late: the client may have taken and acknowledged more since, by another wire.
+    fn resume_arrives(&mut self) {
+        if self.session.closed().is_some() || self.asked.is_empty() {
+            return;
+        }
+        let index = self.random.below(self.asked.len() as u64) as usize;
+        let received = self.asked.swap_remove(index);
+        match self.session.resume(Seq(received)) {
+            Ok(attachment) => self.carry(attachment, Seq(received)),
+            Err(ResumeError::Gap) => {
+                assert!(received < self.client.handed_on.len() as u64, "what is missing is gone");
+            }
+            Err(ResumeError::Ahead) => panic!("the client has it"),
+        }
+    }
+
+    fn carry(&mut self, attachment: Attachment, received: Seq) {
         let server_has = self.session.last_taken().0;
         self.client.acknowledged = self.client.acknowledged.max(server_has);
         self.wires.push(Wire {
