@@ -17,7 +17,10 @@ pub struct Config {
     pub(crate) hash_seed: u64,
     pub(crate) parallel_changes_min: usize,
     pub(crate) history_changes_max: usize,
+    pub(crate) history_bytes_max: usize,
     pub(crate) held_changes_max: usize,
+    pub(crate) held_bytes_max: usize,
+    pub(crate) replicas_max: usize,
 }
 
 impl Config {
@@ -50,11 +53,21 @@ impl Config {
 
     /// How many changes of each replica are remembered for extracting deltas; 16,384 unless said otherwise.
     ///
-    /// A node that lacks more gets the whole part of that replica instead. A remembered change costs about 50
-    /// bytes, and keeps alive a replaced entry of another replica, so the bound in bytes is this number times
-    /// the size of a meta. The default is a little more than Phoenix's largest delta generation (10,000).
+    /// A node that lacks more gets the whole part of that replica instead. The default is a little more than
+    /// Phoenix's largest delta generation (10,000).
     pub fn history_changes_max(mut self, changes: usize) -> Self {
         self.history_changes_max = changes;
+        self
+    }
+
+    /// How many bytes the remembered changes of each replica may take, with their keys, metas and topics'
+    /// names; 8 MiB unless said otherwise.
+    ///
+    /// At the bound the oldest changes are forgotten, as at the bound on their number. An entry that is
+    /// tracked is counted too, though remembering it costs a pointer: the change may outlive it. The default
+    /// holds the default number of changes with metas of 300 bytes, and 2,000 changes with metas of 4 KB.
+    pub fn history_bytes_max(mut self, bytes: usize) -> Self {
+        self.history_bytes_max = bytes;
         self
     }
 
@@ -67,6 +80,24 @@ impl Config {
         self.held_changes_max = changes;
         self
     }
+
+    /// How many bytes the changes of each replica that are held back may take; 8 MiB unless said otherwise.
+    ///
+    /// At the bound a delta is dropped, as at the bound on their number.
+    pub fn held_bytes_max(mut self, bytes: usize) -> Self {
+        self.held_bytes_max = bytes;
+        self
+    }
+
+    /// How many other replicas are known at a time, shown or hidden; 1,024 unless said otherwise, and at most
+    /// 65,535.
+    ///
+    /// Each may take the bounds above in memory. At the bound a new one is refused with
+    /// [`UpError::TooMany`](crate::UpError::TooMany) until another is forgotten.
+    pub fn replicas_max(mut self, replicas: usize) -> Self {
+        self.replicas_max = replicas.min(usize::from(u16::MAX));
+        self
+    }
 }
 
 impl Default for Config {
@@ -76,7 +107,48 @@ impl Default for Config {
             hash_seed: 0,
             parallel_changes_min: 8192,
             history_changes_max: 16_384,
+            history_bytes_max: 8 << 20,
             held_changes_max: 16_384,
+            held_bytes_max: 8 << 20,
+            replicas_max: 1024,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_sets_itself_and_nothing_else() {
+        let set = Config::default()
+            .shards(5)
+            .hash_seed(1)
+            .parallel_changes_min(2)
+            .history_changes_max(3)
+            .history_bytes_max(4)
+            .held_changes_max(6)
+            .held_bytes_max(7)
+            .replicas_max(8);
+        let Config {
+            shards,
+            hash_seed,
+            parallel_changes_min,
+            history_changes_max,
+            history_bytes_max,
+            held_changes_max,
+            held_bytes_max,
+            replicas_max,
+        } = set;
+        assert_eq!((shards, hash_seed, parallel_changes_min), (5, 1, 2));
+        assert_eq!((history_changes_max, history_bytes_max), (3, 4));
+        assert_eq!((held_changes_max, held_bytes_max, replicas_max), (6, 7, 8));
+    }
+
+    #[test]
+    fn a_layout_that_cannot_be_is_taken_as_the_nearest_that_can() {
+        assert_eq!(Config::default().shards(0).shards, 1);
+        assert_eq!(Config::default().shards(usize::MAX).shards, 4096);
+        assert_eq!(Config::default().replicas_max(usize::MAX).replicas_max, 65_535);
     }
 }

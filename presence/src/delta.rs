@@ -26,6 +26,11 @@ impl Delta {
         self.parts.iter().map(Part::len).sum()
     }
 
+    /// What it takes in memory at most, as if it shared nothing with a state.
+    pub fn bytes(&self) -> usize {
+        self.parts.iter().map(Part::bytes).sum()
+    }
+
     /// Whether the part of some replica is here as a whole, because the changes alone were not remembered any
     /// more.
     pub fn has_whole(&self) -> bool {
@@ -53,6 +58,11 @@ impl Part {
         self.chunks.iter().map(Vec::len).sum()
     }
 
+    /// What the part takes at most, as if nobody else had its entries.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.changes().map(Change::bytes).sum::<usize>()
+    }
+
     pub(crate) fn changes(&self) -> impl Iterator<Item = &Change> {
         self.chunks.iter().flatten()
     }
@@ -76,6 +86,12 @@ impl Change {
     pub(crate) fn entry(&self) -> &Entry {
         let (Self::Set { entry, .. } | Self::Removed { entry, .. }) = self;
         entry
+    }
+
+    /// What the change takes at most, as if nobody else had its entry and its topic's name. Both are often
+    /// shared; but what is bounded by this must be bounded also when they are not.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of::<Self>() + self.topic().len() + self.entry().bytes()
     }
 
     pub(crate) fn clock(&self) -> Clock {

@@ -92,6 +92,11 @@ impl Entry {
         Some(Tag::from_bytes(bytes))
     }
 
+    /// What the entry takes: its block with the two counts. Known without looking at the block.
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.len() + 2 * size_of::<usize>()
+    }
+
     pub(crate) fn clock(&self) -> Clock {
         self.tag().clock()
     }

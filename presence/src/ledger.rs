@@ -30,8 +30,17 @@ pub(crate) struct Ledger {
     /// For each node, the greatest incarnation that will not come back, and in which order they were noted.
     departed: HashMap<u64, u64, FixedState>,
     departed_order: VecDeque<u64>,
+    bounds: Bounds,
+}
+
+/// What each known replica may take, and how many there may be.
+#[derive(Clone, Copy, Debug)]
+struct Bounds {
     held_changes_max: usize,
+    held_bytes_max: usize,
     history_changes_max: usize,
+    history_bytes_max: usize,
+    replicas_max: usize,
 }
 
 /// One known replica.
@@ -62,22 +71,32 @@ impl Ledger {
             numbers: HashMap::default(),
             departed: HashMap::default(),
             departed_order: VecDeque::new(),
-            held_changes_max: config.held_changes_max,
-            history_changes_max: config.history_changes_max,
+            bounds: Bounds {
+                held_changes_max: config.held_changes_max,
+                held_bytes_max: config.held_bytes_max,
+                history_changes_max: config.history_changes_max,
+                history_bytes_max: config.history_bytes_max,
+                replicas_max: config.replicas_max,
+            },
         };
         let own = ledger.add(id);
         assert!(own == OWN, "the first number is this node's");
         ledger
     }
 
-    /// Starts to know a replica, shown and empty.
+    /// Whether as many other replicas are known as may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.numbers.len() > self.bounds.replicas_max
+    }
+
+    /// Starts to know a replica, shown and empty. The caller has looked that there is [room](Self::is_full).
     pub(crate) fn add(&mut self, id: ReplicaId) -> PartId {
         let place = self.known.iter().position(Option::is_none).unwrap_or(self.known.len());
-        let number = PartId(u16::try_from(place).expect("a cluster has less than 65,536 replicas at a time"));
+        let number = PartId(u16::try_from(place).expect("the number of replicas is bounded"));
         if place == self.known.len() {
             self.known.push(None);
         }
-        let history = History::new(self.history_changes_max);
+        let history = History::new(self.bounds.history_changes_max, self.bounds.history_bytes_max);
         self.known[place] = Some(Known { id, shown: true, clock: Clock::ZERO, history, held: Vec::new() });
         self.numbers.insert(id, number);
         number
@@ -115,10 +134,10 @@ impl Ledger {
             // Nobody knows better than we what we track, and a replica that we have not heard of, or not any
             // more, would have nobody to say that it is gone (phoenix_pubsub's issues 55 and PR 80).
             let Some(number) = self.number(part.replica).filter(|number| *number != OWN) else { continue };
-            let held_changes_max = self.held_changes_max;
+            let bounds = self.bounds;
             let known = self.known_mut(number);
             if !known.accepts(part) {
-                known.hold(part, held_changes_max);
+                known.hold(part, bounds);
                 continue;
             }
             steps.push(known.accept(number, part.clone()));
@@ -206,13 +225,14 @@ impl Known {
         Step { number, part, seen }
     }
 
-    fn hold(&mut self, part: &Part, changes_max: usize) {
+    fn hold(&mut self, part: &Part, bounds: Bounds) {
         if part.to <= self.clock || self.held.iter().any(|held| contains(held, part)) {
             return;
         }
         self.held.retain(|held| !contains(part, held));
-        let held: usize = self.held.iter().map(Part::len).sum();
-        if held + part.len() <= changes_max {
+        let all = || self.held.iter().chain([part]);
+        let (changes, bytes): (usize, usize) = (all().map(Part::len).sum(), all().map(Part::bytes).sum());
+        if changes <= bounds.held_changes_max && bytes <= bounds.held_bytes_max {
             self.held.push(part.clone());
         }
     }

@@ -65,7 +65,8 @@
 //!
 //! The size of keys and metas, the number of presences and of topics are the caller's to limit: this crate
 //! stores what it is given. What the crate keeps for its own purposes (history, held-back deltas, messages to
-//! send, memory of departed replicas) is bounded, see [`Config`] and [`ReplicaConfig`].
+//! send, replicas that are known) is bounded in bytes and in number, see [`Config`] and [`ReplicaConfig`]; of
+//! departed replicas the last 4,096 nodes are remembered.
 
 mod clock;
 mod config;

@@ -61,7 +61,9 @@ pub struct Replica {
     presences: Presences,
     config: ReplicaConfig,
     peers: Peers,
-    transmits: VecDeque<Transmit>,
+    /// What waits to be sent, each with the bytes that it takes, and their sum.
+    transmits: VecDeque<(Transmit, usize)>,
+    transmits_bytes: usize,
     next_tick: Duration,
     /// When the last heartbeat went out, and up to where it told of this node's changes.
     sent: Option<Duration>,
@@ -83,6 +85,7 @@ impl Replica {
             presences: Presences::new(id, config.presences.clone()),
             peers: Peers::default(),
             transmits: VecDeque::new(),
+            transmits_bytes: 0,
             next_tick: now,
             sent: None,
             told: Clock::ZERO,
@@ -181,7 +184,7 @@ impl Replica {
     /// restart wants whose clients come back within [`down_after`](ReplicaConfig::down_after).
     pub fn depart(&mut self) {
         let message = Message::Departure { from: self.presences.id() };
-        self.transmits.clear();
+        (self.transmits, self.transmits_bytes) = (VecDeque::new(), 0);
         self.transmit(Destination::All, message);
         self.departed = true;
     }
@@ -200,7 +203,9 @@ impl Replica {
 
     /// What to send next, if anything.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
-        self.transmits.pop_front()
+        let (transmit, bytes) = self.transmits.pop_front()?;
+        self.transmits_bytes -= bytes;
+        Some(transmit)
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout); `None` after [`depart`](Self::depart).
@@ -291,9 +296,14 @@ impl Replica {
         if self.departed {
             return;
         }
-        if self.transmits.len() >= self.config.transmits_max {
-            self.transmits.pop_front();
+        let bytes = message.bytes();
+        self.transmits_bytes += bytes;
+        self.transmits.push_back((Transmit { to, message }, bytes));
+        while self.transmits.len() > 1
+            && (self.transmits.len() > self.config.transmits_max
+                || self.transmits_bytes > self.config.transmits_bytes_max)
+        {
+            self.poll_transmit();
         }
-        self.transmits.push_back(Transmit { to, message });
     }
 }

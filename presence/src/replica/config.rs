@@ -27,6 +27,7 @@ pub struct ReplicaConfig {
     pub(crate) down_after: Duration,
     pub(crate) forget_after: Duration,
     pub(crate) transmits_max: usize,
+    pub(crate) transmits_bytes_max: usize,
 }
 
 impl ReplicaConfig {
@@ -76,6 +77,15 @@ impl ReplicaConfig {
         self
     }
 
+    /// How many bytes the messages that wait to be polled may take; 64 MiB unless said otherwise.
+    ///
+    /// At the bound the oldest are dropped, but never the newest: a whole part that is larger than the bound
+    /// still has to be sent.
+    pub fn transmits_bytes_max(mut self, bytes: usize) -> Self {
+        self.transmits_bytes_max = bytes;
+        self
+    }
+
     pub(super) fn check(&self) -> Result<(), ReplicaConfigError> {
         if self.period.is_zero() || self.silence_max < self.period {
             return Err(ReplicaConfigError::PeriodOutOfRange);
@@ -99,6 +109,7 @@ impl Default for ReplicaConfig {
             down_after: Duration::from_secs(15),
             forget_after: Duration::from_secs(20 * 60),
             transmits_max: 1024,
+            transmits_bytes_max: 64 << 20,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::clock::Clocks;
 use crate::delta::Delta;
-use crate::tag::ReplicaId;
+use crate::tag::{Clock, ReplicaId};
 
 /// A message between replicas. Any of them may be lost, repeated or late.
 #[derive(Clone, Debug)]
@@ -40,6 +40,19 @@ pub enum Message {
         /// The sender.
         from: ReplicaId,
     },
+}
+
+impl Message {
+    /// What the message takes in memory at most, as if it shared nothing with a state.
+    pub(super) fn bytes(&self) -> usize {
+        let (clocks, delta) = match self {
+            Self::Heartbeat { clocks, delta, .. } => (clocks.len(), delta.bytes()),
+            Self::TransferRequest { seen, .. } => (seen.len(), 0),
+            Self::Transfer { delta, .. } => (0, delta.bytes()),
+            Self::Departure { .. } => (0, 0),
+        };
+        size_of::<Transmit>() + clocks * size_of::<(ReplicaId, Clock)>() + delta
+    }
 }
 
 /// To whom a message goes.

@@ -16,7 +16,8 @@ impl Presences {
     /// # Errors
     ///
     /// [`UpError::Departed`] if this incarnation, or a later one, is known to be gone for good;
-    /// [`UpError::OwnNode`] if the replica is this node, which is up as long as it runs.
+    /// [`UpError::OwnNode`] if the replica is this node, which is up as long as it runs;
+    /// [`UpError::TooMany`] at the bound of [`replicas_max`](crate::Config::replicas_max).
     ///
     /// # Examples
     ///
@@ -43,6 +44,10 @@ impl Presences {
             self.ledger.iter().map(|known| known.id).filter(|other| other.node() == replica.node()).collect();
         if let Some(later) = others.iter().find(|other| other.supersedes(replica)) {
             return Err(UpError::Departed { incarnation: later.incarnation() - 1 });
+        }
+        // Who takes an earlier start's place adds none.
+        if others.is_empty() && self.ledger.is_full() {
+            return Err(UpError::TooMany);
         }
         let mut diff = Diff::new();
         for earlier in others.into_iter().filter(|other| replica.supersedes(*other)) {
@@ -142,6 +147,8 @@ pub enum UpError {
     },
     /// The replica has this node's own number: an earlier start of it, or two nodes are configured as one.
     OwnNode,
+    /// As many replicas are known as may be.
+    TooMany,
 }
 
 impl fmt::Display for UpError {
@@ -151,6 +158,7 @@ impl fmt::Display for UpError {
                 write!(f, "the node's incarnations up to {incarnation} are gone for good")
             }
             Self::OwnNode => f.write_str("the replica has this node's own number"),
+            Self::TooMany => f.write_str("as many replicas are known as may be"),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod bounds;
 mod laws;
 mod liveness;
 mod network;
