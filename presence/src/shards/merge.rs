@@ -195,3 +195,73 @@ impl<'a> Sorted<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::tag::{Owner, ReplicaId};
+
+    fn on_two_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+        rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap().install(work)
+    }
+
+    fn writer(config: Config, presences: u64) -> Presences {
+        let mut writer = Presences::new(ReplicaId::new(1, 1), config);
+        for owner in 0..presences {
+            writer.track(&format!("room:{owner}"), "ada", Owner(owner), b"").unwrap();
+        }
+        writer
+    }
+
+    #[test]
+    fn other_threads_are_woken_for_as_much_work_as_is_said_if_there_are_any() {
+        let presences = writer(Config::default().parallel_changes_min(10), 0);
+        let threads = |work| on_two_threads(|| presences.threads(work));
+        assert_eq!([9, 10, 11].map(threads), [Threads::One, Threads::All, Threads::All]);
+        let alone = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        assert_eq!(alone.install(|| presences.threads(11)), Threads::One);
+    }
+
+    #[test]
+    fn the_work_of_a_whole_part_is_also_what_it_may_sweep_away() {
+        let writer = writer(Config::default().history_changes_max(3), 5);
+        let whole = writer.extract(&[(writer.id(), Clock::ZERO)].into_iter().collect());
+        let mut reader = Presences::new(ReplicaId::new(2, 1), Config::default());
+        reader.replica_up(writer.id()).unwrap();
+        let number = reader.ledger.number(writer.id()).unwrap();
+        let step = |part| Step { number, part, seen: Clock::ZERO };
+        assert_eq!(reader.work(&step(whole.parts[0].clone())), 5);
+        reader.merge(&whole);
+        assert_eq!(reader.part_len(number), 5);
+        assert_eq!(reader.work(&step(whole.parts[0].clone())), 10);
+        let changes = writer.extract(&[(writer.id(), Clock::new(2))].into_iter().collect());
+        assert_eq!(reader.work(&step(changes.parts[0].clone())), 3);
+    }
+
+    #[test]
+    fn all_threads_do_what_one_does() {
+        let config = |min| Config::default().parallel_changes_min(min);
+        let mut ends = Vec::new();
+        for min in [0, usize::MAX] {
+            on_two_threads(|| {
+                let mut writer = writer(config(min), 50);
+                let mut reader = Presences::new(ReplicaId::new(2, 1), config(min));
+                reader.replica_up(writer.id()).unwrap();
+                let mut lens = vec![reader.merge(&writer.extract(&reader.clocks())).len()];
+                (0..50).step_by(2).for_each(|owner| drop(writer.untrack_all(Owner(owner))));
+                lens.push(reader.merge(&writer.extract(&reader.clocks())).len());
+                // And the reader can give on what it was given.
+                let nothing = [(writer.id(), Clock::ZERO)].into_iter().collect();
+                lens.extend([reader.extract(&nothing).len(), writer.extract(&nothing).len()]);
+                lens.push(reader.replica_down(writer.id()).len());
+                lens.push(reader.replica_up(writer.id()).unwrap().len());
+                lens.push(reader.replica_forgotten(writer.id()).len());
+                ends.push(lens);
+            });
+        }
+        assert_eq!(ends[0], ends[1]);
+        // Who relays remembers the additions beside the removals; the writer knows which it replaced.
+        assert_eq!(ends[0], [50, 25, 75, 50, 25, 25, 25]);
+    }
+}

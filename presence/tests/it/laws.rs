@@ -153,6 +153,38 @@ proptest! {
     }
 
     #[test]
+    fn who_relays_gives_what_the_writer_would_have_given(
+        work in work(), config in config(), there in config(), seed: u64,
+    ) {
+        let mut dice = Dice(seed);
+        let mut writer = Presences::new(node(1), config.clone());
+        let mut relay = reader(there.clone());
+        let mut readers = vec![(Clock::ZERO, reader(config.clone()))];
+        for (_, op) in &work {
+            op.apply(&mut writer);
+            if dice.roll(3) > 0 {
+                relay.merge(&writer.extract(&relay.clocks()));
+            }
+            if dice.roll(4) == 0 {
+                let mut early = reader(config.clone());
+                early.merge(&writer.extract(&early.clocks()));
+                readers.push((early.clock(node(1)).unwrap(), early));
+            }
+        }
+        for (clock, mut early) in readers {
+            if early.clock(node(1)) > relay.clock(node(1)) {
+                continue;
+            }
+            let delta = relay.extract(&[(node(1), clock)].into_iter().collect());
+            let mut listener = Listener(shown(&early));
+            listener.hear(&early.merge(&delta));
+            listener.agrees(&early);
+            prop_assert_eq!(shown(&early), shown(&relay));
+            prop_assert_eq!(early.clock(node(1)), relay.clock(node(1)));
+        }
+    }
+
+    #[test]
     fn nothing_remains_of_an_owner(work in work(), config in config()) {
         let mut presences = Presences::new(node(1), config.clone());
         let mut other = Presences::new(node(2), config);
