@@ -5,10 +5,12 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use h2::Reason;
 use hyper::server::conn::http2;
+use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::close::CloseReason;
@@ -38,8 +40,17 @@ const SEND_BUFFER: usize = 32 * 1024;
 /// Bytes of a write. A stream takes a write of any size whole, so that only small ones tell how much it really takes.
 const WRITE_BYTES_MAX: usize = 16 * 1024;
 
+/// Silence of a client after which it is asked for a sign of life, and how long it may take to give one. Without, who
+/// begins HTTP/2 and says no more stays for ever, and so does every client that vanished. Half of a session's window, so
+/// that a dead connection is gone before its sessions are.
+const SILENCE: Duration = Duration::from_secs(20);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Sets what WebSockets and event streams need of a server's HTTP/2: extended CONNECT, windows that keep one slow stream
-/// from stalling the others, small buffers.
+/// from stalling the others, small buffers, pings (and a timer for them).
+///
+/// A client that does not even finish the 24 bytes of HTTP/2's preface is not asked: bound the time until the first
+/// request, as `examples/` do.
 ///
 /// ```
 /// use hyper::server::conn::http2;
@@ -56,7 +67,10 @@ pub fn configure<E>(server: &mut http2::Builder<E>) {
         .max_concurrent_streams(STREAMS_MAX)
         .max_pending_accept_reset_streams(RESETS_MAX)
         .max_header_list_size(HEADER_BYTES_MAX)
-        .max_send_buf_size(SEND_BUFFER);
+        .max_send_buf_size(SEND_BUFFER)
+        .timer(TokioTimer::new())
+        .keep_alive_interval(SILENCE)
+        .keep_alive_timeout(PING_TIMEOUT);
 }
 
 /// Why a stream's read or write failed, as a reason for the end of what it carried.
@@ -120,5 +134,42 @@ impl<Io: AsyncWrite + Unpin> AsyncWrite for Capped<Io> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
+    use hyper::{body::Incoming, service::service_fn};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        time::Instant,
+    };
+
+    use super::*;
+    use crate::body::Body;
+
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+
+    #[tokio::test(start_paused = true)]
+    async fn who_begins_http2_and_says_no_more_is_hung_up_on() {
+        for begun in [PREFACE.to_vec(), [PREFACE, SETTINGS].concat()] {
+            let (mut client, io) = tokio::io::duplex(1 << 20);
+            let mut server = http2::Builder::new(TokioExecutor::new());
+            configure(&mut server);
+            let fine =
+                service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(Response::new(Body::empty())));
+            tokio::spawn(server.serve_connection(TokioIo::new(io), fine));
+            let start = Instant::now();
+            client.write_all(&begun).await.unwrap();
+            let mut heard = Vec::new();
+            let ended = tokio::time::timeout(Duration::from_secs(600), client.read_to_end(&mut heard));
+            assert!(ended.await.is_ok(), "{} bytes and then silence keep a connection", begun.len());
+            assert!(start.elapsed() >= SILENCE + PING_TIMEOUT, "{:?}", start.elapsed());
+        }
     }
 }

@@ -33,6 +33,8 @@ mod flusher;
 #[cfg(feature = "net")]
 pub mod handler;
 #[cfg(feature = "net")]
+pub mod http1;
+#[cfg(feature = "net")]
 pub mod http2;
 #[cfg(shuttle)]
 #[cfg(test)]
