@@ -30,7 +30,7 @@ pub(crate) struct Testbed {
 impl Testbed {
     pub(crate) fn start() -> Self {
         let program = std::env::var("TESTBED")
-            .unwrap_or_else(|_| format!("{}/target/release/examples/testbed", env!("CARGO_MANIFEST_DIR")));
+            .unwrap_or_else(|_| format!("{}/target/release/testbed", env!("CARGO_MANIFEST_DIR")));
         let mut child = Command::new(&program)
             .env("PORT", "0")
             .stdout(Stdio::piped())

@@ -1,6 +1,6 @@
 //! What a stream of HTTP/2 costs a server that is somebody else: the testbed, built for release.
 //!
-//!     cargo build --release --example testbed
+//!     cargo build --release -p lapwing-testbed
 //!     cargo bench --bench http2 [-- memory | fanout]
 //!
 //! Memory: 10,000 WebSockets with one join each, 10,000 idle event streams, 10,000 waiting polls of the session dialect and

@@ -1,4 +1,4 @@
-// phoenix.js over this transport against the real server: examples/testbed.rs, which must have been built.
+// phoenix.js over this transport against the real server: tests/testbed, which must have been built.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";

@@ -1,7 +1,7 @@
-// Starts the server that everything here talks to: examples/testbed.rs.
+// Starts the programs that the tests talk to: the testbed above all, the demo, and examples.
 
 import { spawn } from "node:child_process";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { join } from "node:path";
 
@@ -9,16 +9,17 @@ export const root = fileURLToPath(new URL("../../..", import.meta.url));
 
 /** Starts the testbed on a free port, or on the one given, and says where it is and how to stop it. */
 export function startTestbed(options) {
-  return startExample("testbed", options);
+  return start("testbed", "cargo build -p lapwing-testbed", options);
 }
 
-/**
- * Starts an example that prints `listening on ADDRESS`.
- *
- * It must have been built: a test that compiles for minutes would look like one that hangs.
- */
-export async function startExample(name, { port = 0 } = {}) {
-  const child = spawn(programOf(name), {
+/** Starts one of the examples. */
+export function startExample(name, options) {
+  return start(`examples/${name}`, `cargo build --example ${name}`, options);
+}
+
+/** Starts a program that prints `listening on ADDRESS`. */
+async function start(name, build, { port = 0 } = {}) {
+  const child = spawn(programOf(name, build), {
     cwd: root,
     env: { ...process.env, PORT: String(port), HOST: "127.0.0.1" },
     stdio: ["ignore", "pipe", "pipe"],
@@ -48,14 +49,20 @@ export async function startExample(name, { port = 0 } = {}) {
   };
 }
 
-function programOf(name) {
+/** The program must have been built: a test that compiles for minutes would look like one that hangs. */
+function programOf(name, build) {
   const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
-  const profile = process.env.PROFILE ?? "debug";
-  const program = join(target, profile, "examples", name);
-  if (!existsSync(program)) {
-    throw new Error(`${program} is missing: run \`cargo build --example ${name}\` first`);
-  }
+  const program = join(target, process.env.PROFILE ?? "debug", name);
+  if (!existsSync(program)) throw new Error(`${program} is missing: run \`${build}\` first`);
+  const newer = sourcesOf(program).find((source) => !(statSync(source, { throwIfNoEntry: false })?.mtimeMs <= statSync(program).mtimeMs));
+  if (newer) throw new Error(`${program} is older than ${newer}: run \`${build}\` first`);
   return program;
+}
+
+/** The files that a program was built from, as cargo lists them beside it. */
+function sourcesOf(program) {
+  const [, sources] = readFileSync(`${program}.d`, "utf8").trim().split(/:\s+/);
+  return sources.split(/(?<!\\) /).map((path) => path.replaceAll("\\ ", " "));
 }
 
 async function stopChild(child, signal) {

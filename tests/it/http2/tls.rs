@@ -48,7 +48,7 @@ fn written(name: &str, text: &str) -> PathBuf {
 }
 
 fn example(cert: &Path, key: &Path) -> Command {
-    let mut command = Command::new(testbed::program("tls"));
+    let mut command = Command::new(testbed::example("tls"));
     command.env("PORT", "0").env("HOST", "127.0.0.1").env("CERT", cert).env("KEY", key);
     command.stdin(Stdio::null()).kill_on_drop(true);
     command

@@ -1,10 +1,10 @@
-//! Starts `examples/testbed`, which cargo builds before it runs integration tests.
+//! Starts the testbed, and says where the programs of this workspace are.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, Weak, mpsc};
+use std::sync::{Arc, LazyLock, Mutex, Weak, mpsc};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -28,8 +28,8 @@ const LOG_BYTES_MAX: usize = 64 * 1024;
 impl Testbed {
     /// A private testbed, for tests that disturb others or measure the process.
     pub(crate) fn start() -> Testbed {
-        let program = program("testbed");
-        let mut child = Command::new(&program)
+        let program = &*PROGRAM;
+        let mut child = Command::new(program)
             .env("PORT", "0")
             .env("HOST", "127.0.0.1")
             .stdin(Stdio::null())
@@ -149,11 +149,34 @@ impl Drop for Testbed {
     }
 }
 
-/// `target/<profile>/examples/<name>`, beside the `deps` folder that this test binary is in.
-pub(crate) fn program(name: &str) -> PathBuf {
+/// The testbed. It is a package of its own, and cargo builds only the programs of the package that it tests: the first test
+/// that starts it has it built, with what the tests were built with, so that nothing is built twice.
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.args(["build", "--quiet", "--locked", "--package=lapwing", "--package=lapwing-testbed"]);
+    cargo.args(["--bins", "--examples"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    if !cfg!(debug_assertions) {
+        cargo.arg("--release");
+    }
+    // What cargo says of this package to its tests would be said of every package, and some would be built again.
+    let told = std::env::vars_os().map(|(name, _)| name);
+    for name in told.filter(|name| name.to_string_lossy().starts_with("CARGO_PKG_")) {
+        cargo.env_remove(name);
+    }
+    cargo.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO_MANIFEST_PATH");
+    assert!(cargo.status().expect("cargo runs").success(), "the testbed cannot be built");
+    profile().join(format!("testbed{}", std::env::consts::EXE_SUFFIX))
+});
+
+/// `target/<profile>`, with the `deps` folder that this test binary is in.
+fn profile() -> PathBuf {
     let test = std::env::current_exe().expect("a test knows its own path");
-    let profile = test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps/it-…");
-    let program = profile.join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
+    test.parent().and_then(|deps| deps.parent()).expect("target/<profile>/deps/it-…").to_owned()
+}
+
+/// An example of this package, which cargo builds before it runs integration tests.
+pub(crate) fn example(name: &str) -> PathBuf {
+    let program = profile().join("examples").join(format!("{name}{}", std::env::consts::EXE_SUFFIX));
     assert!(
         program.exists(),
         "{} is not there. `cargo test` builds it; with a narrower selection run \

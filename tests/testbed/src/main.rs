@@ -1,7 +1,7 @@
 //! One server that shows every behaviour of channels on the wire: what the conformance tests and the load
 //! tools talk to. The same application was written for Phoenix; its recorded answers are in `tests/data`.
 //!
-//!     PORT=4000 HOST=127.0.0.1 cargo run --release --example testbed
+//!     PORT=4000 HOST=127.0.0.1 cargo run --release -p lapwing-testbed
 
 #![allow(clippy::print_stdout, reason = "whoever starts it has to learn the port")]
 
