@@ -7,11 +7,11 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "whoever starts it has to learn the port")]
 
-#[path = "demo/history.rs"]
+#[path = "demo/src/history.rs"]
 mod history;
-#[path = "demo/room.rs"]
+#[path = "demo/src/room.rs"]
 mod room;
-#[path = "demo/web.rs"]
+#[path = "demo/src/web.rs"]
 mod web;
 
 use std::{

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { chromium } from "playwright-core";
-import { root, startExample } from "../support/testbed.js";
+import { root, startDemo } from "../support/testbed.js";
 import { until } from "../support/wait.js";
 
 const output = join(root, "tests/output");
@@ -24,7 +24,7 @@ describe("the demo", { timeout: 120_000 }, () => {
 
   before(async () => {
     mkdirSync(output, { recursive: true });
-    server = await startExample("demo");
+    server = await startDemo();
     browser = await chromium.launch({ executablePath: chromiumPath(), args: quiet });
     annContext = await contextOf("Ann", "#0f766e");
     benContext = await contextOf("Ben", "#be185d");

@@ -5,7 +5,7 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { chromium } from "playwright-core";
-import { root, startExample } from "../support/testbed.js";
+import { root, startDemo } from "../support/testbed.js";
 import { until } from "../support/wait.js";
 
 const output = join(root, "tests/output");
@@ -16,7 +16,7 @@ describe("a session in Chromium", { timeout: 120_000 }, () => {
 
   before(async () => {
     mkdirSync(output, { recursive: true });
-    server = await startExample("demo");
+    server = await startDemo();
     const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
     if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: install Chromium, or set CHROMIUM`);
     // Playwright turns the cache off, since few tests can do with it.

@@ -12,6 +12,11 @@ export function startTestbed(options) {
   return start("testbed", "cargo build -p lapwing-testbed", options);
 }
 
+/** Starts the demo. */
+export function startDemo(options) {
+  return start("demo", "cargo build -p lapwing-demo", options);
+}
+
 /** Starts one of the examples. */
 export function startExample(name, options) {
   return start(`examples/${name}`, `cargo build --example ${name}`, options);

@@ -15,21 +15,21 @@ const SVG: &str = "image/svg+xml";
 
 /// Path, type, text.
 const FILES: &[(&str, &str, &str)] = &[
-    ("/", HTML, include_str!("web/index.html")),
-    ("/style.css", CSS, include_str!("web/style.css")),
-    ("/chat.css", CSS, include_str!("web/chat.css")),
-    ("/session.css", CSS, include_str!("web/session.css")),
-    ("/icon.svg", SVG, include_str!("web/icon.svg")),
-    ("/main.js", JS, include_str!("web/main.js")),
-    ("/dom.js", JS, include_str!("web/dom.js")),
-    ("/me.js", JS, include_str!("web/me.js")),
-    ("/room.js", JS, include_str!("web/room.js")),
-    ("/rooms.js", JS, include_str!("web/rooms.js")),
-    ("/messages.js", JS, include_str!("web/messages.js")),
-    ("/people.js", JS, include_str!("web/people.js")),
-    ("/typing.js", JS, include_str!("web/typing.js")),
-    ("/cursors.js", JS, include_str!("web/cursors.js")),
-    ("/session.js", JS, include_str!("web/session.js")),
+    ("/", HTML, include_str!("../web/index.html")),
+    ("/style.css", CSS, include_str!("../web/style.css")),
+    ("/chat.css", CSS, include_str!("../web/chat.css")),
+    ("/session.css", CSS, include_str!("../web/session.css")),
+    ("/icon.svg", SVG, include_str!("../web/icon.svg")),
+    ("/main.js", JS, include_str!("../web/main.js")),
+    ("/dom.js", JS, include_str!("../web/dom.js")),
+    ("/me.js", JS, include_str!("../web/me.js")),
+    ("/room.js", JS, include_str!("../web/room.js")),
+    ("/rooms.js", JS, include_str!("../web/rooms.js")),
+    ("/messages.js", JS, include_str!("../web/messages.js")),
+    ("/people.js", JS, include_str!("../web/people.js")),
+    ("/typing.js", JS, include_str!("../web/typing.js")),
+    ("/cursors.js", JS, include_str!("../web/cursors.js")),
+    ("/session.js", JS, include_str!("../web/session.js")),
 ];
 
 /// What the program answers besides channels.
@@ -45,11 +45,15 @@ impl Web {
     /// # Errors
     /// When npm has not installed the first, or the second is not where it is in a clone; the text says what to do.
     pub(crate) fn load() -> Result<Self, String> {
-        let root = env!("CARGO_MANIFEST_DIR");
-        let file = Path::new(root).join("node_modules/phoenix/priv/static/phoenix.mjs");
-        let phoenix = fs::read_to_string(file).map_err(|_| format!("run \"npm ci\" in {root}"))?;
-        let transport = read_modules(&Path::new(root).join("js/src"))
-            .map_err(|error| format!("the transport in {root}/js cannot be read: {error}"))?;
+        // Another program of the clone has this module, too, and a manifest elsewhere.
+        let root =
+            Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().find(|folder| folder.join("js/src").is_dir());
+        let root = root.ok_or("the clone that this was built in is gone")?;
+        let file = root.join("node_modules/phoenix/priv/static/phoenix.mjs");
+        let phoenix =
+            fs::read_to_string(file).map_err(|_| format!("run \"npm ci\" in {}", root.display()))?;
+        let transport = read_modules(&root.join("js/src"))
+            .map_err(|error| format!("the transport in {}/js cannot be read: {error}", root.display()))?;
         Ok(Self { phoenix, transport })
     }
 

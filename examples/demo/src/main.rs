@@ -1,6 +1,6 @@
 //! A chat to show to a friend: rooms, people, typing, cursors, in the browser.
 //!
-//!     PORT=4000 HOST=127.0.0.1 cargo run --release --example demo
+//!     PORT=4000 HOST=127.0.0.1 cargo run --profile demo -p lapwing-demo
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "whoever starts it has to learn the port")]
 
