@@ -1,0 +1,65 @@
+//! What goes to the registry is what was meant to.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
+
+use std::process::Command;
+
+/// What cargo adds by itself.
+const CARGOS: &[&str] = &[".cargo_vcs_info.json", "Cargo.lock", "Cargo.toml", "Cargo.toml.orig"];
+
+/// What every package has.
+const COMMON: &[&str] = &["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
+
+/// Each package that is published, and what it has besides its sources.
+const PACKAGES: &[(&str, &[&str])] = &[
+    ("lapwing", &["ARCHITECTURE.md", "CHANGELOG.md"]),
+    ("lapwing-transports", &[]),
+    ("lapwing-presence", &[]),
+    ("lapwing-faults", &["client.js"]),
+];
+
+/// The files of a package. Those that git ignores belong to it, too, if a pattern of `include` matches them.
+fn listed(package: &str) -> Vec<String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["package", "--list", "--allow-dirty", "--locked", "--package", package]);
+    let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn packages_have_their_sources_and_papers_and_nothing_else() {
+    for (package, own) in PACKAGES {
+        let listed = listed(package);
+        for expected in COMMON.iter().chain(*own).chain(&["src/lib.rs"]) {
+            assert!(listed.iter().any(|file| file == expected), "{package} lacks {expected}");
+        }
+        let is_meant = |file: &str| {
+            file.starts_with("src/")
+                || CARGOS.contains(&file)
+                || COMMON.contains(&file)
+                || own.contains(&file)
+        };
+        let strays: Vec<_> = listed.iter().filter(|file| !is_meant(file)).collect();
+        assert!(
+            strays.is_empty(),
+            "{package} has {} files that nobody meant, such as {:?}",
+            strays.len(),
+            &strays[..strays.len().min(5)]
+        );
+    }
+}
+
+#[test]
+fn no_other_package_can_be_published_by_mistake() {
+    let metadata = Command::new(env!("CARGO"))
+        .args(["metadata", "--no-deps", "--format-version=1", "--locked"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let mut published: Vec<_> = packages.iter().filter(|package| package["publish"].is_null()).collect();
+    published.retain(|package| !PACKAGES.iter().any(|(name, _)| package["name"] == *name));
+    assert!(published.is_empty(), "{published:?}");
+}
