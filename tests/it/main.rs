@@ -8,6 +8,7 @@ mod http2;
 mod limits;
 mod longpoll;
 mod oracle;
+mod pauses;
 mod presence_program;
 mod results;
 mod rfc6455;

@@ -6,7 +6,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use http::{StatusCode, request::Parts};
@@ -17,7 +17,7 @@ use tokio_util::{
 use tracing::debug;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Pace, Step, Tick},
     close::CloseReason,
     connect::{ConnectRequest, PathVariables, Refusal, Transport},
     counters::Counters,
@@ -113,8 +113,6 @@ impl<H: Handler> Manager<H> {
     /// Starts the sweep at the first request: only then there is surely a runtime to run it.
     pub(crate) fn start_sweep(self: &Arc<Self>) {
         self.sweep_started.call_once(|| {
-            // Nobody moved the clock since the program started; the first session must not look as old as that.
-            self.common.clock.advance();
             let patience = self.patience();
             let common = self.common.clone();
             let flusher = tokio::spawn(async move { common.flusher.run().await });
@@ -124,21 +122,29 @@ impl<H: Handler> Manager<H> {
                 let _flusher = AbortOnDropHandle::new(flusher);
                 let mut period = tokio::time::interval(patience.period);
                 period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+                let mut pace = Pace::new(patience.period, Instant::now());
                 loop {
                     period.tick().await;
                     let Some(manager) = manager.upgrade() else { return };
-                    let now = manager.common.clock.advance();
-                    let swept = manager.registry.sweep(now, patience);
-                    for session in swept.away {
-                        manager.handler.away(&session);
-                    }
-                    for session in swept.ended {
-                        let reason = session.closed().unwrap_or(CloseReason::Abandoned);
-                        manager.end_session(&session, reason);
+                    let Step { tick, judges } = pace.step(Instant::now());
+                    manager.common.clock.set(tick);
+                    if judges {
+                        manager.sweep(tick, patience);
                     }
                 }
             });
         });
+    }
+
+    fn sweep(&self, now: Tick, patience: Patience) {
+        let swept = self.registry.sweep(now, patience);
+        for session in swept.away {
+            self.handler.away(&session);
+        }
+        for session in swept.ended {
+            let reason = session.closed().unwrap_or(CloseReason::Abandoned);
+            self.end_session(&session, reason);
+        }
     }
 
     /// Takes a session in; gives it back when there are as many as there may be.

@@ -111,7 +111,21 @@ impl Testbed {
 
     /// Asks the process to end as an operator would.
     pub(crate) fn terminate(&self) {
-        let status = Command::new("kill").arg("-TERM").arg(self.pid().to_string()).status();
+        self.signal("-TERM");
+    }
+
+    /// Lets the process stand still, whatever it was doing.
+    pub(crate) fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it run again.
+    pub(crate) fn go_on(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").arg(signal).arg(self.pid().to_string()).status();
         assert!(status.expect("kill runs").success(), "the testbed could not be signalled");
     }
 

@@ -37,6 +37,7 @@ use tracing::debug;
 
 use crate::{
     body::{Body, RequestBody, ResponseFuture, ready},
+    clock::Clock,
     close::CloseReason,
     connect::{Refusal, Transport},
     frame::{Frame, Message},
@@ -157,7 +158,7 @@ async fn publish<H: Handler, B: RequestBody>(
     let options = manager.longpoll_options();
     // A client that sends is there, even if a long message keeps it from polling.
     session.touch();
-    let body = match read_body(body, options).await {
+    let body = match read_body(body, options, &manager.common.clock).await {
         Ok(body) => body,
         Err(refusal) => return refusal,
     };
@@ -233,15 +234,19 @@ async fn next_frames<S>(session: &LiveSession<S>, attachment: Attachment) -> Wok
     .await
 }
 
-async fn read_body<B: RequestBody>(body: B, options: &LongpollOptions) -> Result<Bytes, Response<Body>> {
+async fn read_body<B: RequestBody>(
+    body: B,
+    options: &LongpollOptions,
+    clock: &Clock,
+) -> Result<Bytes, Response<Body>> {
     let body = std::pin::pin!(Limited::new(body, options.body_bytes_max));
-    match timeout(options.body_timeout, body.collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) => {
+    match clock.timeout(options.body_timeout, body.collect()).await {
+        Some(Ok(body)) => Ok(body.to_bytes()),
+        Some(Err(error)) => {
             debug!(error = %error, "long-poll POST refused: its body could not be read");
             Err(reply::bare(StatusCode::BAD_REQUEST))
         }
-        Err(_) => Err(reply::status(Status::TimedOut, None)),
+        None => Err(reply::status(Status::TimedOut, None)),
     }
 }
 

@@ -71,7 +71,7 @@ async fn on_post<H: Handler, B: RequestBody>(
     body: B,
 ) -> Result<Answer<H>, post::Refusal> {
     let options = manager.resume_options();
-    let body = post::read(body, options).await?;
+    let body = post::read(body, options, &manager.common.clock).await?;
     let (first, rest) = post::parse(&body, options)?;
     match first {
         ClientControl::Ticket if wire == Transport::Sse => {

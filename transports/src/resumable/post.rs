@@ -12,8 +12,8 @@ use super::{
     lines::{Breach, ClientControl, ClientLine},
 };
 use crate::{
-    body::RequestBody, close::CloseReason, handler::Handler, live::LiveSession, manager::Manager,
-    options::ResumeOptions, session::Seq,
+    body::RequestBody, clock::Clock, close::CloseReason, handler::Handler, live::LiveSession,
+    manager::Manager, options::ResumeOptions, session::Seq,
 };
 
 /// How long a POST waits for a channel that is busy, before it says how far it came.
@@ -23,15 +23,19 @@ const READY_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) type Refusal = (StatusCode, String);
 
 /// Reads a body within its bounds.
-pub(super) async fn read<B: RequestBody>(body: B, options: &ResumeOptions) -> Result<Bytes, Refusal> {
+pub(super) async fn read<B: RequestBody>(
+    body: B,
+    options: &ResumeOptions,
+    clock: &Clock,
+) -> Result<Bytes, Refusal> {
     let body = std::pin::pin!(Limited::new(body, options.body_bytes_max));
-    match timeout(options.body_timeout, body.collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
+    match clock.timeout(options.body_timeout, body.collect()).await {
+        Some(Ok(body)) => Ok(body.to_bytes()),
+        Some(Err(error)) if error.is::<LengthLimitError>() => {
             Err((StatusCode::PAYLOAD_TOO_LARGE, format!("at most {} bytes", options.body_bytes_max)))
         }
-        Ok(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body ended early".into())),
-        Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "the body took too long".into())),
+        Some(Err(_)) => Err((StatusCode::BAD_REQUEST, "the body ended early".into())),
+        None => Err((StatusCode::REQUEST_TIMEOUT, "the body took too long".into())),
     }
 }
 

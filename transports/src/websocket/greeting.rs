@@ -92,8 +92,9 @@ async fn first_line_in_time<H: Handler>(
 ) -> Option<String> {
     let patience = manager.resume_options().greeting_timeout;
     let mut line = std::pin::pin!(first_line(manager, io, early));
-    match manager.draining.run_until_cancelled(timeout(patience, &mut line)).await {
-        Some(line) => line.ok()?,
+    let in_time = manager.common.clock.timeout(patience, &mut line);
+    match manager.draining.run_until_cancelled(in_time).await {
+        Some(line) => line?,
         None => timeout(DRAIN_PATIENCE, line).await.ok()?,
     }
 }
