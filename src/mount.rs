@@ -149,6 +149,12 @@ impl Mount {
         self
     }
 
+    /// How many bytes may be held for the mount's clients, see [`TransportOptions::budget_bytes_max`].
+    pub fn budget(mut self, bytes_max: usize) -> Self {
+        self.transports.budget_bytes_max = bytes_max;
+        self
+    }
+
     /// Sets options of sessions that outlive their connections, for clients that ask for one.
     pub fn resume(mut self, set: impl FnOnce(&mut ResumeOptions)) -> Self {
         set(self.transports.resume.get_or_insert_default());

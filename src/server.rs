@@ -85,6 +85,10 @@ pub struct Stats {
     pub bytes_out: u64,
     /// Clients that were not let in so far.
     pub refused: u64,
+    /// Bytes held for clients, as [`Mount::budget`] bounds them.
+    pub bytes_held: usize,
+    /// Sessions closed so far because too many bytes were held, and most of them for these.
+    pub over_budget: u64,
 }
 
 /// How often a resumable session was not begun or not carried on, by reason. `docs/sessions.md` says what each means.
@@ -265,6 +269,8 @@ impl Lapwing {
             stats.frames_out += endpoint.counters().frames_out();
             stats.bytes_out += endpoint.counters().bytes_out();
             stats.refused += endpoint.counters().refused();
+            stats.bytes_held += endpoint.bytes_held();
+            stats.over_budget += endpoint.counters().over_budget();
         }
         stats
     }

@@ -26,6 +26,9 @@ pub enum CloseReason {
     Draining,
     /// The client did not take its frames fast enough and its outbox reached its bound.
     TooSlow,
+    /// The mount held as many bytes for its clients as it may, and this session was among those for which most were held, or
+    /// asked for more.
+    OverBudget,
     /// The handler could not decode a message.
     BadMessage,
     /// The client broke the WebSocket protocol; carries the close code (1002, 1007, 1009).
@@ -53,7 +56,7 @@ impl CloseReason {
             Self::Lost | Self::Abandoned | Self::Expired => 1006,
             Self::BadMessage | Self::Internal => 1011,
             Self::Draining => 1012,
-            Self::TooSlow => 1013,
+            Self::TooSlow | Self::OverBudget => 1013,
             Self::Protocol(code) => code,
         }
     }
@@ -68,6 +71,7 @@ impl CloseReason {
             Self::Disconnected => "disconnected",
             Self::Draining => "draining",
             Self::TooSlow => "too_slow",
+            Self::OverBudget => "over_budget",
             Self::BadMessage => "bad_message",
             Self::Protocol(_) => "protocol",
             Self::Abandoned => "abandoned",

@@ -11,6 +11,7 @@ pub struct Counters {
     pub(crate) bytes_out: AtomicU64,
     pub(crate) refused: AtomicU64,
     pub(crate) too_slow: AtomicU64,
+    pub(crate) over_budget: AtomicU64,
     pub(crate) resumed: AtomicU64,
     /// By [`Refused`], in the order of its words.
     pub(crate) resumes_refused: [AtomicU64; Refused::ALL.len()],
@@ -35,6 +36,11 @@ impl Counters {
     /// Sessions closed because their client did not keep up.
     pub fn too_slow(&self) -> u64 {
         self.too_slow.load(Ordering::Relaxed)
+    }
+
+    /// Sessions closed because too many bytes were held for clients, and most of them for these.
+    pub fn over_budget(&self) -> u64 {
+        self.over_budget.load(Ordering::Relaxed)
     }
 
     /// Times a session moved to another connection.

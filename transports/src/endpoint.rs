@@ -126,6 +126,12 @@ impl<H: Handler> Endpoint<H> {
         &self.0.common.counters
     }
 
+    /// How many bytes are held for clients at this moment, as [`TransportOptions::budget_bytes_max`] counts them.
+    #[must_use]
+    pub fn bytes_held(&self) -> usize {
+        self.0.common.budget.held()
+    }
+
     /// The sessions that are live now.
     #[must_use]
     pub fn sessions(&self) -> Vec<Arc<LiveSession<H::State>>> {

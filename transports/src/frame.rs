@@ -6,6 +6,9 @@ use std::sync::OnceLock;
 
 use bytes::Bytes;
 
+#[cfg(feature = "net")]
+use crate::budget::{Budget, Charge, STEP};
+
 /// Whether a message is UTF-8 text or raw bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FrameKind {
@@ -35,8 +38,23 @@ struct Encoded {
     payload: Bytes,
     /// The frame as an event of an event stream, once somebody needed it: the same bytes for all who get it.
     #[cfg(feature = "net")]
-    event: OnceLock<Bytes>,
+    event: OnceLock<Box<Event>>,
+    /// Where it is counted, once it waits where more than a little does: once for all who wait for it, for as long as it lives.
+    #[cfg(feature = "net")]
+    counted: OnceLock<Arc<Budget>>,
 }
+
+/// A frame as an event, counted if it is more than a little.
+#[cfg(feature = "net")]
+#[derive(Debug)]
+struct Event {
+    bytes: Bytes,
+    _charge: Option<Charge>,
+}
+
+/// What a frame takes besides its payload: its counts and pointers, and its place in a queue.
+#[cfg(feature = "net")]
+pub(crate) const FRAME_BYTES: usize = 192;
 
 impl Frame {
     /// A text frame. Taking a `String` makes invalid UTF-8 impossible.
@@ -57,6 +75,8 @@ impl Frame {
             payload,
             #[cfg(feature = "net")]
             event: OnceLock::new(),
+            #[cfg(feature = "net")]
+            counted: OnceLock::new(),
         }))
     }
 
@@ -68,14 +88,51 @@ impl Frame {
 
     /// The frame as an event, made at the first call for all clones of the frame.
     #[cfg(feature = "net")]
-    pub(crate) fn event(&self, make: impl FnOnce(&Self) -> Bytes) -> Bytes {
-        self.0.event.get_or_init(|| make(self)).clone()
+    pub(crate) fn event(&self, budget: &Arc<Budget>, make: impl FnOnce(&Self) -> Bytes) -> Bytes {
+        let event = self.0.event.get_or_init(|| {
+            let bytes = make(self);
+            let is_counted = bytes.len() >= STEP || self.0.counted.get().is_some();
+            let charge = is_counted.then(|| budget.charge(bytes.len()));
+            Box::new(Event { bytes, _charge: charge })
+        });
+        event.bytes.clone()
+    }
+
+    /// What the frame takes.
+    #[cfg(feature = "net")]
+    pub(crate) fn cost(&self) -> usize {
+        self.0.cost()
+    }
+
+    /// Counts the frame, unless it is counted already.
+    #[cfg(feature = "net")]
+    pub(crate) fn charge(&self, budget: &Arc<Budget>) {
+        self.0.counted.get_or_init(|| {
+            budget.add(self.cost());
+            budget.clone()
+        });
     }
 
     /// The encoded message.
     #[must_use]
     pub fn payload(&self) -> &Bytes {
         &self.0.payload
+    }
+}
+
+#[cfg(feature = "net")]
+impl Encoded {
+    fn cost(&self) -> usize {
+        self.payload.len() + FRAME_BYTES
+    }
+}
+
+#[cfg(feature = "net")]
+impl Drop for Encoded {
+    fn drop(&mut self) {
+        if let Some(budget) = self.counted.get() {
+            budget.remove(self.cost());
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use shuttle::{
 };
 
 use crate::{
+    budget::Budget,
     clock::Clock,
     close::CloseReason,
     connect::Transport,
@@ -45,6 +46,7 @@ pub(crate) fn common() -> Arc<Common> {
         clock: Clock::new(),
         counters: Counters::default(),
         flusher: Flusher::default(),
+        budget: Arc::new(Budget::new(usize::MAX)),
     })
 }
 

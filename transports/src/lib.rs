@@ -21,6 +21,8 @@ pub mod session;
 #[cfg(feature = "net")]
 pub mod body;
 #[cfg(feature = "net")]
+pub mod budget;
+#[cfg(feature = "net")]
 mod clock;
 #[cfg(feature = "net")]
 pub mod connect;

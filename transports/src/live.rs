@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::{
+    budget::{Budget, Debt, OverBudget, STEP},
     clock::{Clock, Tick},
     close::CloseReason,
     connect::Transport,
@@ -42,6 +43,8 @@ pub struct LiveSession<S> {
     pub(crate) closed_at: AtomicU32,
     /// Where the registry keeps it.
     pub(crate) slot: AtomicU32,
+    /// What it owes besides the frames that wait for it.
+    debt: Debt,
     /// What a session has besides that outlives its connections.
     pub(crate) resumable: Option<Box<Resumable>>,
     state: S,
@@ -54,6 +57,7 @@ pub(crate) struct Common {
     pub(crate) clock: Clock,
     pub(crate) counters: Counters,
     pub(crate) flusher: Flusher,
+    pub(crate) budget: Arc<Budget>,
 }
 
 /// What the lock guards.
@@ -133,6 +137,7 @@ impl<S> LiveSession<S> {
             seen,
             closed_at: AtomicU32::new(0),
             slot: AtomicU32::new(0),
+            debt: Debt::default(),
             resumable,
             state,
         }
@@ -163,7 +168,45 @@ impl<S> LiveSession<S> {
 
     fn push_into(&self, core: &mut Core, frame: Frame) -> Pushed {
         let frame = if self.resumable.is_some() { lines::guarded(frame) } else { frame };
+        if core.session.waiting_cost() + frame.cost() > STEP {
+            frame.charge(&self.common.budget);
+        }
         core.session.push(frame, &self.common.outbox)
+    }
+
+    /// Counts bytes that are held for this session from now on, until [`release`](Self::release).
+    ///
+    /// Counted are all sessions of the mount together. What is not released when the session is dropped is released then.
+    ///
+    /// # Errors
+    /// [`OverBudget`] when the mount holds as much as it may; nothing is counted then. A message that would need it cannot be
+    /// taken: close the session with [`CloseReason::OverBudget`].
+    pub fn hold(&self, bytes: usize) -> Result<(), OverBudget> {
+        self.debt.hold(bytes, &self.common.budget)
+    }
+
+    /// Gives back bytes that [`hold`](Self::hold) has counted.
+    pub fn release(&self, bytes: usize) {
+        self.debt.release(bytes, &self.common.budget);
+    }
+
+    /// What is held for this session, the frames that wait for it included, whoever else they wait for.
+    pub(crate) fn owes(&self) -> usize {
+        self.debt.bytes() + self.core().session.waiting_cost()
+    }
+
+    /// Closes the session since too much is held for clients, and drops what waits for this one. Returns whether it was open.
+    pub(crate) fn shed(&self) -> bool {
+        let mut core = self.core();
+        let was_open = core.session.close(CloseReason::OverBudget);
+        if was_open {
+            core.session.shed();
+            core.wake();
+            if let Some(reader) = core.reader.take() {
+                reader.wake();
+            }
+        }
+        was_open
     }
 
     /// Closes the session; what was pushed before is still delivered if the client takes it in time.
@@ -233,6 +276,12 @@ impl<S> LiveSession<S> {
         // A panic while the lock is held is a bug of this crate that leaves a queue of frames at worst one
         // frame short of a count; ending every other session over it would be worse.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Drop for LiveSession<S> {
+    fn drop(&mut self) {
+        self.debt.settle(&self.common.budget);
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use http::{StatusCode, request::Parts};
+use tokio::time::timeout;
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
@@ -17,6 +18,7 @@ use tokio_util::{
 use tracing::debug;
 
 use crate::{
+    budget::Budget,
     clock::{Clock, Pace, Step, Tick},
     close::CloseReason,
     connect::{ConnectRequest, PathVariables, Refusal, Transport},
@@ -33,6 +35,9 @@ use crate::{
     sse::ticket::Tickets,
     websocket::codec::DecodeLimits,
 };
+
+/// How often the sweep looks for debtors while relief is needed: what is freed takes a moment to be given back.
+const RELIEF_PERIOD: Duration = Duration::from_millis(100);
 
 /// The sessions of one handler, whatever carries them. Shared by an endpoint's clones, its connections and its
 /// sweep.
@@ -61,6 +66,7 @@ impl<H: Handler> Manager<H> {
             clock: Clock::new(),
             counters: Counters::default(),
             flusher: Flusher::default(),
+            budget: Arc::new(Budget::new(options.budget_bytes_max)),
         };
         let decode_limits = options.websocket.as_ref().map(|websocket| websocket.limits).unwrap_or_default();
         Self {
@@ -90,7 +96,7 @@ impl<H: Handler> Manager<H> {
             self.common.counters.refused.fetch_add(1, Ordering::Relaxed);
             refusal
         };
-        if self.draining.is_cancelled() {
+        if self.draining.is_cancelled() || self.common.budget.is_strained() {
             return Err(refused(Refusal::status(StatusCode::SERVICE_UNAVAILABLE)));
         }
         let mut params =
@@ -115,19 +121,21 @@ impl<H: Handler> Manager<H> {
         self.sweep_started.call_once(|| {
             let patience = self.patience();
             let common = self.common.clone();
-            let flusher = tokio::spawn(async move { common.flusher.run().await });
+            let flushing = common.clone();
+            let flusher = tokio::spawn(async move { flushing.flusher.run().await });
             let manager = Arc::downgrade(self);
             tokio::spawn(async move {
                 // Nobody needs it when the last session is gone.
                 let _flusher = AbortOnDropHandle::new(flusher);
-                let mut period = tokio::time::interval(patience.period);
-                period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
                 let mut pace = Pace::new(patience.period, Instant::now());
                 loop {
-                    period.tick().await;
+                    let pause = if common.budget.is_strained() { RELIEF_PERIOD } else { patience.period };
+                    // Over or not: the sweep comes each period, and at once when relief is needed.
+                    let _ = timeout(pause.min(patience.period), common.budget.strained()).await;
                     let Some(manager) = manager.upgrade() else { return };
                     let Step { tick, judges } = pace.step(Instant::now());
                     manager.common.clock.set(tick);
+                    manager.relieve();
                     if judges {
                         manager.sweep(tick, patience);
                     }
@@ -145,6 +153,22 @@ impl<H: Handler> Manager<H> {
             let reason = session.closed().unwrap_or(CloseReason::Abandoned);
             self.end_session(&session, reason);
         }
+    }
+
+    /// Closes the sessions for which most is held while that is too much.
+    fn relieve(&self) {
+        let excess = self.common.budget.excess();
+        if excess == 0 {
+            return;
+        }
+        let debtors = self.registry.debtors(excess);
+        debug!(
+            held = self.common.budget.held(),
+            closing = debtors.len(),
+            "too many bytes are held for clients"
+        );
+        let closed = debtors.into_iter().filter(|session| session.shed()).count();
+        self.common.counters.over_budget.fetch_add(closed as u64, Ordering::Relaxed);
     }
 
     /// Takes a session in; gives it back when there are as many as there may be.
@@ -209,6 +233,11 @@ impl<H: Handler> Manager<H> {
         self.options.websocket.as_ref().expect("a mount without WebSockets gives no request to them")
     }
 
+    /// How long a message of a WebSocket may take.
+    pub(crate) fn message_timeout(&self) -> Duration {
+        self.options.websocket.as_ref().map_or(Duration::MAX, |websocket| websocket.message_timeout)
+    }
+
     /// The limits of silence, and a period that is fine enough for the shortest of them.
     fn patience(&self) -> Patience {
         let (websocket, longpoll) = (self.options.websocket.as_ref(), self.options.longpoll.as_ref());
@@ -218,7 +247,8 @@ impl<H: Handler> Manager<H> {
         let resume = self.options.resume.as_ref();
         let window = resume.map_or(Duration::MAX, |resume| resume.window);
         let away = resume.and_then(|resume| resume.away_after).unwrap_or(Duration::MAX);
-        let shortest = idle.min(linger).min(abandoned).min(window).min(away);
+        let message = websocket.map_or(Duration::MAX, |websocket| websocket.message_timeout);
+        let shortest = idle.min(linger).min(message).min(abandoned).min(window).min(away);
         let period = (shortest / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
         // Saturated, so that "never" plus a period is still never.
         let far = Duration::from_secs(u64::from(u32::MAX) / 1_000);

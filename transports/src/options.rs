@@ -41,6 +41,14 @@ pub struct TransportOptions {
     /// Sessions that may be live at once; the next is refused with 503. Default 1,000,000, which is above what
     /// one machine's sockets allow but below what an endless loop of long-poll sessions would take.
     pub sessions_max: usize,
+    /// Bytes that may be held for clients, over all sessions: frames that wait, messages and bodies that have not arrived in
+    /// full, answers that are being written, and what the handler counts. Default 512 MiB: fifty of the largest messages
+    /// at once, or a hundred full outboxes, in a program that has a gigabyte.
+    ///
+    /// At seven eighths of it, new sessions are refused (503, `!refused full`), and the sessions for which most is held
+    /// are closed with 1013 until a quarter is free. At the bound, what grows because a client sends fails: its WebSocket is closed
+    /// with 1013, its request answered with 503. Four kilobytes of each session are not counted.
+    pub budget_bytes_max: usize,
 }
 
 impl Default for TransportOptions {
@@ -56,6 +64,7 @@ impl Default for TransportOptions {
             outbox: OutboxLimits::default(),
             query: QueryLimits::default(),
             sessions_max: 1_000_000,
+            budget_bytes_max: 512 * 1024 * 1024,
         }
     }
 }
@@ -74,6 +83,9 @@ pub struct WebsocketOptions {
     /// Subprotocols that may be chosen besides `phoenix`, which goes with `auth_token`. Default: none, and
     /// then what the client offers is ignored.
     pub subprotocols: Vec<String>,
+    /// How long a message may take from its first byte to its last; then the connection is closed with 1008. Default 180 s:
+    /// the largest message arrives at 64 KB a second with time to spare. While the handler is not ready it is not counted.
+    pub message_timeout: Duration,
     /// How long a closed connection may take to write what is left and to answer the close. Default 5 s.
     pub linger: Duration,
 }
@@ -85,6 +97,7 @@ impl Default for WebsocketOptions {
             idle_timeout: Duration::from_secs(60),
             limits: DecodeLimits::default(),
             subprotocols: Vec::new(),
+            message_timeout: Duration::from_secs(180),
             linger: Duration::from_secs(5),
         }
     }

@@ -1,6 +1,7 @@
 //! The live sessions of a mount: found by slot, counted, swept.
 
 use std::{
+    cmp::Reverse,
     sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
@@ -8,6 +9,7 @@ use std::{
 use slab::Slab;
 
 use crate::{
+    budget::STEP,
     clock::Tick,
     close::CloseReason,
     connect::Transport,
@@ -167,6 +169,25 @@ impl<S> Registry<S> {
             }
         });
         swept
+    }
+
+    /// The open sessions for which most is held, as many as it takes to get `bytes` back; small ones are left alone.
+    pub(crate) fn debtors(&self, bytes: usize) -> Vec<Arc<LiveSession<S>>> {
+        let mut debtors = Vec::new();
+        self.for_each_chunked(|entry| {
+            let owes = entry.session.owes();
+            if owes >= STEP && entry.session.closed().is_none() {
+                debtors.push((owes, entry.session.clone()));
+            }
+        });
+        debtors.sort_unstable_by_key(|(owes, _)| Reverse(*owes));
+        let mut missing = bytes;
+        let needed = debtors.into_iter().take_while(|(owes, _)| {
+            let is_needed = missing > 0;
+            missing = missing.saturating_sub(*owes);
+            is_needed
+        });
+        needed.map(|(_, session)| session).collect()
     }
 
     /// The sessions that are live now, in chunks of `batch` at most.

@@ -225,6 +225,15 @@ impl Session {
         }
     }
 
+    /// Drops what waits, but for a frame that the current attachment may have sent half of: the session is over.
+    pub fn shed(&mut self) {
+        if let Some(counts) = &self.counts {
+            let sent = counts.sent;
+            self.drop_received(sent);
+        }
+        self.outbox.truncate_to_first();
+    }
+
     /// Drops what waits: the session is over, and nobody will fetch it.
     pub fn discard(&mut self) {
         self.outbox = Outbox::default();
@@ -246,6 +255,12 @@ impl Session {
     #[must_use]
     pub fn first_waiting(&self) -> Option<&Frame> {
         self.outbox.iter().next()
+    }
+
+    /// What the frames that wait take, with what each takes besides its payload.
+    #[cfg(feature = "net")]
+    pub(crate) fn waiting_cost(&self) -> usize {
+        self.outbox.bytes() + self.outbox.len() * crate::frame::FRAME_BYTES
     }
 
     /// Whether less than half of what may wait does.

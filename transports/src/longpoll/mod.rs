@@ -105,6 +105,10 @@ fn later(response: impl Future<Output = Response<Body>> + Send + 'static) -> Res
 async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> Response<Body> {
     let auth_token = parts.headers.get("x-phoenix-authtoken").and_then(|value| value.to_str().ok());
     let auth_token = auth_token.filter(|_| manager.options.auth_token).map(str::to_owned);
+    if manager.common.budget.is_strained() {
+        manager.common.counters.refused.fetch_add(1, Ordering::Relaxed);
+        return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
+    }
     let state = match manager.connect(Transport::Longpoll, false, parts, auth_token).await {
         Ok(state) => state,
         // Stock clients understand no other refusal.
@@ -197,7 +201,12 @@ async fn publish<H: Handler, B: RequestBody>(
 /// A session is over once it is closed and nothing is left that a poll could still fetch.
 fn is_over<S>(session: &LiveSession<S>) -> bool {
     let core = session.core();
-    core.session.closed().is_some_and(|reason| reason == CloseReason::TooSlow || core.session.is_drained())
+    core.session.closed().is_some_and(|reason| is_lossy(reason) || core.session.is_drained())
+}
+
+/// Whether frames were dropped at the end, so that those that are left are worth nothing.
+fn is_lossy(reason: CloseReason) -> bool {
+    matches!(reason, CloseReason::TooSlow | CloseReason::OverBudget)
 }
 
 /// Takes over from an older poll, and learns from the token what has been received.
@@ -219,7 +228,7 @@ async fn next_frames<S>(session: &LiveSession<S>, attachment: Attachment) -> Wok
             return Poll::Ready(Woken::Superseded);
         }
         match core.session.closed() {
-            Some(reason) if reason == CloseReason::TooSlow || core.session.is_drained() => {
+            Some(reason) if is_lossy(reason) || core.session.is_drained() => {
                 return Poll::Ready(Woken::Closed(reason));
             }
             _ => {}

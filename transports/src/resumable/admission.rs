@@ -56,7 +56,7 @@ impl<H: Handler> Manager<H> {
             self.common.counters.resume_refused(refused);
             refused
         };
-        if self.draining.is_cancelled() {
+        if self.draining.is_cancelled() || self.common.budget.is_strained() {
             return Err(refuse(Refused::Full));
         }
         let state =
@@ -129,7 +129,7 @@ impl<H: Handler> Manager<H> {
             Some(session) if session.closed().is_none() => Ok(session),
             // It is about to be put where the ended ones are.
             Some(session) => Err(match session.closed() {
-                Some(CloseReason::TooSlow) => Refused::Gap,
+                Some(CloseReason::TooSlow | CloseReason::OverBudget) => Refused::Gap,
                 Some(CloseReason::Expired) => Refused::Expired,
                 _ => Refused::Closed,
             }),

@@ -24,7 +24,7 @@ impl Ended {
     pub(crate) fn remember(&self, serial: u64, secret: Secret, reason: CloseReason) {
         let refused = match reason {
             CloseReason::Expired => Refused::Expired,
-            CloseReason::TooSlow => Refused::Gap,
+            CloseReason::TooSlow | CloseReason::OverBudget => Refused::Gap,
             _ => Refused::Closed,
         };
         self.0.insert(serial, (secret, refused));

@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    budget::Budget,
     frame::Frame,
     handler::Handler,
     live::Core,
@@ -71,7 +72,8 @@ impl<H: Handler> EventStream<H> {
 
     /// The frames that wait, as events.
     fn frames(&mut self, core: &mut Core) -> Option<Bytes> {
-        let (events, frames) = gather_events(core.session.waiting_after(self.attached.sent))?;
+        let (events, frames) =
+            gather_events(core.session.waiting_after(self.attached.sent), &self.manager.common.budget)?;
         self.attached.sent.0 += frames as u64;
         core.session.handle_sent(self.attached.sent);
         self.manager.common.counters.wrote(frames, events.len());
@@ -118,14 +120,17 @@ impl<H: Handler> Drop for EventStream<H> {
 }
 
 /// Events of frames, and how many they are. Most often it is one, whose bytes everybody shares.
-fn gather_events<'a>(mut waiting: impl Iterator<Item = &'a Frame>) -> Option<(Bytes, usize)> {
-    let first = waiting.next()?.event(frame_event);
+fn gather_events<'a>(
+    mut waiting: impl Iterator<Item = &'a Frame>,
+    budget: &Arc<Budget>,
+) -> Option<(Bytes, usize)> {
+    let first = waiting.next()?.event(budget, frame_event);
     let Some(second) = waiting.next() else { return Some((first, 1)) };
     let mut events = Vec::with_capacity(4 * first.len());
     events.extend_from_slice(&first);
     let mut frames = 1;
     for frame in std::iter::once(second).chain(waiting) {
-        events.extend_from_slice(&frame.event(frame_event));
+        events.extend_from_slice(&frame.event(budget, frame_event));
         frames += 1;
         if events.len() >= GATHERED_BYTES_MAX {
             break;

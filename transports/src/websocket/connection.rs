@@ -32,6 +32,7 @@ use super::{
     scratch,
 };
 use crate::{
+    clock::Tick,
     close::CloseReason,
     frame::{Frame, FrameKind},
     handler::Handler,
@@ -72,8 +73,19 @@ struct State<H: Handler, Io> {
     written: usize,
     /// Control frames that wait to be written, between two data frames.
     control: Option<Box<Vec<u8>>>,
-    /// Bytes that were read but not decoded: while the handler is not ready, and those that came with the upgrade.
-    unread: Option<Box<Vec<u8>>>,
+    /// What was read and could not be used yet; most of the time that is nothing.
+    unused: Option<Box<Unused>>,
+}
+
+/// What is known of what was read and could not be used yet.
+#[derive(Default)]
+struct Unused {
+    /// Bytes that were not decoded: while the handler is not ready, and those that came with the upgrade.
+    unread: Vec<u8>,
+    /// What of it, and of the decoder's memory, the session owes.
+    counted: usize,
+    /// When the first byte of the incomplete message came, 0 if none is incomplete.
+    begun: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,7 +144,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> Connection<H, Io> {
             unflushed: false,
             written: 0,
             control: None,
-            unread: (!early.is_empty()).then(|| Box::new(early)),
+            unused: (!early.is_empty()).then(|| Box::new(Unused { unread: early, ..Unused::default() })),
         }))
     }
 }
@@ -307,10 +319,16 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.paused = !self.is_reading();
         if self.paused {
+            // The client cannot finish what is not read.
+            if let Some(unused) = &mut self.unused {
+                unused.begun = 0;
+            }
             return Poll::Pending;
         }
-        if let Some(mut unread) = self.unread.take() {
+        let unread = self.unused.as_mut().map(|unused| std::mem::take(&mut unused.unread));
+        if let Some(mut unread) = unread.filter(|unread| !unread.is_empty()) {
             self.receive(&mut unread);
+            self.account();
             return Poll::Ready(());
         }
         scratch::with_read(|buffer| {
@@ -323,24 +341,76 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
             }
             self.session.touch();
             self.receive(&mut buffer[..filled]);
+            self.account();
             Poll::Ready(())
         })
+    }
+
+    /// Counts what is kept of what was read, and ends the connection if that is too much or has been incomplete for too long.
+    fn account(&mut self) {
+        if self.unused.is_none() && self.decoder.is_idle() {
+            return;
+        }
+        if self.phase != Phase::Open {
+            self.decoder.discard_message();
+        }
+        let unused = self.unused.get_or_insert_default();
+        let (kept, counted) = (self.decoder.held_bytes() + unused.unread.len(), unused.counted);
+        let mut outcome = Ok(());
+        if kept < counted {
+            self.session.release(counted - kept);
+        } else if kept > counted {
+            outcome = self.session.hold(kept - counted).map_err(|_| CloseReason::OverBudget);
+        }
+        if outcome.is_ok() {
+            unused.counted = kept;
+        }
+        let now = self.session.common.clock.now();
+        if self.decoder.is_idle() {
+            unused.begun = 0;
+        } else if unused.begun == 0 {
+            unused.begun = now.0;
+        } else if now.since(Tick(unused.begun)) >= self.manager.message_timeout() {
+            outcome = outcome.and(Err(CloseReason::Protocol(CloseCode::POLICY_VIOLATION.as_u16())));
+        }
+        if let Err(reason) = outcome {
+            debug!(?reason, "websocket closed: a message is too much, or took too long");
+            self.handle_end(reason);
+            self.discard_input();
+        } else if unused.unread.is_empty() && self.decoder.is_idle() {
+            self.unused = None;
+        }
+    }
+
+    /// Keeps nothing of a message that will not be handed on.
+    fn discard_input(&mut self) {
+        self.decoder.discard_message();
+        if let Some(unused) = &mut self.unused {
+            let kept = unused.counted.min(unused.unread.len());
+            self.session.release(unused.counted - kept);
+            unused.counted = kept;
+        }
     }
 
     /// Decodes bytes from the client and acts on what they say.
     fn receive(&mut self, mut input: &mut [u8]) {
         loop {
             if !input.is_empty() && !self.is_reading() {
-                self.unread = Some(Box::new(input.to_vec()));
+                self.unused.get_or_insert_default().unread = input.to_vec();
                 return;
             }
             let (used, event) = self.decoder.decode(input, &self.manager.decode_limits);
             let outcome = match event {
                 Ok(None) => return,
-                Ok(Some(Event::Message(message))) if self.phase == Phase::Open => match &mut self.carrying {
-                    None => self.manager.handler.received(&self.session, message),
-                    Some(carrying) => carrying.receive(&self.manager, &self.session, message),
-                },
+                Ok(Some(Event::Message(message))) if self.phase == Phase::Open => {
+                    if let Some(unused) = &mut self.unused {
+                        unused.begun = 0;
+                    }
+                    match &mut self.carrying {
+                        None => self.manager.handler.received(&self.session, message),
+                        Some(carrying) => carrying.receive(&self.manager, &self.session, message),
+                    }
+                }
                 Ok(Some(Event::Message(_) | Event::Pong(_))) => Ok(()),
                 Ok(Some(Event::Ping(payload))) => {
                     queue_pong(&mut self.control, payload);
@@ -378,6 +448,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
         self.close_plain(reason);
         let reason = self.session.closed().unwrap_or(reason);
         self.phase = Phase::Draining(reason);
+        self.discard_input();
         self.leave(reason);
     }
 
@@ -458,7 +529,8 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
 impl<H: Handler, Io> Drop for Connection<H, Io> {
     /// However the task ends, a plain session ends with it.
     fn drop(&mut self) {
-        let State { manager, session, left, carrying, .. } = &*self.0;
+        let State { manager, session, left, carrying, unused, .. } = &*self.0;
+        session.release(unused.as_ref().map_or(0, |unused| unused.counted));
         if let Some(carrying) = carrying {
             return manager.detach(session, carrying.attachment);
         }

@@ -16,6 +16,7 @@ use super::{
     scratch,
 };
 use crate::{
+    budget::Charge,
     connect::Transport,
     frame::Message,
     handler::Handler,
@@ -49,7 +50,10 @@ pub(super) async fn greet<H: Handler, Io>(
 ) where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Some(line) = first_line_in_time(&manager, &mut io, &mut early).await else {
+    let Ok(mut charge) = manager.common.budget.try_charge(early.len()) else {
+        return say_goodbye(io, Some(ServerControl::Refused(Refused::Full)), CloseCode::REFUSED).await;
+    };
+    let Some(line) = first_line_in_time(&manager, &mut io, &mut early, &mut charge).await else {
         // Whoever says nothing, or hangs up, needs no answer.
         return debug!("websocket closed: no session was asked for");
     };
@@ -89,9 +93,10 @@ async fn first_line_in_time<H: Handler>(
     manager: &Manager<H>,
     io: &mut (impl AsyncRead + Unpin),
     early: &mut Vec<u8>,
+    charge: &mut Charge,
 ) -> Option<String> {
     let patience = manager.resume_options().greeting_timeout;
-    let mut line = std::pin::pin!(first_line(manager, io, early));
+    let mut line = std::pin::pin!(first_line(manager, io, early, charge));
     let in_time = manager.common.clock.timeout(patience, &mut line);
     match manager.draining.run_until_cancelled(in_time).await {
         Some(line) => line?,
@@ -104,6 +109,7 @@ async fn first_line<H: Handler>(
     manager: &Manager<H>,
     io: &mut (impl AsyncRead + Unpin),
     early: &mut Vec<u8>,
+    charge: &mut Charge,
 ) -> Option<String> {
     let mut decoder = Decoder::new();
     let mut total = early.len();
@@ -129,7 +135,7 @@ async fn first_line<H: Handler>(
         let filled = io.read(&mut buffer).await.ok().filter(|filled| *filled > 0)?;
         early.extend_from_slice(&buffer[..filled]);
         total += filled;
-        if total > EARLY_BYTES_MAX {
+        if total > EARLY_BYTES_MAX || charge.try_resize(total).is_err() {
             return None;
         }
     }

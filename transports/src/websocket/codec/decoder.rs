@@ -161,6 +161,20 @@ impl Decoder {
         self.partial.as_ref().is_none_or(|partial| partial.is_spent())
     }
 
+    /// How many bytes of memory the incomplete message takes, most of them for what has arrived.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        let message = self.partial.as_ref().and_then(|partial| partial.message.as_ref());
+        message.map_or(0, |message| message.capacity())
+    }
+
+    /// Keeps nothing of the incomplete message: what still comes of it is counted and dropped, and in the end it is an empty one.
+    pub fn discard_message(&mut self) {
+        if let Some(message) = self.partial.as_mut().and_then(|partial| partial.message.as_mut()) {
+            message.discard();
+        }
+    }
+
     /// Goes through at most one frame.
     fn advance(
         &mut self,

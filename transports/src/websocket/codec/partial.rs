@@ -52,6 +52,8 @@ pub(super) struct OpenMessage {
 enum Payload {
     Text(TextBuffer),
     Binary(Vec<u8>),
+    /// Nobody wants it: so many bytes have gone by.
+    Discarded(usize),
 }
 
 impl Partial {
@@ -137,6 +139,10 @@ impl OpenMessage {
     /// Appends an unmasked piece of a frame. `missing` is how much the message lacks before it, if that is
     /// known.
     fn push(&mut self, chunk: &[u8], missing: Option<usize>) -> Result<(), ProtocolError> {
+        if let Payload::Discarded(bytes) = &mut self.payload {
+            *bytes += chunk.len();
+            return Ok(());
+        }
         let needed = self.bytes() + chunk.len();
         if needed > self.capacity() {
             // Twice what has arrived, so that copying stays linear, but not more than the message can fill.
@@ -145,6 +151,7 @@ impl OpenMessage {
             match &mut self.payload {
                 Payload::Text(text) => text.reserve(total_bytes),
                 Payload::Binary(bytes) => bytes.reserve_exact(total_bytes - bytes.len()),
+                Payload::Discarded(_) => {}
             }
         }
         match &mut self.payload {
@@ -153,7 +160,13 @@ impl OpenMessage {
                 bytes.extend_from_slice(chunk);
                 Ok(())
             }
+            Payload::Discarded(_) => Ok(()),
         }
+    }
+
+    /// Keeps nothing of the message, neither what has arrived nor what will.
+    pub(super) fn discard(&mut self) {
+        self.payload = Payload::Discarded(self.bytes());
     }
 
     /// Declares the message complete.
@@ -161,7 +174,7 @@ impl OpenMessage {
         self.is_delivered = true;
         match &self.payload {
             Payload::Text(text) if text.ends_inside_character() => Err(ProtocolError::InvalidUtf8),
-            Payload::Text(_) | Payload::Binary(_) => Ok(()),
+            Payload::Text(_) | Payload::Binary(_) | Payload::Discarded(_) => Ok(()),
         }
     }
 
@@ -169,6 +182,7 @@ impl OpenMessage {
         match &self.payload {
             Payload::Text(text) => text.bytes(),
             Payload::Binary(bytes) => bytes.len(),
+            Payload::Discarded(bytes) => *bytes,
         }
     }
 
@@ -176,6 +190,7 @@ impl OpenMessage {
         match &self.payload {
             Payload::Text(text) => text.capacity(),
             Payload::Binary(bytes) => bytes.capacity(),
+            Payload::Discarded(_) => 0,
         }
     }
 
@@ -183,6 +198,7 @@ impl OpenMessage {
         match &self.payload {
             Payload::Text(text) => Message::Text(text.as_str()),
             Payload::Binary(bytes) => Message::Binary(bytes),
+            Payload::Discarded(_) => Message::Binary(&[]),
         }
     }
 }
