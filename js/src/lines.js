@@ -17,7 +17,7 @@ export const say = {
 
 /** The arguments of what a server says. */
 const SERVER_WORDS = {
-  opened: { token: String, window: count, hold: count },
+  opened: { token: String, window: count, hold: count, frame: countIfAny, body: countIfAny },
   resumed: { received: count },
   refused: { reason: String },
   ack: { received: count },
@@ -61,8 +61,8 @@ function readControl(line) {
   if (!Object.hasOwn(SERVER_WORDS, word)) return {};
   const control = { word };
   Object.entries(SERVER_WORDS[word]).forEach(([name, read], at) => {
-    if (!words[at]) throw new Breach(`!${word} without ${name}`);
-    control[name] = read(words[at]);
+    if (words[at]) control[name] = read(words[at]);
+    else if (read !== countIfAny) throw new Breach(`!${word} without ${name}`);
   });
   return { control };
 }
@@ -71,6 +71,11 @@ function count(text) {
   const number = /^\d+$/.test(text) ? Number(text) : NaN;
   if (!Number.isSafeInteger(number)) throw new Breach("a bad number");
   return number;
+}
+
+// What an old server does not say.
+function countIfAny(text) {
+  return count(text);
 }
 
 // Half a character, which JSON would keep as an escape, has no UTF-8: a WebSocket replaces it, and so do we.

@@ -11,7 +11,7 @@ import { findProgram, startProxyProgram } from "../clients/support/proxies.js";
 import { root } from "../clients/support/testbed.js";
 
 /** The largest body that a mount takes. */
-const BODY_BYTES = 8_000_000;
+const BODY_BYTES = 13_400_000;
 
 let server;
 let target;

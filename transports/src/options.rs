@@ -69,6 +69,16 @@ impl Default for TransportOptions {
     }
 }
 
+impl TransportOptions {
+    /// Bytes of a frame that a client of a resumable session may send, whatever carries it: a frame that one wire
+    /// takes and another does not would be sent again for ever once the session has moved.
+    pub(crate) fn resumable_frame_bytes_max(&self) -> usize {
+        let body = self.resume.as_ref().map_or(usize::MAX, |resume| resume.body_bytes_max);
+        let limits = self.websocket.as_ref().map(|websocket| websocket.limits);
+        limits.map_or(body, |limits| body.min(limits.message_bytes_max).min(limits.frame_bytes_max))
+    }
+}
+
 /// Options of the WebSocket wire. The defaults are Phoenix's, where it has the option.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -175,7 +185,8 @@ pub struct ResumeOptions {
     pub ended_max: u64,
     /// How long they are remembered. Default 5 min.
     pub ended_lifetime: Duration,
-    /// Bytes of a POST. Default 8,000,000, as for Phoenix's long-poll.
+    /// Bytes of a POST. Default 13,400,000: the largest message that a WebSocket takes has its place in it, as text and
+    /// in base64. Clients are told this bound, and do not send a message beyond it on any wire.
     pub body_bytes_max: usize,
     /// How long a POST may take to arrive. Default 30 s.
     pub body_timeout: Duration,
@@ -191,7 +202,7 @@ impl Default for ResumeOptions {
             greeting_timeout: Duration::from_secs(10),
             ended_max: 10_000,
             ended_lifetime: Duration::from_secs(300),
-            body_bytes_max: 8_000_000,
+            body_bytes_max: 13_400_000,
             body_timeout: Duration::from_secs(30),
             lines_max: 2_000,
         }

@@ -1,6 +1,9 @@
 //! One test for each bound of a POST.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use lapwing::{Mount, ResumeOptions};
 use tokio::{
@@ -11,7 +14,7 @@ use tokio::{
 use super::{options, serve};
 use crate::support::{
     echo,
-    sessions::{Session, Wire, lines_of, post, text},
+    sessions::{Line, Session, WIRES, Wire, attach, encoded, lines_of, post, text},
 };
 
 async fn echoing(set: impl FnOnce(&mut ResumeOptions)) -> Session {
@@ -124,4 +127,49 @@ async fn a_session_of_which_the_body_was_refused_lives_on() {
     assert_eq!(session.post("\"").await.status, 400);
     super::count(&mut session, 1).await;
     assert_eq!(super::diary(&lapwing), ["join"]);
+}
+
+/// The last two words of `!opened`: the bytes of a frame, and of a body.
+async fn told(address: SocketAddr, wire: Wire) -> [usize; 2] {
+    let (_, opened) = attach(address, wire, &wire.path("/echo"), "!open 5000").await;
+    let words: Vec<_> = opened.split(' ').collect();
+    let ["!opened", _, _, _, frame, body] = words[..] else { panic!("{opened}") };
+    [frame.parse().unwrap(), body.parse().unwrap()]
+}
+
+#[tokio::test]
+async fn a_client_is_told_what_a_frame_and_a_body_may_have_on_every_wire() {
+    let (_, address) = echo::serve(options(|options| {
+        options.websocket.as_mut().unwrap().limits.frame_bytes_max = 900;
+        options.resume.as_mut().unwrap().body_bytes_max = 1_500;
+    }))
+    .await;
+    for wire in WIRES {
+        assert_eq!(told(address, wire).await, [900, 1_500], "{wire:?}");
+    }
+    let (_, address) = echo::serve(options(|options| {
+        options.websocket = None;
+        options.resume.as_mut().unwrap().body_bytes_max = 1_500;
+    }))
+    .await;
+    assert_eq!(told(address, Wire::Longpoll).await, [1_500, 1_500], "without WebSocket");
+}
+
+/// Otherwise a frame that was sent on one wire could not be sent again on the next.
+#[tokio::test]
+async fn the_largest_frame_of_a_websocket_has_its_place_in_a_body_by_default() {
+    let (_, address) = echo::serve(options(|_| {})).await;
+    let [frame, _] = told(address, Wire::Websocket).await;
+    let mut session = Session::open(address, "/echo", Wire::Websocket).await;
+    for (number, sent) in [text(&"x".repeat(frame)), Line::Binary(vec![7; frame])].into_iter().enumerate() {
+        session.resume(Wire::Websocket).await;
+        session.send(sent.clone()).await;
+        assert_eq!(session.next().await, sent);
+        let (token, first) = (&session.token, number * 2 + 2);
+        let body = format!("!send {token}\n!ack {}\n!from {first}\n{}", session.received, encoded(&sent));
+        assert_eq!(lines_of(&session.post_body(&body).await), [format!("!ack {first}")]);
+        session.sent.push(sent.clone());
+        session.resume(Wire::Sse).await;
+        assert_eq!(session.next().await, sent);
+    }
 }

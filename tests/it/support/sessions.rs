@@ -84,7 +84,7 @@ impl Session {
         let path = format!("{}{query}", wire.path(mount));
         let (carrier, greeting) = attach(address, wire, &path, &format!("!open {beat}")).await;
         let words: Vec<_> = greeting.split(' ').collect();
-        let ["!opened", token, _window, _hold] = words[..] else { panic!("opened: {greeting}") };
+        let ["!opened", token, _window, _hold, ..] = words[..] else { panic!("opened: {greeting}") };
         let (mount, token) = (mount.to_owned(), token.to_owned());
         Session { address, mount, token, received: 0, sent: Vec::new(), carrier }
     }

@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::{
     Beat, Resumable,
-    lines::{Refused, ServerControl},
+    lines::{Opened, Refused, ServerControl},
     token::{Secret, Token},
 };
 use crate::{
@@ -69,9 +69,14 @@ impl<H: Handler> Manager<H> {
         let attachment = session.core().session.attach();
         self.handler.opened(&session);
         let token = Token { slot: session.slot.load(Ordering::Relaxed), serial, secret }.encode();
-        let window_ms = self.resume_options().window.as_millis();
-        let hold_ms = self.options.longpoll.as_ref().map_or(0, |longpoll| longpoll.window.as_millis());
-        let greeting = ServerControl::Opened { token: &token, window_ms, hold_ms }.to_string();
+        let opened = Opened {
+            token: &token,
+            window_ms: self.resume_options().window.as_millis(),
+            hold_ms: self.options.longpoll.as_ref().map_or(0, |longpoll| longpoll.window.as_millis()),
+            frame_bytes_max: self.options.resumable_frame_bytes_max(),
+            body_bytes_max: self.resume_options().body_bytes_max,
+        };
+        let greeting = ServerControl::Opened(opened).to_string();
         Ok(Attached { session, attachment, sent: Seq(0), taken: Seq(0), greeting })
     }
 

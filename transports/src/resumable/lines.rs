@@ -88,7 +88,7 @@ pub enum Refused {
 /// A control line from the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ServerControl<'a> {
-    Opened { token: &'a str, window_ms: u128, hold_ms: u128 },
+    Opened(Opened<'a>),
     Resumed(Seq),
     Refused(Refused),
     Ack(Seq),
@@ -97,6 +97,18 @@ pub(crate) enum ServerControl<'a> {
     Superseded,
     Closed(CloseReason),
     Ticket(&'a str),
+}
+
+/// What a client has to know of its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Opened<'a> {
+    pub(crate) token: &'a str,
+    pub(crate) window_ms: u128,
+    pub(crate) hold_ms: u128,
+    /// Bytes of a frame, on any wire.
+    pub(crate) frame_bytes_max: usize,
+    /// Bytes of a POST's body.
+    pub(crate) body_bytes_max: usize,
 }
 
 /// A line that breaks the protocol.
@@ -223,7 +235,7 @@ fn quoted(payload: &[u8]) -> String {
 impl fmt::Display for ServerControl<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Opened { token, window_ms, hold_ms } => write!(f, "!opened {token} {window_ms} {hold_ms}"),
+            Self::Opened(opened) => opened.fmt(f),
             Self::Resumed(Seq(taken)) => write!(f, "!resumed {taken}"),
             Self::Refused(refused) => write!(f, "!refused {}", refused.word()),
             Self::Ack(Seq(taken)) => write!(f, "!ack {taken}"),
@@ -233,6 +245,13 @@ impl fmt::Display for ServerControl<'_> {
             Self::Closed(reason) => write!(f, "!closed {} {}", reason.code(), reason.word()),
             Self::Ticket(ticket) => write!(f, "!ticket {ticket}"),
         }
+    }
+}
+
+impl fmt::Display for Opened<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { token, window_ms, hold_ms, frame_bytes_max, body_bytes_max } = self;
+        write!(f, "!opened {token} {window_ms} {hold_ms} {frame_bytes_max} {body_bytes_max}")
     }
 }
 
