@@ -1,10 +1,18 @@
-//! The chat of the README, on hyper alone.
+//! The chat of the README, on hyper alone, with a graceful end: on SIGTERM and Ctrl-C clients are sent away, to another
+//! server if there is one.
 
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
+use std::{env, error::Error, time::Duration};
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use lapwing::{
+    Channel, HandleResult, Joining, Lapwing, Mount, Payload, Socket, Topic, noreply, reply, transports,
 };
-use lapwing::{Channel, HandleResult, Joining, Lapwing, Mount, Payload, Socket, Topic, noreply};
+use serde_json::json;
+use tokio::{
+    net::TcpListener,
+    signal::{self, unix},
+};
 
 struct Room;
 
@@ -16,21 +24,50 @@ impl Channel for Room {
     }
 
     async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
-        socket.broadcast(event, payload).ok();
-        noreply()
+        match event {
+            "say" => {
+                socket.broadcast("say", payload).ok();
+                noreply()
+            }
+            // Events are the client's to choose: to broadcast any would let one visitor close the channels of all.
+            _ => reply("error", json!({"reason": "unknown event"})),
+        }
     }
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let lapwing = Lapwing::builder().mount("/socket", Mount::new().channel::<Room>("room:*")).build()?;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:4000").await?;
+async fn main() -> Result<(), Box<dyn Error>> {
+    // The name at which your pages are: those of other sites cannot connect.
+    let mount = Mount::new().host("localhost").channel::<Room>("room:*");
+    let lapwing = Lapwing::builder().mount("/socket", mount).build()?;
+
+    let port = env::var("PORT").map_or(Ok(4000), |port| port.parse::<u16>())?;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    eprintln!("listening on http://{}", listener.local_addr()?);
+    let mut terminated = unix::signal(unix::SignalKind::terminate())?;
+    tokio::select! {
+        () = accept(&listener, &lapwing) => {}
+        _ = terminated.recv() => {}
+        pressed = signal::ctrl_c() => pressed?,
+    }
+    drop(listener);
+    lapwing.shutdown().await;
+    Ok(())
+}
+
+async fn accept(listener: &TcpListener, lapwing: &Lapwing) {
     loop {
-        let (stream, _) = listener.accept().await?;
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of files: wait until some are closed.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
         let service = lapwing.service();
         tokio::spawn(async move {
-            let server = auto::Builder::new(TokioExecutor::new());
-            server.serve_connection_with_upgrades(TokioIo::new(stream), service).await.ok();
+            let mut server = http1::Builder::new();
+            // How long the head of a request may be, and how long it may take: hyper waits for ever.
+            transports::http1::configure(&mut server);
+            server.serve_connection(TokioIo::new(stream), service).with_upgrades().await.ok();
         });
     }
 }

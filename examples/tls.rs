@@ -3,7 +3,8 @@
 //!     PORT=4443 HOST=127.0.0.1 cargo run --release --example tls
 //!     CERT=chain.pem KEY=key.pem PORT=443 HOST=0.0.0.0 cargo run --release --example tls
 //!
-//! Without `CERT` and `KEY` it makes a certificate for `localhost` that no browser trusts unless told to: for trying out.
+//! `ORIGINS` says at which addresses a browser may find the page, where it is not on this machine. Without `CERT` and `KEY` it
+//! makes a certificate for `localhost` that no browser trusts unless told to: for trying out.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "whoever starts it has to learn the port")]
 
@@ -17,6 +18,7 @@ mod web;
 use std::{
     env,
     net::SocketAddr,
+    pin::pin,
     process::ExitCode,
     sync::{
         Arc,
@@ -32,13 +34,14 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::{TokioExecutor, TokioIo},
     server::graceful::{GracefulShutdown, Watcher},
 };
 use lapwing::{Body, Lapwing, Mount, PeerAddr, transports::body::ResponseFuture};
 use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
+    sync::Notify,
     time::timeout,
 };
 use tokio_rustls::{
@@ -54,7 +57,7 @@ use crate::{history::History, room::Room, web::Web};
 
 type AnyError = Box<dyn std::error::Error>;
 
-/// How long a client may take for the handshake of TLS, and then for the head of a request.
+/// How long a client may take for the handshake of TLS, and then, over HTTP/2, for its first request.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a client may take to end the last streams of a connection, once its sessions are over.
@@ -78,16 +81,14 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), AnyError> {
     let tls = TlsAcceptor::from(Arc::new(config()?));
     let web = Arc::new(Web::load()?);
-    let lapwing = Lapwing::builder()
-        .mount("/socket", Mount::new().channel::<Room>("room:*"))
-        .app(History::default())
-        .build()?;
+    let mount = Mount::new().check_origin(web::origins()?).channel::<Room>("room:*");
+    let lapwing = Lapwing::builder().mount("/socket", mount).app(History::default()).build()?;
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
     let port: u16 = env::var("PORT").ok().map_or(Ok(4443), |port| port.parse())?;
     let listener = TcpListener::bind((host.as_str(), port)).await?;
     println!("listening on https://{}", listener.local_addr()?);
     let connections = GracefulShutdown::new();
-    let mut stopped = std::pin::pin!(stopped());
+    let mut stopped = pin!(stopped());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -155,18 +156,27 @@ async fn serve(
     let Ok(Ok(stream)) = timeout(PATIENCE, tls.accept(stream)).await else { return };
     let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     let io = TokioIo::new(stream);
+    let asked = Arc::new(Notify::new());
+    let is_asked = asked.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
+        asked.notify_one();
         request.extensions_mut().insert(PeerAddr(peer));
         respond(&web, &lapwing, request)
     });
     if is_http2 {
         let mut server = http2::Builder::new(TokioExecutor::new());
         lapwing::transports::http2::configure(&mut server);
-        let connection = server.timer(TokioTimer::new()).serve_connection(io, service);
-        let _ = watcher.watch(connection).await;
+        let connection = server.serve_connection(io, service);
+        let mut connection = pin!(watcher.watch(connection));
+        // hyper waits for ever for who begins HTTP/2 and asks for nothing.
+        tokio::select! {
+            _ = &mut connection => return,
+            in_time = timeout(PATIENCE, is_asked.notified()) => if in_time.is_err() { return },
+        }
+        let _ = connection.await;
     } else {
         let mut server = http1::Builder::new();
-        server.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+        lapwing::transports::http1::configure(&mut server);
         let _ = server.serve_connection(io, service).with_upgrades().await;
     }
 }

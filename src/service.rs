@@ -31,10 +31,12 @@ use crate::{hub::Hub, path::MountPath, server::Lapwing};
 ///
 /// ```no_run
 /// # async fn run(lapwing: lapwing::Lapwing, stream: tokio::net::TcpStream) {
-/// use hyper_util::{rt::{TokioExecutor, TokioIo}, server::conn::auto};
+/// use hyper::server::conn::http1;
+/// use hyper_util::rt::TokioIo;
 ///
-/// let server = auto::Builder::new(TokioExecutor::new());
-/// server.serve_connection_with_upgrades(TokioIo::new(stream), lapwing.service()).await.ok();
+/// let mut server = http1::Builder::new();
+/// lapwing::transports::http1::configure(&mut server);
+/// server.serve_connection(TokioIo::new(stream), lapwing.service()).with_upgrades().await.ok();
 /// # }
 /// ```
 #[derive(Clone, Debug)]

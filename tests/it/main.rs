@@ -4,6 +4,7 @@
 
 mod budget;
 mod contract;
+mod examples;
 mod hostile;
 mod http2;
 mod limits;

@@ -41,7 +41,9 @@ use crate::{
 /// # async fn run(io: hyper_util::rt::TokioIo<tokio::net::TcpStream>) {
 ///
 /// let endpoint = Endpoint::new(Echo, TransportOptions::default());
-/// hyper::server::conn::http1::Builder::new().serve_connection(io, endpoint).with_upgrades().await.ok();
+/// let mut server = hyper::server::conn::http1::Builder::new();
+/// lapwing_transports::http1::configure(&mut server);
+/// server.serve_connection(io, endpoint).with_upgrades().await.ok();
 /// # }
 /// ```
 pub struct Endpoint<H: Handler>(pub(crate) Arc<Manager<H>>);

@@ -1,6 +1,9 @@
 //! A chat to show to a friend: rooms, people, typing, cursors, in the browser.
 //!
 //!     PORT=4000 HOST=127.0.0.1 cargo run --profile demo -p lapwing-demo
+//!
+//! `ORIGINS` says at which addresses a browser may find the page, where it is not on this machine:
+//! `ORIGINS=https://chat.example,//192.0.2.1`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "whoever starts it has to learn the port")]
 
@@ -10,12 +13,9 @@ mod web;
 
 use std::{env, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use hyper::{Request, body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::conn::auto,
-};
-use lapwing::{Lapwing, Mount, PeerAddr};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use lapwing::{Lapwing, Mount, PeerAddr, transports};
 use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
@@ -39,10 +39,8 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), AnyError> {
     let web = Arc::new(Web::load()?);
-    let lapwing = Lapwing::builder()
-        .mount("/socket", Mount::new().channel::<Room>("room:*"))
-        .app(History::default())
-        .build()?;
+    let mount = Mount::new().check_origin(web::origins()?).channel::<Room>("room:*");
+    let lapwing = Lapwing::builder().mount("/socket", mount).app(History::default()).build()?;
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
     let port: u16 = env::var("PORT").ok().map_or(Ok(4000), |port| port.parse())?;
     let listener = TcpListener::bind((host.as_str(), port)).await?;
@@ -77,10 +75,10 @@ async fn serve(stream: TcpStream, peer: SocketAddr, lapwing: Lapwing, web: Arc<W
             None => hyper::service::Service::call(&lapwing.service(), request),
         }
     });
-    let mut server = auto::Builder::new(TokioExecutor::new());
-    server.http1().timer(TokioTimer::new()).header_read_timeout(Duration::from_secs(10));
+    let mut server = http1::Builder::new();
+    transports::http1::configure(&mut server);
     // A client that breaks off is its own business.
-    let _ = server.serve_connection_with_upgrades(TokioIo::new(stream), service).await;
+    let _ = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
 }
 
 /// Somebody wants the server to end.

@@ -1,12 +1,12 @@
 //! The page: its files are in the program, phoenix.js is the one that npm installed, the transport is from `js/`.
 
-use std::{collections::HashMap, fs, io, path::Path};
+use std::{collections::HashMap, env, fs, io, path::Path};
 
 use hyper::{
     Method, Request, Response,
     header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue},
 };
-use lapwing::Body;
+use lapwing::{Body, CheckOrigin, transports::origin::OriginPatternError};
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -31,6 +31,15 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/cursors.js", JS, include_str!("../web/cursors.js")),
     ("/session.js", JS, include_str!("../web/session.js")),
 ];
+
+/// Where the page is, unless `ORIGINS` says otherwise.
+const ORIGINS: &str = "//localhost,//127.0.0.1,//[::1]";
+
+/// Which pages may connect. A list, as the default believes the request's own `Host`: the page of an attacker, whose name
+/// leads to the address of this machine, has the attacker's name in both.
+pub(crate) fn origins() -> Result<CheckOrigin, OriginPatternError> {
+    CheckOrigin::list(env::var("ORIGINS").as_deref().unwrap_or(ORIGINS).split(','))
+}
 
 /// What the program answers besides channels.
 pub(crate) struct Web {

@@ -1,51 +1,20 @@
 //! `examples/tls` as an operator starts it: with a certificate and its key in files, and with files that are wrong.
 
-use std::{
-    fs,
-    net::SocketAddr,
-    path::{Path, PathBuf},
-    process::Stdio,
-    sync::Arc,
-};
+use std::{net::SocketAddr, path::Path, process::Stdio};
 
-use rcgen::{CertifiedKey, KeyPair};
+use rcgen::KeyPair;
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
-    net::TcpStream,
     process::{Child, Command},
     time::timeout,
 };
-use tokio_rustls::{
-    TlsConnector,
-    client::TlsStream,
-    rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer},
+
+use crate::support::{
+    PATIENCE,
+    http2::Connection,
+    testbed,
+    tls::{Identity, connected, identity, written},
 };
-
-use crate::support::{PATIENCE, http2::Connection, testbed};
-
-/// A certificate for `localhost` and its key, in files.
-struct Identity {
-    certificate: CertificateDer<'static>,
-    cert: PathBuf,
-    key: PathBuf,
-}
-
-/// Each test needs a name of its own for its files.
-fn identity(name: &str) -> Identity {
-    let CertifiedKey { cert, signing_key } =
-        rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    Identity {
-        certificate: cert.der().clone(),
-        cert: written(&format!("{name}.cert.pem"), &cert.pem()),
-        key: written(&format!("{name}.key.pem"), &signing_key.serialize_pem()),
-    }
-}
-
-fn written(name: &str, text: &str) -> PathBuf {
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::write(&path, text).unwrap();
-    path
-}
 
 fn example(cert: &Path, key: &Path) -> Command {
     let mut command = Command::new(testbed::example("tls"));
@@ -61,24 +30,6 @@ async fn started(identity: &Identity) -> (Child, SocketAddr) {
     let line = line.expect("it starts, or says on its standard error why not");
     let address = line.strip_prefix("listening on https://").expect("its address").parse().unwrap();
     (server, address)
-}
-
-/// TLS to a server, with trust in one certificate alone.
-async fn connected(
-    address: SocketAddr,
-    trusted: &CertificateDer<'static>,
-    alpn: &[u8],
-) -> std::io::Result<TlsStream<TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    roots.add(trusted.clone()).unwrap();
-    let mut config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![alpn.to_vec()];
-    let stream = TcpStream::connect(address).await.unwrap();
-    TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await
 }
 
 /// What the program says when it does not start.

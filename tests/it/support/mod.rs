@@ -14,6 +14,7 @@ pub(crate) mod lab;
 pub(crate) mod longpoll;
 pub(crate) mod sessions;
 pub(crate) mod testbed;
+pub(crate) mod tls;
 pub(crate) mod websocket;
 
 /// How long an answer may take before a test calls it missing. Generous: a loaded machine is no bug.

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, LazyLock, Mutex, Weak, mpsc};
 use std::time::{Duration, Instant};
@@ -163,11 +163,19 @@ impl Drop for Testbed {
     }
 }
 
-/// The testbed. It is a package of its own, and cargo builds only the programs of the package that it tests: the first test
-/// that starts it has it built, with what the tests were built with, so that nothing is built twice.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| built("lapwing-testbed", "testbed"));
+static DEMO: LazyLock<PathBuf> = LazyLock::new(|| built("lapwing-demo", "demo"));
+
+/// The demo, with its page.
+pub(crate) fn demo() -> &'static Path {
+    &DEMO
+}
+
+/// A program that is a package of its own. Cargo builds only the programs of the package that it tests: the first test that
+/// starts one has it built, with what the tests were built with, so that nothing is built twice.
+fn built(package: &str, program: &str) -> PathBuf {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["build", "--quiet", "--locked", "--package=lapwing", "--package=lapwing-testbed"]);
+    cargo.args(["build", "--quiet", "--locked", "--package=lapwing", "--package", package]);
     cargo.args(["--bins", "--examples"]).current_dir(env!("CARGO_MANIFEST_DIR"));
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
@@ -178,9 +186,9 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
         cargo.env_remove(name);
     }
     cargo.env_remove("CARGO_MANIFEST_DIR").env_remove("CARGO_MANIFEST_PATH");
-    assert!(cargo.status().expect("cargo runs").success(), "the testbed cannot be built");
-    profile().join(format!("testbed{}", std::env::consts::EXE_SUFFIX))
-});
+    assert!(cargo.status().expect("cargo runs").success(), "{package} cannot be built");
+    profile().join(format!("{program}{}", std::env::consts::EXE_SUFFIX))
+}
 
 /// `target/<profile>`, with the `deps` folder that this test binary is in.
 fn profile() -> PathBuf {

@@ -1,0 +1,38 @@
+//! What the README and the guides show is what the examples are: one text, attacked in one place.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+fn read(path: &str) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
+}
+
+/// The blocks of Rust in a text of Markdown.
+fn blocks(markdown: &str) -> Vec<&str> {
+    let blocks = markdown.split("```rust").skip(1);
+    blocks.map(|rest| rest.split_once('\n').unwrap().1.split("```").next().unwrap()).collect()
+}
+
+#[test]
+fn the_program_of_the_readme_is_an_example() {
+    let readme = read("README.md");
+    let example = read("examples/axum.rs");
+    let program = example.split_once("\n\n").expect("a line of documentation, then the program").1;
+    assert_eq!(blocks(&readme), [program]);
+}
+
+/// Line by line, as a guide leaves out what it does not speak of.
+#[test]
+fn what_the_guides_show_is_in_the_examples() {
+    let examples = ["axum", "hyper", "presence", "tls"].map(|name| read(&format!("examples/{name}.rs")));
+    let lines: BTreeSet<&str> = examples.iter().flat_map(|text| text.lines()).map(str::trim).collect();
+    let docs = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")).unwrap();
+    for guide in docs
+        .map(|guide| guide.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "md"))
+    {
+        let text = fs::read_to_string(&guide).unwrap();
+        for line in blocks(&text).into_iter().flat_map(str::lines).map(str::trim) {
+            assert!(lines.contains(line), "{} shows a line of no example: {line}", guide.display());
+        }
+    }
+}
