@@ -21,8 +21,10 @@ export interface LapwingOptions {
   retryMs?: { min?: number; max?: number };
   /** Frames kept until the server has them; beyond, the session is closed with 4413. Default: 4,096. */
   keptFramesMax?: number;
-  /** Bytes kept until the server has them; beyond, the session is closed with 4413. Default: 8 MiB. */
+  /** Bytes kept until the server has them; beyond, the session is closed with 4413. Default: 16 MiB. */
   keptBytesMax?: number;
+  /** For how long a session that the page closed goes on with what the server may still lack. Default: 10,000. */
+  lingerMs?: number;
   /** For how long a page believes what an earlier one learned. Default: 30 minutes. */
   memoryMs?: number;
   /** Only one request at a time on long-poll from the start. Default: found out. */
@@ -48,7 +50,7 @@ export interface LapwingFailure {
    * `"silent"`: it said nothing in time. `"error"`, `"closed"`, `"closed CODE"`, `"http STATUS"`: as it says. `"mute"`: it went
    * silent and did not answer. `"post"`: its requests were not answered. `"superseded"`: another wire carries the session.
    * `"overtaken"`: it came too late. `"slower"`: another one was proven first. `"refused WORD"`, `"no lapwing"`,
-   * `"breach"`: the server's, or whoever stands before it. `"cut"`: by `cut()`.
+   * `"breach"`: the server's, or whoever stands before it. `"cut"`: by `cut()`. `"no stream"`: `fetch` gives bodies as a whole.
    */
   how: string;
   /** Milliseconds since 1970. */
@@ -90,7 +92,7 @@ export interface LapwingStatus {
   windowMs: number | null;
 }
 
-/** The close event: the code is the server's, or one of 4403, 4404, 4408, 4413, 4503 and 1006 (see README). */
+/** The close event: the code is the server's, or one of 4403, 4404, 4408, 4413, 4422, 4503 and 1006 (see README). */
 export interface LapwingCloseEvent extends Event {
   readonly code: number;
   readonly reason: string;
@@ -127,9 +129,9 @@ export class Lapwing extends EventTarget {
   onerror: ((event: Event) => void) | null;
   onclose: ((event: LapwingCloseEvent) => void) | null;
 
-  /** Sends a text or bytes: now, or as soon as there is a wire again. Throws while connecting. */
+  /** Sends a text or bytes: now, or as soon as there is a wire again. Throws while connecting, and at anything else. */
   send(data: string | ArrayBuffer | ArrayBufferView): void;
-  /** Ends the session, here and on the server. */
+  /** Ends the session, here and on the server, once that has what was sent before. */
   close(code?: number, reason?: string): void;
   /** What carries the session, since when and why, what failed before, and how it is doing. */
   status(): LapwingStatus;

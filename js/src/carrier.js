@@ -1,5 +1,6 @@
 // Gets a session carried: races transports, replaces wires that die, and climbs to better ones.
 
+import { now } from "./clock.js";
 import { LongPollWire } from "./wires/longpoll.js";
 import { SseWire } from "./wires/sse.js";
 import { WebSocketWire } from "./wires/websocket.js";
@@ -26,8 +27,9 @@ const FAILURES_MAX = 20;
  */
 export class Carrier {
   current = null;
-  /** When and why the current wire became it. */
+  /** When and why the current wire became it; `sinceTime` is for people. */
   since = 0;
+  sinceTime = 0;
   why = "";
   failures = [];
   #session;
@@ -38,6 +40,8 @@ export class Carrier {
   #pinned = null;
   #climbAt = null;
   #tries = 0;
+  /** How often in this round those that failed were started again. */
+  #repeats = 0;
   #racingSince = null;
   #timers = {};
 
@@ -50,8 +54,9 @@ export class Carrier {
   /** Starts the transports one after the other, until one is proven. */
   race() {
     this.#clear("retry");
-    this.#racingSince = Date.now();
-    this.#queue = this.#chooser.order(this.allowed, Date.now()).filter((name) => !this.#runners.has(name));
+    this.#racingSince = now();
+    this.#repeats = 0;
+    this.#queue = this.#chooser.order(this.allowed, now()).filter((name) => !this.#runners.has(name));
     this.#startNext();
   }
 
@@ -84,20 +89,21 @@ export class Carrier {
 
   /** The wire is proven: from now on it carries the session. */
   win(wire) {
-    const now = Date.now();
+    const at = now();
     const runner = this.#runnerOf(wire);
     const before = this.current;
     before?.drop();
     clearTimeout(runner.deadline);
     this.#runners.delete(wire.name);
     this.#racingSince = null;
-    this.#clear("stagger", "retry");
+    this.#clear("stagger", "again", "retry");
     this.why = this.#reason(runner, before);
-    if (before) this.#chooser.carried(before.name, now - this.since);
-    this.#chooser.proved(wire.name, now);
+    if (before) this.#chooser.carried(before.name, at - this.since);
+    this.#chooser.proved(wire.name, at);
     this.#dismissLosers(wire);
     this.current = wire;
-    this.since = now;
+    this.since = at;
+    this.sinceTime = Date.now();
     this.#planClimb();
   }
 
@@ -110,7 +116,7 @@ export class Carrier {
 
   /** Lets go of everything. Sessions that runners may have opened are closed. */
   stop() {
-    this.#clear("stagger", "retry", "climb");
+    this.#clear("stagger", "again", "retry", "climb");
     for (const { wire, deadline } of this.#runners.values()) {
       clearTimeout(deadline);
       wire?.retire();
@@ -165,8 +171,9 @@ export class Carrier {
     this.#clear("stagger");
     const name = this.#queue.shift();
     if (!name) return this.#judge();
-    if (this.#queue.length) this.#set("stagger", this.#staggerMs(), () => this.#startNext());
     this.#start(name);
+    if (this.#queue.length) this.#set("stagger", this.#staggerMs(), () => this.#startNext());
+    else this.#planAgain();
   }
 
   // With a known round trip there is no need to wait as long as a stranger has to.
@@ -179,7 +186,7 @@ export class Carrier {
   #start(name) {
     const isClimbing = this.current !== null;
     const settleMs = isClimbing && this.#chooser.isShortLived(name) ? SETTLE_MS : 0;
-    const runner = { name, isClimbing, how: null, startedAt: Date.now() };
+    const runner = { name, isClimbing, how: null, startedAt: now() };
     this.#expect(runner, ATTEMPT, settleMs);
     this.#runners.set(name, runner);
     runner.wire = new WIRES[name](this.#session, { isProbe: isClimbing, settleMs });
@@ -205,33 +212,47 @@ export class Carrier {
     } else if (this.#queue.length) {
       this.#startNext();
     } else {
+      this.#planAgain();
       this.#judge();
     }
     this.#session.changed();
+  }
+
+  // Those that are left say nothing, and may be mute. What was refused at once may have been by chance: it need not wait for them.
+  #planAgain() {
+    const isRefused = ({ how }) => how && how !== "silent";
+    const { min, max } = this.#session.options.retryMs;
+    const ms = Math.min(max, min * 2 ** this.#repeats);
+    this.#set("again", ms, () => {
+      this.#repeats += 1;
+      this.#queue = [...this.#runners.values()].filter(isRefused).map(({ name }) => name);
+      if (this.#queue.length) this.#startNext();
+    });
   }
 
   // The round is lost when nobody runs any more.
   #judge() {
     const runners = [...this.#runners.values()];
     if (this.current || runners.some(({ how }) => !how)) return;
+    this.#clear("again");
     this.#runners.clear();
     const isAway = this.#racingSince && runners.every(({ how }) => how !== "silent");
-    if (isAway) this.#chooser.away(this.#racingSince, Date.now());
+    if (isAway) this.#chooser.away(this.#racingSince, now());
     this.#racingSince = null;
     this.#session.handleLost();
   }
 
   #died(how) {
-    const now = Date.now();
+    const at = now();
     const { name } = this.current;
-    const age = now - this.since;
+    const age = at - this.since;
     this.current = null;
     this.#clear("climb");
     // Its successor is on its way: it has only been faster than the news.
     if (how === "superseded" && this.trying.length) return;
     this.#note(name, how);
     const isJudged = how !== "cut" && how !== "superseded";
-    if (isJudged && this.#session.isOnline) this.#chooser.died(name, how, age, now, Math.random());
+    if (isJudged && this.#session.isOnline) this.#chooser.died(name, how, age, at, Math.random());
     if (!isJudged || age > HASTY_MS) this.#tries = 0;
     // Whoever waited long enough for an answer need not wait any longer.
     if (this.trying.length === 0) this.raceSoon(how === "mute" || how === "post");
@@ -255,7 +276,7 @@ export class Carrier {
 
   #miss({ name, how, startedAt }) {
     if (how === "overtaken" || !this.#session.isOnline) return;
-    this.#chooser.missed(name, how ?? "silent", startedAt, Date.now(), Math.random());
+    this.#chooser.missed(name, how ?? "silent", startedAt, now(), Math.random());
   }
 
   #planClimb(isAtOnce = false) {
@@ -264,8 +285,9 @@ export class Carrier {
     if (!this.current) return;
     const next = this.#chooser.climb(this.current.name, isAtOnce ? -Infinity : this.since, this.allowed);
     if (!next || this.#runners.has(next.name)) return;
-    this.#climbAt = { transport: next.name, at: Math.max(next.at, Date.now()) };
-    this.#set("climb", next.at - Date.now(), () => this.#climb(next.name));
+    const ms = Math.max(0, next.at - now());
+    this.#climbAt = { transport: next.name, at: Date.now() + ms };
+    this.#set("climb", ms, () => this.#climb(next.name));
   }
 
   #climb(name) {
@@ -274,7 +296,7 @@ export class Carrier {
   }
 
   #reason(runner, before) {
-    const ms = Date.now() - runner.startedAt;
+    const ms = now() - runner.startedAt;
     const missed = [...this.#runners.values()].map(({ name, how }) => `${name}: ${how ?? "silent"}`);
     const others = missed.length ? `; ${missed.join(", ")}` : "";
     return `${before ? `better than ${before.name}, ` : ""}proven after ${ms} ms${others}`;

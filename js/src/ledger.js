@@ -1,5 +1,6 @@
 // What each direction of a session has sent, taken and acknowledged. Pure: time is an argument.
 
+import { bytesOf } from "./bytes.js";
 import { Breach } from "./lines.js";
 
 /** An acknowledgement is due after this many frames … */
@@ -32,7 +33,7 @@ export class Ledger {
 
   /** Counts and keeps a frame to be sent. `false` if it does not fit: then nothing has changed. */
   append(frame, now) {
-    const size = sizeOf(frame);
+    const size = bytesOf(frame);
     const isFull = this.#kept.length >= this.#framesMax || this.bytes >= this.#bytesMax;
     // One frame may be beyond the bytes, so that a large one can be sent at all.
     if (isFull) return false;
@@ -50,7 +51,7 @@ export class Ledger {
     this.acknowledged += gone.length;
   }
 
-  /** Frames after the first `number`, at least one if there is one, up to the bounds. */
+  /** Frames after the first `number`, up to the bounds; at least one if there is one and any are wanted, however large. */
   after(number, framesMax = Infinity, bytesMax = Infinity) {
     const frames = [];
     let bytes = 0;
@@ -90,13 +91,13 @@ export class Ledger {
     return this.acknowledged + this.#kept.length;
   }
 
+  /** The bytes of the oldest frame that is kept; 0 if none is. */
+  get firstBytes() {
+    return this.#kept[0]?.size ?? 0;
+  }
+
   /** Since when the oldest frame waits for its acknowledgement; `Infinity` if none does. */
   get unacknowledgedSince() {
     return this.#kept[0]?.at ?? Infinity;
   }
-}
-
-/** About the bytes of a frame: characters beyond ASCII are not worth an encoding. */
-export function sizeOf(frame) {
-  return typeof frame === "string" ? frame.length : frame.byteLength;
 }

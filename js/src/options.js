@@ -18,9 +18,11 @@ export const defaults = {
   heartbeatMs: { websocket: 25_000, sse: 15_000, longpoll: 15_000 },
   /** Pauses between attempts to resume: short at first, since most losses are brief, and never so long that a session runs out. */
   retryMs: { min: 100, max: 2_000 },
-  /** What is kept until the server has it; beyond that the session is closed. As much as the server takes of a stalled client. */
+  /** What is kept until the server has it; beyond that the session is closed. The largest message has to leave room for others. */
   keptFramesMax: 4_096,
-  keptBytesMax: 8 * 1024 * 1024,
+  keptBytesMax: 16 * 1024 * 1024,
+  /** For how long a session that the page closed goes on with what the server may still lack. */
+  lingerMs: 10_000,
   /** For how long a page believes what an earlier one learned. Networks change. */
   memoryMs: 30 * 60_000,
   /** Whether long-poll has no more than one request at a time from the start. Otherwise it finds out. */
@@ -64,7 +66,7 @@ export function possible({ transports, fetch, streams, WebSocket, EventSource })
 
 /** Whether the bodies of answers can be read as they come. */
 export function canStream() {
-  return typeof ReadableStream === "function" && "body" in Response.prototype;
+  return typeof ReadableStream === "function" && typeof Response === "function" && "body" in Response.prototype;
 }
 
 function withoutUndefined(options) {

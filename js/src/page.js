@@ -1,20 +1,23 @@
-// What happens to the page, told to its session. Outside of pages nothing does.
+// What happens to the page, told to its session. A worker has less of it, other programs have nothing.
 
-/** Listens until the function that it returns is called. */
-export function followPage(session, close) {
-  const page = globalThis.window;
-  if (!page?.addEventListener) return () => {};
-  const verifyIfVisible = () => page.document.visibilityState === "visible" && session.verify();
+/** Listens until the function that it returns is called. `leave` ends the session of a page that is going. */
+export function followPage(session, leave) {
+  const page = globalThis;
+  const { document } = page;
+  const verifyIfVisible = () => document.visibilityState === "visible" && session.verify();
+  const hide = ({ persisted }) => (persisted ? session.suspend() : leave());
+  // What the page itself says in such a moment goes before: so the last of all who listen.
+  const hideLast = () => page.addEventListener("pagehide", hide, { once: true });
   const listeners = [
     [page, "online", () => session.setOnline(true)],
     [page, "offline", () => session.setOnline(false)],
-    [page, "pagehide", ({ persisted }) => (persisted ? session.suspend() : close())],
+    [page, "pagehide", hideLast, { capture: true }],
     [page, "pageshow", ({ persisted }) => persisted && session.resume()],
-    [page.document, "visibilitychange", verifyIfVisible],
-    [page.document, "resume", verifyIfVisible],
-  ];
-  for (const [target, event, listener] of listeners) target.addEventListener(event, listener);
+    [document, "visibilitychange", verifyIfVisible],
+    [document, "resume", verifyIfVisible],
+  ].filter(([target]) => target?.addEventListener);
+  for (const [target, ...listener] of listeners) target.addEventListener(...listener);
   return () => {
-    for (const [target, event, listener] of listeners) target.removeEventListener(event, listener);
+    for (const [target, ...listener] of listeners) target.removeEventListener(...listener);
   };
 }

@@ -2,8 +2,6 @@
 
 /** Until the next bytes of an answer that has begun. */
 const PIECE_MS = 5_000;
-/** The body of a request that outlives its page may not be larger. */
-const LAST_BYTES_MAX = 60_000;
 
 /** Why a request failed: `"silent"`, `"error"` or `"http STATUS"`. */
 export class RequestError extends Error {
@@ -60,8 +58,10 @@ export class Request {
   }
 }
 
-/** Reads a body to its end, piece by piece, so that a long one is not taken for a silent one. */
+/** Reads a body to its end, piece by piece where it comes so, lest a long one be taken for a silent one. */
 export async function readText(response, expect) {
+  expect();
+  if (!response.body?.getReader) return response.text();
   let text = "";
   await readPieces(response, expect, (piece) => (text += piece));
   return text;
@@ -69,8 +69,8 @@ export async function readText(response, expect) {
 
 /** Hands on the pieces of a body as they come. */
 export async function readPieces(response, expect, take) {
+  if (!response.body?.getReader) throw new RequestError("no stream");
   expect();
-  if (!response.body) return take(await response.text());
   const decoder = new TextDecoder();
   const reader = response.body.getReader();
   for (;;) {
@@ -79,13 +79,4 @@ export async function readPieces(response, expect, take) {
     expect();
     take(decoder.decode(value, { stream: true }));
   }
-}
-
-/** Sends lines that need no answer, even from a page that is being left. */
-export function sendLast(fetch, url, lines) {
-  const body = lines.join("\n");
-  const keepalive = body.length < LAST_BYTES_MAX;
-  fetch(url, { method: "POST", body, keepalive, cache: "no-store" }).catch(() => {
-    // The session is over then when its window is.
-  });
 }

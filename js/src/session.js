@@ -1,9 +1,12 @@
 // One session: its counts, its token, its end. What carries it is the carrier's business.
 
+import { bytesOf } from "./bytes.js";
 import { Carrier } from "./carrier.js";
+import { now, steady } from "./clock.js";
+import { FrameLimit, isLasting } from "./framelimit.js";
+import { sayGoodbye } from "./goodbye.js";
 import { Ledger } from "./ledger.js";
-import { say } from "./lines.js";
-import { sendLast } from "./request.js";
+import { encodeLine, say } from "./lines.js";
 import { Watch } from "./watch.js";
 
 /** Codes of a session's end that no server sent. A client connects anew after each of them. */
@@ -13,9 +16,16 @@ export const ENDS = {
   full: 4503,
   expired: 4408,
   overflow: 4413,
+  unsendable: 4422,
   unreachable: 1006,
 };
 
+/** What goes with frames in the body of a POST: three control lines at their longest. */
+const HEAD_BYTES = 3 * 257;
+/** A character of a text has no more bytes than this in a line. */
+const LINE_BYTES_MAX = 6;
+/** How a session ends that its page has closed and that does not get through with what was sent before. */
+const UNDELIVERED = { code: ENDS.unreachable, reason: "not everything was delivered" };
 /** A wire that could be replaced this fast was not lost with the whole network. */
 const REPLACED_MS = 3_000;
 
@@ -27,9 +37,12 @@ const REPLACED_MS = 3_000;
 export class Session {
   ledger;
   watch;
+  frameLimit = new FrameLimit();
   token = null;
   windowMs = Infinity;
   holdMs = 0;
+  frameBytesMax = Infinity;
+  bodyBytesMax = Infinity;
   resumes = 0;
   openedAt = null;
   isOnline = true;
@@ -37,10 +50,13 @@ export class Session {
   #on;
   #path;
   #carrier;
-  #heardAt = Date.now();
+  #heardAt = steady();
+  /** How it is going to end, once the server has what it may lack. */
+  #closing = null;
   #idleDeath = null;
   #due = Infinity;
   #timer;
+  #lingering;
 
   /** `path` is what the page knows of the way there: `{ chooser, beats }`. */
   constructor({ address, options, transports, path, on }) {
@@ -61,24 +77,35 @@ export class Session {
 
   /** Sends a frame: now, or when there is a wire. */
   send(frame) {
-    if (this.isOver) return;
-    if (!this.ledger.append(frame, Date.now())) {
-      this.#finish({ code: ENDS.overflow, reason: "too much is not acknowledged", isError: true });
-      return;
+    if (this.isOver || this.#closing) return;
+    if (this.#isTooLarge(frame)) {
+      return this.#fail(ENDS.unsendable, `a message of ${bytesOf(frame)} bytes is more than the server takes`);
     }
+    if (!this.ledger.append(frame, now())) return this.#fail(ENDS.overflow, "too much is not acknowledged");
     this.#carrier.current?.flush();
     this.#arm();
   }
 
-  /** Ends the session here and on the server. */
+  /** Ends the session here and on the server, once that has all that was sent, or after `lingerMs`. */
   close(code, reason) {
-    this.#finish({ code, reason });
+    if (this.isOver || this.#closing) return;
+    const how = { code, reason };
+    if (!this.token || !this.#isOwing) return this.leave(how);
+    this.#closing = how;
+    this.#lingering = setTimeout(() => this.leave(UNDELIVERED), this.options.lingerMs);
+    this.#carrier.hurry();
+    this.#carrier.current?.ping();
+  }
+
+  /** Ends the session at once: what the server may lack goes along as far as there is room. */
+  leave(how) {
+    this.#finish(how, this.ledger);
   }
 
   /** Something may have broken the wire unseen, a sleep or another network: makes sure. */
   verify() {
     this.#carrier.hurry();
-    this.watch.suspect(Date.now());
+    this.watch.suspect(now());
     this.#arm();
   }
 
@@ -117,6 +144,7 @@ export class Session {
   }
 
   beatMs(name) {
+    // What is kept for the next page is in the time of the wall.
     return this.#path.beats[name].ms(Date.now(), this.windowMs);
   }
 
@@ -124,7 +152,7 @@ export class Session {
 
   /** The line by which a wire asks for the session. */
   hello(wire, beat = this.beatMs(wire.name)) {
-    wire.helloAt = Date.now();
+    wire.helloAt = now();
     this.#carrier.handleGreeting(wire);
     if (!this.token) return { line: say.open(this.beatMs(wire.name)), received: 0, isOpening: true };
     const received = this.ledger.tell();
@@ -132,37 +160,54 @@ export class Session {
   }
 
   handleControl(wire, control) {
-    if ("received" in control) this.ledger.acknowledge(control.received);
+    if ("received" in control) this.#handleReceipt(control.received);
     const deed = DEEDS[control.word];
     if (deed) deed(this, wire, control);
+    if (this.#closing && !this.#isOwing) return this.#finish(this.#closing);
     this.#arm();
   }
 
   handleFrame(wire, number, frame) {
-    const now = Date.now();
-    this.watch.framed(now);
-    const taken = this.ledger.take(number, now);
+    const at = now();
+    this.watch.framed(at);
+    const taken = this.ledger.take(number, at);
     if (taken === "take") this.#on.message(frame);
     // Our own numbers cannot leave a gap unless the wire lost something that it had promised to bring.
     if (taken === "breach") wire.end("breach");
     this.#arm();
   }
 
-  handleEnd(wire, how) {
+  /** A request without frames was answered. */
+  handlePassed() {
+    this.frameLimit.proven();
+  }
+
+  /** So many frames that a wire sent are not known to have arrived, and never will by it. */
+  handleUnsent(wire, count, how) {
+    // While nothing carries the session, that the network is away is the better explanation; but not for a refusal.
+    if (count < 1 || (wire !== this.#carrier.current && !isLasting(how))) return;
+    if (!this.frameLimit.failed(this.ledger.acknowledged + 1, count, how)) return;
+    const reason = `a message of ${this.ledger.firstBytes} bytes does not get through: ${how}`;
+    this.#finish({ code: ENDS.unsendable, reason, isError: true });
+  }
+
+  handleEnd(wire, how, inFlight) {
     // Requests that are swallowed beside a stream will be beside a poll.
     if (how === "post") this.becomeSingle();
     if (wire === this.#carrier.current && how !== "superseded") {
-      const now = Date.now();
-      this.#idleDeath = { name: wire.name, idleMs: this.watch.idleMs(now), at: now };
+      const at = now();
+      this.#idleDeath = { name: wire.name, idleMs: this.watch.idleMs(at), at };
+      if (how !== "cut" && how !== "overtaken") this.handleUnsent(wire, inFlight, how);
     }
-    this.#carrier.handleEnd(wire, how);
+    if (!this.isOver) this.#carrier.handleEnd(wire, how);
   }
 
   /** Nothing could be reached. */
   handleLost() {
     if (this.isOver) return;
     if (!this.token) return this.end({ code: ENDS.unreachable, reason: "no transport got through", isError: true });
-    if (Date.now() - this.#heardAt < this.windowMs) return this.#carrier.raceSoon(false);
+    // A wall clock that jumps, or sleep, proves nothing: the server says so itself if it is over.
+    if (steady() - this.#heardAt < this.windowMs) return this.#carrier.raceSoon(false);
     this.end({ code: ENDS.expired, reason: "expired" });
   }
 
@@ -170,27 +215,29 @@ export class Session {
   handleProof(wire) {
     if (wire === this.#carrier.current) return;
     this.#carrier.win(wire);
-    const now = Date.now();
+    const at = now();
     const death = this.#idleDeath;
-    if (death && now - death.at < REPLACED_MS) this.#path.beats[death.name].killed(death.idleMs, now);
+    if (death && at - death.at < REPLACED_MS) this.#path.beats[death.name].killed(death.idleMs, Date.now());
     this.#idleDeath = null;
-    if (this.rtt === undefined) this.watch.measured(now - wire.helloAt);
-    this.watch.start(now, wire.name === "longpoll" ? this.holdMs : this.beatMs(wire.name));
+    if (this.rtt === undefined) this.watch.measured(at - wire.helloAt);
+    this.watch.start(at, wire.name === "longpoll" ? this.holdMs : this.beatMs(wire.name));
     wire.flush();
+    if (this.#closing) wire.ping();
     this.changed();
   }
 
-  handleOpened({ token, window, hold }) {
-    Object.assign(this, { token, windowMs: window, holdMs: hold, openedAt: Date.now() });
+  handleOpened({ token, window, hold, frame = Infinity, body = Infinity }) {
+    Object.assign(this, { token, windowMs: window, holdMs: hold, frameBytesMax: frame, bodyBytesMax: body });
+    this.openedAt = Date.now();
   }
 
   heard(wire) {
-    this.#heardAt = Date.now();
-    if (wire === this.#carrier.current) this.watch.heard(this.#heardAt);
+    this.#heardAt = steady();
+    if (wire === this.#carrier.current) this.watch.heard(now());
   }
 
   said(wire) {
-    if (wire === this.#carrier.current) this.watch.said(Date.now());
+    if (wire === this.#carrier.current) this.watch.said(now());
   }
 
   announce() {
@@ -206,39 +253,63 @@ export class Session {
     if (this.isOver) return;
     this.isOver = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#lingering);
     this.#carrier.stop();
     this.#on.over(how);
   }
 
-  #finish(how) {
+  get #isOwing() {
+    return this.ledger.sent > this.ledger.acknowledged;
+  }
+
+  #handleReceipt(received) {
+    this.ledger.acknowledge(received);
+    this.frameLimit.acknowledged(received);
+    if (this.frameLimit.max < Infinity) this.#carrier.current?.flush();
+  }
+
+  // A frame must fit on every wire that may have to carry it.
+  #isTooLarge(frame) {
+    const bytes = bytesOf(frame);
+    if (bytes > this.frameBytesMax) return true;
+    const room = this.bodyBytesMax - HEAD_BYTES;
+    return bytes * LINE_BYTES_MAX > room && bytesOf(encodeLine(frame)) > room;
+  }
+
+  #fail(code, reason) {
+    this.leave({ code, reason, isError: true });
+  }
+
+  // With a ledger, what it keeps goes before the end.
+  #finish(how, ledger) {
     if (this.isOver) return;
     const { current } = this.#carrier;
-    if (current) current.finish();
-    else if (this.token) sendLast(this.options.fetch, this.address.longpoll, [say.send(this.token), say.close]);
+    if (current?.isOpen) current.finish(ledger);
+    else if (this.token) sayGoodbye(this.options.fetch, this.address.longpoll, this.token, ledger);
     this.end(how);
   }
 
   #tick() {
-    const now = Date.now();
+    const at = now();
     const due = this.#due;
     const { current } = this.#carrier;
     this.#due = Infinity;
     if (!current) return;
-    if (this.ledger.tellAt() <= now) current.ack();
-    const verdict = this.watch.look(now, due, this.ledger.unacknowledgedSince);
-    if (verdict === "ask") this.#ask(current, now);
-    if (verdict === "dead") this.#mourn(current, now);
+    if (this.ledger.tellAt() <= at) current.ack();
+    const verdict = this.watch.look(at, due, this.ledger.unacknowledgedSince);
+    if (verdict === "ask") this.#ask(current, at);
+    if (verdict === "dead") this.#mourn(current, at);
     this.#arm();
   }
 
-  #ask(wire, now) {
-    this.watch.asked(now);
+  #ask(wire, at) {
+    this.watch.asked(at);
     wire.ping();
   }
 
-  #mourn(wire, now) {
-    if (wire.revive()) this.watch.extend(now);
-    else wire.end(wire.isStuck(now) ? "post" : "mute");
+  #mourn(wire, at) {
+    if (wire.revive()) this.watch.extend(at);
+    else wire.end(wire.isStuck(at) ? "post" : "mute");
   }
 
   // One timer for all, set when something is due earlier than it was.
@@ -247,9 +318,9 @@ export class Session {
     const at = Math.min(this.ledger.tellAt(), this.watch.lookAt(this.ledger.unacknowledgedSince));
     if (at >= this.#due) return;
     clearTimeout(this.#timer);
-    const now = Date.now();
-    this.#due = Math.max(at, now);
-    this.#timer = setTimeout(() => this.#tick(), this.#due - now);
+    const from = now();
+    this.#due = Math.max(at, from);
+    this.#timer = setTimeout(() => this.#tick(), this.#due - from);
   }
 }
 
@@ -261,6 +332,7 @@ const DEEDS = {
     session.announce();
   },
   resumed(session, wire) {
+    session.handlePassed();
     if (wire !== session.carrier.current) session.resumes += 1;
     session.handleProof(wire);
   },
@@ -268,7 +340,7 @@ const DEEDS = {
     wire.ack();
   },
   pong(session) {
-    session.watch.answered(Date.now());
+    session.watch.answered(now());
   },
   superseded(session, wire) {
     wire.end("superseded");

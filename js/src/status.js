@@ -10,7 +10,7 @@ export function statusOf(session, readyState) {
   return {
     state: isOpen && !current ? "resuming" : STATES[readyState],
     transport: current?.name ?? null,
-    since: current ? carrier.since : null,
+    since: current ? carrier.sinceTime : null,
     why: current ? carrier.why : "",
     trying: carrier.trying,
     next: carrier.climbAt,

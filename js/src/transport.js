@@ -1,11 +1,13 @@
 // The class that pages see: a WebSocket in shape, a session in fact.
 
 import { addressOf } from "./address.js";
+import { copyOf } from "./bytes.js";
 import { complete, possible } from "./options.js";
 import { followPage } from "./page.js";
 import { pathTo } from "./path.js";
 import { ENDS, Session } from "./session.js";
 import { statusOf } from "./status.js";
+import { Target, eventOf, invalidState } from "./target.js";
 
 const EVENTS = ["open", "message", "error", "close"];
 
@@ -21,7 +23,7 @@ const CLOSED = 3;
  *
  *     new Socket("/socket", { transport: Lapwing })
  */
-export class Lapwing extends EventTarget {
+export class Lapwing extends Target {
   static CONNECTING = CONNECTING;
   static OPEN = OPEN;
   static CLOSING = CLOSING;
@@ -53,7 +55,6 @@ export class Lapwing extends EventTarget {
   #session;
   #path;
   #unfollow;
-  #options;
 
   /** `url` is the mount's, as phoenix.js gives it, or without its `/websocket`. */
   constructor(url, protocols) {
@@ -61,11 +62,12 @@ export class Lapwing extends EventTarget {
     this.url = String(url);
     for (const type of EVENTS) this.addEventListener(type, (event) => this[`on${type}`]?.(event));
     const options = complete(this.constructor.options);
+    // As a listener, so that what it throws is reported and ends nothing.
+    this.addEventListener("status", () => options.onStatus?.(this.status()));
     const address = addressOf(this.url, protocols);
-    this.#options = options;
     this.#path = pathTo(address.key, options);
     this.#session = new Session({ address, options, transports: possible(options), path: this.#path, on: this.#hears() });
-    this.#unfollow = followPage(this.#session, () => this.close());
+    this.#unfollow = followPage(this.#session, () => this.#leave());
     Lapwing.instances.add(this);
     // Whoever made this has had no time to listen.
     queueMicrotask(() => this.readyState === CONNECTING && this.#session.start());
@@ -73,7 +75,7 @@ export class Lapwing extends EventTarget {
 
   /** Sends a text or bytes: now, or as soon as there is a wire again. */
   send(data) {
-    if (this.readyState === CONNECTING) throw new DOMException("still connecting", "InvalidStateError");
+    if (this.readyState === CONNECTING) throw invalidState("still connecting");
     if (this.readyState === OPEN) this.#session.send(frameOf(data));
   }
 
@@ -115,6 +117,12 @@ export class Lapwing extends EventTarget {
     this.#session.carrier.prefer(name);
   }
 
+  // The page is going: there is no time for an answer.
+  #leave() {
+    this.readyState = CLOSING;
+    this.#session.leave({ code: 1000, reason: "" });
+  }
+
   #hears() {
     return {
       opened: () => {
@@ -150,18 +158,17 @@ export class Lapwing extends EventTarget {
   #changed() {
     this.#path.save();
     this.#emit("status");
-    this.#options.onStatus?.(this.status());
   }
 
   #emit(type, properties) {
-    this.dispatchEvent(Object.assign(new Event(type), properties));
+    this.dispatchEvent(eventOf(type, properties));
   }
 }
 
 // What is kept must not change with what the page does to it afterwards.
 function frameOf(data) {
-  if (data instanceof ArrayBuffer) return data.slice(0);
-  if (ArrayBuffer.isView(data)) return data.buffer.slice(data.byteOffset, data.byteOffset + data.byteLength);
-  if (typeof Blob === "function" && data instanceof Blob) throw new TypeError("a Blob cannot be sent in order: send its bytes");
-  return String(data);
+  const frame = typeof data === "string" ? data : copyOf(data);
+  // The bytes of a Blob come too late to keep their order.
+  if (frame === undefined) throw new TypeError("text, an ArrayBuffer or a view of one can be sent, and nothing else");
+  return frame;
 }

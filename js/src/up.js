@@ -1,5 +1,8 @@
 // The way up of the wires that have no other: POSTs, one at a time, each repeated until it is answered.
 
+import { bytesOf } from "./bytes.js";
+import { now } from "./clock.js";
+import { isLasting } from "./framelimit.js";
 import { encodeLine, say } from "./lines.js";
 import { Request } from "./request.js";
 
@@ -32,7 +35,7 @@ export class Up {
   #isStopped = false;
   #owes = { ack: false, ping: false };
 
-  /** `failed` is called once, when this way up is no good. */
+  /** `failed` is called once, with how, when this way up is no good. */
   constructor(wire, failed) {
     this.#wire = wire;
     this.#failed = failed;
@@ -81,23 +84,28 @@ export class Up {
     const { link } = this.#wire;
     const before = link.ledger.acknowledged;
     const owed = this.#owes;
-    const lines = this.#lines(owed);
+    const frames = linesOfFrames(link);
+    const lines = [...this.#lines(owed), ...frames];
     this.#owes = { ack: false, ping: false };
-    this.#sentAt = Date.now();
+    this.#sentAt = now();
     this.#request = new Request(link.options.fetch, link.address[this.#wire.name], lines, {
-      deadlineMs: this.#patienceMs() + sizeOf(lines) / BYTES_PER_MS,
+      deadlineMs: this.#patienceMs() + bytesOf(lines.join("\n")) / BYTES_PER_MS,
     });
     link.said(this.#wire);
     try {
       const answer = await this.#request.answer;
       if (this.#isStopped) return;
       this.#isProven = true;
+      if (!frames.length) link.handlePassed();
       for (const line of answer.split("\n")) this.#wire.receive(line);
-      if (lines.length < 3 || link.ledger.acknowledged > before) this.#tries = 0;
+      if (!frames.length || link.ledger.acknowledged > before) this.#tries = 0;
       else await this.#miss("no progress");
     } catch (error) {
       this.#owes = { ack: owed.ack || this.#owes.ack, ping: owed.ping || this.#owes.ping };
-      await this.#miss(error.how);
+      const isRefused = frames.length > 0 && isLasting(error.how);
+      if (!this.#isStopped) link.handleUnsent(this.#wire, frames.length - 1, error.how);
+      // The next one goes without frames, at once.
+      if (!isRefused) await this.#miss(error.how);
     }
   }
 
@@ -112,7 +120,7 @@ export class Up {
     const lines = [say.send(link.token)];
     if (ack) lines.push(say.ack(link.ledger.tell()));
     if (ping) lines.push(say.ping);
-    return lines.concat(linesOfFrames(link.ledger));
+    return lines;
   }
 
   async #miss(how) {
@@ -126,11 +134,7 @@ export class Up {
 }
 
 /** The next frames that the server may lack, numbered, as much as a request should have. */
-export function linesOfFrames(ledger) {
-  const frames = ledger.after(ledger.acknowledged, FRAMES_MAX, BYTES_MAX).map(encodeLine);
+export function linesOfFrames({ ledger, frameLimit }) {
+  const frames = ledger.after(ledger.acknowledged, Math.min(FRAMES_MAX, frameLimit.max), BYTES_MAX).map(encodeLine);
   return frames.length ? [say.from(ledger.acknowledged + 1), ...frames] : [];
-}
-
-function sizeOf(lines) {
-  return lines.reduce((bytes, line) => bytes + line.length, 0);
 }

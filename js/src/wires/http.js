@@ -1,8 +1,7 @@
 // What the wires of HTTP requests have in common.
 
-import { say } from "../lines.js";
-import { sendLast } from "../request.js";
-import { Up, linesOfFrames } from "../up.js";
+import { sayGoodbye } from "../goodbye.js";
+import { Up } from "../up.js";
 import { Wire } from "./wire.js";
 
 /** For how long a wire that lost may still say that it opened a session. */
@@ -27,17 +26,16 @@ export class HttpWire extends Wire {
     return this.isOpening ? this.link.address.headers : {};
   }
 
-  /** Ends the session. What the server may lack goes with it. */
-  finish() {
-    const { options, token, ledger } = this.link;
-    sendLast(options.fetch, this.url, [say.send(token), ...linesOfFrames(ledger), say.close]);
-    this.drop();
+  finish(ledger) {
+    this.#finish(this.link.token, ledger);
   }
 
   // Aborting would leave the session to the server, which may have opened it already: only its token can end it.
   retire() {
-    if (!this.isOpening) return this.drop();
+    if (!this.isOpening || this.isOver) return this.drop();
     this.#retiring = setTimeout(() => this.drop(), LATE_MS);
+    // Nobody need wait for it who has nothing else to do.
+    this.#retiring.unref?.();
   }
 
   release() {
@@ -48,9 +46,8 @@ export class HttpWire extends Wire {
 
   control(control) {
     if (!this.#retiring) return super.control(control);
-    const { options } = this.link;
-    if (control.word === "opened") sendLast(options.fetch, this.url, [say.send(control.token), say.close]);
-    this.drop();
+    if (control.word === "opened") this.#finish(control.token);
+    else this.drop();
   }
 
   flush() {
@@ -77,5 +74,10 @@ export class HttpWire extends Wire {
 
   revive() {
     return false;
+  }
+
+  #finish(token, ledger) {
+    sayGoodbye(this.link.options.fetch, this.url, token, ledger);
+    this.drop();
   }
 }

@@ -1,5 +1,6 @@
 // The session over requests of which each is answered completely: what passes everywhere.
 
+import { isLasting } from "../framelimit.js";
 import { Request } from "../request.js";
 import { linesOfFrames } from "../up.js";
 import { HttpWire } from "./http.js";
@@ -26,7 +27,7 @@ export class LongPollWire extends HttpWire {
   #tries = TRIES - 1;
 
   constructor(link) {
-    super(link, "longpoll", () => this.#becomeSingle());
+    super(link, "longpoll", (how) => (isLasting(how) ? this.end(how) : this.#becomeSingle()));
     this.#run();
   }
 
@@ -57,7 +58,8 @@ export class LongPollWire extends HttpWire {
   async #poll() {
     const { link } = this;
     const before = link.ledger.acknowledged;
-    const lines = this.#lines();
+    const frames = this.#frames();
+    const lines = [this.hello(this.#isHeld ? undefined : 0), ...frames];
     const { fetch, postMs } = link.options;
     // One that answers a question has taken that long already.
     const deadlineMs = this.#isHeld ? link.holdMs + SLACK_MS : this.#isAsked ? postMs : SLACK_MS;
@@ -66,19 +68,24 @@ export class LongPollWire extends HttpWire {
     try {
       const answer = await request.answer;
       if (this.isOver) return;
+      if (!frames.length) link.handlePassed();
       this.#heard(answer);
-      if (lines.length > 1 && link.ledger.acknowledged === before) await this.#miss("no progress");
+      if (frames.length && link.ledger.acknowledged === before) await this.#miss("no progress");
     } catch ({ how = "error" }) {
-      if (!this.isOver && this.request === request) await this.#miss(how);
+      if (this.isOver || this.request !== request) return;
+      link.handleUnsent(this, frames.length - 1, how);
+      this.#mustHurry = true;
+      // The next one goes without frames, at once.
+      if (!frames.length || !isLasting(how)) await this.#miss(how);
     }
   }
 
-  #lines() {
+  #frames() {
     const { link } = this;
     const carries = this.#mustHurry || link.isSingle;
-    const frames = carries && link.token ? linesOfFrames(link.ledger) : [];
+    const frames = carries && link.token ? linesOfFrames(link) : [];
     this.#isHeld = !this.#mustHurry && frames.length === 0;
-    return [this.hello(this.#isHeld ? undefined : 0), ...frames];
+    return frames;
   }
 
   #heard(answer) {
@@ -109,6 +116,7 @@ export class LongPollWire extends HttpWire {
   async #miss(how) {
     this.#tries += 1;
     this.#mustHurry = true;
+    if (this.isOver) return;
     if (this.#tries >= TRIES || how === "silent") return this.end(how);
     await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * 2 ** this.#tries));
   }

@@ -1,5 +1,6 @@
 // The session over an event stream, and POSTs for the way up.
 
+import { isLasting } from "../framelimit.js";
 import { say } from "../lines.js";
 import { Request, readPieces } from "../request.js";
 import { linesOfFrames } from "../up.js";
@@ -15,9 +16,9 @@ export class SseWire extends HttpWire {
   #source;
 
   constructor(link) {
-    super(link, "sse", () => this.end("post"));
-    const hello = this.hello();
-    const reading = link.options.streams ? this.#stream(hello) : this.#listen(hello);
+    // An answer that a repeat cannot change says nothing of how many requests the network lets through.
+    super(link, "sse", (how) => this.end(isLasting(how) ? how : "post"));
+    const reading = link.options.streams ? this.#stream() : this.#listen();
     reading.then(
       () => this.end("closed"),
       ({ how = "error" }) => this.end(how),
@@ -29,9 +30,21 @@ export class SseWire extends HttpWire {
     this.#source?.close();
   }
 
-  #stream(hello) {
+  async #stream() {
+    const { link } = this;
+    const hello = this.hello();
     // What the server may lack goes with a resume, which saves a round trip.
-    const lines = this.isOpening ? [hello] : [hello, ...linesOfFrames(this.link.ledger)];
+    const frames = this.isOpening ? [] : linesOfFrames(link);
+    try {
+      await this.#read([hello, ...frames]);
+    } catch (error) {
+      if (this.isOver || !frames.length || !isLasting(error.how)) throw error;
+      link.handleUnsent(this, frames.length - 1, error.how);
+      await this.#read([this.hello()]);
+    }
+  }
+
+  #read(lines) {
     const reader = new EventReader();
     const take = (piece) => {
       this.link.heard(this);
@@ -40,9 +53,9 @@ export class SseWire extends HttpWire {
     return this.#post(lines, (response, expect) => readPieces(response, () => expect(Infinity), take));
   }
 
-  async #listen(hello) {
+  async #listen() {
     // A ticket is for one line.
-    const answer = await this.#post([say.ticket, hello]);
+    const answer = await this.#post([say.ticket, this.hello()]);
     const ticket = answer.trim().split(" ")[1];
     if (this.isOver) return;
     this.#source = new this.link.options.EventSource(`${this.url}&ticket=${ticket}`);

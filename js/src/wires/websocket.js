@@ -35,8 +35,12 @@ export class WebSocketWire extends Wire {
   /** Sends what was not sent yet. */
   flush() {
     if (this.#sent === null) return;
-    for (const frame of this.link.ledger.after(this.#sent)) this.#send(encodeMessage(frame));
-    this.#sent = this.link.ledger.sent;
+    const { ledger, frameLimit } = this.link;
+    const frames = ledger.after(this.#sent, frameLimit.max - this.inFlight);
+    for (const frame of frames) this.#send(encodeMessage(frame));
+    this.#sent += frames.length;
+    // The next may go when these are known to have arrived.
+    if (frames.length && frameLimit.max < Infinity) this.ping();
   }
 
   ack() {
@@ -47,9 +51,8 @@ export class WebSocketWire extends Wire {
     this.#send(say.ping);
   }
 
-  /** Ends the session. */
-  finish() {
-    this.flush();
+  finish(ledger) {
+    if (ledger) this.flush();
     this.#send(say.close);
     this.drop();
   }
@@ -64,6 +67,14 @@ export class WebSocketWire extends Wire {
     if (!this.#socket) return;
     this.#socket.onopen = this.#socket.onmessage = this.#socket.onclose = null;
     this.#socket.close();
+  }
+
+  get isOpen() {
+    return this.#socket.readyState === 1;
+  }
+
+  get inFlight() {
+    return Math.max(0, (this.#sent ?? 0) - this.link.ledger.acknowledged);
   }
 
   /** The bytes that have not left. */

@@ -5,7 +5,8 @@ import { Breach, readLine } from "../lines.js";
 /**
  * One connection, or one row of requests, that carries a session or tries to.
  *
- * It tells its link what it hears until it is over. `release` is each wire's own: it lets go of whatever it holds.
+ * It tells its link what it hears until it is over. `release` is each wire's own: it lets go of whatever it holds. So is
+ * `finish(ledger)`: it ends the session on the server, after what the ledger keeps, if it is given.
  */
 export class Wire {
   /** Whether it asked for a new session rather than for an old one. */
@@ -58,11 +59,22 @@ export class Wire {
     }
   }
 
+  /** Whether something can be said by it. */
+  get isOpen() {
+    return !this.isOver;
+  }
+
+  /** How many frames it has sent of which nothing is known; what goes in requests is counted there. */
+  get inFlight() {
+    return 0;
+  }
+
   /** The wire has come to its end by itself. */
   end(how) {
     if (this.isOver) return;
+    const { inFlight } = this;
     this.drop();
-    this.link.handleEnd(this, how);
+    this.link.handleEnd(this, how, inFlight);
   }
 
   /** Lets go of the wire. Nothing more is heard of it. */
