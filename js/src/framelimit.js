@@ -13,6 +13,8 @@ const REFUSALS_MAX = 2;
 const LOSSES_MAX = 3;
 /** … and so many in all. A frame that is only too slow for its network has had minutes by then. */
 const LOSSES_IN_ALL_MAX = 10;
+/** What may be swallowed for good is given longer than a server waits before it says how far it came. */
+const PATIENCE_MS = 8_000;
 /** From here on there is no limit. */
 const FRAMES_MAX = 500;
 
@@ -30,6 +32,11 @@ export class FrameLimit {
   #refusals = 0;
   #losses = 0;
 
+  /** How long an answer is awaited at least. */
+  get patienceMs() {
+    return this.max < Infinity ? PATIENCE_MS : 0;
+  }
+
   /** The server has the first `number` frames. */
   acknowledged(number) {
     if (number < this.#first) return;
@@ -41,6 +48,11 @@ export class FrameLimit {
   /** A request without frames was answered. */
   proven() {
     this.max ||= 1;
+  }
+
+  /** The first frames were read and not taken, which is the server's own business. */
+  read() {
+    this.#startAt(this.#first);
   }
 
   /** So many frames, from `first` on, did not get through. Whether the first of them never will. */

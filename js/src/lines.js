@@ -21,6 +21,7 @@ const SERVER_WORDS = {
   resumed: { received: count },
   refused: { reason: String },
   ack: { received: count },
+  busy: { received: countIfAny },
   ping: { received: count },
   pong: { received: count },
   superseded: {},

@@ -20,8 +20,10 @@ export class Request {
   #controller = new AbortController();
   #timer;
   #isSilent = false;
+  #deadlineMs;
 
   constructor(fetch, url, lines, { deadlineMs, headers = {}, read = readText }) {
+    this.#deadlineMs = deadlineMs;
     this.#expect(deadlineMs);
     this.answer = this.#send(fetch, url, lines, headers, read);
     // Whoever aborts it does not wait for it.
@@ -33,17 +35,24 @@ export class Request {
     this.#controller.abort();
   }
 
+  /** The answer may take that long again. */
+  wait() {
+    if (this.#deadlineMs) this.#expect(this.#deadlineMs);
+  }
+
   async #send(fetch, url, lines, headers, read) {
     const { signal } = this.#controller;
     try {
       // A string makes it text/plain, which needs no preflight.
       const response = await fetch(url, { method: "POST", body: lines.join("\n"), headers, signal, cache: "no-store" });
       if (!response.ok) throw new RequestError(`http ${response.status}`);
+      this.#deadlineMs = 0;
       return await read(response, (ms = PIECE_MS) => this.#expect(ms));
     } catch (error) {
       if (error instanceof RequestError) throw error;
       throw new RequestError(this.#isSilent ? "silent" : "error");
     } finally {
+      this.#deadlineMs = 0;
       clearTimeout(this.#timer);
     }
   }

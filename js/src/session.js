@@ -160,7 +160,7 @@ export class Session {
   }
 
   handleControl(wire, control) {
-    if ("received" in control) this.#handleReceipt(control.received);
+    if (control.received !== undefined) this.#handleReceipt(control.received);
     const deed = DEEDS[control.word];
     if (deed) deed(this, wire, control);
     if (this.#closing && !this.#isOwing) return this.#finish(this.#closing);
@@ -182,6 +182,11 @@ export class Session {
     this.frameLimit.proven();
   }
 
+  /** The server has read frames that it does not take yet: they do get through. */
+  handleRead() {
+    this.frameLimit.read();
+  }
+
   /** So many frames that a wire sent are not known to have arrived, and never will by it. */
   handleUnsent(wire, count, how) {
     // While nothing carries the session, that the network is away is the better explanation; but not for a refusal.
@@ -197,7 +202,8 @@ export class Session {
     if (wire === this.#carrier.current && how !== "superseded") {
       const at = now();
       this.#idleDeath = { name: wire.name, idleMs: this.watch.idleMs(at), at };
-      if (how !== "cut" && how !== "overtaken") this.handleUnsent(wire, inFlight, how);
+      // Mute may be a server that has to wait before it reads on.
+      if (!/^(cut|overtaken|mute)$/.test(how)) this.handleUnsent(wire, inFlight, how);
     }
     if (!this.isOver) this.#carrier.handleEnd(wire, how);
   }
@@ -341,6 +347,10 @@ const DEEDS = {
   },
   pong(session) {
     session.watch.answered(now());
+  },
+  busy(session, wire) {
+    session.watch.busy(now());
+    wire.wait();
   },
   superseded(session, wire) {
     wire.end("superseded");

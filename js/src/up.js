@@ -18,6 +18,10 @@ const TRIPS = 5;
 /** So many POSTs may fail in a row, less one. Silence to the first of all is enough: the first message waits for it. */
 const TRIES = 2;
 const PAUSE_MS = 150;
+/** Until frames that the server has read and not taken are sent again. */
+const BUSY_MS = 1_000;
+/** Whoever answers so has read the request, and is the server. */
+const READ = /^!ack \d/m;
 
 /**
  * Sends what the ledger keeps, acknowledgements and questions.
@@ -61,6 +65,12 @@ export class Up {
     this.#request?.abort();
   }
 
+  /** The server is busy: an answer may take its time. */
+  wait() {
+    this.#sentAt = now();
+    this.#request?.wait();
+  }
+
   /** Whether a POST waits for its answer suspiciously long. */
   isStuck(now) {
     return this.#tries > 0 || (this.#isRunning && now - this.#sentAt >= this.#wire.link.options.quietMs);
@@ -99,6 +109,7 @@ export class Up {
       if (!frames.length) link.handlePassed();
       for (const line of answer.split("\n")) this.#wire.receive(line);
       if (!frames.length || link.ledger.acknowledged > before) this.#tries = 0;
+      else if (READ.test(answer)) await this.#rest();
       else await this.#miss("no progress");
     } catch (error) {
       this.#owes = { ack: owed.ack || this.#owes.ack, ping: owed.ping || this.#owes.ping };
@@ -110,9 +121,15 @@ export class Up {
   }
 
   #patienceMs() {
-    const { options, rtt } = this.#wire.link;
-    if (!this.#isProven || rtt === undefined) return options.postMs;
-    return Math.min(options.postMs, Math.max(DEADLINE_MS_MIN, TRIPS * rtt));
+    const { options, rtt, frameLimit } = this.#wire.link;
+    if (!this.#isProven || rtt === undefined) return Math.max(options.postMs, frameLimit.patienceMs);
+    return Math.max(frameLimit.patienceMs, Math.min(options.postMs, Math.max(DEADLINE_MS_MIN, TRIPS * rtt)));
+  }
+
+  #rest() {
+    this.#tries = 0;
+    this.#wire.link.handleRead();
+    return new Promise((resolve) => setTimeout(resolve, BUSY_MS));
   }
 
   #lines({ ack, ping }) {

@@ -76,6 +76,12 @@ export class Watch {
     this.#strikes = 0;
   }
 
+  /** The server said that it reads nothing more for now: nothing can be concluded from silence of ours that it has not read. */
+  busy(now) {
+    if (this.#askedAt !== null) this.#askedAt = now;
+    this.#answeredAt = now;
+  }
+
   /** A round trip took so long. */
   measured(ms) {
     this.rtt = ms;

@@ -47,6 +47,15 @@ describe("frame limit", () => {
     assert.equal(limit.failed(2, 1, "closed"), true);
   });
 
+  it("holds nothing against frames that the server has read and does not take yet", () => {
+    const limit = new FrameLimit();
+    for (let n = 0; n < 30; n += 1) {
+      assert.equal(limit.failed(1, 1, "silent"), false);
+      if (n % 5 === 4) limit.read();
+    }
+    assert.ok(limit.patienceMs > 5_000, "it is given the time to say so");
+  });
+
   it("knows what a repeat cannot change", () => {
     for (const how of ["http 400", "http 403", "http 413", "http 431", "closed 1009"]) assert.ok(isLasting(how), how);
     for (const how of ["http 408", "http 425", "http 429", "http 500", "http 503", "closed", "closed 1001", "closed 4002", "silent", "error"]) {

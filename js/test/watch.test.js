@@ -110,6 +110,21 @@ describe("watch", () => {
     assert.equal(watch.look(3_660_000, 3_601_500, Infinity), "dead");
   });
 
+  it("takes a server that is busy for alive, and does not ask what it would not read", () => {
+    const watch = started();
+    assert.equal(look(watch, 3_600, 2_000), "ask");
+    watch.asked(3_600);
+    for (let now = 4_600; now < 60_000; now += 1_000) {
+      watch.heard(now);
+      watch.busy(now);
+      assert.equal(look(watch, now + 999, 2_000), "well");
+    }
+    watch.answered(60_000);
+    watch.busy(60_500);
+    assert.equal(look(watch, 61_900, 2_000), "well");
+    assert.equal(look(watch, 62_000, 2_000), "ask", "and when it is not busy any more");
+  });
+
   it("a wire that moves bytes is not dead", () => {
     const watch = started();
     watch.asked(0);

@@ -50,6 +50,10 @@ export class HttpWire extends Wire {
     else this.drop();
   }
 
+  wait() {
+    this.up.wait();
+  }
+
   flush() {
     this.up.flush();
   }

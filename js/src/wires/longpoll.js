@@ -10,6 +10,10 @@ const SLACK_MS = 3_000;
 /** So many polls may fail in a row, less one. */
 const TRIES = 3;
 const PAUSE_MS = 100;
+/** Until frames that the server has read and not taken are sent again. */
+const BUSY_MS = 1_000;
+/** Whoever answers so has read the request, and is the server. */
+const READ = /^!resumed \d/m;
 
 /**
  * Polls, and POSTs beside them for the way up.
@@ -62,7 +66,8 @@ export class LongPollWire extends HttpWire {
     const lines = [this.hello(this.#isHeld ? undefined : 0), ...frames];
     const { fetch, postMs } = link.options;
     // One that answers a question has taken that long already.
-    const deadlineMs = this.#isHeld ? link.holdMs + SLACK_MS : this.#isAsked ? postMs : SLACK_MS;
+    const usualMs = this.#isHeld ? link.holdMs + SLACK_MS : this.#isAsked ? postMs : SLACK_MS;
+    const deadlineMs = Math.max(usualMs, link.frameLimit.patienceMs);
     const request = new Request(fetch, this.url, lines, { deadlineMs, headers: this.headers });
     this.request = request;
     try {
@@ -70,7 +75,7 @@ export class LongPollWire extends HttpWire {
       if (this.isOver) return;
       if (!frames.length) link.handlePassed();
       this.#heard(answer);
-      if (frames.length && link.ledger.acknowledged === before) await this.#miss("no progress");
+      if (frames.length && link.ledger.acknowledged === before) await this.#handleNoProgress(answer);
     } catch ({ how = "error" }) {
       if (this.isOver || this.request !== request) return;
       link.handleUnsent(this, frames.length - 1, how);
@@ -96,6 +101,13 @@ export class LongPollWire extends HttpWire {
     if (isAnswer) this.#isAsked = false;
     for (const line of answer.split("\n")) this.receive(line);
     if (isAnswer) this.control({ word: "pong", received: this.link.ledger.acknowledged });
+  }
+
+  // The server has read what it does not take yet, unless somebody else answers here.
+  async #handleNoProgress(answer) {
+    if (!READ.test(answer)) return this.#miss("no progress");
+    this.link.handleRead();
+    if (this.link.isSingle) await new Promise((resolve) => setTimeout(resolve, BUSY_MS));
   }
 
   // An aborted poll is no loss: what its answer had comes with the next one.

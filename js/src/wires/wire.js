@@ -69,6 +69,9 @@ export class Wire {
     return 0;
   }
 
+  /** The server is busy: what it has not answered is no loss. */
+  wait() {}
+
   /** The wire has come to its end by itself. */
   end(how) {
     if (this.isOver) return;
