@@ -67,3 +67,46 @@ fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn say(history: &History, topic: &str, text: &str) -> u64 {
+        let said = |text: &str| Message {
+            id: 0,
+            user: String::new(),
+            name: String::new(),
+            color: String::new(),
+            text: text.to_owned(),
+            at: 0,
+        };
+        history.add(topic, said(text), |message| message.id)
+    }
+
+    #[test]
+    fn a_room_keeps_its_last_messages_in_order() {
+        let history = History::default();
+        let ids: Vec<u64> = (0..=MESSAGES_MAX).map(|n| say(&history, "room:a", &n.to_string())).collect();
+        assert!(ids.is_sorted_by(|before, after| before < after));
+        let kept = history.after("room:a", 0);
+        assert_eq!((kept.len(), &*kept[0].text), (MESSAGES_MAX, "1"), "the oldest is forgotten");
+        assert_eq!(history.after("room:a", ids[MESSAGES_MAX - 1]).len(), 1);
+    }
+
+    #[test]
+    fn one_room_more_takes_the_place_of_the_one_that_was_silent_for_longest() {
+        let history = History::default();
+        // The ids follow the clock, and in one millisecond rooms are of an age: the first is clearly older.
+        say(&history, "room:old", "x");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+        for n in 1..ROOMS_MAX {
+            say(&history, &format!("room:{n}"), "x");
+        }
+        assert_eq!(history.after("room:old", 0).len(), 1);
+        say(&history, "room:new", "x");
+        assert!(history.after("room:old", 0).is_empty());
+        assert_eq!(history.after("room:new", 0).len(), 1);
+        assert_eq!(history.0.lock().expect("nobody panics").len(), ROOMS_MAX);
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! The README's first program is `examples/axum.rs` (`text`), and what the guides show of servers is in one of the others.
 
+mod demo;
 mod end;
 mod events;
 mod files;
