@@ -5,19 +5,16 @@ export function followPage(session, leave) {
   const page = globalThis;
   const { document } = page;
   const verifyIfVisible = () => document.visibilityState === "visible" && session.verify();
-  const hide = ({ persisted }) => (persisted ? session.suspend() : leave());
-  // What the page itself says in such a moment goes before: so the last of all who listen.
-  const hideLast = () => page.addEventListener("pagehide", hide, { once: true });
   const listeners = [
     [page, "online", () => session.setOnline(true)],
     [page, "offline", () => session.setOnline(false)],
-    [page, "pagehide", hideLast, { capture: true }],
+    [page, "pagehide", ({ persisted }) => (persisted ? session.suspend() : leave())],
     [page, "pageshow", ({ persisted }) => persisted && session.resume()],
     [document, "visibilitychange", verifyIfVisible],
     [document, "resume", verifyIfVisible],
   ].filter(([target]) => target?.addEventListener);
-  for (const [target, ...listener] of listeners) target.addEventListener(...listener);
+  for (const [target, event, listener] of listeners) target.addEventListener(event, listener);
   return () => {
-    for (const [target, ...listener] of listeners) target.removeEventListener(...listener);
+    for (const [target, event, listener] of listeners) target.removeEventListener(event, listener);
   };
 }
