@@ -100,6 +100,12 @@ impl Mount {
         self
     }
 
+    /// How long [`connect`](Self::connect) may take. Default 30 s; then the client is told to try again later.
+    pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
+        self.transports.connect_timeout = connect_timeout;
+        self
+    }
+
     /// Which origins of browser pages may connect. Default: the same host.
     pub fn check_origin(mut self, check_origin: CheckOrigin) -> Self {
         self.transports.check_origin = check_origin;

@@ -11,7 +11,7 @@ use std::{
 
 use lapwing_transports::{close::CloseReason, endpoint::Endpoint, resumable::lines::Refused};
 use serde::Serialize;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     broadcast::{Broadcast, ChannelId},
@@ -28,6 +28,9 @@ use crate::{
     topic::Topic,
     tracker::{Count, PresenceError, PresenceOptions, fetch::Fetcher},
 };
+
+/// Time for callbacks that run when all connections are over: twice what a join waits for the one that it replaces.
+const JOINS_GRACE: Duration = Duration::from_secs(10);
 
 /// A server of channels. Cheap to clone; all clones are one.
 ///
@@ -287,7 +290,9 @@ impl Lapwing {
     }
 
     /// Sends all clients away, paced as each mount's [`Drain`] says, with close code 1012, upon which they
-    /// connect again, by then to another node. Returns when every connection and every join is over.
+    /// connect again, by then to another node. Returns when every connection and every join is over, or was given the
+    /// time for it: what a mount's [`Drain::timeout`] and `linger` allow, and ten seconds for the joins. A connection that
+    /// is left then is dropped, a callback that is still running is not waited for.
     ///
     /// Stop accepting connections first. Dropping the future stops the pacing; what was closed stays closed.
     pub async fn shutdown(&self) {
@@ -298,7 +303,9 @@ impl Lapwing {
             }
         }
         drains.join_all().await;
-        self.0.node.joins_ended().await;
+        if tokio::time::timeout(JOINS_GRACE, self.0.node.joins_ended()).await.is_err() {
+            warn!(joins = self.0.node.joins(), "shut down without waiting for the callbacks of these joins");
+        }
     }
 
     pub(crate) fn mounts(&self) -> &[Mounted] {
@@ -330,7 +337,7 @@ async fn drain_mount(endpoint: Endpoint<Hub>, drain: Drain) {
     for session in endpoint.sessions() {
         session.close(CloseReason::Draining);
     }
-    endpoint.wait().await;
+    endpoint.finish().await;
 }
 
 impl Builder {

@@ -5,11 +5,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use lapwing_transports::{
     body::{Body, RequestBody, ResponseFuture},
     connect::{PathVariables, Transport},
     endpoint::Endpoint,
+    refusal::not_found,
 };
 
 use crate::{hub::Hub, path::MountPath, server::Lapwing};
@@ -87,15 +88,9 @@ impl Service {
     fn respond<B: RequestBody>(&self, request: Request<B>) -> ResponseFuture {
         match self.find(request.uri().path()) {
             Some((endpoint, wire, variables)) => endpoint.serve(wire, request, variables),
-            None => Box::pin(std::future::ready(Ok(not_found()))),
+            None => Box::pin(std::future::ready(Ok(not_found(&request)))),
         }
     }
-}
-
-fn not_found() -> Response<Body> {
-    let mut response = Response::new(Body::from("not found"));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
 }
 
 impl<B: RequestBody> hyper::service::Service<Request<B>> for Service {

@@ -25,6 +25,7 @@ const PURE: &[&str] = &[
     "transports/src/query.rs",
     "transports/src/resumable/lines.rs",
     "transports/src/session.rs",
+    "transports/src/websocket/closing.rs",
     "transports/src/websocket/codec",
 ];
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::{Response, StatusCode};
+use http::Response;
 use http_body::{Frame, SizeHint};
 use http_body_util::Full;
 
@@ -103,11 +103,4 @@ pub type ResponseFuture = Pin<Box<dyn Future<Output = Result<Response<Body>, Inf
 /// A response that is known already.
 pub(crate) fn ready(response: Response<Body>) -> ResponseFuture {
     Box::pin(std::future::ready(Ok(response)))
-}
-
-/// The answer to a request for nothing that is here.
-pub(crate) fn not_found() -> Response<Body> {
-    let mut response = Response::new(Body::from("not found"));
-    *response.status_mut() = StatusCode::NOT_FOUND;
-    response
 }

@@ -5,22 +5,30 @@ use std::{
     fmt,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use http::{Request, Response};
+use http::{Request, Response, StatusCode};
+use tokio::time::timeout;
+use tracing::{info, warn};
 
 use crate::{
-    body::{Body, RequestBody, ResponseFuture, not_found, ready},
+    body::{Body, RequestBody, ResponseFuture, ready},
     connect::{PathVariables, Transport},
     counters::Counters,
     handler::Handler,
+    heard_out::{HeardOut, Rest},
     live::LiveSession,
     longpoll,
     manager::Manager,
     options::TransportOptions,
+    refusal::{is_ambiguous, not_found, refusal, wants_websocket, without_upgrade},
     registry::Census,
     resumable, websocket,
 };
+
+/// Time for a connection that has come as the server went down to hear so, beyond the second that its greeting may take.
+const LATECOMERS: Duration = Duration::from_secs(2);
 
 /// A handler and its wires. Cheap to clone; the sessions live as long as any clone or connection.
 ///
@@ -52,6 +60,11 @@ impl<H: Handler> Endpoint<H> {
     /// An endpoint for a handler.
     #[must_use]
     pub fn new(handler: H, options: TransportOptions) -> Self {
+        if options.host.is_none() && options.check_origin.trusts_requests() {
+            info!(
+                "a mount compares origins with what each request says of its host: set `host`, or list origins"
+            );
+        }
         Self(Arc::new(Manager::new(handler, options)))
     }
 
@@ -92,6 +105,20 @@ impl<H: Handler> Endpoint<H> {
     {
         self.0.start_sweep();
         request.extensions_mut().insert(variables);
+        let manager = &self.0;
+        let rest = || Rest { tasks: manager.tasks.clone(), draining: manager.draining.clone() };
+        let request = HeardOut::of(request, rest);
+        if !wants_websocket(&request) {
+            return self.answer(wire, request);
+        }
+        let answer = self.answer(wire, request);
+        Box::pin(async move { answer.await.map(without_upgrade) })
+    }
+
+    fn answer<B: RequestBody>(&self, wire: Transport, request: Request<B>) -> ResponseFuture {
+        if is_ambiguous(&request) {
+            return ready(refusal(StatusCode::BAD_REQUEST, "a request is for one host"));
+        }
         match wire {
             Transport::Websocket if self.0.options.websocket.is_some() => {
                 websocket::respond(self.0.clone(), request)
@@ -106,7 +133,7 @@ impl<H: Handler> Endpoint<H> {
             Transport::Sse if self.0.options.sse.is_some() && self.0.options.resume.is_some() => {
                 resumable::http::respond(self.0.clone(), wire, request)
             }
-            _ => ready(not_found()),
+            _ => ready(not_found(&request)),
         }
     }
 
@@ -145,7 +172,27 @@ impl<H: Handler> Endpoint<H> {
         self.0.draining.cancel();
     }
 
-    /// Waits until no connection is left. Close the sessions first.
+    /// Waits until no connection is left, as long as that may take: [`linger`] for those that are told, and two seconds for
+    /// those that have just come. Then it drops what is left, whoever waits for whom. Close the sessions first.
+    ///
+    /// Dropping the future stops the waiting and drops nothing.
+    ///
+    /// [`linger`]: crate::options::WebsocketOptions::linger
+    pub async fn finish(&self) {
+        let linger = self.0.options.websocket.as_ref().map_or(Duration::ZERO, |websocket| websocket.linger);
+        if timeout(linger.saturating_add(LATECOMERS), self.wait()).await.is_ok() {
+            return;
+        }
+        warn!(connections = self.0.tasks.len(), "connections are dropped: they did not end in time");
+        self.0.cut.cancel();
+        for session in self.sessions() {
+            session.core().expire();
+        }
+        // They only have to be dropped. Code of the program that blocks a thread would keep even that from happening.
+        let _ = timeout(LATECOMERS, self.wait()).await;
+    }
+
+    /// Waits until no connection is left, however long that takes. Close the sessions first.
     ///
     /// Cancel safe: dropping the future stops the waiting and nothing else.
     pub async fn wait(&self) {
@@ -171,7 +218,7 @@ impl<H: Handler> Endpoint<H> {
         let segment = request.uri().path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         match self.wire(segment) {
             Some(wire) => self.serve(wire, request, PathVariables::default()),
-            None => ready(not_found()),
+            None => ready(not_found(&request)),
         }
     }
 }

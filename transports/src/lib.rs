@@ -35,6 +35,8 @@ mod flusher;
 #[cfg(feature = "net")]
 pub mod handler;
 #[cfg(feature = "net")]
+mod heard_out;
+#[cfg(feature = "net")]
 pub mod http1;
 #[cfg(feature = "net")]
 pub mod http2;
@@ -53,6 +55,8 @@ pub mod options;
 pub mod origin;
 #[cfg(feature = "net")]
 pub mod query;
+#[cfg(feature = "net")]
+pub mod refusal;
 #[cfg(feature = "net")]
 pub mod registry;
 #[cfg(feature = "net")]

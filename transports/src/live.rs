@@ -295,6 +295,12 @@ impl Core {
         }
     }
 
+    /// Its connection is to be dropped, whatever is left to write.
+    pub(crate) fn expire(&mut self) {
+        self.expired = true;
+        self.wake();
+    }
+
     /// The same for one of many.
     fn wake_in_turn(&mut self, flusher: &Flusher) {
         if self.rest == Rest::Parked

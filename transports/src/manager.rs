@@ -15,7 +15,7 @@ use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::{
     budget::Budget,
@@ -56,7 +56,10 @@ pub(crate) struct Manager<H: Handler> {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when no more sessions are to begin.
     pub(crate) draining: CancellationToken,
+    /// Cancelled when whatever is left is to end at once.
+    pub(crate) cut: CancellationToken,
     sweep_started: Once,
+    tokens_ignored: Once,
 }
 
 impl<H: Handler> Manager<H> {
@@ -80,7 +83,9 @@ impl<H: Handler> Manager<H> {
             common: Arc::new(common),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
+            cut: CancellationToken::new(),
             sweep_started: Once::new(),
+            tokens_ignored: Once::new(),
         }
     }
 
@@ -113,7 +118,15 @@ impl<H: Handler> Manager<H> {
         }
         let request =
             ConnectRequest { transport, is_resumable, params, uri, headers, extensions, auth_token };
-        self.handler.connect(request).await.map_err(refused)
+        let decided = timeout(self.options.connect_timeout, self.handler.connect(request));
+        match self.cut.run_until_cancelled(decided).await {
+            Some(Ok(decision)) => decision.map_err(refused),
+            Some(Err(_)) => {
+                debug!(timeout = ?self.options.connect_timeout, "connect refused: it was not decided in time");
+                Err(refused(Refusal::status(StatusCode::SERVICE_UNAVAILABLE)))
+            }
+            None => Err(refused(Refusal::status(StatusCode::SERVICE_UNAVAILABLE))),
+        }
     }
 
     /// Starts the sweep at the first request: only then there is surely a runtime to run it.
@@ -171,6 +184,14 @@ impl<H: Handler> Manager<H> {
         self.common.counters.over_budget.fetch_add(closed as u64, Ordering::Relaxed);
     }
 
+    /// Starts a task of a connection that has no session yet, which ends when whatever is left is to end.
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let cut = self.cut.clone();
+        self.tasks.spawn(async move {
+            cut.run_until_cancelled(task).await;
+        });
+    }
+
     /// Takes a session in; gives it back when there are as many as there may be.
     pub(crate) fn enter(
         &self,
@@ -205,6 +226,16 @@ impl<H: Handler> Manager<H> {
             if is_over || self.handler.is_ready(session) { Poll::Ready(()) } else { Poll::Pending }
         })
         .await;
+    }
+
+    /// A client brings a token to a mount that does not take any. The program was meant to; a line for each would be theirs
+    /// to write.
+    pub(crate) fn say_once_that_tokens_are_ignored(&self) {
+        self.tokens_ignored.call_once(|| {
+            warn!(
+                "clients bring an authToken, and this mount does not take it: see `auth_token` of its options"
+            );
+        });
     }
 
     /// Whether a page of the request's origin may connect; counted if not.

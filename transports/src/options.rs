@@ -34,6 +34,9 @@ pub struct TransportOptions {
     pub host: Option<Arc<str>>,
     /// Whether to take a token from the subprotocol or the `X-Phoenix-AuthToken` header. Default: no.
     pub auth_token: bool,
+    /// How long the program may take to decide about a client. Then it is told to try again later (503). Default 30 s, as
+    /// long as a body may take: what waits may hold a whole request, and who waits may be gone without our seeing it.
+    pub connect_timeout: Duration,
     /// Bounds of each session's outbox.
     pub outbox: OutboxLimits,
     /// Bounds of the query of a connecting request.
@@ -61,6 +64,7 @@ impl Default for TransportOptions {
             check_origin: CheckOrigin::default(),
             host: None,
             auth_token: false,
+            connect_timeout: Duration::from_secs(30),
             outbox: OutboxLimits::default(),
             query: QueryLimits::default(),
             sessions_max: 1_000_000,
@@ -96,7 +100,9 @@ pub struct WebsocketOptions {
     /// How long a message may take from its first byte to its last; then the connection is closed with 1008. Default 180 s:
     /// the largest message arrives at 64 KB a second with time to spare. While the handler is not ready it is not counted.
     pub message_timeout: Duration,
-    /// How long a closed connection may take to write what is left and to answer the close. Default 5 s.
+    /// How long a closed connection may take to take what is left, to answer the close, and to end its side. What it says
+    /// meanwhile goes nowhere. Default 5 s: a client that is in the middle of a message over a slow line has long read by then
+    /// why it was closed.
     pub linger: Duration,
 }
 

@@ -3,6 +3,12 @@
 //! Browsers let any page open a WebSocket to any server and send the user's cookies along; what they add is
 //! the `Origin` header. Clients that are no browsers send none, or what they like: this protects users from
 //! pages, not the server from clients.
+//!
+//! Without a configured host or list, an origin is compared with what the request says of itself, its `Host`. An attacker
+//! who makes a name of theirs lead to this server (DNS rebinding) is then of the same host. They get no cookies of the
+//! user's, as those go by name, but they get whatever a server gives to everybody in its network: a server for a machine
+//! or a house of one's own needs [`TransportOptions::host`](crate::options::TransportOptions::host) or a
+//! [`CheckOrigin::List`].
 
 mod pattern;
 
@@ -17,7 +23,9 @@ use http::{
 
 pub use pattern::{OriginPattern, OriginPatternError};
 
-/// How the `Origin` header of a connecting request is judged. Requests without one always pass.
+/// How the `Origin` header of a connecting request is judged. Requests without one pass, unless they say by
+/// `Sec-Fetch-Site` that a page of another origin sent them: an image or a link, which need no `Origin` and bring the user's
+/// cookies.
 ///
 /// ```
 /// use http::Request;
@@ -74,7 +82,7 @@ impl CheckOrigin {
     pub fn allows(&self, origin: &Origin<'_>, host: Option<&str>) -> bool {
         let page = match &origin.claim {
             Claim::Absent => return true,
-            Claim::Several => return matches!(self, Self::Off),
+            Claim::Several | Claim::Concealed => return matches!(self, Self::Off),
             Claim::One(page) => page,
         };
         match self {
@@ -87,6 +95,13 @@ impl CheckOrigin {
             Self::List(patterns) => patterns.iter().any(|pattern| pattern.matches(origin)),
             Self::Custom(allows) => allows(origin),
         }
+    }
+}
+
+impl CheckOrigin {
+    /// Whether it believes a request about the host that it was sent to, unless one is configured.
+    pub(crate) fn trusts_requests(&self) -> bool {
+        matches!(self, Self::SameHost | Self::Conn)
     }
 }
 
@@ -114,6 +129,8 @@ enum Claim<'a> {
     Absent,
     /// Two headers, of which a proxy and we might believe different ones.
     Several,
+    /// None, from a page of another origin all the same.
+    Concealed,
     One(Place<'a>),
 }
 
@@ -138,6 +155,7 @@ impl<'a> Origin<'a> {
     pub fn of(request: &'a Parts) -> Self {
         let mut headers = request.headers.get_all(ORIGIN).iter();
         let claim = match (headers.next(), headers.next()) {
+            (None, _) if is_of_another_origin(request) => Claim::Concealed,
             (None, _) => Claim::Absent,
             (Some(only), None) => Claim::One(Place::of_page(only)),
             (Some(_), Some(_)) => Claim::Several,
@@ -182,12 +200,14 @@ impl<'a> Origin<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// `scheme://host` or `scheme://host:port` and nothing else; of anything else only the text is kept.
+    /// `scheme://host` or `scheme://host:port`; a path behind it, which some programs that are no browsers send, says nothing
+    /// of the origin. Of anything else only the text is kept.
     fn of_page(header: &'a HeaderValue) -> Self {
         let Ok(raw) = str::from_utf8(header.as_bytes()) else { return Self::default() };
         let unknown = Self { raw: Some(raw), ..Self::default() };
         let Some((scheme, authority)) = raw.split_once("://") else { return unknown };
         let unknown = Self { scheme: Some(scheme), ..unknown };
+        let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
         let Some((host, port)) = split_authority(authority) else { return unknown };
         Self { host: Some(host), port: port.or(default_port(scheme)), ..unknown }
     }
@@ -213,6 +233,13 @@ impl<'a> Place<'a> {
         };
         same(self.scheme, other.scheme) && same(self.host, other.host) && self.port == other.port
     }
+}
+
+/// Whether a browser says that a page of another origin is behind the request. Browsers add `Origin` where such a page may
+/// read the answer, so that a request like this cannot be one of a client.
+fn is_of_another_origin(request: &Parts) -> bool {
+    let site = request.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    matches!(site, Some(b"cross-site" | b"same-site"))
 }
 
 /// `host` or `host:port`, where the host may be an IPv6 address in brackets. Nothing that is no host passes:

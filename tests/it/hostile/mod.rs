@@ -1,5 +1,6 @@
 //! What a hostile or broken client sends gets a clear, bounded answer, and nobody else notices.
 
+mod refused_bodies;
 mod requests;
 mod slow;
 mod sockets;

@@ -73,7 +73,7 @@ async fn the_end_of_a_websocket_is_the_end_of_its_stream_alone() {
 #[tokio::test]
 async fn another_protocol_is_refused_with_501_and_a_reason() {
     let (status, text) = refusal(Some("connect-udp"), PATH, &[VERSION]).await;
-    assert_eq!((status, &text[..]), (501, r#"the protocol "connect-udp" is not spoken here, websocket is"#));
+    assert_eq!((status, &text[..]), (501, "this protocol is not spoken here, websocket is"));
 }
 
 #[tokio::test]

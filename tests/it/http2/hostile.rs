@@ -7,8 +7,9 @@ use crate::support::{
         ACK, CONTINUATION, DATA, END_HEADERS, END_STREAM, HEADERS, PING, RST_STREAM, Raw, SETTINGS, encode,
         field, get_fields,
     },
-    http2::Connection,
+    http2::{Connection, Next},
     testbed::Testbed,
+    websocket::Frame,
 };
 
 const PROTOCOL_ERROR: u32 = 1;
@@ -237,4 +238,20 @@ async fn pings_and_settings_in_masses_are_answered_and_disturb_nobody() {
     }
     raw.assert_echoes(1).await;
     neighbour.assert_echoes(1).await;
+}
+
+#[tokio::test]
+async fn who_sends_far_more_than_the_limit_on_a_stream_is_told_1009() {
+    let testbed = Testbed::shared();
+    let connection = Connection::connect(testbed.address()).await;
+    for path in ["/echo/websocket", "/socket/websocket?vsn=2.0.0"] {
+        for _ in 0..3 {
+            let mut stream = connection.websocket(path).await;
+            let message = Frame::text(vec![b'x'; 20_000_000]).encode();
+            stream.up.send_data(message.into(), false).unwrap();
+            assert_eq!(stream.next().await, Next::Close(1009), "{path}");
+            assert_eq!(stream.next().await, Next::End, "{path}");
+        }
+    }
+    assert_eq!(connection.get("/health").await.text(), "ok");
 }

@@ -58,6 +58,18 @@ async fn a_message_over_the_limit_is_too_big() {
     run(cases).await;
 }
 
+/// So much that the server has long refused it when the rest is sent.
+#[tokio::test]
+async fn a_message_far_over_the_limit_is_too_big() {
+    let over = 3 * MESSAGE_BYTES_MAX;
+    let cases = vec![
+        Case::new("one frame", &[Frame::text("x".repeat(over))]).fails(TOO_BIG),
+        Case::new("two fragments", &fragmented(over, MESSAGE_BYTES_MAX)).fails(TOO_BIG),
+        Case::new("many fragments", &fragmented(over, 65_536)).fails(TOO_BIG),
+    ];
+    run(cases).await;
+}
+
 #[tokio::test]
 async fn an_announced_length_over_the_limit_is_refused_before_its_bytes_arrive() {
     let announced = |length: u64| Frame::text("").announcing(length);

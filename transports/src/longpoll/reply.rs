@@ -12,6 +12,7 @@ use http::{
 use crate::{
     body::Body,
     frame::{Frame, FrameKind},
+    refusal::{forbid_sniffing, refusal},
 };
 
 /// The status in the body of an answer.
@@ -70,8 +71,7 @@ pub(super) fn preflight(requested_headers: Option<&HeaderValue>) -> Response<Bod
 
 /// An answer without a body, for requests that the dialect does not know.
 pub(super) fn bare(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
+    let mut response = refusal(status, "");
     response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
@@ -81,6 +81,7 @@ fn respond(json: Vec<u8>) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    forbid_sniffing(headers);
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }

@@ -32,6 +32,41 @@ fn no_origin_passes_every_check() {
 }
 
 #[test]
+fn a_page_of_another_origin_that_does_not_say_which_passes_no_check_but_off() {
+    let from = |site: &str| {
+        Request::get("/socket/longpoll").header("sec-fetch-site", site).body(()).unwrap().into_parts().0
+    };
+    for check in each_check() {
+        for site in ["cross-site", "same-site"] {
+            let is_off = matches!(check, CheckOrigin::Off);
+            assert_eq!(check.allows(&Origin::of(&from(site)), None), is_off, "{check:?} {site}");
+        }
+        for site in ["same-origin", "none", "?"] {
+            assert!(check.allows(&Origin::of(&from(site)), None), "{check:?} {site}");
+        }
+    }
+}
+
+#[test]
+fn a_path_says_nothing_of_an_origin_and_a_user_name_makes_it_none() {
+    for check in [CheckOrigin::SameHost, CheckOrigin::Conn, list("http://example.com:4000")] {
+        for rest in ["/", "/chat", "/chat?x=@y", "?x", "#x", "/@evil.example"] {
+            assert!(allows(&check, &format!("http://example.com:4000{rest}")), "{check:?} {rest}");
+        }
+        for origin in [
+            "http://example.com:4000@evil.example/",
+            "http://evil.example/http://example.com:4000",
+            "http://evil.example?://example.com:4000",
+            "http://user@example.com:4000/",
+            "http://example.com:4000\\@evil.example/",
+            "http:///example.com:4000",
+        ] {
+            assert!(!allows(&check, origin), "{check:?} {origin}");
+        }
+    }
+}
+
+#[test]
 fn several_origins_pass_no_check_but_off() {
     let several = request(&["http://example.com:4000", "http://example.com:4000"]);
     for check in
@@ -159,7 +194,6 @@ fn origins_without_a_host_pass_only_off_and_custom() {
         "http://",
         "",
         "about:blank",
-        "http://example.com/path",
         "http://user@example.com",
         "http://example.com@evil.com",
         "http://example.com:x",

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use http::request::Parts;
+use http::{StatusCode, request::Parts};
 use tracing::debug;
 
 use super::{
@@ -59,8 +59,11 @@ impl<H: Handler> Manager<H> {
         if self.draining.is_cancelled() || self.common.budget.is_strained() {
             return Err(refuse(Refused::Full));
         }
-        let state =
-            self.connect(transport, true, parts, auth_token).await.map_err(|_| refuse(Refused::Forbidden))?;
+        let connected = self.connect(transport, true, parts, auth_token).await;
+        let state = connected.map_err(|refusal| {
+            let is_passing = refusal.status == StatusCode::SERVICE_UNAVAILABLE;
+            refuse(if is_passing { Refused::Full } else { Refused::Forbidden })
+        })?;
         let secret = Secret::random().ok_or_else(|| refuse(Refused::Full))?;
         let serial = self.serials.fetch_add(1, Ordering::Relaxed);
         let resumable = Resumable::new(serial, secret, Beat::new(beat, self.resume_options()));

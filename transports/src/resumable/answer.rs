@@ -4,12 +4,12 @@ use http::{
     HeaderValue, Response, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE,
+        ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE,
     },
 };
 
 use super::lines::ServerControl;
-use crate::body::Body;
+use crate::{body::Body, refusal::forbid_sniffing};
 
 /// Of plain lines.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -23,6 +23,7 @@ pub(crate) fn of_type(content_type: HeaderValue, body: Body) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store, no-transform"));
+    forbid_sniffing(headers);
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
@@ -42,6 +43,13 @@ pub(crate) fn line(line: ServerControl<'_>) -> Response<Body> {
 pub(crate) fn status(status: StatusCode, reason: &str) -> Response<Body> {
     let mut response = of_type(TEXT, Body::from(reason.to_owned()));
     *response.status_mut() = status;
+    response
+}
+
+/// An answer to another method than those of a wire.
+pub(crate) fn not_allowed(methods: &'static str) -> Response<Body> {
+    let mut response = status(StatusCode::METHOD_NOT_ALLOWED, "POST is the method here");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
     response
 }
 

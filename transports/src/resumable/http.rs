@@ -54,7 +54,8 @@ pub(crate) fn respond<H: Handler, B: RequestBody>(
         let answered = match parts.method {
             Method::POST => Box::pin(on_post(&manager, wire, parts, body)).await,
             Method::GET if wire == Transport::Sse => Box::pin(on_get(&manager, parts)).await,
-            _ => Ok(Answer::Now(answer::status(StatusCode::METHOD_NOT_ALLOWED, "POST is the method here"))),
+            _ if wire == Transport::Sse => Ok(Answer::Now(answer::not_allowed("GET, POST, OPTIONS"))),
+            _ => Ok(Answer::Now(answer::not_allowed("POST, OPTIONS"))),
         };
         Ok(match answered {
             Ok(Answer::Now(response)) => response,

@@ -21,6 +21,17 @@ use crate::{
 /// Frames from the client after which they are acknowledged.
 const ACK_EVERY: u64 = 32;
 
+/// Why a connection goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// We close it.
+    Ours(CloseReason),
+    /// The client's close frame has come.
+    Theirs,
+    /// The client is heard no further: it did what it must not, or has said its last word.
+    Enough(CloseReason),
+}
+
 /// How far a connection has come.
 #[derive(Debug)]
 pub(super) struct Carrying {
@@ -46,7 +57,7 @@ impl Carrying {
         manager: &Manager<H>,
         session: &Arc<LiveSession<H::State>>,
         message: Message<'_>,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<(), Over> {
         let line = match message {
             // Most messages are frames as they are.
             Message::Text(text) if !matches!(text.as_bytes(), [] | [b'!' | b'"' | b'*', ..]) => {
@@ -71,7 +82,7 @@ impl Carrying {
         manager: &Manager<H>,
         session: &Arc<LiveSession<H::State>>,
         message: Message<'_>,
-    ) -> Result<(), CloseReason> {
+    ) -> Result<(), Over> {
         let number = Seq(self.received.0 + 1);
         match manager.take(session, number, message) {
             Ok(()) => {
@@ -79,17 +90,20 @@ impl Carrying {
                 Ok(())
             }
             Err(Rejected::Early) => Err(breach("frames are missing")),
-            Err(Rejected::Closed) => Err(session.closed().unwrap_or(CloseReason::Internal)),
+            Err(Rejected::Closed) => Err(match session.closed().unwrap_or(CloseReason::Internal) {
+                CloseReason::BadMessage => Over::Enough(CloseReason::BadMessage),
+                reason => Over::Ours(reason),
+            }),
         }
     }
 
-    fn obey<S>(&mut self, session: &LiveSession<S>, control: ClientControl<'_>) -> Result<(), CloseReason> {
+    fn obey<S>(&mut self, session: &LiveSession<S>, control: ClientControl<'_>) -> Result<(), Over> {
         match control {
             ClientControl::Ack(received) => session.core().session.handle_receipt(received),
             ClientControl::Ping => self.pong = true,
             ClientControl::Close => {
                 session.close(CloseReason::Client);
-                return Err(CloseReason::Client);
+                return Err(Over::Enough(CloseReason::Client));
             }
             _ => return Err(breach("a control line that has no place here")),
         }
@@ -133,7 +147,7 @@ impl Carrying {
 }
 
 /// The client broke the dialect: its connection ends, its session does not.
-fn breach(why: &str) -> CloseReason {
+fn breach(why: &str) -> Over {
     debug!(why, "websocket closed: the session dialect was broken");
-    CloseReason::Protocol(CloseCode::BREACH.as_u16())
+    Over::Enough(CloseReason::Protocol(CloseCode::BREACH.as_u16()))
 }

@@ -1,19 +1,12 @@
-//! The task of one WebSocket: drains the session's outbox into the socket, and the socket into the handler.
-//!
-//! ```text
-//!          close() or TooSlow             outbox written         peer's close, end of stream,
-//!          or a bad message               close frame queued     or the linger time is over
-//!   Open ────────────────────▶ Draining ────────────────▶ CloseSent ───────────────▶ done
-//!     │ client's close                                outbox written, close frame queued
-//!     └────────────────▶ Draining(Client) ─────────────────────▶ Answering ── all written ──▶ done
-//! ```
+//! The task of one WebSocket: drains the session's outbox into the socket, and the socket into the handler. How it ends is
+//! decided by [`Closing`]; once nothing is left but last words, they are [`Farewell`]'s.
 //!
 //! Frames stay in the session's outbox until the socket took their last byte; what was written of the first is
 //! a number, not a copy. So a stalled client holds no memory but shared frames, and dropping the task loses
 //! nothing that was not lost with the connection.
 //!
 //! The connection of a resumable session does the same, but the frames stay until the client acknowledged them, and the
-//! end of the connection is not the end of the session. A newer attachment ends it (Open ▶ Answering).
+//! end of the connection is not the end of the session. A newer attachment ends it.
 
 use std::{
     io::{self, IoSlice},
@@ -26,13 +19,15 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tracing::debug;
 
 use super::{
-    carrying::Carrying,
+    carrying::{Carrying, Over},
     close_code::CloseCode,
+    closing::{Closing, Input},
     codec::{ClosePayload, Decoder, Event, OpCode, append_frame, encode_header, frame_bytes},
+    farewell::Farewell,
     scratch,
+    unused::Unused,
 };
 use crate::{
-    clock::Tick,
     close::CloseReason,
     frame::{Frame, FrameKind},
     handler::Handler,
@@ -52,8 +47,11 @@ const VECTORED_BYTES_MIN: usize = 16 * 1024;
 /// Pongs that wait to be written. A client that pings faster than it reads loses pongs, as RFC 6455 allows.
 const CONTROL_BYTES_MAX: usize = 1_024;
 
-/// The future of a WebSocket connection. Everything lies in one box, so that the task is a pointer long.
-pub(super) struct Connection<H: Handler, Io>(Box<State<H, Io>>);
+/// The future of a WebSocket connection, which yields what is left to be said, unless the connection is lost.
+pub(super) struct Connection<H: Handler, Io>(Option<State<H, Io>>);
+
+/// What is left of a connection. In a box of its own, so that it takes no room while the connection lasts.
+pub(super) type Saying = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct State<H: Handler, Io> {
     io: Io,
@@ -62,9 +60,7 @@ struct State<H: Handler, Io> {
     decoder: Decoder,
     /// How far this connection has come, if its session outlives it.
     carrying: Option<Box<Carrying>>,
-    phase: Phase,
-    /// Whether the handler knows that the session is over.
-    left: bool,
+    closing: Closing,
     /// Whether the last read was not tried because the handler was not ready.
     paused: bool,
     /// Whether bytes were written since the last flush.
@@ -77,26 +73,6 @@ struct State<H: Handler, Io> {
     unused: Option<Box<Unused>>,
 }
 
-/// What is known of what was read and could not be used yet.
-#[derive(Default)]
-struct Unused {
-    /// Bytes that were not decoded: while the handler is not ready, and those that came with the upgrade.
-    unread: Vec<u8>,
-    /// What of it, and of the decoder's memory, the session owes.
-    counted: usize,
-    /// When the first byte of the incomplete message came, 0 if none is incomplete.
-    begun: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    Open,
-    Draining(CloseReason),
-    CloseSent,
-    Answering,
-    Done,
-}
-
 /// What one gathering of the outbox found.
 struct Gathered {
     /// A frame too large to copy, to be written by itself.
@@ -106,7 +82,7 @@ struct Gathered {
     superseded: bool,
 }
 
-impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> Connection<H, Io> {
+impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<H, Io> {
     /// A connection whose handshake is done. `early` is what was read beyond it.
     pub(super) fn new(
         io: Io,
@@ -121,7 +97,9 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> Connection<H, Io> {
     pub(super) fn attached(io: Io, manager: Arc<Manager<H>>, attached: Attached<H>, early: Vec<u8>) -> Self {
         let carrying = Carrying::new(attached.attachment, attached.sent, attached.taken);
         let mut connection = Self::carrying(io, manager, attached.session, early, Some(Box::new(carrying)));
-        connection.0.queue_line(&attached.greeting);
+        if let Some(state) = &mut connection.0 {
+            state.queue_line(&attached.greeting);
+        }
         connection
     }
 
@@ -132,39 +110,51 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> Connection<H, Io> {
         early: Vec<u8>,
         carrying: Option<Box<Carrying>>,
     ) -> Self {
-        Self(Box::new(State {
+        Self(Some(State {
             io,
             manager,
             session,
             decoder: Decoder::new(),
             carrying,
-            phase: Phase::Open,
-            left: false,
+            closing: Closing::open(),
             paused: false,
             unflushed: false,
             written: 0,
             control: None,
-            unused: (!early.is_empty()).then(|| Box::new(Unused { unread: early, ..Unused::default() })),
+            unused: (!early.is_empty()).then(|| Box::new(Unused::early(early))),
         }))
+    }
+
+    /// Lets go of the session and keeps what the connection still has to say.
+    fn part(&mut self) -> Option<Saying> {
+        let mut state = self.0.take()?;
+        state.detach();
+        let State { io, manager, closing, control, .. } = state;
+        let farewell = Farewell::new(io, closing, control.map_or_else(Vec::new, |control| *control));
+        Some(Box::pin(async move { farewell.say(&manager).await }))
     }
 }
 
-impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> Future for Connection<H, Io> {
-    type Output = ();
+impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for Connection<H, Io> {
+    type Output = Option<Saying>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let state = &mut *self.0;
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         for _ in 0..TURNS_MAX {
+            let Some(state) = &mut self.0 else { return Poll::Ready(None) };
             let wrote = match state.poll_write(cx) {
-                Poll::Ready(Err(error)) => state.end(http2::close_reason(&error)),
+                Poll::Ready(Err(error)) => {
+                    state.end(http2::close_reason(&error));
+                    true
+                }
                 other => other.is_ready(),
             };
-            let read = match state.phase {
-                Phase::Done => return Poll::Ready(()),
-                // A client that has closed has nothing more to say.
-                Phase::Answering | Phase::Draining(CloseReason::Client) => false,
-                _ => state.poll_read(cx).is_ready(),
-            };
+            let read = state.poll_read(cx).is_ready();
+            if state.closing.is_done() {
+                return Poll::Ready(None);
+            }
+            if state.closing.is_finishing() {
+                return Poll::Ready(self.part());
+            }
             if !read && state.park(cx, !wrote) {
                 return Poll::Pending;
             }
@@ -174,12 +164,12 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> Future for Connection<H, Io
     }
 }
 
-impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
+impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, Io> {
     /// Writes all that waits. Ready when it is written, pending when the socket takes no more.
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         scratch::with_write(|buffer| {
             let mut taken = 0;
-            loop {
+            while !self.closing.is_finishing() {
                 buffer.clear();
                 let control_taken = self.take_control(&mut taken);
                 let gathered = self.gather(taken, buffer);
@@ -205,6 +195,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
             }
+            Poll::Ready(Ok(()))
         })
     }
 
@@ -250,7 +241,8 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
             if frames > 0 && !superseded {
                 core.session.handle_sent(carrying.sent);
             }
-            if !superseded && let Some(line) = carrying.due_line(&mut core) {
+            let may_say = !superseded && self.closing.is_sending();
+            if may_say && let Some(line) = carrying.due_line(&mut core) {
                 append_frame(OpCode::Text, line.as_bytes(), self.control.get_or_insert_default());
             }
         }
@@ -262,8 +254,12 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
             None => gather_frames(core.session.waiting(), self.written, buffer),
             Some(carrying) => {
                 // Where the client goes on elsewhere it gets its frames there, but for one that was begun here.
-                let is_ending = superseded || (self.phase != Phase::Open && core.session.closed().is_none());
-                let count = if is_ending { usize::from(self.written > 0) } else { usize::MAX };
+                let is_ending = superseded || (!self.closing.is_open() && core.session.closed().is_none());
+                let count = match (self.closing.is_sending(), is_ending) {
+                    (true, false) => usize::MAX,
+                    (true, true) => usize::from(self.written > 0),
+                    (false, _) => 0,
+                };
                 gather_frames(core.session.waiting_after(carrying.sent).take(count), self.written, buffer)
             }
         };
@@ -280,26 +276,27 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
         Pin::new(&mut self.io).poll_write_vectored(cx, &[IoSlice::new(header), IoSlice::new(payload)])
     }
 
-    /// With nothing left to write, goes on to the next phase. Returns whether there is something to write now.
+    /// With nothing left to write, says what is due then. Returns whether there is something to write now.
     fn next_phase(&mut self, gathered: &Gathered) -> bool {
-        if gathered.superseded && self.phase == Phase::Open {
+        if gathered.superseded && self.closing.is_open() {
             self.queue_line(&ServerControl::Superseded.to_string());
             self.queue_close(CloseCode::SUPERSEDED.as_u16());
-            self.phase = Phase::Answering;
+            self.closing.handle_superseded();
             return true;
         }
-        if let (Phase::Open, Some(reason)) = (self.phase, gathered.closed) {
-            self.begin_close(reason);
+        if self.closing.is_open()
+            && let Some(reason) = gathered.closed
+        {
+            self.begin_close(Over::Ours(reason));
         }
-        let Phase::Draining(reason) = self.phase else { return false };
-        if self.carrying.is_some() && gathered.closed.is_some() {
+        let Some(reason) = self.closing.close_due() else { return false };
+        if self.carrying.is_some()
+            && let Some(reason) = gathered.closed
+        {
             self.queue_line(&ServerControl::Closed(reason).to_string());
         }
         self.queue_close(reason.code());
-        // Of a session that goes on elsewhere, nobody would watch this end of it for long.
-        let goes_on = self.carrying.is_some() && gathered.closed.is_none();
-        self.phase =
-            if reason == CloseReason::Client || goes_on { Phase::Answering } else { Phase::CloseSent };
+        self.closing.handle_close_queued();
         true
     }
 
@@ -308,20 +305,17 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
             ready!(Pin::new(&mut self.io).poll_flush(cx))?;
             self.unflushed = false;
         }
-        if self.phase == Phase::Answering {
-            ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
-            self.end(CloseReason::Client);
-        }
         Poll::Ready(Ok(()))
     }
 
     /// Reads once and hands on what came. Ready when something was done, pending when there is nothing to do.
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.paused = !self.is_reading();
-        if self.paused {
+        let input = self.closing.input();
+        self.paused = input != Input::Leave && !self.is_reading();
+        if self.paused || input == Input::Leave {
             // The client cannot finish what is not read.
             if let Some(unused) = &mut self.unused {
-                unused.begun = 0;
+                unused.restart();
             }
             return Poll::Pending;
         }
@@ -335,13 +329,17 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
             let mut read = ReadBuf::new(buffer);
             let result = ready!(Pin::new(&mut self.io).poll_read(cx, &mut read));
             let filled = read.filled().len();
-            if result.is_err() || filled == 0 {
-                self.end(result.map_or_else(|error| http2::close_reason(&error), |()| CloseReason::Lost));
-                return Poll::Ready(());
+            match result {
+                Err(error) => self.end(http2::close_reason(&error)),
+                Ok(()) if filled == 0 && self.closing.is_open() => self.end(CloseReason::Lost),
+                Ok(()) if filled == 0 => self.closing.handle_peer_end(),
+                Ok(()) if input == Input::Discard => {}
+                Ok(()) => {
+                    self.session.touch();
+                    self.receive(&mut buffer[..filled]);
+                    self.account();
+                }
             }
-            self.session.touch();
-            self.receive(&mut buffer[..filled]);
-            self.account();
             Poll::Ready(())
         })
     }
@@ -351,50 +349,44 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
         if self.unused.is_none() && self.decoder.is_idle() {
             return;
         }
-        if self.phase != Phase::Open {
+        if !self.closing.is_open() {
             self.decoder.discard_message();
         }
+        let (held, is_idle) = (self.decoder.held_bytes(), self.decoder.is_idle());
         let unused = self.unused.get_or_insert_default();
-        let (kept, counted) = (self.decoder.held_bytes() + unused.unread.len(), unused.counted);
-        let mut outcome = Ok(());
-        if kept < counted {
-            self.session.release(counted - kept);
-        } else if kept > counted {
-            outcome = self.session.hold(kept - counted).map_err(|_| CloseReason::OverBudget);
-        }
-        if outcome.is_ok() {
-            unused.counted = kept;
-        }
-        let now = self.session.common.clock.now();
-        if self.decoder.is_idle() {
-            unused.begun = 0;
-        } else if unused.begun == 0 {
-            unused.begun = now.0;
-        } else if now.since(Tick(unused.begun)) >= self.manager.message_timeout() {
-            outcome = outcome.and(Err(CloseReason::Protocol(CloseCode::POLICY_VIOLATION.as_u16())));
-        }
-        if let Err(reason) = outcome {
-            debug!(?reason, "websocket closed: a message is too much, or took too long");
-            self.handle_end(reason);
-            self.discard_input();
-        } else if unused.unread.is_empty() && self.decoder.is_idle() {
-            self.unused = None;
-        }
+        let counted = unused.count(held, &self.session);
+        let over = if let Err(reason) = counted {
+            Over::Ours(reason)
+        } else if is_idle {
+            unused.restart();
+            if unused.unread.is_empty() {
+                self.unused = None;
+            }
+            return;
+        } else if unused.is_late(self.session.common.clock.now(), self.manager.message_timeout()) {
+            Over::Enough(CloseReason::Protocol(CloseCode::POLICY_VIOLATION.as_u16()))
+        } else {
+            return;
+        };
+        debug!(?over, "websocket closed: a message is too much, or took too long");
+        self.begin_close(over);
     }
 
-    /// Keeps nothing of a message that will not be handed on.
+    /// Keeps nothing of what will not be handed on.
     fn discard_input(&mut self) {
         self.decoder.discard_message();
-        if let Some(unused) = &mut self.unused {
-            let kept = unused.counted.min(unused.unread.len());
-            self.session.release(unused.counted - kept);
-            unused.counted = kept;
+        if self.closing.input() == Input::Decode {
+            if let Some(unused) = &mut self.unused {
+                unused.count_unread(&self.session);
+            }
+        } else if let Some(mut unused) = self.unused.take() {
+            unused.release(&self.session);
         }
     }
 
-    /// Decodes bytes from the client and acts on what they say.
+    /// Decodes bytes from the client and acts on what they say, up to its end.
     fn receive(&mut self, mut input: &mut [u8]) {
-        loop {
+        while self.closing.input() == Input::Decode {
             if !input.is_empty() && !self.is_reading() {
                 self.unused.get_or_insert_default().unread = input.to_vec();
                 return;
@@ -402,80 +394,62 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
             let (used, event) = self.decoder.decode(input, &self.manager.decode_limits);
             let outcome = match event {
                 Ok(None) => return,
-                Ok(Some(Event::Message(message))) if self.phase == Phase::Open => {
+                Ok(Some(Event::Message(message))) if self.closing.is_open() => {
                     if let Some(unused) = &mut self.unused {
-                        unused.begun = 0;
+                        unused.restart();
                     }
                     match &mut self.carrying {
-                        None => self.manager.handler.received(&self.session, message),
+                        None => self.manager.handler.received(&self.session, message).map_err(Over::Enough),
                         Some(carrying) => carrying.receive(&self.manager, &self.session, message),
                     }
                 }
-                Ok(Some(Event::Message(_) | Event::Pong(_))) => Ok(()),
-                Ok(Some(Event::Ping(payload))) => {
+                Ok(Some(Event::Ping(payload))) if self.closing.is_sending() => {
                     queue_pong(&mut self.control, payload);
                     Ok(())
                 }
-                Ok(Some(Event::Close(_))) => Err(CloseReason::Client),
+                Ok(Some(Event::Message(_) | Event::Ping(_) | Event::Pong(_))) => Ok(()),
+                Ok(Some(Event::Close(_))) => Err(Over::Theirs),
                 Err(error) => {
                     debug!(%error, "websocket closed: protocol error");
-                    Err(CloseReason::Protocol(error.close_code().as_u16()))
+                    Err(Over::Enough(CloseReason::Protocol(error.close_code().as_u16())))
                 }
             };
-            match outcome {
-                Ok(()) => input = &mut input[used..],
-                Err(reason) => return self.handle_end(reason),
-            }
-        }
-    }
-
-    /// The client's side is over, or must be.
-    fn handle_end(&mut self, reason: CloseReason) {
-        match (self.phase, reason) {
-            (Phase::Open, _) => self.begin_close(reason),
-            // Both ends close: what waits is still written, and the answer needs no answer.
-            (Phase::Draining(_), CloseReason::Client) => self.phase = Phase::Draining(CloseReason::Client),
-            (Phase::Draining(_), _) => {}
-            // The peer answered our close, or can no longer be understood after it.
-            (_, _) => {
-                self.end(reason);
+            input = &mut input[used..];
+            if let Err(over) = outcome {
+                self.begin_close(over);
             }
         }
     }
 
     /// Ends the session; the connection still has to say goodbye.
-    fn begin_close(&mut self, reason: CloseReason) {
-        self.close_plain(reason);
-        let reason = self.session.closed().unwrap_or(reason);
-        self.phase = Phase::Draining(reason);
+    fn begin_close(&mut self, over: Over) {
+        let was_open = self.closing.is_open();
+        let reason = match over {
+            Over::Ours(reason) => {
+                self.closing.handle_close(reason);
+                reason
+            }
+            Over::Theirs => {
+                self.closing.handle_peer_close();
+                CloseReason::Client
+            }
+            Over::Enough(reason) => {
+                self.closing.handle_breach(reason);
+                reason
+            }
+        };
         self.discard_input();
-        self.leave(reason);
-    }
-
-    /// Ends the connection. Returns true, as what follows has nothing to wait for.
-    fn end(&mut self, reason: CloseReason) -> bool {
-        self.close_plain(reason);
-        self.leave(self.session.closed().unwrap_or(reason));
-        self.phase = Phase::Done;
-        true
-    }
-
-    /// A plain session ends with its connection.
-    fn close_plain(&self, reason: CloseReason) {
-        if self.carrying.is_none() {
-            self.session.close(reason);
+        if was_open {
+            self.leave(reason);
         }
     }
 
-    /// Tells the handler, once.
-    fn leave(&mut self, reason: CloseReason) {
-        match &self.carrying {
-            Some(_) if self.session.closed().is_some() => self.manager.end_resumable(&self.session),
-            None if !self.left => {
-                self.left = true;
-                self.manager.handler.closed(&self.session, reason);
-            }
-            _ => {}
+    /// Ends the connection without another word.
+    fn end(&mut self, reason: CloseReason) {
+        let was_open = self.closing.is_open();
+        self.closing.handle_lost();
+        if was_open {
+            self.leave(reason);
         }
     }
 
@@ -498,22 +472,22 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
             // What it has to acknowledge is no reason not to hear its acknowledgements.
             Some(carrying) => carrying.is_relaxed(&self.session),
         };
-        self.phase != Phase::Open || (is_relaxed() && self.manager.handler.is_ready(&self.session))
+        !self.closing.is_open() || (is_relaxed() && self.manager.handler.is_ready(&self.session))
     }
 
     /// Goes to sleep unless something happened meanwhile. `blocked`: the socket takes no more for now, so that
     /// new frames alone are no reason to wake up.
     fn park(&mut self, cx: &Context<'_>, blocked: bool) -> bool {
         let mut core = self.session.core();
-        let news = match (self.phase, &self.carrying) {
-            (Phase::Open, None) => core.session.closed().is_some() || !core.session.is_drained(),
-            (Phase::Open, Some(carrying)) => carrying.has_news(&core),
+        let news = match (self.closing.is_open(), &self.carrying) {
+            (true, None) => core.session.closed().is_some() || !core.session.is_drained(),
+            (true, Some(carrying)) => carrying.has_news(&core),
             _ => false,
         };
         let superseded =
             self.carrying.as_ref().is_some_and(|carrying| !core.session.is_current(carrying.attachment));
         // Superseded just now, it would not be woken again: the socket may never take more.
-        let is_ending = superseded && matches!(self.phase, Phase::Open | Phase::Draining(_));
+        let is_ending = superseded && self.closing.is_sending();
         if (news && !blocked) || core.expired || is_ending {
             return false;
         }
@@ -526,19 +500,42 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin> State<H, Io> {
     }
 }
 
-impl<H: Handler, Io> Drop for Connection<H, Io> {
+impl<H: Handler, Io> State<H, Io> {
+    /// The session is over, or this connection is no more of its business. A plain one ends with its connection, and the
+    /// handler hears of it once: who calls this has just left the open phase.
+    fn leave(&self, reason: CloseReason) {
+        match &self.carrying {
+            Some(_) if self.session.closed().is_some() => self.manager.end_resumable(&self.session),
+            Some(_) => {}
+            None => {
+                self.session.close(reason);
+                self.manager.handler.closed(&self.session, self.session.closed().unwrap_or(reason));
+            }
+        }
+    }
+
     /// However the task ends, a plain session ends with it.
-    fn drop(&mut self) {
-        let State { manager, session, left, carrying, unused, .. } = &*self.0;
-        session.release(unused.as_ref().map_or(0, |unused| unused.counted));
+    fn detach(&mut self) {
+        if let Some(mut unused) = self.unused.take() {
+            unused.release(&self.session);
+        }
+        let Self { manager, session, carrying, .. } = self;
         if let Some(carrying) = carrying {
             return manager.detach(session, carrying.attachment);
         }
         session.close(CloseReason::Lost);
         session.core().detach();
         manager.registry.remove(session);
-        if !left {
-            manager.handler.closed(session, session.closed().unwrap_or(CloseReason::Lost));
+        if self.closing.is_open() {
+            self.leave(CloseReason::Lost);
+        }
+    }
+}
+
+impl<H: Handler, Io> Drop for Connection<H, Io> {
+    fn drop(&mut self) {
+        if let Some(state) = &mut self.0 {
+            state.detach();
         }
     }
 }

@@ -4,16 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use http::request::Parts;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
     time::timeout,
 };
 use tracing::debug;
 
 use super::{
     close_code::CloseCode,
+    closing::Closing,
     codec::{ClosePayload, Decoder, Event, OpCode, append_frame},
     connection::Connection,
-    scratch,
+    farewell::Farewell,
+    task::Task,
 };
 use crate::{
     budget::Charge,
@@ -33,11 +35,17 @@ const EARLY_BYTES_MAX: usize = 64 * 1024;
 /// How long a server that goes down still listens to a client that has just come, to tell it so.
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 
-/// How a connection starts.
-enum Greeting<H: Handler> {
-    Attached(Attached<H>),
+/// Why a connection does not start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unfit {
+    /// It is gone.
+    Lost,
+    /// The client has closed it.
+    Closed,
+    /// There is no session for it; the line before the close says why.
     Refused(Refused),
-    Breach,
+    /// What came is no greeting.
+    Failed(CloseCode),
 }
 
 /// Waits for the greeting, and starts the connection's task with the session that it is for.
@@ -51,21 +59,50 @@ pub(super) async fn greet<H: Handler, Io>(
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Ok(mut charge) = manager.common.budget.try_charge(early.len()) else {
-        return say_goodbye(io, Some(ServerControl::Refused(Refused::Full)), CloseCode::REFUSED).await;
+        return end(io, &manager, Unfit::Refused(Refused::Full)).await;
     };
-    let Some(line) = first_line_in_time(&manager, &mut io, &mut early, &mut charge).await else {
-        // Whoever says nothing, or hangs up, needs no answer.
-        return debug!("websocket closed: no session was asked for");
+    let unfit = match first_line_in_time(&manager, &mut io, &mut early, &mut charge).await {
+        Ok(line) => match admit(&manager, parts, auth_token, &line).await {
+            Ok(attached) => {
+                let tasks = manager.tasks.clone();
+                tasks.spawn(Task::new(Connection::attached(io, manager, attached, early)));
+                return;
+            }
+            Err(unfit) => unfit,
+        },
+        Err(unfit) => unfit,
     };
-    match admit(&manager, parts, auth_token, &line).await {
-        Greeting::Attached(attached) => {
-            let tasks = manager.tasks.clone();
-            tasks.spawn(Connection::attached(io, manager, attached, early));
+    drop((early, charge));
+    end(io, &manager, unfit).await;
+}
+
+/// Says why the connection ends, and hears the client out.
+async fn end<H: Handler, Io>(io: Io, manager: &Manager<H>, unfit: Unfit)
+where
+    Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    debug!(?unfit, "websocket closed: no session begins");
+    if let Some((closing, last_words)) = unfit.last_words() {
+        Farewell::new(io, closing, last_words).say(manager).await;
+    }
+}
+
+impl Unfit {
+    /// How the connection ends, and with which frames.
+    fn last_words(self) -> Option<(Closing, Vec<u8>)> {
+        let (closing, code) = match self {
+            Self::Lost => return None,
+            Self::Closed => (Closing::answered(), CloseCode::NORMAL),
+            Self::Refused(_) => (Closing::failed(), CloseCode::REFUSED),
+            Self::Failed(code) => (Closing::failed(), code),
+        };
+        let mut frames = Vec::with_capacity(64);
+        if let Self::Refused(refused) = self {
+            let line = ServerControl::Refused(refused).to_string();
+            append_frame(OpCode::Text, line.as_bytes(), &mut frames);
         }
-        Greeting::Refused(refused) => {
-            say_goodbye(io, Some(ServerControl::Refused(refused)), CloseCode::REFUSED).await;
-        }
-        Greeting::Breach => say_goodbye(io, None, CloseCode::BREACH).await,
+        append_frame(OpCode::Close, ClosePayload::new(code, "").as_bytes(), &mut frames);
+        Some((closing, frames))
     }
 }
 
@@ -74,7 +111,7 @@ async fn admit<H: Handler>(
     parts: Parts,
     auth_token: Option<String>,
     line: &str,
-) -> Greeting<H> {
+) -> Result<Attached<H>, Unfit> {
     let wire = Transport::Websocket;
     let attached = match ClientLine::parse(line) {
         Ok(ClientLine::Control(ClientControl::Open { beat })) => {
@@ -83,9 +120,9 @@ async fn admit<H: Handler>(
         Ok(ClientLine::Control(ClientControl::Resume { token, received, beat })) => {
             manager.resume(wire, token, received, beat)
         }
-        _ => return Greeting::Breach,
+        _ => return Err(Unfit::Failed(CloseCode::BREACH)),
     };
-    attached.map_or_else(Greeting::Refused, Greeting::Attached)
+    attached.map_err(Unfit::Refused)
 }
 
 /// The first message, unless it takes too long.
@@ -94,15 +131,18 @@ async fn first_line_in_time<H: Handler>(
     io: &mut (impl AsyncRead + Unpin),
     early: &mut Vec<u8>,
     charge: &mut Charge,
-) -> Option<String> {
+) -> Result<String, Unfit> {
     let patience = manager.resume_options().greeting_timeout;
     let mut line = std::pin::pin!(first_line(manager, io, early, charge));
     let in_time = manager.common.clock.timeout(patience, &mut line);
     match manager.draining.run_until_cancelled(in_time).await {
-        Some(line) => line?,
-        None => timeout(DRAIN_PATIENCE, line).await.ok()?,
+        Some(line) => line.unwrap_or(Err(Unfit::Failed(CloseCode::BREACH))),
+        None => timeout(DRAIN_PATIENCE, line).await.unwrap_or(Err(DRAINING)),
     }
 }
+
+/// A client that said nothing in time to a server that goes down.
+const DRAINING: Unfit = Unfit::Failed(CloseCode::SERVICE_RESTART);
 
 /// Reads until there is a message; what came after it stays in `early`.
 async fn first_line<H: Handler>(
@@ -110,7 +150,7 @@ async fn first_line<H: Handler>(
     io: &mut (impl AsyncRead + Unpin),
     early: &mut Vec<u8>,
     charge: &mut Charge,
-) -> Option<String> {
+) -> Result<String, Unfit> {
     let mut decoder = Decoder::new();
     let mut total = early.len();
     loop {
@@ -122,33 +162,26 @@ async fn first_line<H: Handler>(
                 Ok(Some(Event::Message(Message::Text(line)))) => {
                     let line = line.to_owned();
                     early.drain(..used);
-                    return Some(line);
+                    return Ok(line);
                 }
                 // Control frames have no meaning before the greeting, and a close is an end.
                 Ok(Some(Event::Ping(_) | Event::Pong(_))) => {}
                 Ok(None) => break,
-                Ok(Some(Event::Close(_) | Event::Message(_))) | Err(_) => return None,
+                Ok(Some(Event::Close(_))) => return Err(Unfit::Closed),
+                Ok(Some(Event::Message(_))) => return Err(Unfit::Failed(CloseCode::BREACH)),
+                Err(error) => return Err(Unfit::Failed(error.close_code())),
             }
         }
         early.clear();
         let mut buffer = [0; 2_048];
-        let filled = io.read(&mut buffer).await.ok().filter(|filled| *filled > 0)?;
+        let Ok(filled @ 1..) = io.read(&mut buffer).await else { return Err(Unfit::Lost) };
         early.extend_from_slice(&buffer[..filled]);
         total += filled;
-        if total > EARLY_BYTES_MAX || charge.try_resize(total).is_err() {
-            return None;
+        if total > EARLY_BYTES_MAX {
+            return Err(Unfit::Failed(CloseCode::TOO_BIG));
+        }
+        if charge.try_resize(total).is_err() {
+            return Err(Unfit::Refused(Refused::Full));
         }
     }
-}
-
-async fn say_goodbye(mut io: impl AsyncWrite + Unpin, line: Option<ServerControl<'_>>, code: CloseCode) {
-    let mut bytes = Vec::with_capacity(64);
-    if let Some(line) = line {
-        append_frame(OpCode::Text, line.to_string().as_bytes(), &mut bytes);
-    }
-    append_frame(OpCode::Close, ClosePayload::new(code, "").as_bytes(), &mut bytes);
-    debug_assert!(bytes.len() < scratch::BYTES);
-    // A client that is gone has no use for it.
-    let _ = io.write_all(&bytes).await;
-    let _ = io.shutdown().await;
 }

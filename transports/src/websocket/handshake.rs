@@ -1,6 +1,7 @@
 //! The upgrade of an HTTP/1.1 request: whether it is one, and what it asks for.
 //!
-//! Refusals carry the texts of Phoenix's adapter, which are what its users search the web for.
+//! Refusals carry the texts of Phoenix's adapter, which are what its users search the web for, but for what it repeats of the
+//! request.
 
 use std::{error, fmt};
 
@@ -17,6 +18,9 @@ use sha1::{Digest as _, Sha1};
 /// What RFC 6455, 1.3 has appended to the key, so that nobody answers a handshake by accident.
 const ACCEPT_GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
+/// What phoenix.js offers beside its token.
+const PHOENIX: &str = "phoenix";
+
 /// In front of the token that phoenix.js hides among the subprotocols.
 const AUTH_TOKEN_PREFIX: &str = "base64url.bearer.phx.";
 
@@ -27,8 +31,8 @@ const URL_SAFE_ANY_PADDING: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_
 const ANY_PADDING: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-/// As much of a header as a refusal repeats. Elixir's `inspect` stops at the same length.
-const INSPECTED_CHARS_MAX: usize = 4096;
+/// The version of WebSockets that there is.
+pub(super) const VERSION: HeaderValue = HeaderValue::from_static("13");
 
 /// The value of `Sec-WebSocket-Accept` for a request that may become a WebSocket.
 ///
@@ -54,7 +58,7 @@ const INSPECTED_CHARS_MAX: usize = 4096;
 ///
 /// let request = Request::get("/").header("host", "example.com").header("connection", "close").body(())?;
 /// let refused = accept(&request).unwrap_err();
-/// assert_eq!(refused.to_string(), r#"'connection' header must contain 'upgrade', got ["close"]"#);
+/// assert_eq!(refused.to_string(), "'connection' header must contain 'upgrade'");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn accept<B>(request: &Request<B>) -> Result<HeaderValue, UpgradeError> {
@@ -118,6 +122,13 @@ pub enum UpgradeError {
     },
 }
 
+impl UpgradeError {
+    /// Whether the client speaks another version of WebSockets: it has to be told which one there is (RFC 6455, 4.4).
+    pub(super) fn is_of_version(&self) -> bool {
+        matches!(self, Self::Differs { header, .. } if header == SEC_WEBSOCKET_VERSION)
+    }
+}
+
 impl fmt::Display for UpgradeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -126,12 +137,8 @@ impl fmt::Display for UpgradeError {
             Self::Version(version) => write!(f, "HTTP version {version:?} unsupported"),
             Self::Method(method) => write!(f, "HTTP method {method} unsupported"),
             Self::Absent { header } => write!(f, "'{header}' header is absent"),
-            Self::Lacks { header, item, got } => {
-                write!(f, "'{header}' header must contain '{item}', got {}", Inspected(got))
-            }
-            Self::Differs { header, value, got } => {
-                write!(f, "'{header}' header must equal '{value}', got {}", Inspected(got))
-            }
+            Self::Lacks { header, item, .. } => write!(f, "'{header}' header must contain '{item}'"),
+            Self::Differs { header, value, .. } => write!(f, "'{header}' header must equal '{value}'"),
         }
     }
 }
@@ -192,21 +199,27 @@ pub enum SubprotocolError {
 }
 
 impl Subprotocols<'_> {
-    /// Chooses among what `headers` offer. As in Phoenix, only the first `Sec-WebSocket-Protocol` line
-    /// counts, and a mount that neither names subprotocols nor wants a token ignores it.
+    /// Chooses among what `headers` offer, in however many lines (RFC 6455, 11.3.4). As in Phoenix, a mount that neither
+    /// names subprotocols nor wants a token ignores them, unless there is a token among them: clients that bring one also
+    /// offer `phoenix`, and browsers give up where nothing is chosen.
     ///
     /// # Errors
     ///
     /// See [`SubprotocolError`].
     pub fn negotiate(&self, headers: &HeaderMap) -> Result<Agreed, SubprotocolError> {
-        let offer = headers.get(SEC_WEBSOCKET_PROTOCOL).map_or(&b""[..], HeaderValue::as_bytes);
+        let lines: Vec<_> =
+            headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter().map(HeaderValue::as_bytes).collect();
+        let offer = &lines.join(&b","[..])[..];
         if !self.auth_token && self.names.is_empty() {
-            return Ok(Agreed::default());
+            let speaks_phoenix = items(offer).any(|item| item == PHOENIX.as_bytes());
+            let has_token = items(offer).any(|item| item.starts_with(AUTH_TOKEN_PREFIX.as_bytes()));
+            let selected = (speaks_phoenix && has_token).then(|| HeaderValue::from_static(PHOENIX));
+            return Ok(Agreed { auth_token: None, selected });
         }
         let token = if self.auth_token { only_token(offer) } else { None };
         let auth_token = token.map(decode_token).transpose()?;
         let is_offered = |name: &str| items(offer).any(|item| item == name.as_bytes());
-        let phoenix = self.auth_token.then_some("phoenix");
+        let phoenix = self.auth_token.then_some(PHOENIX);
         let mut spoken = phoenix.into_iter().chain(self.names.iter().map(String::as_str));
         if let Some(name) = spoken.find(|name| is_offered(name)) {
             let selected = HeaderValue::from_str(name).map_err(|_| SubprotocolError::Mismatch)?;
@@ -278,38 +291,6 @@ fn decode_token(encoded: &[u8]) -> Result<String, SubprotocolError> {
     let token = STANDARD_ANY_PADDING.decode(encoded).or_else(|_| URL_SAFE_ANY_PADDING.decode(encoded));
     let token = token.map_err(|_| SubprotocolError::BadAuthToken)?;
     String::from_utf8(token).map_err(|_| SubprotocolError::BadAuthToken)
-}
-
-/// Header values as Elixir's `inspect` prints a list of strings.
-struct Inspected<'a>(&'a [HeaderValue]);
-
-impl fmt::Display for Inspected<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "[";
-        for value in self.0 {
-            f.write_str(separator)?;
-            separator = ", ";
-            inspect(f, value)?;
-        }
-        f.write_str(if self.0.is_empty() { "[]" } else { "]" })
-    }
-}
-
-fn inspect(f: &mut fmt::Formatter<'_>, value: &HeaderValue) -> fmt::Result {
-    use fmt::Write as _;
-
-    // Elixir prints bytes that are no text as numbers, which helps nobody.
-    let text = String::from_utf8_lossy(value.as_bytes());
-    f.write_char('"')?;
-    for character in text.chars().take(INSPECTED_CHARS_MAX) {
-        match character {
-            '"' => f.write_str("\\\"")?,
-            '\\' => f.write_str("\\\\")?,
-            '\t' => f.write_str("\\t")?,
-            _ => f.write_char(character)?,
-        }
-    }
-    f.write_char('"')
 }
 
 #[cfg(test)]

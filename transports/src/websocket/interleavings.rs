@@ -70,7 +70,8 @@ fn connect(manager: &Arc<Manager<Gate>>, room: usize) -> (Session, DuplexStream,
     let session = LiveSession::plain(manager.common.clone(), Transport::Websocket, ());
     let session = manager.enter(session, None).unwrap();
     let (client, server) = tokio::io::duplex(room);
-    let connection = future::spawn(Connection::new(server, manager.clone(), session.clone(), Vec::new()));
+    let connection = Connection::new(server, manager.clone(), session.clone(), Vec::new());
+    let connection = future::spawn(async move { drop(connection.await) });
     (session, client, connection)
 }
 
@@ -180,7 +181,8 @@ fn a_connection_learns_that_another_carries_the_session_though_nobody_reads_it()
             greeting: "!opened".to_owned(),
         };
         let (client, server) = tokio::io::duplex(6);
-        let connection = future::spawn(Connection::attached(server, manager.clone(), attached, Vec::new()));
+        let connection = Connection::attached(server, manager.clone(), attached, Vec::new());
+        let connection = future::spawn(async move { drop(connection.await) });
         let pusher = thread::spawn({
             let session = session.clone();
             move || session.push(Frame::text("b0"))

@@ -1,23 +1,34 @@
 //! The WebSocket wire: handshake, codec, and the task of a connection.
+//!
+//! ```text
+//! greeting ─ task ─ connection ─ farewell ─ closing*        * = pure
+//! ```
 
 mod carrying;
 pub mod close_code;
+mod closing;
 pub mod codec;
 mod connection;
 mod extended_connect;
+mod farewell;
 mod greeting;
 pub mod handshake;
 #[cfg(shuttle)]
 #[cfg(test)]
 mod interleavings;
 mod scratch;
+mod task;
+mod unused;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, UPGRADE},
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
+    header::{
+        CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
+        TRANSFER_ENCODING, UPGRADE,
+    },
     request::Parts,
 };
 use hyper::upgrade::{OnUpgrade, Upgraded};
@@ -32,22 +43,37 @@ use self::{
     connection::Connection,
     greeting::greet,
     handshake::{Agreed, SubprotocolError, Subprotocols, UpgradeError, accept_parts},
+    task::Task,
 };
 use crate::{
-    body::{Body, ResponseFuture},
+    body::{Body, RequestBody, ResponseFuture, ready},
     connect::{Refusal, Transport},
     handler::Handler,
     http2::Capped,
     live::LiveSession,
     manager::Manager,
+    refusal::{refusal, wants_websocket},
     resumable::SUBPROTOCOL,
 };
 
 /// Answers an upgrade request.
-pub(crate) fn respond<H: Handler, B>(manager: Arc<Manager<H>>, mut request: Request<B>) -> ResponseFuture {
+pub(crate) fn respond<H: Handler, B: RequestBody>(
+    manager: Arc<Manager<H>>,
+    mut request: Request<B>,
+) -> ResponseFuture {
+    if wants_websocket(&request) && brings_body(request.headers()) {
+        // It would be read as frames.
+        return ready(refusal(StatusCode::BAD_REQUEST, "an upgrade has no body"));
+    }
     let on_upgrade = hyper::upgrade::on(&mut request);
     let (parts, _) = request.into_parts();
     Box::pin(async move { Ok(upgrade(manager, parts, on_upgrade).await.unwrap_or_else(Into::into)) })
+}
+
+/// Whether a request of HTTP/1.1 has a body. The headers say it; bodies that middleware has wrapped may not.
+fn brings_body(headers: &HeaderMap) -> bool {
+    let is_empty = |length: &HeaderValue| length.as_bytes().trim_ascii() == b"0";
+    headers.contains_key(TRANSFER_ENCODING) || !headers.get_all(CONTENT_LENGTH).iter().all(is_empty)
 }
 
 /// The order is Phoenix's: origin, subprotocol, the handler's word, and only then the upgrade headers. So
@@ -59,7 +85,9 @@ async fn upgrade<H: Handler>(
 ) -> Result<Response<Body>, Refusal> {
     let is_connect = extended_connect::is_connect(&parts);
     if is_connect {
-        extended_connect::check(&parts)?;
+        if let Err(response) = extended_connect::check(&parts) {
+            return Ok(*response);
+        }
     } else if parts.method != Method::GET {
         return Err(Refusal::status(StatusCode::BAD_REQUEST));
     }
@@ -81,26 +109,41 @@ async fn upgrade<H: Handler>(
         }
         Ok(agreed) => agreed,
     };
+    if agreed.selected.is_some() && !subprotocols.auth_token && subprotocols.names.is_empty() {
+        manager.say_once_that_tokens_are_ignored();
+    }
     let is_http2 = parts.version == Version::HTTP_2;
     let bad_upgrade = |error: UpgradeError| {
+        debug!(?error, "websocket refused: no upgrade");
         let reason = if is_http2 { extended_connect::HINT.to_owned() } else { error.to_string() };
-        Refusal::status(StatusCode::BAD_REQUEST).with_body(reason)
+        let mut response = refusal(StatusCode::BAD_REQUEST, reason);
+        if error.is_of_version() {
+            response.headers_mut().insert(SEC_WEBSOCKET_VERSION, handshake::VERSION);
+        }
+        response
     };
     // Over HTTP/2 there is no key to answer.
     let accept =
         (!is_connect).then(|| accept_parts(parts.version, &parts.method, &parts.headers)).transpose();
     if is_resumable {
         // The handler is asked once the client has said whether it wants a new session.
-        let accept = accept.map_err(bad_upgrade)?;
-        manager.tasks.spawn(open_resumable(manager.clone(), on_upgrade, parts, agreed.auth_token.take()));
+        let accept = match accept {
+            Ok(accept) => accept,
+            Err(error) => return Ok(bad_upgrade(error)),
+        };
+        let opened = open_resumable(manager.clone(), on_upgrade, parts, agreed.auth_token.take());
+        manager.spawn(opened);
         return Ok(accepted(accept, Some(HeaderValue::from_static(SUBPROTOCOL))));
     }
     let state = manager.connect(Transport::Websocket, false, parts, agreed.auth_token).await?;
-    let accept = accept.map_err(bad_upgrade)?;
+    let accept = match accept {
+        Ok(accept) => accept,
+        Err(error) => return Ok(bad_upgrade(error)),
+    };
     if manager.registry.len() >= manager.options.sessions_max {
         return Err(Refusal::status(StatusCode::SERVICE_UNAVAILABLE));
     }
-    manager.tasks.spawn(open(manager.clone(), on_upgrade, state));
+    manager.spawn(open(manager.clone(), on_upgrade, state));
     Ok(accepted(accept, agreed.selected))
 }
 
@@ -165,7 +208,7 @@ where
     };
     manager.handler.opened(&session);
     let tasks = manager.tasks.clone();
-    tasks.spawn(Connection::new(io, manager, session, early.into()));
+    tasks.spawn(Task::new(Connection::new(io, manager, session, early.into())));
 }
 
 /// The answer after which the connection, or the stream of HTTP/2, is a WebSocket.
@@ -188,8 +231,6 @@ fn accepted(accept: Option<HeaderValue>, subprotocol: Option<HeaderValue>) -> Re
 
 impl From<Refusal> for Response<Body> {
     fn from(Refusal { status, body }: Refusal) -> Self {
-        let mut response = Response::new(Body::from(body));
-        *response.status_mut() = status;
-        response
+        refusal(status, body)
     }
 }
