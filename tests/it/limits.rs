@@ -10,6 +10,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::support::{
+    PATIENCE,
     channels::{Client, Vsn, crashed, ok},
     http, lab,
     websocket::RawSocket,
@@ -117,7 +118,7 @@ async fn a_client_that_does_not_read_is_closed_with_1013_and_the_others_get_ever
             break;
         }
     }
-    let code = stuck.close_code_within(Duration::from_secs(10)).await;
+    let code = stuck.close_code_within(PATIENCE).await;
     assert!(matches!(code, Some(1013 | 1006)), "{code:?}");
     reader.expect_heartbeat().await;
 }
@@ -145,7 +146,7 @@ async fn a_connection_that_does_not_answer_its_close_is_dropped_when_the_linger_
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(5), gone).await.expect("the connection is dropped");
+    tokio::time::timeout(PATIENCE, gone).await.expect("the connection is dropped");
     drop(client);
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
+use crate::support::PATIENCE;
 use crate::support::channels::{BOTH, Client, Vsn, binary, binary_push, closed, crashed, ok, reply};
 use crate::support::testbed::Testbed;
 
@@ -215,11 +216,7 @@ async fn a_frame_that_cannot_be_decoded_closes_the_connection_with_1011() {
         for text in texts {
             let mut client = Client::joined(testbed.address(), vsn, "room:bad").await;
             client.send_text(text).await;
-            assert_eq!(
-                client.close_code_within(Duration::from_secs(5)).await,
-                Some(1011),
-                "{vsn:?} {text:?}"
-            );
+            assert_eq!(client.close_code_within(PATIENCE).await, Some(1011), "{vsn:?} {text:?}");
         }
     }
     let push = binary_push("1", "2", "room:bad", "ping", b"");
@@ -228,7 +225,7 @@ async fn a_frame_that_cannot_be_decoded_closes_the_connection_with_1011() {
     for frame in frames {
         let mut client = Client::joined(testbed.address(), Vsn::V2, "room:bad").await;
         client.send_binary(frame).await;
-        assert_eq!(client.close_code_within(Duration::from_secs(5)).await, Some(1011), "{frame:?}");
+        assert_eq!(client.close_code_within(PATIENCE).await, Some(1011), "{frame:?}");
     }
 }
 

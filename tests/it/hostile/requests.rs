@@ -180,7 +180,8 @@ async fn a_million_empty_lines_get_an_answer() {
         let asked = Instant::now();
         let posted = session.post(NDJSON, newline.repeat(1_000_000).as_bytes()).await;
         assert!([200, 400, 413].contains(&posted), "{posted}");
-        assert!(asked.elapsed() < Duration::from_secs(5), "it took {:?}", asked.elapsed());
+        // To look at all that came for each line again would take many minutes.
+        assert!(asked.elapsed() < STALLED_MAX, "it took {:?}", asked.elapsed());
     }
     bystander.finish().await;
 }

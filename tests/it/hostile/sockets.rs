@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::MIB;
+use crate::support::PATIENCE;
 use crate::support::bystander::Bystander;
 use crate::support::channels::{Client, Vsn, brief, ok};
 use crate::support::testbed::Testbed;
@@ -167,7 +168,7 @@ async fn a_million_pings_unread_do_not_fill_memory() {
     assert!(grown < 32 * MIB as u64, "after {sent}0,000 pings the server has grown by {grown} bytes");
     // What it has to say can still be read.
     let mut some = [0; 4096];
-    let read = timeout(Duration::from_secs(5), reader.read(&mut some)).await;
+    let read = timeout(PATIENCE, reader.read(&mut some)).await;
     assert!(matches!(read, Ok(Ok(1..))), "{read:?}");
     bystander.finish().await;
 }

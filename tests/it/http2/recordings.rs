@@ -11,9 +11,9 @@ use crate::{
     oracle::{
         deviations::{self, Deviation},
         recording::{self, Case, Op, Step},
-        replay,
+        replay::{self, Failures},
     },
-    support::{gateway, testbed::Testbed},
+    support::{gateway, lateness::Lateness, testbed::Testbed},
 };
 
 /// Cases that took longer than this when they were recorded wait for timers, which are the same over HTTP/2.
@@ -46,22 +46,26 @@ async fn recorded_exchanges_with_phoenix_are_the_same_over_http2() {
             None => lanes.push(vec![case]),
         }
     }
+    let lateness = Lateness::begin();
     let running = lanes.into_iter().map(|lane| tokio::spawn(run_lane(lane)));
     let outcomes = join_all(running).await;
-    let failures: Vec<_> =
+    let differ: Failures =
         outcomes.into_iter().flat_map(|outcome| outcome.expect("the replay does not panic")).collect();
+    let testbed = tokio::task::spawn_blocking(Testbed::start).await.expect("a testbed");
+    let address = gateway::start(testbed.address()).await;
+    let failures = replay::again(differ, &DEVIATIONS, address, &lateness).await;
     assert!(failures.is_empty(), "{} recorded cases differ:\n\n{}", failures.len(), failures.join("\n\n"));
 }
 
 /// Cases on one testbed and one connection, one after another.
-async fn run_lane(lane: Vec<&'static Case>) -> Vec<String> {
+async fn run_lane(lane: Vec<&'static Case>) -> Failures {
     let testbed = tokio::task::spawn_blocking(Testbed::start).await.expect("a testbed");
     let before = testbed.stat("accepted").await;
     let address = gateway::start(testbed.address()).await;
-    let mut failures = Vec::new();
+    let mut failures = Failures::new();
     for case in lane {
         if let Err(failure) = replay::run(case, &DEVIATIONS, address).await {
-            failures.push(failure);
+            failures.push((case, failure));
         }
     }
     assert_eq!(testbed.stat("accepted").await, before + 2, "one connection, and one for this question");

@@ -60,7 +60,7 @@ impl Channel for Room {
 }
 
 const BATCH: usize = 10;
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(500);
 
 #[tokio::test]
 async fn the_sessions_of_a_connection_end_in_batches_and_its_streams_go_on_until_then() {

@@ -30,16 +30,16 @@ async fn messages_stay_until_the_next_poll_proves_that_they_arrived() {
 #[tokio::test]
 async fn of_two_polls_at_once_only_the_later_gets_the_messages() {
     let testbed = Testbed::shared();
-    let session = joined(&testbed, "/socket_short", "room:lp-two").await;
+    let session = joined(&testbed, "/socket", "room:lp-two").await;
     let mut shouter = Client::joined(testbed.address(), Vsn::V2, "room:lp-two").await;
     let pause = |ms| tokio::time::sleep(Duration::from_millis(ms));
     let first = session.poll_with(&session.token);
     let second = async {
-        pause(150).await;
+        pause(1_000).await;
         session.poll_with(&session.token).await
     };
     let shout = async {
-        pause(300).await;
+        pause(2_000).await;
         shouter.send(json!(["1", "2", "room:lp-two", "shout", {}])).await;
     };
     let (first, second, ()) = tokio::join!(first, second, shout);
@@ -64,9 +64,9 @@ async fn a_disconnect_ends_the_session_and_wakes_its_poll() {
         assert_eq!(http::get(testbed.address(), "/disconnect/lpkick").await.text(), "ok");
     };
     let ((polled, took), ()) = tokio::join!(poll, kick);
-    assert!(took < Duration::from_millis(200) + AT_ONCE, "the poll took {took:?}");
+    assert!(took < AT_ONCE, "the poll took {took:?}");
     assert!(polled.messages.is_empty());
-    testbed.wait_for_stat("joins", 0, Duration::from_secs(2)).await;
+    testbed.wait_for_stat("joins", 0, crate::support::PATIENCE).await;
     let asked = Instant::now();
     assert_eq!(session.post(JSON, br#"[null,"1","phoenix","heartbeat",{}]"#).await, 410);
     assert_eq!(session.poll().await.status, 410);
@@ -76,7 +76,7 @@ async fn a_disconnect_ends_the_session_and_wakes_its_poll() {
 /// Without a poll for one and a half windows a session ends; POSTs do not count.
 #[tokio::test]
 async fn a_session_that_is_not_polled_is_reaped_with_its_joins() {
-    const REAPED_MAX: Duration = Duration::from_secs(6);
+    const REAPED_MAX: Duration = Duration::from_secs(20);
     let testbed = Testbed::start();
     let session = joined(&testbed, "/socket_short", "room:lp-reap").await;
     assert_eq!(testbed.stat("sessions").await, 1);

@@ -15,9 +15,10 @@ use std::sync::LazyLock;
 
 use futures_util::future::join_all;
 
-use crate::support::testbed::Testbed;
+use crate::support::{lateness::Lateness, testbed::Testbed};
 use deviations::Deviation;
 use recording::Case;
+use replay::Failures;
 
 /// Cases that waited longer than this when they were recorded run beside each other.
 const SHORT_MS_MAX: u64 = 900;
@@ -36,13 +37,17 @@ async fn every_recorded_exchange_with_phoenix_is_the_same_with_us() {
     let mut failures: Vec<String> =
         DEVIATIONS.iter().filter_map(|deviation| deviation.check_against(&CASES).err()).collect();
     let lanes = lanes(&CASES);
+    let lateness = Lateness::begin();
     // All of them run before the first case does: starting a process would disturb what others time.
     let testbeds = join_all(lanes.iter().map(|_| tokio::task::spawn_blocking(Testbed::start))).await;
     let running = lanes.into_values().zip(testbeds);
     let running = running.map(|(lane, testbed)| tokio::spawn(run_lane(lane, testbed.expect("a testbed"))));
+    let mut differ = Failures::new();
     for outcome in join_all(running).await {
-        failures.extend(outcome.expect("the replay does not panic"));
+        differ.extend(outcome.expect("the replay does not panic"));
     }
+    let testbed = tokio::task::spawn_blocking(Testbed::start).await.expect("a testbed");
+    failures.extend(replay::again(differ, &DEVIATIONS, testbed.address(), &lateness).await);
     assert!(
         failures.is_empty(),
         "{} of {} recorded cases differ:\n\n{}",
@@ -54,11 +59,11 @@ async fn every_recorded_exchange_with_phoenix_is_the_same_with_us() {
 
 /// Cases on one testbed, one after another. Recorded topics are fixed, so the same case in two versions must not meet;
 /// different cases of one version share no presence topic.
-async fn run_lane(lane: Vec<&'static Case>, testbed: Testbed) -> Vec<String> {
-    let mut failures = Vec::new();
+async fn run_lane(lane: Vec<&'static Case>, testbed: Testbed) -> Failures {
+    let mut failures = Failures::new();
     for case in lane {
         if let Err(failure) = replay::run(case, &DEVIATIONS, testbed.address()).await {
-            failures.push(failure);
+            failures.push((case, failure));
         }
     }
     failures

@@ -5,12 +5,20 @@ use std::time::Duration;
 use lapwing::Mount;
 
 use super::{Gate, broadcast, broadcasted, count, diary, expect_diary, join, joined, pause, serve};
-use crate::support::sessions::{Carrier, Session, WIRES, Wire};
+use crate::support::{
+    lateness::on_time,
+    sessions::{Carrier, Session, WIRES, Wire},
+};
 
-const AWAY_AFTER: Duration = Duration::from_millis(800);
+/// Clients are away after so long.
+const AWAY_AFTER_MS: u64 = 800;
 
 fn mount() -> Mount {
-    Mount::new().resume(|resume| resume.away_after = Some(AWAY_AFTER))
+    mount_with(Duration::from_millis(AWAY_AFTER_MS))
+}
+
+fn mount_with(away_after: Duration) -> Mount {
+    Mount::new().resume(|resume| resume.away_after = Some(away_after))
 }
 
 #[tokio::test]
@@ -32,40 +40,50 @@ async fn a_channel_hears_that_its_client_is_away_and_that_it_is_back() {
 
 #[tokio::test]
 async fn quick_moves_are_nobodys_business() {
-    let (lapwing, address) = serve(mount()).await;
-    let mut session = joined(address, Wire::Websocket).await;
-    for wire in [&WIRES[..], &WIRES[..]].concat() {
-        session.cut();
-        pause(150).await;
-        session.resume(wire).await;
-        count_only(&mut session).await;
-    }
-    assert_eq!(diary(&lapwing), ["join"]);
+    on_time(|pace| async move {
+        let (lapwing, address) = serve(mount_with(pace.ms(AWAY_AFTER_MS))).await;
+        let mut session = joined(address, Wire::Websocket).await;
+        for wire in [&WIRES[..], &WIRES[..]].concat() {
+            session.cut();
+            pace.pause(150).await;
+            session.resume(wire).await;
+            count_only(&mut session).await;
+        }
+        assert_eq!(diary(&lapwing), ["join"]);
+    })
+    .await;
 }
 
 /// A client may be silent for long on a connection that works: its next move is as quick as any other.
 #[tokio::test]
 async fn a_quick_move_after_a_long_silence_is_a_quick_move() {
-    let (lapwing, address) = serve(mount()).await;
-    let mut session = join(Session::open_as(address, "/socket", Wire::Websocket, "", 60_000).await).await;
-    pause(1_100).await;
-    session.cut();
-    pause(150).await;
-    session.resume(Wire::Sse).await;
-    count_only(&mut session).await;
-    assert_eq!(diary(&lapwing), ["join"]);
+    on_time(|pace| async move {
+        let (lapwing, address) = serve(mount_with(pace.ms(AWAY_AFTER_MS))).await;
+        let mut session = join(Session::open_as(address, "/socket", Wire::Websocket, "", 60_000).await).await;
+        pace.pause(1_100).await;
+        session.cut();
+        pace.pause(150).await;
+        session.resume(Wire::Sse).await;
+        count_only(&mut session).await;
+        assert_eq!(diary(&lapwing), ["join"]);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_client_that_polls_is_not_away() {
-    let (lapwing, address) =
-        serve(mount().longpoll(|longpoll| longpoll.window = Duration::from_millis(1_000))).await;
-    let session = joined(address, Wire::Longpoll).await;
-    for _ in 0..2 {
-        assert_eq!(session.poll(30_000, "").await.status, 200);
-        pause(50).await;
-    }
-    assert_eq!(diary(&lapwing), ["join"]);
+    on_time(|pace| async move {
+        let (lapwing, address) =
+            serve(mount_with(pace.ms(AWAY_AFTER_MS)).longpoll(|longpoll| longpoll.window = pace.ms(1_000)))
+                .await;
+        let session = joined(address, Wire::Longpoll).await;
+        for _ in 0..2 {
+            assert_eq!(session.poll(30_000, "").await.status, 200);
+            pace.pause(50).await;
+        }
+        assert_eq!(diary(&lapwing), ["join"]);
+    })
+    .await;
 }
 
 /// Its frames wait for a busy channel, and it hangs up before they are taken: it is as gone as any other.

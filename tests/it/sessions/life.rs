@@ -4,41 +4,49 @@ use std::time::{Duration, Instant};
 
 use lapwing::Mount;
 
-use super::{expect_diary, join, joined, options, pause, serve};
+use super::{expect_diary, join, joined, options, serve};
 use crate::support::{
     echo,
+    lateness::on_time,
     sessions::{Line, Session, Wire, text},
 };
 
 #[tokio::test]
 async fn the_server_pings_after_a_beat_of_silence_and_whoever_answers_lives_on() {
-    for wire in [Wire::Websocket, Wire::Sse] {
-        let mount = Mount::new().resume(|resume| resume.window = Duration::from_millis(2_500));
-        let (lapwing, address) = serve(mount).await;
-        let mut session = join(Session::open_as(address, "/socket", wire, "", 1_000).await).await;
-        let asked = Instant::now();
-        for _ in 0..3 {
-            session.expect_control("!ping 1").await;
-            session.say("!ack 1").await;
+    on_time(|pace| async move {
+        for wire in [Wire::Websocket, Wire::Sse] {
+            let mount = Mount::new().resume(|resume| resume.window = pace.ms(2_500));
+            let (lapwing, address) = serve(mount).await;
+            let mut session =
+                join(Session::open_as(address, "/socket", wire, "", pace.count_ms(1_000)).await).await;
+            let asked = Instant::now();
+            for _ in 0..3 {
+                session.expect_control("!ping 1").await;
+                session.say("!ack 1").await;
+            }
+            let took = asked.elapsed();
+            assert!(took > pace.ms(2_700), "{wire:?}: three pings in {took:?}");
+            assert!(took < pace.ms(6_000), "{wire:?}: three pings in {took:?}");
+            assert_eq!(super::diary(&lapwing), ["join"], "longer than the window");
         }
-        let took = asked.elapsed();
-        assert!(took > Duration::from_millis(2_700), "{wire:?}: three pings in {took:?}");
-        assert!(took < Duration::from_millis(6_000), "{wire:?}: three pings in {took:?}");
-        assert_eq!(super::diary(&lapwing), ["join"], "longer than the window");
-    }
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_client_that_talks_is_not_pinged() {
-    for wire in [Wire::Websocket, Wire::Sse] {
-        let (_, address) = echo::serve(options(|_| {})).await;
-        let mut session = Session::open_as(address, "/echo", wire, "", 1_000).await;
-        for _ in 0..6 {
-            pause(300).await;
-            session.send(text("x")).await;
-            assert_eq!(session.next().await, text("x"), "{wire:?}");
+    on_time(|pace| async move {
+        for wire in [Wire::Websocket, Wire::Sse] {
+            let (_, address) = echo::serve(options(|_| {})).await;
+            let mut session = Session::open_as(address, "/echo", wire, "", pace.count_ms(1_000)).await;
+            for _ in 0..6 {
+                pace.pause(300).await;
+                session.send(text("x")).await;
+                assert_eq!(session.next().await, text("x"), "{wire:?}");
+            }
         }
-    }
+    })
+    .await;
 }
 
 /// Whatever a client asks for: nobody is pinged more than once a second, or left alone for longer than two minutes.
@@ -81,33 +89,39 @@ async fn a_ping_from_the_client_is_answered_where_the_frames_come() {
 
 #[tokio::test]
 async fn a_silent_client_that_is_connected_is_told_that_its_window_is_over() {
-    for wire in [Wire::Websocket, Wire::Sse] {
-        let mount = Mount::new()
-            .resume(|resume| resume.window = Duration::from_millis(400))
-            .websocket(|websocket| websocket.linger = Duration::from_millis(200));
-        let (lapwing, address) = serve(mount).await;
-        let mut session = joined(address, wire).await;
-        assert_eq!(session.next().await, Line::Control("!closed 1006 expired".into()), "{wire:?}");
-        if wire == Wire::Websocket {
-            assert!(matches!(session.next().await, Line::Close(_)));
+    on_time(|pace| async move {
+        for wire in [Wire::Websocket, Wire::Sse] {
+            let mount = Mount::new()
+                .resume(|resume| resume.window = pace.ms(400))
+                .websocket(|websocket| websocket.linger = pace.ms(200));
+            let (lapwing, address) = serve(mount).await;
+            let mut session = joined(address, wire).await;
+            assert_eq!(session.next().await, Line::Control("!closed 1006 expired".into()), "{wire:?}");
+            if wire == Wire::Websocket {
+                assert!(matches!(session.next().await, Line::Close(_)));
+            }
+            assert_eq!(session.next().await, Line::End, "{wire:?}");
+            expect_diary(&lapwing, &["join", "leave Disconnect"]).await;
+            assert_eq!(session.refusal(wire).await, "expired", "{wire:?}");
+            super::until(|| lapwing.stats().sessions == 0, || "it is still there".into()).await;
         }
-        assert_eq!(session.next().await, Line::End, "{wire:?}");
-        expect_diary(&lapwing, &["join", "leave Disconnect"]).await;
-        assert_eq!(session.refusal(wire).await, "expired", "{wire:?}");
-        super::until(|| lapwing.stats().sessions == 0, || "it is still there".into()).await;
-    }
+    })
+    .await;
 }
 
 /// A poll that waits was a sign of life when it came; its client is heard again when it polls again.
 #[tokio::test]
 async fn a_client_that_polls_and_says_nothing_else_lives_on() {
-    let mount = Mount::new()
-        .resume(|resume| resume.window = Duration::from_millis(1_500))
-        .longpoll(|longpoll| longpoll.window = Duration::from_millis(400));
-    let (lapwing, address) = serve(mount).await;
-    let session = joined(address, Wire::Longpoll).await;
-    for _ in 0..6 {
-        assert_eq!(session.poll(30_000, "").await.text(), "!resumed 1\n");
-    }
-    assert_eq!(super::diary(&lapwing), ["join"]);
+    on_time(|pace| async move {
+        let mount = Mount::new()
+            .resume(|resume| resume.window = pace.ms(1_500))
+            .longpoll(|longpoll| longpoll.window = pace.ms(400));
+        let (lapwing, address) = serve(mount).await;
+        let session = joined(address, Wire::Longpoll).await;
+        for _ in 0..6 {
+            assert_eq!(session.poll(30_000, "").await.text(), "!resumed 1\n");
+        }
+        assert_eq!(super::diary(&lapwing), ["join"]);
+    })
+    .await;
 }

@@ -1,43 +1,50 @@
 //! Who may not begin or go on, and is told why.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use lapwing::Mount;
 
-use super::{AT_ONCE, expect_diary, joined, pause, serve};
-use crate::support::sessions::{Line, Session, WIRES, Wire, attach, lines_of};
+use super::{AT_ONCE, expect_diary, joined, serve};
+use crate::support::{
+    lateness::on_time,
+    sessions::{Line, Session, WIRES, Wire, attach, lines_of},
+};
 
 #[tokio::test]
 async fn a_session_that_was_silent_for_its_window_is_expired() {
-    for wire in WIRES {
-        let (lapwing, address) =
-            serve(Mount::new().resume(|resume| resume.window = Duration::from_millis(400))).await;
-        let mut session = joined(address, wire).await;
-        session.cut();
-        let asked = Instant::now();
-        expect_diary(&lapwing, &["join", "leave Disconnect"]).await;
-        assert!(asked.elapsed() > Duration::from_millis(300), "{wire:?}: after {:?}", asked.elapsed());
-        assert_eq!(lapwing.stats().sessions, 0);
-        for other in WIRES {
-            assert_eq!(session.refusal(other).await, "expired", "{wire:?}");
+    on_time(|pace| async move {
+        for wire in WIRES {
+            let (lapwing, address) = serve(Mount::new().resume(|resume| resume.window = pace.ms(400))).await;
+            let mut session = joined(address, wire).await;
+            session.cut();
+            let asked = Instant::now();
+            expect_diary(&lapwing, &["join", "leave Disconnect"]).await;
+            assert!(asked.elapsed() > pace.ms(300), "{wire:?}: after {:?}", asked.elapsed());
+            assert_eq!(lapwing.stats().sessions, 0);
+            for other in WIRES {
+                assert_eq!(session.refusal(other).await, "expired", "{wire:?}");
+            }
+            assert_eq!(lines_of(&session.post("!ack 0").await), ["!refused expired"]);
         }
-        assert_eq!(lines_of(&session.post("!ack 0").await), ["!refused expired"]);
-    }
+    })
+    .await;
 }
 
 /// POSTs are signs of life, too, and so is a poll.
 #[tokio::test]
 async fn a_session_that_is_heard_of_does_not_expire() {
-    let (_lapwing, address) =
-        serve(Mount::new().resume(|resume| resume.window = Duration::from_millis(1_500))).await;
-    let mut session = joined(address, Wire::Websocket).await;
-    session.cut();
-    for _ in 0..7 {
-        pause(300).await;
-        assert_eq!(lines_of(&session.post("").await), ["!ack 1"]);
-    }
-    session.resume(Wire::Longpoll).await;
+    on_time(|pace| async move {
+        let (_lapwing, address) = serve(Mount::new().resume(|resume| resume.window = pace.ms(1_500))).await;
+        let mut session = joined(address, Wire::Websocket).await;
+        session.cut();
+        for _ in 0..7 {
+            pace.pause(300).await;
+            assert_eq!(lines_of(&session.post("").await), ["!ack 1"]);
+        }
+        session.resume(Wire::Longpoll).await;
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -142,14 +149,17 @@ async fn only_so_many_ended_sessions_are_remembered() {
 
 #[tokio::test]
 async fn an_ended_session_is_forgotten_after_a_while() {
-    let (_lapwing, address) =
-        serve(Mount::new().resume(|resume| resume.ended_lifetime = Duration::from_millis(300))).await;
-    let mut session = joined(address, Wire::Websocket).await;
-    session.say("!close").await;
-    session.carrier.expect_end("!closed 1000 client", 1000).await;
-    assert_eq!(session.refusal(Wire::Sse).await, "closed");
-    pause(400).await;
-    assert_eq!(session.refusal(Wire::Sse).await, "unknown");
+    on_time(|pace| async move {
+        let (_lapwing, address) =
+            serve(Mount::new().resume(|resume| resume.ended_lifetime = pace.ms(300))).await;
+        let mut session = joined(address, Wire::Websocket).await;
+        session.say("!close").await;
+        session.carrier.expect_end("!closed 1000 client", 1000).await;
+        assert_eq!(session.refusal(Wire::Sse).await, "closed");
+        pace.pause(400).await;
+        assert_eq!(session.refusal(Wire::Sse).await, "unknown");
+    })
+    .await;
 }
 
 #[tokio::test]

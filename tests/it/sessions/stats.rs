@@ -5,6 +5,7 @@ use std::time::Duration;
 use lapwing::{Mount, Stats};
 
 use super::{broadcast, outbox, pause, serve, until};
+use crate::support::lateness::on_time;
 use crate::support::sessions::{Session, WIRES, Wire, attach};
 
 async fn expect(lapwing: &lapwing::Lapwing, is_so: impl Fn(Stats) -> bool) {
@@ -53,39 +54,42 @@ async fn a_client_that_polls_is_attached_for_a_moment_after_a_poll() {
 
 #[tokio::test]
 async fn refusals_are_counted_by_their_reasons() {
-    let mount = Mount::new()
-        .sessions_max(1)
-        .outbox(outbox(2))
-        .resume(|resume| resume.window = Duration::from_millis(1_500))
-        .websocket(|websocket| websocket.linger = Duration::from_millis(200));
-    let (lapwing, address) = serve(mount).await;
-    let refused = || lapwing.stats().resumes_refused;
-    let mut session = super::joined(address, Wire::Websocket).await;
-    for wire in WIRES {
-        let (_, line) = attach(address, wire, &wire.path("/socket"), "!open 5000").await;
-        assert_eq!(line, "!refused full");
-        let path = format!("{}&user=nobody", wire.path("/socket"));
-        let (_, line) = attach(address, wire, &path, "!open 5000").await;
-        assert_eq!(line, "!refused forbidden");
-        assert_eq!(session.try_resume(wire, 7).await.err().as_deref(), Some("!refused ahead"));
-    }
-    (0..2).for_each(|n| broadcast(&lapwing, n));
-    assert_eq!(session.refusal(Wire::Sse).await, "gap");
-    until(|| lapwing.stats().sessions == 0, || "the session is still there".into()).await;
-    let mut session = super::joined(address, Wire::Sse).await;
-    session.say("!close").await;
-    assert_eq!(session.refusal(Wire::Sse).await, "closed");
-    assert_eq!(session.refusal(Wire::Longpoll).await, "closed");
-    until(|| lapwing.stats().sessions == 0, || "the session is still there".into()).await;
-    let mut session = super::joined(address, Wire::Sse).await;
-    session.cut();
-    until(|| lapwing.stats().sessions == 0, || "the session is still there".into()).await;
-    assert_eq!(session.refusal(Wire::Sse).await, "expired");
-    session.token = "A".repeat(38);
-    assert_eq!(session.refusal(Wire::Sse).await, "unknown");
-    let it = refused();
-    assert_eq!((it.full, it.forbidden, it.ahead, it.gap), (3, 3, 3, 1), "{it:?}");
-    assert_eq!((it.closed, it.expired, it.unknown), (2, 1, 1), "{it:?}");
+    on_time(|pace| async move {
+        let mount = Mount::new()
+            .sessions_max(1)
+            .outbox(outbox(2))
+            .resume(|resume| resume.window = pace.ms(1_500))
+            .websocket(|websocket| websocket.linger = pace.ms(200));
+        let (lapwing, address) = serve(mount).await;
+        let refused = || lapwing.stats().resumes_refused;
+        let mut session = super::joined(address, Wire::Websocket).await;
+        for wire in WIRES {
+            let (_, line) = attach(address, wire, &wire.path("/socket"), "!open 5000").await;
+            assert_eq!(line, "!refused full");
+            let path = format!("{}&user=nobody", wire.path("/socket"));
+            let (_, line) = attach(address, wire, &path, "!open 5000").await;
+            assert_eq!(line, "!refused forbidden");
+            assert_eq!(session.try_resume(wire, 7).await.err().as_deref(), Some("!refused ahead"));
+        }
+        (0..2).for_each(|n| broadcast(&lapwing, n));
+        assert_eq!(session.refusal(Wire::Sse).await, "gap");
+        until(|| lapwing.stats().sessions == 0, || "the session is still there".into()).await;
+        let mut session = super::joined(address, Wire::Sse).await;
+        session.say("!close").await;
+        assert_eq!(session.refusal(Wire::Sse).await, "closed");
+        assert_eq!(session.refusal(Wire::Longpoll).await, "closed");
+        until(|| lapwing.stats().sessions == 0, || "the session is still there".into()).await;
+        let mut session = super::joined(address, Wire::Sse).await;
+        session.cut();
+        until(|| lapwing.stats().sessions == 0, || "the session is still there".into()).await;
+        assert_eq!(session.refusal(Wire::Sse).await, "expired");
+        session.token = "A".repeat(38);
+        assert_eq!(session.refusal(Wire::Sse).await, "unknown");
+        let it = refused();
+        assert_eq!((it.full, it.forbidden, it.ahead, it.gap), (3, 3, 3, 1), "{it:?}");
+        assert_eq!((it.closed, it.expired, it.unknown), (2, 1, 1), "{it:?}");
+    })
+    .await;
 }
 
 #[tokio::test]
