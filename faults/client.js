@@ -49,6 +49,8 @@ export async function startFaults(targetPort, { seed = 0 } = {}) {
     lift: async () => void (await ask({ lift: true })),
     /** Resets all connections; new ones are let in. */
     cut: async () => void (await ask({ cut: true })),
+    /** Freezes all connections; new ones pass. */
+    freeze: async () => void (await ask({ freeze: true })),
     /** What has passed since the start. */
     counters: async () => (await ask({ counters: true })).counters,
     /** Closes all connections and the port. */

@@ -21,6 +21,8 @@ pub(crate) struct Life {
     opened: Instant,
     /// How often all connections had been cut when it was opened.
     cuts: u64,
+    /// How often all had been frozen.
+    freezes: u64,
     /// When the last byte came or went, in microseconds since `opened`.
     last_byte_us: AtomicU64,
     upgraded: SetOnce<Instant>,
@@ -36,9 +38,11 @@ pub(crate) enum Verdict {
 
 impl Life {
     pub(crate) fn begin(shared: &Shared) -> Self {
+        let control = shared.control.borrow();
         Self {
             opened: Instant::now(),
-            cuts: shared.control.borrow().cuts,
+            cuts: control.cuts,
+            freezes: control.freezes,
             last_byte_us: AtomicU64::new(0),
             upgraded: SetOnce::new(),
         }
@@ -65,7 +69,7 @@ impl Life {
             if self.is_cut(&now) || end.is_some_and(|end| end <= Instant::now()) {
                 return Verdict::Reset;
             }
-            if now.plan.is_half_open {
+            if now.plan.is_half_open || now.freezes != self.freezes {
                 return Verdict::Freeze;
             }
             tokio::select! {

@@ -15,7 +15,8 @@ use tokio::io::{AsyncBufReadExt, BufReader, stdin};
 const USAGE: &str = "usage: lapwing-faults --target HOST:PORT [--listen IP:PORT] [--seed NUMBER]
 
 Prints `listening on IP:PORT`, then takes commands on the standard input, one a line, and answers each by a line:
-  {\"set\":[\"strip_upgrade\",{\"kill_idle_ms\":20000}]}   {\"lift\":true}   {\"cut\":true}   {\"counters\":true}
+  {\"set\":[\"strip_upgrade\",{\"kill_idle_ms\":20000}]}   {\"lift\":true}   {\"cut\":true}
+  {\"freeze\":true}   {\"counters\":true}
 Ends when the standard input is closed.";
 
 /// What may be on a line of the standard input.
@@ -25,6 +26,7 @@ enum Command {
     Set(Vec<Fault>),
     Lift(True),
     Cut(True),
+    Freeze(True),
     Counters(True),
 }
 
@@ -88,6 +90,7 @@ fn obey(proxy: &Proxy, command: Command) -> Answer {
         Command::Set(faults) => proxy.set(faults),
         Command::Lift(True) => proxy.lift(),
         Command::Cut(True) => proxy.cut(),
+        Command::Freeze(True) => proxy.freeze(),
         Command::Counters(True) => return Answer::Counters(proxy.counters()),
     }
     Answer::Ok(true)

@@ -68,7 +68,7 @@ impl Options {
         let target = lookup_host(target).await?.next().ok_or(io::ErrorKind::NotFound)?;
         let listener = TcpListener::bind(self.listen).await?;
         let plan = Arc::new(Plan::new([], self.seed));
-        let (control, observed) = watch::channel(Control { plan, cuts: 0 });
+        let (control, observed) = watch::channel(Control { plan, cuts: 0, freezes: 0 });
         let shared = Arc::new(Shared {
             target,
             seed: self.seed,
@@ -119,6 +119,11 @@ impl Proxy {
     /// Resets all connections, the frozen and the waiting ones included. New ones are let in.
     pub fn cut(&self) {
         self.control.send_modify(|control| control.cuts += 1);
+    }
+
+    /// Freezes all connections that are open, as [`Fault::HalfOpen`] does. New ones pass: a NAT that forgot its table.
+    pub fn freeze(&self) {
+        self.control.send_modify(|control| control.freezes += 1);
     }
 
     /// What it has seen.

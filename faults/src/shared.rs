@@ -24,6 +24,8 @@ pub(crate) struct Control {
     pub(crate) plan: Arc<Plan>,
     /// How often all connections were cut; one that was opened before the last time has to go.
     pub(crate) cuts: u64,
+    /// How often all connections were frozen; one that was opened before the last time passes nothing.
+    pub(crate) freezes: u64,
 }
 
 impl Shared {

@@ -44,7 +44,6 @@ async fn half_open_lets_nothing_through_and_tells_nobody() {
     websocket.until("hello\n").await;
     let gone = testbed.websocket().await;
     testbed.proxy.set([Fault::HalfOpen]);
-    sleep(ms(20)).await;
     websocket.send("into the void").await;
     drop(gone);
     let mut late = testbed.client().await;
@@ -67,6 +66,25 @@ async fn half_open_lets_nothing_through_and_tells_nobody() {
 }
 
 #[tokio::test]
+async fn a_freeze_takes_what_is_open_and_spares_what_comes() {
+    let testbed = Testbed::start([]).await;
+    let mut websocket = testbed.websocket().await;
+    websocket.until("hello\n").await;
+    testbed.proxy.freeze();
+    // Whatever is set right behind it: nobody has to have looked in between.
+    testbed.proxy.lift();
+    websocket.send("into the void").await;
+    let mut young = testbed.websocket().await;
+    young.until("hello\n").await;
+    young.send("x").await;
+    young.until("x").await;
+    websocket.assert_silent(ms(100)).await;
+    assert_eq!(testbed.server.messages(), "x");
+    testbed.proxy.cut();
+    websocket.assert_reset().await;
+}
+
+#[tokio::test]
 async fn down_resets_what_half_open_has_frozen() {
     let testbed = Testbed::start([Fault::HalfOpen]).await;
     let mut client = testbed.client().await;
@@ -77,14 +95,13 @@ async fn down_resets_what_half_open_has_frozen() {
 
 #[tokio::test]
 async fn kill_after_resets_in_the_midst_of_traffic() {
-    let testbed = Testbed::start([Fault::KillAfter(ms(200))]).await;
+    let testbed = Testbed::start([Fault::KillAfter(ms(1_500))]).await;
     let began = Instant::now();
     let mut client = testbed.client().await;
     client.get("/events").await;
     client.until("data: 3\n\n").await;
     assert_eq!(client.rest().await.1, Ended::Reset);
-    let took = began.elapsed();
-    assert!((ms(190)..ms(1000)).contains(&took), "{took:?}");
+    assert!(began.elapsed() >= ms(1_500), "{:?}", began.elapsed());
     assert_eq!(testbed.proxy.counters().resets, 1);
 }
 
@@ -92,14 +109,14 @@ async fn kill_after_resets_in_the_midst_of_traffic() {
 async fn kill_after_takes_at_once_what_is_too_old() {
     let testbed = Testbed::start([]).await;
     let mut old = testbed.client().await;
-    sleep(ms(300)).await;
+    sleep(ms(3_000)).await;
     let mut young = testbed.client().await;
     young.get("/plain").await;
     young.response().await;
-    testbed.proxy.set([Fault::KillAfter(ms(250))]);
+    testbed.proxy.set([Fault::KillAfter(ms(2_500))]);
     let began = Instant::now();
     old.assert_reset().await;
-    assert!(began.elapsed() < ms(100), "{:?}", began.elapsed());
+    assert!(began.elapsed() < ms(2_500), "its age counts from its opening: {:?}", began.elapsed());
     young.get("/plain").await;
     young.response().await;
     young.assert_reset().await;
@@ -107,19 +124,19 @@ async fn kill_after_takes_at_once_what_is_too_old() {
 
 #[tokio::test]
 async fn kill_idle_spares_what_moves() {
-    let testbed = Testbed::start([Fault::KillIdle(ms(250))]).await;
+    let testbed = Testbed::start([Fault::KillIdle(ms(1_500))]).await;
     let mut busy = testbed.client().await;
     busy.get("/events").await;
     let mut idle = testbed.websocket().await;
     idle.until("hello\n").await;
-    sleep(ms(150)).await;
+    sleep(ms(500)).await;
     idle.send("x").await;
     idle.until("x").await;
     let began = Instant::now();
     idle.assert_reset().await;
-    let took = began.elapsed();
-    assert!((ms(230)..ms(1000)).contains(&took), "counted from the last byte: {took:?}");
-    busy.until("data: 15\n\n").await;
+    // What came back has passed the proxy a little earlier.
+    assert!(began.elapsed() >= ms(1_400), "counted from the last byte: {:?}", began.elapsed());
+    busy.until("data: 60\n\n").await;
 }
 
 #[tokio::test]
@@ -154,16 +171,17 @@ async fn delay_comes_once_each_way_and_not_once_for_each_message() {
     websocket.until("hello\n").await;
     testbed.proxy.set([Fault::Delay { by: ms(100), jitter: ms(0) }]);
     let began = Instant::now();
-    for number in 0..20 {
+    for number in 0..100 {
         websocket.send(&format!("{number};")).await;
         sleep(ms(2)).await;
     }
     websocket.until("0;").await;
     let first = began.elapsed();
-    websocket.until("19;").await;
+    websocket.until("99;").await;
     let last = began.elapsed();
-    assert!((ms(200)..ms(400)).contains(&first), "{first:?}");
-    assert!((ms(235)..ms(600)).contains(&last), "{last:?}");
+    assert!(first >= ms(200), "{first:?}");
+    // Once for each of a hundred messages would be ten seconds each way.
+    assert!((ms(395)..ms(10_000)).contains(&last), "{last:?}");
 }
 
 #[tokio::test]
@@ -193,8 +211,7 @@ async fn a_trickle_takes_its_time_and_can_be_lifted_meanwhile() {
     let began = Instant::now();
     client.get("/long").await;
     assert_eq!(client.response().await.1.len(), 1000);
-    let took = began.elapsed();
-    assert!((ms(190)..ms(1000)).contains(&took), "{took:?}");
+    assert!(began.elapsed() >= ms(190), "{:?}", began.elapsed());
 
     testbed.proxy.set(rate(50));
     let began = Instant::now();
@@ -202,7 +219,8 @@ async fn a_trickle_takes_its_time_and_can_be_lifted_meanwhile() {
     client.assert_silent(ms(200)).await;
     testbed.proxy.lift();
     client.response().await;
-    assert!(began.elapsed() < ms(1000), "{:?}", began.elapsed());
+    // At that rate it would have taken 20 s.
+    assert!(began.elapsed() < ms(15_000), "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -210,7 +228,7 @@ async fn several_faults_at_once() {
     let testbed = Testbed::start([
         Fault::Delay { by: ms(50), jitter: ms(0) },
         Fault::StripUpgrade,
-        Fault::KillIdle(ms(300)),
+        Fault::KillIdle(ms(1_500)),
     ])
     .await;
     let mut client = Client::connect(testbed.proxy.addr()).await;

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Lines, Write},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
 };
 
 use lapwing_faults::Counters;
@@ -56,6 +57,9 @@ async fn the_program_does_what_its_lines_say() {
     let mut client = Client::connect(addr).await;
     client.get("/plain").await;
     client.response().await;
+    assert_eq!(program.ask(r#"{"freeze":true}"#), json!({"ok": true}));
+    client.get("/plain").await;
+    client.assert_silent(Duration::from_millis(100)).await;
     assert_eq!(program.ask(r#"{"cut":true}"#), json!({"ok": true}));
     client.assert_reset().await;
 

@@ -97,13 +97,12 @@ async fn a_buffered_response_comes_whole_or_not_at_all() {
     let mut endless = testbed.client().await;
     endless.get("/events").await;
     let mut client = testbed.client().await;
-    client.get("/four-events").await;
-    client.assert_silent(ms(60)).await;
-    let head = client.head().await;
     let began = Instant::now();
+    client.get("/four-events").await;
+    client.head().await;
+    assert!(began.elapsed() >= ms(85), "its head came before its end: {:?}", began.elapsed());
     client.until("data: 4\n\n").await;
     client.until("0\r\n\r\n").await;
-    assert!(began.elapsed() < ms(20), "it came at once: {:?}; {head}", began.elapsed());
     client.get("/plain").await;
     assert_eq!(client.response().await.1, "plain");
 
@@ -135,8 +134,10 @@ async fn the_first_bytes_are_held_until_there_are_enough() {
     // A chunk of "data: 1\n\n" has 14 bytes: the fifth fills it.
     let testbed = Testbed::start([Fault::BufferFirst(60)]).await;
     let mut client = testbed.client().await;
+    let began = Instant::now();
     client.get("/events").await;
-    client.assert_silent(ms(90)).await;
+    client.head().await;
+    assert!(began.elapsed() >= ms(115), "its head came before enough of it: {:?}", began.elapsed());
     client.until("data: 5\n\n").await;
     let began = Instant::now();
     client.until("data: 7\n\n").await;
@@ -153,24 +154,22 @@ async fn a_response_that_takes_too_long_is_a_504() {
     let began = Instant::now();
     client.get("/slow").await;
     let (head, _) = client.response().await;
-    let took = began.elapsed();
     assert!(head.starts_with("HTTP/1.1 504 "), "{head}");
-    assert!((ms(145)..ms(390)).contains(&took), "{took:?}");
+    assert!(began.elapsed() >= ms(145), "{:?}", began.elapsed());
     client.assert_closed().await;
     testbed.assert_serves().await;
 }
 
 #[tokio::test]
 async fn a_stream_is_cut_off_at_the_cap_and_a_websocket_is_not() {
-    let testbed = Testbed::start([Fault::CapResponse(ms(150))]).await;
+    let testbed = Testbed::start([Fault::CapResponse(ms(1_500))]).await;
     let mut websocket = testbed.websocket().await;
     let began = Instant::now();
     let mut stream = testbed.client().await;
     stream.get("/events").await;
     let (body, _) = stream.rest().await;
-    let took = began.elapsed();
     assert!(body.contains("data: 3\n\n") && !body.contains("504") && !body.ends_with("0\r\n\r\n"), "{body}");
-    assert!((ms(145)..ms(1000)).contains(&took), "{took:?}");
+    assert!(began.elapsed() >= ms(1_495), "{:?}", began.elapsed());
     sleep(ms(50)).await;
     websocket.until("hello\n").await;
     websocket.send("x").await;

@@ -90,7 +90,7 @@ async fn a_websocket_is_reset_right_behind_its_101() {
 
 #[tokio::test]
 async fn a_websocket_is_reset_some_time_after_its_101() {
-    let testbed = Testbed::start([Fault::KillWebsocket(ms(200))]).await;
+    let testbed = Testbed::start([Fault::KillWebsocket(ms(1_500))]).await;
     let mut stream = testbed.client().await;
     stream.get("/events").await;
     let mut websocket = testbed.websocket().await;
@@ -99,9 +99,9 @@ async fn a_websocket_is_reset_some_time_after_its_101() {
     websocket.send("x").await;
     websocket.until("x").await;
     websocket.assert_reset().await;
-    let took = began.elapsed();
-    assert!((ms(180)..ms(1000)).contains(&took), "{took:?}");
-    stream.until("data: 12\n\n").await;
+    // The 101 came from the proxy a little after the count began.
+    assert!(began.elapsed() >= ms(1_400), "{:?}", began.elapsed());
+    stream.until("data: 60\n\n").await;
 }
 
 #[tokio::test]

@@ -44,12 +44,8 @@ async function startFaultsAnew(target, options) {
   }
 }
 
-/** How long the proxy is given to act upon what was set before something else is. */
-const PULSE_MS = 60;
-
 /** Freezes all connections that are open, and lets new ones through: a NAT that forgot its table. */
 export async function freeze(faults, then = []) {
-  await faults.set(["half_open"]);
-  await new Promise((resolve) => setTimeout(resolve, PULSE_MS));
+  await faults.freeze();
   await faults.set(then);
 }

@@ -130,4 +130,4 @@ impl Client {
 }
 
 /// How long anything may take that is to happen.
-const PATIENCE: Duration = Duration::from_secs(3);
+const PATIENCE: Duration = Duration::from_secs(20);

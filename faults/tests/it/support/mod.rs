@@ -57,11 +57,11 @@ pub(crate) fn ms(ms: u64) -> Duration {
 
 /// Waits until something holds that will hold soon.
 pub(crate) async fn eventually(what: &str, condition: impl Fn() -> bool) {
-    for _ in 0..200 {
+    for _ in 0..2_000 {
         if condition() {
             return;
         }
         tokio::time::sleep(ms(10)).await;
     }
-    panic!("not within two seconds: {what}");
+    panic!("not within twenty seconds: {what}");
 }

@@ -24,7 +24,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
     task::AbortHandle,
-    time::{interval, sleep},
+    time::{MissedTickBehavior, interval, sleep},
 };
 
 pub(crate) struct Server {
@@ -110,7 +110,7 @@ async fn answer(mut request: Request<Incoming>, state: Arc<State>) -> Result<Res
         ("/long", _) => text(&"x".repeat(1000)),
         ("/echo", _) => Response::new(Full::new(body).boxed()),
         ("/slow", _) => {
-            sleep(Duration::from_millis(400)).await;
+            sleep(Duration::from_secs(5)).await;
             text("slow")
         }
         ("/pieces", _) => stream("text/plain", Some(4)),
@@ -154,6 +154,8 @@ fn text(text: &str) -> Response<Body> {
 /// `data: 1`, `data: 2`, and so on, one every 30 ms, the first at once.
 fn stream(content_type: &str, len: Option<u64>) -> Response<Body> {
     let mut interval = interval(Duration::from_millis(30));
+    // However late the machine is, they are so far apart.
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut number = 0;
     let next = poll_fn(move |cx| {
         if Some(number) == len {
