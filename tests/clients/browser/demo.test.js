@@ -1,23 +1,14 @@
 // The demo in a real browser: two people, one of them with two tabs.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { chromium } from "playwright-core";
+import { launchChromium } from "../engines/chromium.js";
 import { root, startDemo } from "../support/testbed.js";
 import { until } from "../support/wait.js";
 
 const output = join(root, "tests/output");
-const quiet = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 
 describe("the demo", { timeout: 120_000 }, () => {
   let server, browser, annContext, benContext, ann, annsSecond, ben;
@@ -25,7 +16,7 @@ describe("the demo", { timeout: 120_000 }, () => {
   before(async () => {
     mkdirSync(output, { recursive: true });
     server = await startDemo();
-    browser = await chromium.launch({ executablePath: chromiumPath(), args: quiet });
+    browser = await launchChromium();
     annContext = await contextOf("Ann", "#0f766e");
     benContext = await contextOf("Ben", "#be185d");
     ann = await open(annContext);
@@ -178,12 +169,6 @@ describe("the demo", { timeout: 120_000 }, () => {
     return page;
   }
 });
-
-function chromiumPath() {
-  const path = process.env.CHROMIUM ?? "/usr/bin/chromium";
-  if (!existsSync(path)) throw new Error(`${path} is missing: install Chromium, or set CHROMIUM to the program`);
-  return path;
-}
 
 async function say(page, text) {
   await page.locator("#text").fill(text);

@@ -1,26 +1,17 @@
 // A real browser over TLS: whatever a page does, it takes one connection of HTTP/2.
 
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import https from "node:https";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { chromium } from "playwright-core";
+import { launchChromium } from "../engines/chromium.js";
 import { root, startExample } from "../support/testbed.js";
 import { until } from "../support/wait.js";
 
 const CLIENT = "/lapwing-transport/";
-const args = [
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  // The certificate is made at the server's start, and trusted by nobody.
-  "--ignore-certificate-errors",
-];
+// The certificate is made at the server's start, and trusted by nobody.
+const args = ["--ignore-certificate-errors"];
 
 describe("a page over HTTP/2", { timeout: 120_000 }, () => {
   let server, browser, page, base;
@@ -28,7 +19,7 @@ describe("a page over HTTP/2", { timeout: 120_000 }, () => {
   before(async () => {
     server = await startExample("tls");
     base = `https://localhost:${server.port}`;
-    browser = await chromium.launch({ executablePath: chromiumPath(), args });
+    browser = await launchChromium({ args });
     page = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage();
     page.on("pageerror", (error) => console.error("page error:", error));
     // The transport is no part of the server: the test hands out its files.
@@ -139,10 +130,4 @@ async function moving(client) {
   const during = await (await fetch("/stats", { cache: "no-store" })).json();
   await new Promise((resolve) => socket.disconnect(resolve));
   return during;
-}
-
-function chromiumPath() {
-  const path = process.env.CHROMIUM ?? "/usr/bin/chromium";
-  if (!existsSync(path)) throw new Error(`${path} is missing: install Chromium, or set CHROMIUM to the program`);
-  return path;
 }

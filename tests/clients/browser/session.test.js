@@ -1,15 +1,14 @@
 // One session in a real browser: moved by the demo's panel, put into the back/forward cache, taken off the network.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { chromium } from "playwright-core";
+import { launchChromium } from "../engines/chromium.js";
 import { root, startDemo } from "../support/testbed.js";
 import { until } from "../support/wait.js";
 
 const output = join(root, "tests/output");
-const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
 
 describe("a session in Chromium", { timeout: 120_000 }, () => {
   let server, browser, ann, ben;
@@ -17,10 +16,8 @@ describe("a session in Chromium", { timeout: 120_000 }, () => {
   before(async () => {
     mkdirSync(output, { recursive: true });
     server = await startDemo();
-    const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-    if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: install Chromium, or set CHROMIUM`);
     // Playwright turns the cache off, since few tests can do with it.
-    browser = await chromium.launch({ executablePath, args, ignoreDefaultArgs: ["--disable-back-forward-cache"] });
+    browser = await launchChromium({ ignoreDefaultArgs: ["--disable-back-forward-cache"] });
     ann = await open("Ann");
     ben = await open("Ben");
     await ann.locator("#session summary").click();

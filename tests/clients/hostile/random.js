@@ -1,4 +1,4 @@
-// Chance that can be repeated.
+// Chance that can be repeated. It runs in Node and in pages.
 
 /** Mulberry32: the same numbers for the same seed. */
 export function randomOf(seed) {

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { it } from "node:test";
+import { SEED } from "../support/seed.js";
 import { pause, within } from "../support/wait.js";
 import { back, onTransport, withPeers } from "./scenario.js";
 import { assertZeros, drain } from "./zeros.js";
@@ -10,15 +11,13 @@ const PER_SECOND = 1_000;
 const SWITCHES = 100;
 const MOVE_MS = 50;
 const LOSSY_MS = 6_000;
-/** `SEED` repeats another run. */
-const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
 
 export function rates(world) {
   it(`${PER_SECOND} messages a second each way and ${SWITCHES} switches, seed ${SEED}`, { timeout: 90_000 }, async () => {
     await withPeers(await world(), { seed: SEED }, async ({ client, observer }) => {
       await within("the joins", client.connect());
-      const began = Date.now();
       await pushBoth(client, observer);
+      const began = Date.now();
       await within("the moves", client.wander(SEED, SWITCHES, MOVE_MS), 60_000);
       await back(client);
       const ms = Date.now() - began;
@@ -28,7 +27,7 @@ export function rates(world) {
     });
   });
 
-  it(`${PER_SECOND} messages a second over long-poll that loses a tenth of its responses`, { timeout: 90_000 }, async () => {
+  it(`${PER_SECOND} messages a second over long-poll that loses a tenth of its responses, seed ${SEED}`, { timeout: 90_000 }, async () => {
     const options = { transports: ["longpoll"] };
     await withPeers(await world(), { seed: SEED, options }, async ({ client, observer, faults }) => {
       await within("the joins", client.connect());

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { Socket } from "phoenix-1.8.16";
 import WebSocket from "ws";
+import { SEED } from "../support/seed.js";
 import { pause, until, within } from "../support/wait.js";
 import { freeze, startPath } from "./path.js";
 import { Peer } from "./peer.js";
@@ -30,18 +31,21 @@ class Late extends Error {}
 let running = 0;
 const waiting = [];
 
-/** Runs a scenario, and once more if it was only late, alone: a machine with something else to do is no network. */
+/**
+ * Runs a scenario, and once more if it was only late, alone and with another seed: a machine with something else to do is no
+ * network, and a chance of a tenth loses seven responses in a row, which takes more than five seconds, in one run of 50,000.
+ */
 export async function inTime(scenario) {
   running += 1;
   try {
-    return await scenario();
+    return await scenario(SEED);
   } catch (error) {
     if (!(error instanceof Late)) throw error;
     const turn = new Promise((resolve) => waiting.push(resolve));
     leave();
     await turn;
     running += 1;
-    return await scenario();
+    return await scenario(SEED + 1);
   } finally {
     leave();
   }
@@ -55,7 +59,7 @@ function leave() {
 let topics = 0;
 
 /** Runs with a client and an observer, both closed when it is over. */
-export async function withPeers(world, { behaviour = {}, seed, options, authToken, port }, run) {
+export async function withPeers(world, { behaviour = {}, seed = SEED, options, authToken, port }, run) {
   const topic = `hostile-${process.pid}-${(topics += 1)}`;
   const path = await startPath(world.testbed, { program: behaviour.program, seed });
   const observer = observe(world.testbed, topic);
@@ -68,7 +72,7 @@ export async function withPeers(world, { behaviour = {}, seed, options, authToke
     await within("the observer", observer.connect());
     return await within("the end", run({ client, observer, faults: path.faults }), END_MS);
   } catch (error) {
-    error.stack += `\n${JSON.stringify(await client.status())}`;
+    error.stack += `\nseed ${seed}, ${JSON.stringify(await client.status())}`;
     throw error;
   } finally {
     observer.rest();
@@ -80,14 +84,14 @@ export async function withPeers(world, { behaviour = {}, seed, options, authToke
 }
 
 /** A client that is spared all of it. */
-function observe(testbed, topic) {
+export function observe(testbed, topic) {
   const url = `ws://127.0.0.1:${testbed.port}/socket`;
   return new Peer({ Socket, transport: WebSocket, url, user: "observer", other: "client", topic });
 }
 
 /** The behaviour is there before the client is. Returns what the table has to say of that. */
-export function fromStart(world, behaviour) {
-  return withPeers(world, { behaviour }, async ({ client, observer, faults }) => {
+export function fromStart(world, behaviour, seed) {
+  return withPeers(world, { behaviour, seed }, async ({ client, observer, faults }) => {
     await faults.set(behaviour.isPulse ? ["half_open"] : behaviour.faults);
     if (behaviour.isPulse) setTimeout(() => faults.lift(), 300);
     await within("the joins", client.connect());
@@ -107,8 +111,8 @@ export function fromStart(world, behaviour) {
 }
 
 /** The behaviour begins in the middle of a session. Returns what the table has to say of that. */
-export function fromMiddle(world, behaviour) {
-  return withPeers(world, { behaviour }, async ({ client, observer, faults }) => {
+export function fromMiddle(world, behaviour, seed) {
+  return withPeers(world, { behaviour, seed }, async ({ client, observer, faults }) => {
     await within("the joins", client.connect());
     const from = behaviour.from ?? (canClimb(behaviour) ? "websocket" : null);
     if (from) {

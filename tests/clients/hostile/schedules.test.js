@@ -2,6 +2,7 @@
 
 import { after, before, describe, it } from "node:test";
 import { startTestbed } from "../support/testbed.js";
+import { SEED, isGiven } from "../support/seed.js";
 import { pause, within } from "../support/wait.js";
 import { randomOf } from "./random.js";
 import { move, release } from "./moves.js";
@@ -49,9 +50,7 @@ const networks = [
   ["down"],
 ];
 
-const seeds = process.env.SEED
-  ? [Number(process.env.SEED)]
-  : Array.from({ length: SCHEDULES }, (_, n) => (Date.now() % 1_000_000) * 1_000 + n);
+const seeds = isGiven ? [SEED] : Array.from({ length: SCHEDULES }, (_, n) => SEED * SCHEDULES + n);
 
 describe(`${seeds.length} schedules`, { concurrency: AT_ONCE }, () => {
   let testbed;

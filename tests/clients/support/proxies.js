@@ -36,6 +36,19 @@ function squid(path, { port }) {
  * `squid`. The last is a forward proxy, whose clients name the target themselves.
  */
 export async function startProxyProgram(name, targetPort) {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await tryProxyProgram(name, targetPort);
+    } catch (error) {
+      // Somebody else may have taken the port that was free a moment ago.
+      if (tries === TRIES || !/in use/i.test(error.message)) throw error;
+    }
+  }
+}
+
+const TRIES = 3;
+
+async function tryProxyProgram(name, targetPort) {
   const { program, file, args } = programs[name];
   const executable = findProgram(program);
   const dir = mkdtempSync(join(tmpdir(), `lapwing-${name}-`));
@@ -109,7 +122,7 @@ function searched() {
   return [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin"];
 }
 
-async function freePort() {
+export async function freePort() {
   const server = net.createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
   const { port } = server.address();
@@ -117,9 +130,9 @@ async function freePort() {
   return port;
 }
 
-/** Waits until the program listens, ten seconds at most. */
+/** Waits until the program listens. */
 async function listening(child, port) {
-  const until = Date.now() + 10_000;
+  const until = Date.now() + 30_000;
   while (Date.now() < until) {
     if (child.exitCode !== null || child.signalCode !== null) throw new Error("it has ended");
     if (await connects(port)) return;
