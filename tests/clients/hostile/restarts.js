@@ -9,6 +9,8 @@ import { back, onTransport, withPeers } from "./scenario.js";
 import { assertZeros, drain } from "./zeros.js";
 
 const AWAY_MS = 1_500;
+/** A server that begins on a busy machine takes longer than a good path does. */
+const STAGGER_MS = 10_000;
 
 /** How a server ends: in good order, or not. */
 const ends = { SIGTERM: "in good order", SIGKILL: "by a crash" };
@@ -19,7 +21,8 @@ export function restarts(world) {
       let testbed = await startTestbed();
       const { port } = testbed;
       try {
-        await withPeers({ ...(await world()), testbed }, {}, async ({ client }) => {
+        const options = { staggerMs: STAGGER_MS };
+        await withPeers({ ...(await world()), testbed }, { options }, async ({ client }) => {
           await within("the joins", client.connect());
           await onTransport(client, "websocket");
           await testbed.stop(signal);

@@ -34,11 +34,13 @@ export const recovery = {
     const counts = channels.map(countJoins);
     await Promise.all(counts.map(({ first }) => first));
     const heard = channels.map((channel) => collect(channel, "shout"));
-    assert.ok(proxy.connections() > 0);
 
-    // Between two polls there would be nothing to cut.
-    await pause(150);
-    proxy.cut();
+    // Between two polls there is nothing to cut.
+    await until("a loss that is noticed", async () => {
+      proxy.cut();
+      await pause(50);
+      return counts.every(({ count }) => count.errors > 0);
+    });
     await until("the rejoins", () => counts.every(({ count }) => count.joins === 2));
     channels.forEach((channel, n) => channel.push("shout", { n }));
     await until("a shout in each", () => heard.every((shouts) => shouts.length > 0));

@@ -4,6 +4,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { loadClient, transportsOf } from "./clients.js";
+import { randomOf } from "../hostile/random.js";
+import { SEED } from "./seed.js";
 import { startTestbed } from "./testbed.js";
 import { until } from "./wait.js";
 import { outcome } from "./world.js";
@@ -15,8 +17,6 @@ const AT_ONCE = 30;
 
 /** Until a long-poll session that was left behind is given up (15 to 17 s), and a loaded machine has told everybody. */
 const PATIENCE_MS = 100_000;
-
-const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
 
 export async function crowd(version) {
   const client = await loadClient(version);
@@ -30,7 +30,7 @@ export async function crowd(version) {
         testbed = await startTestbed();
       });
       after(() => testbed.stop());
-      it(`${CROWD} clients end with the right list`, { timeout: 180_000 }, () => run(testbed, client, transport));
+      it(`${CROWD} clients end with the right list, seed ${SEED}`, { timeout: 600_000 }, () => run(testbed, client, transport));
     });
   }
 }
@@ -41,8 +41,8 @@ async function run(testbed, client, transport) {
   await inBatches(people, (person) => person.come());
   const deeds = ["update", "update", "leave", "come", "reconnect"];
   for (let round = 0; round < 3; round += 1) {
-    const chosen = people.filter(() => random() < 0.5);
-    await inBatches(chosen, (person) => person[deeds[Math.floor(random() * deeds.length)]](random));
+    const chosen = people.filter(() => random.next() < 0.5);
+    await inBatches(chosen, (person) => person[random.pick(deeds)](random));
   }
   try {
     const there = people.filter((person) => person.channel);
@@ -67,7 +67,11 @@ class Person {
   async come() {
     if (this.channel) return;
     if (!this.socket) {
-      this.socket = new this.client.Socket(this.url, { transport: this.transport, params: { user: this.user } });
+      this.socket = new this.client.Socket(this.url, {
+        transport: this.transport,
+        params: { user: this.user },
+        timeout: PATIENCE_MS,
+      });
       this.socket.connect();
     }
     this.channel = this.socket.channel("presence:room");
@@ -78,7 +82,7 @@ class Person {
 
   async update(random) {
     if (!this.channel) return;
-    this.status = `status-${Math.floor(random() * 1_000)}`;
+    this.status = `status-${random.below(1_000)}`;
     await answered(this.channel.push("update", { status: this.status }), `the update of client ${this.n}`);
   }
 
@@ -104,7 +108,7 @@ class Person {
 }
 
 async function answered(push, what) {
-  const { status } = await outcome(push);
+  const { status } = await outcome(push, 2 * PATIENCE_MS);
   assert.equal(status, "ok", `${what}, seed ${SEED}`);
 }
 
@@ -119,15 +123,4 @@ async function inBatches(people, deed) {
   for (let from = 0; from < people.length; from += AT_ONCE) {
     await Promise.all(people.slice(from, from + AT_ONCE).map(deed));
   }
-}
-
-/** Mulberry32: the same numbers for the same seed. */
-function randomOf(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 4_294_967_296;
-  };
 }

@@ -20,7 +20,7 @@ export async function suite(version) {
       describe(transport.name, { concurrency: CONCURRENCY }, () => {
         before(transport.use);
         for (const [name, scenario] of Object.entries(scenariosOf(transport))) {
-          it(name, { timeout: 60_000 }, async () => {
+          it(name, { timeout: 150_000 }, async () => {
             const world = new World(testbed, client, transport);
             try {
               await scenario(world);

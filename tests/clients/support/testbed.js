@@ -8,9 +8,19 @@ import { join } from "node:path";
 export const root = fileURLToPath(new URL("../../..", import.meta.url));
 
 /** Starts the testbed on a free port, or on the one given, and says where it is and how to stop it. */
-export function startTestbed(options) {
-  return start("testbed", "cargo build -p lapwing-testbed", options);
+export async function startTestbed(options) {
+  for (const end = Date.now() + PORT_MS; ; await new Promise((resolve) => setTimeout(resolve, 100))) {
+    try {
+      return await start("testbed", "cargo build -p lapwing-testbed", options);
+    } catch (error) {
+      // A port that was ours may be somebody's for a moment: the kernel gives it to whoever connects to anything.
+      if (!options?.port || !/in use/i.test(error.message) || Date.now() > end) throw error;
+    }
+  }
 }
+
+/** For how long a port that was asked for may be somebody else's. */
+const PORT_MS = 20_000;
 
 /** Starts the demo. */
 export function startDemo(options) {
@@ -64,10 +74,11 @@ function programOf(name, build) {
   return program;
 }
 
-/** The files that a program was built from, as cargo lists them beside it. */
+/** The files that a program was built from, as cargo lists them beside it; what is only in its documentation aside. */
 function sourcesOf(program) {
   const [, sources] = readFileSync(`${program}.d`, "utf8").trim().split(/:\s+/);
-  return sources.split(/(?<!\\) /).map((path) => path.replaceAll("\\ ", " "));
+  const paths = sources.split(/(?<!\\) /).map((path) => path.replaceAll("\\ ", " "));
+  return paths.filter((path) => !path.endsWith(".md"));
 }
 
 async function stopChild(child, signal) {

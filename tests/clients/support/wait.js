@@ -1,7 +1,7 @@
 // Waiting with an end to it: what does not come is an error that says what was awaited.
 
 /** Longer than any answer takes on a machine that does other things as well. */
-const PATIENCE_MS = 10_000;
+const PATIENCE_MS = 30_000;
 
 /** Waits for a promise. */
 export function within(what, promise, ms = PATIENCE_MS) {

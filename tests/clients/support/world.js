@@ -5,6 +5,9 @@ import { within } from "./wait.js";
 
 let topics = 0;
 
+/** How long an answer may take: three times what the clients wait by default, since the machine may have other things to do. */
+const TIMEOUT_MS = 30_000;
+
 export class World {
   #cleanups = [];
   #log = [];
@@ -21,7 +24,7 @@ export class World {
     const { port = this.testbed.port, mount = "/socket", connected = true, ...rest } = options;
     const { transport } = this.transport;
     const logger = (kind, message) => this.#log.push(`${Date.now() - this.#start} ms ${kind} ${message}`);
-    const socket = new this.client.Socket(`ws://127.0.0.1:${port}${mount}`, { transport, logger, ...rest });
+    const socket = new this.client.Socket(`ws://127.0.0.1:${port}${mount}`, { transport, logger, timeout: TIMEOUT_MS, ...rest });
     this.onEnd(() => new Promise((resolve) => socket.disconnect(resolve)));
     if (connected) socket.connect();
     return socket;
@@ -53,13 +56,13 @@ export class World {
 }
 
 /** The outcome of a push or a join. */
-export function outcome(push) {
+export function outcome(push, ms = 2 * TIMEOUT_MS) {
   const outcome = new Promise((resolve) => {
     for (const status of ["ok", "error", "timeout"]) {
       push.receive(status, (response) => resolve({ status, response }));
     }
   });
-  return within("an outcome", outcome, 20_000);
+  return within("an outcome", outcome, ms);
 }
 
 /** Joins, and must be let in. */
