@@ -138,8 +138,7 @@ impl Topics {
     /// # Errors
     /// The first encoding that failed; members with other serializers have got it.
     pub(crate) fn dispatch(&self, broadcast: &Broadcast) -> Result<(), EncodeError> {
-        let entry = self.shard(&broadcast.topic).read().unwrap_or_else(PoisonError::into_inner);
-        let Some(entry) = entry.get(&broadcast.topic).cloned() else { return Ok(()) };
+        let Some(entry) = self.find(&broadcast.topic) else { return Ok(()) };
         let members = entry.members();
         let mut delivery = Delivery { broadcast, shared: OnceCell::new(), frames: Vec::new(), failed: None };
         for (_, member) in &members.slab {
@@ -156,12 +155,16 @@ impl Topics {
         delivery.failed.map_or(Ok(()), Err)
     }
 
+    /// Looks a topic up. The shard is free when this returns: joins to its other topics do not wait for a fan-out.
+    fn find(&self, topic: &Topic) -> Option<Arc<TopicEntry>> {
+        self.shard(topic).read().unwrap_or_else(PoisonError::into_inner).get(topic).cloned()
+    }
+
     fn entry(&self, topic: &Topic) -> Arc<TopicEntry> {
-        let shard = self.shard(topic);
-        if let Some(entry) = shard.read().unwrap_or_else(PoisonError::into_inner).get(topic) {
-            return entry.clone();
+        if let Some(entry) = self.find(topic) {
+            return entry;
         }
-        let mut shard = shard.write().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shard(topic).write().unwrap_or_else(PoisonError::into_inner);
         let entry = shard.entry(topic.clone()).or_insert_with(|| {
             self.count.fetch_add(1, Ordering::Relaxed);
             Arc::new(TopicEntry { members: Mutex::default() })
@@ -236,3 +239,6 @@ impl Delivery<'_> {
         frame
     }
 }
+
+#[cfg(test)]
+mod tests;
