@@ -40,6 +40,21 @@ pub(crate) struct State {
     pub(crate) subscribed: Option<Box<Subscribed>>,
     /// The session is over: what was still on its way starts nothing.
     pub(crate) closed: bool,
+    /// How many joins there are, those included that have left the table and are not cleared away yet.
+    alive: u32,
+}
+
+impl State {
+    /// Puts a new join into its topic's place.
+    pub(crate) fn insert(&mut self, join: Arc<Join>) {
+        self.alive += 1;
+        self.joins.insert(join);
+    }
+
+    /// How many joins are on their way out.
+    pub(crate) fn ending(&self) -> usize {
+        (self.alive as usize).saturating_sub(self.joins.len())
+    }
 }
 
 impl Client {
@@ -111,6 +126,10 @@ impl Peer for LiveSession<Client> {
 
     fn forget(&self, join: &Join) {
         self.state().state().joins.remove(&join.topic, |known| std::ptr::eq(&raw const **known, join));
+    }
+
+    fn cleared(&self) {
+        self.state().state().alive -= 1;
     }
 }
 

@@ -14,14 +14,14 @@ use tracing::{debug, error, info, warn};
 use crate::{
     client::{Client, State},
     connect::{Accept, Connect},
-    join::{self, Join},
+    join::{self, Join, Replaced, Start},
     joins::Verdict,
     mailbox::ChannelMailbox,
+    names::NameLimits,
     node::{Node, Task},
-    outcome::LeaveReason,
-    protocol::{ChannelMsg, NameRef, Outgoing, Payload, Ref, SerializerList},
-    router::Router,
-    task::{Start, leave_reason},
+    protocol::{ChannelMsg, Field, NameRef, Outgoing, Payload, Ref, SerializerList},
+    router::{ChannelRoute, Router},
+    task::{self, leave_reason},
     text_only::TextOnly,
     topics::Member,
 };
@@ -34,7 +34,13 @@ pub(crate) struct Hub {
     serializers: SerializerList,
     /// The same for the wire that carries only text. Made once, as a broadcast is encoded once per serializer.
     text_serializers: SerializerList,
-    joins_max: usize,
+    limits: Limits,
+}
+
+/// What a client may do.
+pub(crate) struct Limits {
+    pub(crate) joins_max: usize,
+    pub(crate) names: NameLimits,
 }
 
 type Session = Arc<LiveSession<Client>>;
@@ -81,11 +87,18 @@ impl Handler for Hub {
             debug!(%error, "message could not be decoded");
             CloseReason::BadMessage
         })?;
+        if let Some(field) = self.limits.names.too_long(&msg) {
+            too_long(session, &msg, field);
+            return Ok(());
+        }
+        let joins_max = self.limits.joins_max;
         let mut state = client.state();
         if state.closed {
             return Ok(());
         }
-        let task = match state.joins.handle_message(&msg, self.joins_max) {
+        let ending = state.ending();
+        let mut never_begins = None;
+        let task = match state.joins.handle_message(&msg, joins_max) {
             Verdict::Heartbeat => {
                 reply(session, (None, &msg), "ok", &Payload::empty());
                 None
@@ -94,11 +107,18 @@ impl Handler for Hub {
                 let ChannelMsg { event, payload, reference, .. } = msg;
                 join.post(ChannelMailbox::Event { event, payload, reference })
             }
-            Verdict::Join => self.start_join(session, &mut state, msg, None),
-            Verdict::Replace(old) => {
-                let old = old.clone();
-                join::stop(&old, LeaveReason::DuplicateJoin);
-                self.start_join(session, &mut state, msg, Some(old))
+            Verdict::Join if ending >= joins_max => {
+                debug!(topic = %msg.topic, max = joins_max, "join refused: too many channels are ending");
+                let too_many = Payload::reason("too many channels are ending");
+                reply(session, (msg.join_ref.as_ref(), &msg), "error", &too_many);
+                None
+            }
+            Verdict::Join => self.start_join(session, &mut state, msg),
+            Verdict::Replace(current) => {
+                let current = current.clone();
+                let (task, waiting) = self.replace_join(session, &mut state, msg, &current);
+                never_begins = waiting;
+                task
             }
             Verdict::TooManyJoins
                 if msg.topic.as_str().is_none_or(|topic| self.router.route(topic).is_none()) =>
@@ -107,7 +127,7 @@ impl Handler for Hub {
                 None
             }
             Verdict::TooManyJoins => {
-                error!(topic = %msg.topic, max = self.joins_max, "join refused: too many channels joined");
+                error!(topic = %msg.topic, max = joins_max, "join refused: too many channels joined");
                 let too_many = Payload::reason("too many channels joined");
                 reply(session, (msg.join_ref.as_ref(), &msg), "error", &too_many);
                 None
@@ -125,6 +145,9 @@ impl Handler for Hub {
         };
         // What the user's code does may need this very lock.
         drop(state);
+        if let Some(start) = never_begins {
+            task::give_up(start);
+        }
         if let Some(task) = task {
             self.node.run(task);
         }
@@ -166,10 +189,10 @@ impl Hub {
         router: Router,
         connect: Option<Connect>,
         serializers: SerializerList,
-        joins_max: usize,
+        limits: Limits,
     ) -> Self {
         let text_serializers = serializers.map(|serializer| Arc::new(TextOnly(serializer.clone())));
-        Self { node, router, connect, serializers, text_serializers, joins_max }
+        Self { node, router, connect, serializers, text_serializers, limits }
     }
 
     /// The routes.
@@ -178,13 +201,34 @@ impl Hub {
     }
 
     /// Makes a join and its task; everything that may take long happens there.
-    fn start_join(
+    fn start_join(&self, session: &Session, state: &mut State, msg: ChannelMsg) -> Option<Task> {
+        let (route, start) = self.new_join(session, state, msg)?;
+        Some(route.start(start))
+    }
+
+    /// Makes a join that begins when the one before it has ended. Returns the task that waits for that, and what waited
+    /// before and never begins.
+    fn replace_join(
         &self,
         session: &Session,
         state: &mut State,
         msg: ChannelMsg,
-        predecessor: Option<Arc<Join>>,
-    ) -> Option<Task> {
+        current: &Arc<Join>,
+    ) -> (Option<Task>, Option<Start>) {
+        let Some((route, start)) = self.new_join(session, state, msg) else { return (None, None) };
+        match current.replace(start) {
+            Replaced::Ends => (Some(route.succeed(current.clone())), None),
+            Replaced::NeverBegins(waiting) => (None, Some(waiting)),
+        }
+    }
+
+    /// Puts a new join into the table.
+    fn new_join(
+        &self,
+        session: &Session,
+        state: &mut State,
+        msg: ChannelMsg,
+    ) -> Option<(&ChannelRoute, Start)> {
         let route = msg.topic.as_str().and_then(|topic| self.router.route(topic));
         let (Some((route, home)), Some(topic)) = (route, msg.topic.to_topic()) else {
             unmatched(session, &msg);
@@ -193,8 +237,8 @@ impl Hub {
         let refs = (msg.join_ref, msg.reference);
         let assigns = session.state().assigns.merged(route.assigns());
         let join = Arc::new(Join::new(session.clone(), home.clone(), topic, refs.clone(), assigns));
-        state.joins.insert(join.clone());
-        Some(route.start(Start { join, params: msg.payload, refs, predecessor }))
+        state.insert(join.clone());
+        Some((route, Start::new(join, msg.payload, refs)))
     }
 }
 
@@ -209,6 +253,12 @@ fn tell_joins(session: &Session, is_away: bool) {
 fn unmatched(session: &Session, msg: &ChannelMsg) {
     warn!(topic = %msg.topic, "unmatched topic");
     reply(session, (None, msg), "error", &Payload::reason("unmatched topic"));
+}
+
+fn too_long(session: &Session, msg: &ChannelMsg, field: Field) {
+    debug!(%field, "message refused: a name is too long");
+    let reason = Payload::reason(&format!("{field} too long"));
+    reply(session, (msg.join_ref.as_ref(), msg), "error", &reason);
 }
 
 /// Replies without a channel.

@@ -22,7 +22,7 @@ use crate::{
     assigns::Assigns,
     broadcast::{Broadcast, ChannelId, TransportId},
     channel::Channel,
-    join::{self, Home, Join, Peer},
+    join::{Home, Join, Peer, Replaced, Start},
     mailbox::{ChannelMailbox, MailboxLimits},
     node::Node,
     outcome::{HandleResult, LeaveReason, noreply},
@@ -34,7 +34,7 @@ use crate::{
         Mutex,
         atomic::{AtomicU32, Ordering},
     },
-    task::Start,
+    task,
     topic::Topic,
     topics::{Lane, Member, Topics},
 };
@@ -151,6 +151,8 @@ struct Client {
     serializer: Arc<dyn Serializer>,
     joins: Mutex<Vec<Arc<Join>>>,
     full: AtomicU32,
+    /// Joins that are not cleared away yet.
+    alive: AtomicU32,
     outbox: Mutex<()>,
     sent: Log,
 }
@@ -193,6 +195,10 @@ impl Peer for Client {
         let mut joins = self.joins.lock().unwrap_or_else(PoisonError::into_inner);
         joins.retain(|known| !std::ptr::eq(&raw const **known, join));
     }
+
+    fn cleared(&self) {
+        assert!(self.alive.fetch_sub(1, Ordering::AcqRel) > 0);
+    }
 }
 
 impl Client {
@@ -201,6 +207,7 @@ impl Client {
             serializer: Arc::new(V2),
             joins: Mutex::default(),
             full: AtomicU32::new(0),
+            alive: AtomicU32::new(0),
             outbox: Mutex::default(),
             sent: Log::default(),
         })
@@ -251,16 +258,22 @@ impl Server {
         let home: Arc<Home> = home.clone();
         let refs = (Some(Ref::from(join_ref)), Some(Ref::from(join_ref)));
         let mut joins = client.joins.lock().unwrap();
-        let predecessor = joins.pop();
-        if let Some(old) = &predecessor {
-            join::stop(old, LeaveReason::DuplicateJoin);
-        }
+        let current = joins.pop();
         let join = Join::new(client.clone(), home, Topic::from("room"), refs.clone(), Assigns::default());
         let join = Arc::new(join);
+        client.alive.fetch_add(1, Ordering::AcqRel);
         joins.push(join.clone());
-        let task = route.start(Start { join, params: Payload::empty(), refs, predecessor });
+        let start = Start::new(join, Payload::empty(), refs);
+        let (task, never_begins) = match current {
+            None => (Some(route.start(start)), None),
+            Some(current) => match current.replace(start) {
+                Replaced::Ends => (Some(route.succeed(current)), None),
+                Replaced::NeverBegins(waiting) => (None, Some(waiting)),
+            },
+        };
         drop(joins);
-        self.node.run(task);
+        never_begins.into_iter().for_each(task::give_up);
+        task.into_iter().for_each(|task| self.node.run(task));
     }
 
     /// A client that has joined, or is about to.
@@ -406,6 +419,47 @@ fn a_join_that_replaces_another_begins_when_that_has_ended() {
         let of = |start: &str| sent.iter().position(|frame| frame.starts_with(start));
         let (reply, close) = (of(r#"["2","2","room","phx_reply""#), of(r#"["1","1","room","phx_close""#));
         assert!(reply.is_some() && close.is_some() && reply < close, "{sent:?}");
+    });
+}
+
+#[test]
+fn one_join_waits_however_often_a_topic_is_joined_and_the_last_one_begins() {
+    check(|| {
+        let (server, client, _) = Server::joined(100);
+        let joiner = thread::spawn({
+            let (server, client) = (server.clone(), client.clone());
+            move || {
+                for join_ref in ["2", "3", "4"] {
+                    server.start(&client, join_ref);
+                    // The one that ends, the one that is in the table, and none besides.
+                    let alive = client.alive.load(Ordering::Acquire);
+                    assert!(alive <= 3, "{alive} joins of one topic");
+                    client.say(&format!("in{join_ref}"));
+                }
+            }
+        });
+        joiner.join().unwrap();
+        future::block_on(server.log.until(|log| log.count("in4") == 1));
+        client.post(ChannelMailbox::Leave(None));
+        future::block_on(server.node.joins_ended());
+        let began = server.log.count("join");
+        server.end(began);
+        let (log, sent) = (server.log.lines(), client.sent.lines());
+        assert_eq!(client.alive.load(Ordering::Acquire), 0);
+        let mut lines = log.iter().filter(|line| !line.starts_with("in"));
+        for _ in 0..began {
+            let turn: Vec<_> = lines.by_ref().take(3).collect();
+            assert_eq!(turn, ["join", "leave", "dropped"], "one after the other: {log:?}");
+        }
+        // Each join is answered once, the last with ok.
+        let answers = |join_ref: &str, status: &str| {
+            let start = format!(r#"["{join_ref}","{join_ref}","room","phx_reply""#);
+            sent.iter().filter(|frame| frame.starts_with(&start) && frame.contains(status)).count()
+        };
+        for join_ref in ["1", "2", "3", "4"] {
+            assert_eq!(answers(join_ref, ""), 1, "{join_ref}: {sent:?}");
+        }
+        assert_eq!(answers("4", r#""ok""#), 1, "{sent:?}");
     });
 }
 

@@ -12,14 +12,14 @@
 //! Everything that lives as long as the join is in one allocation. While nothing happens, that is all there is: the
 //! channel rests in it, and a task is made of it when something comes.
 
+mod succession;
+
 use std::{
     any::{Any, TypeId},
     fmt,
     sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
 };
-
-use lapwing_transports::frame::Frame;
 
 use crate::{
     assigns::Assigns,
@@ -38,6 +38,9 @@ use crate::{
     tracker::{Asked, PresenceError},
 };
 
+use self::succession::Kin;
+pub(crate) use self::succession::{Replaced, Running, Start};
+
 /// The session that a join belongs to, as far as the join can see it.
 pub(crate) trait Peer: Lane {
     fn transport_id(&self) -> TransportId;
@@ -53,6 +56,9 @@ pub(crate) trait Peer: Lane {
 
     /// The join is over; its topic is free unless a newer join has it.
     fn forget(&self, join: &Join);
+
+    /// Nothing is left of a join of this session.
+    fn cleared(&self);
 }
 
 /// What is the same for all joins of a route.
@@ -128,8 +134,8 @@ pub(crate) struct Join {
 struct State {
     mailbox: Mailbox,
     turn: Turn,
-    /// Whoever waits for the end of this join: the one that replaces it.
-    successor: Option<Box<Waker>>,
+    /// The joins before and after this one on its topic; boxed, as few joins replace another.
+    kin: Option<Box<Kin>>,
     subscribed: Option<Subscribed>,
     /// Other topics; boxed, as few joins have any.
     foreign: Option<Box<Vec<(Topic, Subscribed)>>>,
@@ -171,7 +177,7 @@ impl Join {
         let state = State {
             mailbox: Mailbox::default(),
             turn: Turn::Running(None),
-            successor: None,
+            kin: None,
             subscribed: None,
             foreign: None,
             assigns,
@@ -373,8 +379,11 @@ impl Join {
     fn clear(&self) {
         let mut state = self.state();
         state.cleared = true;
-        if let Some(successor) = state.successor.take() {
-            successor.wake();
+        let waiting = state.kin.as_mut().and_then(|kin| kin.waiting.take());
+        drop(state);
+        self.peer.cleared();
+        if let Some(waiting) = waiting {
+            waiting.wake();
         }
     }
 
@@ -385,7 +394,7 @@ impl Join {
             if state.cleared {
                 return Poll::Ready(());
             }
-            state.successor = Some(Box::new(cx.waker().clone()));
+            state.kin.get_or_insert_default().waiting = Some(cx.waker().clone());
             Poll::Pending
         })
         .await;
@@ -498,44 +507,6 @@ impl fmt::Debug for Join {
         debug.field("id", &self.id).field("topic", &self.topic).field("channel", &self.kind().name());
         debug.finish_non_exhaustive()
     }
-}
-
-/// A peer that is nobody: for sockets outside of a server.
-pub(crate) struct Nobody {
-    pub(crate) transport_id: TransportId,
-    pub(crate) serializer: Arc<dyn crate::protocol::Serializer>,
-    /// What was pushed.
-    pub(crate) frames: Mutex<Vec<Frame>>,
-}
-
-impl Lane for Nobody {
-    fn push_frame(&self, frame: Frame) {
-        self.frames.lock().unwrap_or_else(PoisonError::into_inner).push(frame);
-    }
-
-    fn push_broadcast(&self, frame: Frame) {
-        self.push_frame(frame);
-    }
-
-    fn serializer(&self) -> &Arc<dyn crate::protocol::Serializer> {
-        &self.serializer
-    }
-}
-
-impl Peer for Nobody {
-    fn transport_id(&self) -> TransportId {
-        self.transport_id
-    }
-
-    fn socket_id(&self) -> Option<&str> {
-        None
-    }
-
-    fn pause_reading(&self) {}
-
-    fn resume_reading(&self) {}
-
-    fn forget(&self, _: &Join) {}
 }
 
 /// Puts the reason of an end from outside at the end of the mailbox, behind what the client sent before.

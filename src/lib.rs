@@ -14,6 +14,8 @@ mod join;
 mod joins;
 pub mod mailbox;
 mod mount;
+mod names;
+mod nobody;
 mod node;
 mod outcome;
 mod path;
@@ -47,6 +49,7 @@ pub use lapwing_transports::{
     outbox::OutboxLimits,
 };
 pub use mount::{Drain, Mount};
+pub use names::NameLimits;
 pub use node::BroadcastError;
 pub use outcome::{HandleResult, LeaveReason, StopReason, noreply, reply, stop};
 pub use presence::{Presence, PresenceDiff, PresenceState, Tracked};

@@ -4,6 +4,7 @@ use std::{any::Any, collections::VecDeque, fmt, sync::Arc};
 
 use crate::{
     broadcast::Broadcast,
+    names,
     outcome::LeaveReason,
     protocol::{Name, Payload, Ref},
 };
@@ -13,7 +14,9 @@ use crate::{
 pub struct MailboxLimits {
     /// Messages. Default 1,024: a client that sends a thousand events at once is not slowed down.
     pub messages_max: usize,
-    /// Bytes of their payloads. Default 1 MiB. A larger one is still accepted by an empty mailbox.
+    /// Bytes of them: payloads, names, refs, and what each message takes besides. What a message of the program's own
+    /// ([`Sender`](crate::Sender)) points to is not known here. Default 1 MiB. A larger one is still accepted by an empty
+    /// mailbox.
     pub bytes_max: usize,
 }
 
@@ -48,13 +51,21 @@ pub enum ChannelMailbox {
 }
 
 impl ChannelMailbox {
-    /// Payload bytes.
+    /// What the message holds, itself included. Shared bytes are counted for each who holds them.
     fn bytes(&self) -> usize {
-        match self {
-            Self::Event { payload, .. } => payload.size(),
-            Self::Broadcast(broadcast) => broadcast.payload.size(),
-            Self::Info(_) | Self::Away(_) | Self::Leave(_) | Self::Stop(_) => 0,
-        }
+        let of_ref =
+            |reference: &Option<Ref>| reference.as_ref().map_or(0, |reference| reference.as_json().len());
+        let held = match self {
+            Self::Event { event, payload, reference } => {
+                names::bytes_of(event) + payload.size() + of_ref(reference)
+            }
+            Self::Broadcast(broadcast) => {
+                broadcast.topic.len() + broadcast.event.len() + broadcast.payload.size()
+            }
+            Self::Leave(reference) => of_ref(reference),
+            Self::Info(_) | Self::Away(_) | Self::Stop(_) => 0,
+        };
+        size_of::<Self>() + held
     }
 }
 
@@ -133,25 +144,49 @@ impl Mailbox {
 mod tests {
     use super::*;
 
-    fn event(len: usize) -> ChannelMailbox {
-        ChannelMailbox::Event { event: "e".into(), payload: vec![0u8; len].into(), reference: None }
+    /// An event that is so many bytes in all.
+    fn event(bytes: usize) -> ChannelMailbox {
+        let payload = vec![0u8; bytes - size_of::<ChannelMailbox>() - "e".len()];
+        ChannelMailbox::Event { event: "e".into(), payload: payload.into(), reference: None }
     }
 
     #[test]
     fn is_full_at_its_bounds_and_relaxed_at_half_of_them() {
-        let limits = MailboxLimits { messages_max: 4, bytes_max: 100 };
+        let limits = MailboxLimits { messages_max: 4, bytes_max: 1_000 };
         let mut mailbox = Mailbox::default();
         for _ in 0..4 {
-            assert!(mailbox.try_push(event(1), &limits).is_ok());
+            assert!(mailbox.try_push(event(200), &limits).is_ok());
         }
-        assert!(mailbox.is_full(&limits) && mailbox.try_push(event(1), &limits).is_err());
+        assert!(mailbox.is_full(&limits) && mailbox.try_push(event(200), &limits).is_err());
         mailbox.pop();
         assert!(!mailbox.is_full(&limits) && !mailbox.is_relaxed(&limits));
         mailbox.pop();
         assert!(mailbox.is_relaxed(&limits));
-        assert!(mailbox.try_push(event(99), &limits).is_err(), "2 + 99 bytes are too many");
-        assert!(mailbox.try_push(event(98), &limits).is_ok());
+        assert!(mailbox.try_push(event(601), &limits).is_err(), "400 + 601 bytes are too many");
+        assert!(mailbox.try_push(event(600), &limits).is_ok());
         assert!(mailbox.is_full(&limits));
+    }
+
+    #[test]
+    fn all_of_a_message_is_counted() {
+        let payload = Payload::from(vec![0u8; 10]);
+        let (topic, name) = ("t".repeat(100), "n".repeat(1_000));
+        let reference = Some(Ref::from("r".repeat(10_000)));
+        let broadcast = Arc::new(Broadcast::new(topic, &name, payload.clone()));
+        for (message, held) in [
+            (ChannelMailbox::Broadcast(broadcast), 1_110),
+            (ChannelMailbox::Event { event: name.into(), payload, reference: reference.clone() }, 11_012),
+            (ChannelMailbox::Leave(reference), 10_002),
+            (ChannelMailbox::Info(Box::new(())), 0),
+            (ChannelMailbox::Away(true), 0),
+        ] {
+            assert_eq!(message.bytes(), size_of::<ChannelMailbox>() + held, "{message:?}");
+        }
+        // Thousands of the smallest do not pass for nothing.
+        let limits = MailboxLimits { messages_max: usize::MAX, ..MailboxLimits::default() };
+        let mut mailbox = Mailbox::default();
+        while mailbox.try_push(ChannelMailbox::Away(true), &limits).is_ok() {}
+        assert!(mailbox.len() * size_of::<ChannelMailbox>() <= limits.bytes_max);
     }
 
     #[test]

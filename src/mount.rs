@@ -13,8 +13,9 @@ use crate::{
     build_error::BuildError,
     channel::Channel,
     connect::{Accept, Connect},
-    hub::Hub,
+    hub::{self, Hub},
     mailbox::MailboxLimits,
+    names::NameLimits,
     node::Node,
     protocol::SerializerList,
     router::{ChannelRoute, Router},
@@ -41,6 +42,7 @@ pub struct Mount {
     serializers: SerializerList,
     joins_max: usize,
     mailbox: MailboxLimits,
+    names: NameLimits,
     transports: TransportOptions,
     pub(crate) drain: Option<Drain>,
 }
@@ -71,6 +73,7 @@ impl Mount {
             serializers: SerializerList::default(),
             joins_max: 100,
             mailbox: MailboxLimits::default(),
+            names: NameLimits::default(),
             transports: TransportOptions::default(),
             drain: Some(Drain::default()),
         }
@@ -131,7 +134,8 @@ impl Mount {
     }
 
     /// How many topics one connection may have joined. Default 100, as in Phoenix since CVE-2026-56811; the
-    /// next join is answered with an error. `usize::MAX` for no limit.
+    /// next join is answered with an error. As many joins may be ending at the same time, which take as long as
+    /// [`leave`](Channel::leave) does. `usize::MAX` for no limit.
     pub fn joins_max(mut self, joins_max: usize) -> Self {
         self.joins_max = joins_max;
         self
@@ -140,6 +144,12 @@ impl Mount {
     /// How much may wait for one join.
     pub fn mailbox(mut self, limits: MailboxLimits) -> Self {
         self.mailbox = limits;
+        self
+    }
+
+    /// How long topics, events and refs may be that clients send.
+    pub fn names(mut self, limits: NameLimits) -> Self {
+        self.names = limits;
         self
     }
 
@@ -224,7 +234,8 @@ impl Mount {
     pub(crate) fn into_hub(self, node: Arc<Node>) -> Result<(Hub, TransportOptions), BuildError> {
         let routes = self.routes.into_iter().collect::<Result<_, _>>()?;
         let router = Router::new(routes, &node, self.mailbox);
-        let hub = Hub::new(node, router, self.connect, self.serializers, self.joins_max);
+        let limits = hub::Limits { joins_max: self.joins_max, names: self.names };
+        let hub = Hub::new(node, router, self.connect, self.serializers, limits);
         Ok((hub, self.transports))
     }
 }

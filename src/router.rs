@@ -5,10 +5,10 @@ use std::{any::TypeId, fmt, sync::Arc};
 use crate::{
     assigns::Assigns,
     channel::Channel,
-    join::{Home, Kind},
+    join::{Home, Join, Kind, Start},
     mailbox::MailboxLimits,
     node::{Node, Task},
-    task::{self, Start},
+    task,
     topic::{PatternError, TopicPattern},
 };
 
@@ -35,6 +35,8 @@ pub struct ChannelRoute {
     assigns: Assigns,
     /// Makes the task of a join. One function per channel type: behind it all is typed.
     start: fn(Start) -> Task,
+    /// The same for a join that waits for the one that it replaces.
+    succeed: fn(Arc<Join>) -> Task,
 }
 
 impl ChannelRoute {
@@ -48,6 +50,7 @@ impl ChannelRoute {
             kind: const { &kind::<C>() },
             assigns: Assigns::default(),
             start: task::start::<C>,
+            succeed: task::succeed::<C>,
         })
     }
 
@@ -82,6 +85,10 @@ impl ChannelRoute {
 
     pub(crate) fn start(&self, start: Start) -> Task {
         (self.start)(start)
+    }
+
+    pub(crate) fn succeed(&self, old: Arc<Join>) -> Task {
+        (self.succeed)(old)
     }
 }
 

@@ -13,8 +13,9 @@ use smol_str::SmolStr;
 use crate::{
     assigns::Assigns,
     broadcast::{Broadcast, ChannelId, TransportId},
-    join::{Home, Join, Kind, Nobody},
+    join::{Home, Join, Kind},
     mailbox::MailboxLimits,
+    nobody::Nobody,
     node::{BroadcastError, Node},
     protocol::{ChannelMsg, EncodeError, Outgoing, Payload, Ref, Serializer as _, V2},
     pubsub::LocalPubSub,

@@ -23,7 +23,7 @@ use tracing::{Instrument as _, debug, error, info};
 
 use crate::{
     channel::Channel,
-    join::{Join, Next, Resting},
+    join::{Join, Next, Resting, Running, Start},
     mailbox::ChannelMailbox,
     node::Task,
     outcome::{HandleResult, LeaveReason, StopReason},
@@ -35,16 +35,6 @@ use crate::{
 /// How long a join that is replaced may take to end before it is ended without its `leave`. As in Phoenix.
 const REPLACE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What a new join begins with.
-pub(crate) struct Start {
-    pub(crate) join: Arc<Join>,
-    pub(crate) params: Payload,
-    /// The refs of the join message, to be echoed in its reply.
-    pub(crate) refs: (Option<Ref>, Option<Ref>),
-    /// The join that this one replaces.
-    pub(crate) predecessor: Option<Arc<Join>>,
-}
-
 /// A channel at rest is nothing but itself.
 impl<C: Channel> Resting for C {
     fn rise(self: Box<Self>, join: Arc<Join>, message: Option<ChannelMailbox>) -> Task {
@@ -54,40 +44,47 @@ impl<C: Channel> Resting for C {
 
 /// The task of a new join.
 pub(crate) fn start<C: Channel>(start: Start) -> Task {
-    let join = start.join.clone();
-    join.node().join_started();
-    Box::pin(begin::<C>(Running::new(join), start))
+    Box::pin(begin::<C>(start))
 }
 
-/// The join of a task. However the task ends, killed or dropped with the runtime, nobody goes on waiting for the join.
-struct Running {
-    join: Arc<Join>,
-    /// The join goes on without a task.
-    goes_on: bool,
+/// The task that begins what is to come after a join, when that has ended.
+pub(crate) fn succeed<C: Channel>(old: Arc<Join>) -> Task {
+    Box::pin(wait_and_begin::<C>(Heir(old)))
 }
 
-impl Running {
-    fn new(join: Arc<Join>) -> Self {
-        Self { join, goes_on: false }
+/// A join that waited for an older one never begins, as a newer one takes its place.
+pub(crate) fn give_up(start: Start) {
+    let join = &start.running.join;
+    answer(join, &start.refs, "error", &Payload::reason("joined again"));
+    join.withdraw();
+    turn_away(join);
+}
+
+/// The join whose end is waited for. If the wait is dropped, what was to come after it is dropped, too.
+struct Heir(Arc<Join>);
+
+impl Drop for Heir {
+    fn drop(&mut self) {
+        drop(self.0.take_successor());
     }
 }
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        if !self.goes_on {
-            self.join.withdraw();
-            self.join.end();
-            self.join.node().join_ended();
-        }
+async fn wait_and_begin<C: Channel>(heir: Heir) {
+    replace(&heir.0).await;
+    // Not before: until then a newer join may take its place.
+    if let Some(start) = heir.0.take_successor() {
+        drop(heir);
+        begin::<C>(start).await;
     }
 }
 
 /// The first task of a join.
-async fn begin<C: Channel>(running: Running, start: Start) {
+async fn begin<C: Channel>(start: Start) {
+    let Start { running, params, refs } = start;
     let join = running.join.clone();
     let span =
         tracing::debug_span!("join", topic = %join.topic, channel = join.kind().name(), id = join.id.0);
-    let joined = pin!(run_start::<C>(start).instrument(span));
+    let joined = pin!(run_start::<C>(join.clone(), params, refs).instrument(span));
     if let Some(channel) = unless_killed(&join, joined).await {
         run(running, channel, None).await;
     }
@@ -127,11 +124,12 @@ async fn unless_killed<C>(
 }
 
 /// Row 4 to 7: joins, answers, subscribes.
-async fn run_start<C: Channel>(start: Start) -> Option<Box<C>> {
-    let Start { join, params, refs, predecessor } = start;
-    if let Some(old) = &predecessor {
-        replace(old).await;
-    }
+async fn run_start<C: Channel>(
+    join: Arc<Join>,
+    params: Payload,
+    refs: (Option<Ref>, Option<Ref>),
+) -> Option<Box<C>> {
+    let predecessor = join.take_predecessor();
     let mut joining = Joining::new(join.clone());
     let joined = catch(async { C::join(&join.topic, params, &mut joining).await }).await;
     let reply = joining.into_reply();

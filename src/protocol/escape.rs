@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+use lapwing_transports::surrogates;
+use serde::de::DeserializeOwned;
+
 /// The text as a JSON string, quotes included.
 pub(super) fn escaped(text: &str) -> String {
     serde_json::Value::from(text).to_string()
@@ -19,12 +22,20 @@ pub(super) fn unquoted(json: &str) -> Option<&str> {
     if inner.contains('\\') { None } else { Some(inner) }
 }
 
-/// What a valid JSON string says; an error if it escapes a lone surrogate.
+/// What a valid JSON string says. Half of a character is read as U+FFFD.
 pub(super) fn unescaped(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     match unquoted(json) {
         Some(inner) => Ok(Cow::Borrowed(inner)),
-        None => serde_json::from_str(json).map(Cow::Owned),
+        None => read(json).map(Cow::Owned),
     }
+}
+
+/// Reads valid JSON into a type. Halves of characters are read as U+FFFD, and looked for only if that fails otherwise.
+pub(super) fn read<T: DeserializeOwned>(json: &str) -> Result<T, serde_json::Error> {
+    serde_json::from_str(json).or_else(|error| match surrogates::replace_lone(json) {
+        Some(repaired) => serde_json::from_str(&repaired),
+        None => Err(error),
+    })
 }
 
 /// Whether a JSON string cannot hold the byte as it is.
@@ -56,5 +67,6 @@ mod tests {
         assert_eq!(unquoted("\"a\""), Some("a"));
         assert_eq!(unquoted("\"\\n\""), None);
         assert_eq!(unquoted("5"), None);
+        assert_eq!(unescaped(r#""a\ud83d""#).unwrap(), "a\u{fffd}");
     }
 }

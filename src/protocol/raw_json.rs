@@ -7,13 +7,15 @@ use serde::ser::{self, Serialize, Serializer};
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
 
+use super::escape;
+
 /// Valid JSON text without outer white space, cheap to clone and never re-encoded.
 ///
 /// Up to 23 bytes are held inline; more are shared between the clones. Two texts are equal if they are equal
 /// byte for byte, so `1.0` and `1.00` differ.
 ///
-/// Validity is that of the JSON grammar. An escaped lone surrogate (`"\ud800"`) is passed on, as browsers do; it
-/// fails only where somebody wants it as a string.
+/// Validity is that of the JSON grammar. An escaped lone surrogate (`"\ud800"`), half of a character, is passed on as it
+/// is, as browsers do; [`parse`](Self::parse) reads it as U+FFFD.
 ///
 /// ```
 /// use lapwing::protocol::RawJson;
@@ -65,13 +67,14 @@ impl RawJson {
         self.0.starts_with('{')
     }
 
-    /// Reads the text into a type.
+    /// Reads the text into a type. Half of a character in a string, which is all that a browser leaves of an emoji that
+    /// it cuts in two, is read as U+FFFD.
     ///
     /// # Errors
     ///
     /// If the value does not fit the type, or nests deeper than 128 levels.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(&self.0)
+        escape::read(&self.0)
     }
 
     /// Takes what serde_json has checked already.
@@ -148,6 +151,16 @@ mod tests {
         let json = RawJson::new(&deep).unwrap();
         assert_eq!(json.as_str().len(), 200_000);
         assert!(json.parse::<serde_json::Value>().is_err());
+    }
+
+    #[test]
+    fn half_a_character_is_passed_on_and_read_as_the_replacement_character() {
+        let json = RawJson::new(r#"{"\udc00":"cut \ud83d","n":1}"#).unwrap();
+        assert_eq!(json.as_str(), r#"{"\udc00":"cut \ud83d","n":1}"#);
+        let value: serde_json::Value = json.parse().unwrap();
+        assert_eq!(value, serde_json::json!({"\u{fffd}": "cut \u{fffd}", "n": 1}));
+        let error = json.parse::<Vec<u8>>().unwrap_err();
+        assert!(error.to_string().starts_with("invalid type: map"), "{error}");
     }
 
     #[test]

@@ -36,7 +36,7 @@ impl Ref {
     ///
     /// # Errors
     ///
-    /// If the text is not exactly one JSON value, or a string in it escapes a lone surrogate.
+    /// If the text is not exactly one JSON value.
     pub fn from_json(text: &str) -> Result<Option<Self>, serde_json::Error> {
         Self::from_raw(serde_json::from_str(text)?)
     }
@@ -52,7 +52,7 @@ impl Ref {
     pub fn to_plain(&self) -> Cow<'_, str> {
         match escape::unquoted(&self.0) {
             Some(plain) => Cow::Borrowed(plain),
-            None => serde_json::from_str(&self.0).map_or(Cow::Borrowed(&self.0), Cow::Owned),
+            None => escape::read(&self.0).map_or(Cow::Borrowed(&self.0), Cow::Owned),
         }
     }
 
@@ -72,8 +72,7 @@ impl Ref {
             return Ok(None);
         }
         if json.starts_with('"') && escape::unquoted(json).is_none() {
-            let plain: String = serde_json::from_str(json)?;
-            return Ok(Some(Self::from(plain)));
+            return Ok(Some(Self::from(&*escape::unescaped(json)?)));
         }
         Ok(Some(Self(SmolStr::new(json))))
     }
@@ -157,7 +156,8 @@ mod tests {
     }
 
     #[test]
-    fn a_lone_surrogate_is_refused() {
-        assert!(Ref::from_json(r#""\ud800""#).is_err());
+    fn half_a_character_is_read_as_the_replacement_character() {
+        assert_eq!(json(r#""\ud800""#), Ref::from("\u{fffd}"));
+        assert_eq!(json(r#""\ud800\"""#).to_plain(), "\u{fffd}\"");
     }
 }

@@ -17,6 +17,7 @@ pub mod close;
 pub mod frame;
 pub mod outbox;
 pub mod session;
+pub mod surrogates;
 
 #[cfg(feature = "net")]
 pub mod body;

@@ -106,6 +106,14 @@ fn frames_are_counted_as_the_document_says() {
     }
 }
 
+#[test]
+fn half_a_character_in_a_quoted_frame_is_read_as_the_replacement_character() {
+    let read = |line| ClientLine::parse(line).unwrap();
+    assert_eq!(read(r#""cut \ud83d""#), ClientLine::Text("cut \u{fffd}".into()));
+    assert_eq!(read(r#""\ud83d\ude00\n""#), ClientLine::Text("😀\n".into()));
+    assert!(ClientLine::parse(r#""\ud83""#).is_err());
+}
+
 /// Sends every frame back.
 struct Echo;
 

@@ -10,6 +10,7 @@ use crate::{
     close::CloseReason,
     frame::{Frame, FrameKind, Message},
     session::Seq,
+    surrogates,
 };
 
 /// Bytes of a control line.
@@ -147,8 +148,8 @@ impl<'a> ClientLine<'a> {
                 Ok(ClientControl::parse(&line[1..])?.map_or(Self::Nothing, Self::Control))
             }
             [b'!', ..] => Err(Breach("a control line without a word, or too long")),
-            [b'"', ..] => serde_json::from_str(line)
-                .map(|text: String| Self::Text(text.into()))
+            [b'"', ..] => unquoted(line)
+                .map(|text| Self::Text(text.into()))
                 .map_err(|_| Breach("a quoted frame that is no JSON string")),
             [b'*', base64 @ ..] => {
                 STANDARD.decode(base64).map(Self::Binary).map_err(|_| Breach("a frame that is no base64"))
@@ -166,6 +167,14 @@ impl<'a> ClientLine<'a> {
             Self::Control(_) | Self::Nothing => None,
         }
     }
+}
+
+/// What a JSON string says. A browser that cuts an emoji in two writes half of it, as an escape.
+fn unquoted(line: &str) -> Result<String, serde_json::Error> {
+    serde_json::from_str(line).or_else(|error| match surrogates::replace_lone(line) {
+        Some(repaired) => serde_json::from_str(&repaired),
+        None => Err(error),
+    })
 }
 
 impl<'a> ClientControl<'a> {
