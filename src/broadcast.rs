@@ -30,7 +30,8 @@ pub struct Broadcast {
     pub event: SmolStr,
     /// The payload.
     pub payload: Payload,
-    /// The join that is not to get it: the sender of a `broadcast_from`.
+    /// The join that is not to get it: the sender of a `broadcast_from`. Joins have numbers on their own node only; what
+    /// goes to other nodes says nothing of it.
     pub from: Option<ChannelId>,
 }
 

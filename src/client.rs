@@ -24,7 +24,7 @@ use crate::{
 pub(crate) struct Client {
     pub(crate) transport_id: TransportId,
     pub(crate) serializer: Arc<dyn Serializer>,
-    /// The topic that stands for all connections of a user. Boxed, as anonymous clients have none.
+    /// The name of all connections of a user. Boxed, as anonymous clients have none.
     pub(crate) socket_id: Option<Box<Topic>>,
     pub(crate) assigns: Assigns,
     /// How many mailboxes of this session are full.
@@ -133,12 +133,10 @@ impl Peer for LiveSession<Client> {
     }
 }
 
-/// What is published on a socket id: `disconnect` ends the connection, other events are not for it.
+/// All that there is to tell the connections of a socket id is that they end.
 impl Inbox for LiveSession<Client> {
-    fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
-        if delivery.broadcast.event == "disconnect" {
-            self.close(CloseReason::Disconnected);
-        }
+    fn deliver(self: Arc<Self>, _: &mut Delivery<'_>) {
+        self.close(CloseReason::Disconnected);
     }
 }
 

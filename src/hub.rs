@@ -76,7 +76,7 @@ impl Handler for Hub {
     fn opened(&self, session: &Session) {
         let client = session.state();
         if let Some(id) = &client.socket_id {
-            let subscribed = self.node.topics.subscribe(id, Member::Inbox(session.clone()), || {});
+            let subscribed = self.node.socket_ids.subscribe(id, Member::Inbox(session.clone()), || {});
             client.state().subscribed = Some(Box::new(subscribed));
         }
     }
@@ -174,7 +174,7 @@ impl Handler for Hub {
         let joins: Vec<_> = state.joins.iter().cloned().collect();
         drop(state);
         if let (Some(subscribed), Some(id)) = (subscribed, &client.socket_id) {
-            self.node.topics.unsubscribe(id, *subscribed);
+            self.node.socket_ids.unsubscribe(id, *subscribed);
         }
         for join in joins {
             join::stop(&join, leave_reason(reason));

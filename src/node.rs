@@ -15,12 +15,13 @@ use tracing::error;
 
 use crate::{
     broadcast::{Broadcast, ChannelId, TransportId},
-    protocol::EncodeError,
-    pubsub::{PubSub, PubSubError, PubSubMsg},
+    protocol::{EncodeError, event},
+    pubsub::{Audience, PubSub, PubSubError, PubSubMsg},
     sync::{
         self,
         atomic::{AtomicU64, Ordering},
     },
+    topic::Topic,
     topics::Topics,
     tracker::{PresenceOptions, Tracker, fetch::Fetcher},
 };
@@ -34,6 +35,9 @@ pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// One program's part of the whole.
 pub(crate) struct Node {
     pub(crate) topics: Arc<Topics>,
+    /// The sessions by their socket ids. Not among the topics: clients may join those, and programs pass on to them what
+    /// clients say.
+    pub(crate) socket_ids: Topics,
     pub(crate) tracker: Tracker,
     pub(crate) pubsub: Arc<dyn PubSub>,
     pub(crate) app: AppData,
@@ -54,6 +58,9 @@ pub enum BroadcastError {
     Encode(EncodeError),
     /// The other nodes could not be told.
     PubSub(PubSubError),
+    /// Nobody was told: the event has a name that is the protocol's own, or presence's, see
+    /// [`protocol::event`](crate::protocol::event).
+    ReservedEvent,
 }
 
 impl Node {
@@ -71,6 +78,7 @@ impl Node {
         };
         Self {
             topics,
+            socket_ids: Topics::new(),
             tracker: Tracker::new(presence, Arc::new(publish), fetcher),
             pubsub,
             app,
@@ -82,15 +90,43 @@ impl Node {
     }
 
     /// Publishes on all nodes.
-    pub(crate) fn publish(&self, broadcast: Broadcast) -> Result<(), BroadcastError> {
-        let message = PubSubMsg { broadcast };
+    pub(crate) fn publish(&self, mut broadcast: Broadcast) -> Result<(), BroadcastError> {
+        check(&broadcast)?;
+        let from = broadcast.from.take();
+        let mut message = PubSubMsg::new(broadcast);
         let published = self.pubsub.publish(&message).map_err(BroadcastError::PubSub);
-        self.publish_here(&message.broadcast)?;
+        message.broadcast.from = from;
+        self.dispatch(&message.broadcast)?;
         published
     }
 
     /// Publishes on this node alone.
     pub(crate) fn publish_here(&self, broadcast: &Broadcast) -> Result<(), BroadcastError> {
+        check(broadcast)?;
+        self.dispatch(broadcast)
+    }
+
+    /// Ends all connections with a socket id, on all nodes.
+    pub(crate) fn disconnect(&self, socket_id: Topic) -> Result<(), BroadcastError> {
+        let message = PubSubMsg::disconnect(socket_id);
+        let published = self.pubsub.publish(&message).map_err(BroadcastError::PubSub);
+        self.deliver(message);
+        published
+    }
+
+    /// Takes what another node published.
+    pub(crate) fn deliver(&self, mut message: PubSubMsg) {
+        message.broadcast.from = None;
+        // The node that published it has the error; here it is in the log.
+        let _ = match message.audience {
+            Audience::Subscribers => self.dispatch(&message.broadcast),
+            Audience::SocketId => {
+                self.socket_ids.dispatch(&message.broadcast).map_err(BroadcastError::Encode)
+            }
+        };
+    }
+
+    fn dispatch(&self, broadcast: &Broadcast) -> Result<(), BroadcastError> {
         self.topics.dispatch(broadcast).map_err(BroadcastError::Encode)
     }
 
@@ -165,6 +201,16 @@ impl Node {
     }
 }
 
+/// Whether a program may publish an event of that name.
+fn check(broadcast: &Broadcast) -> Result<(), BroadcastError> {
+    match &*broadcast.event {
+        event if event::is_reserved(event) || event::is_of_presence(event) => {
+            Err(BroadcastError::ReservedEvent)
+        }
+        _ => Ok(()),
+    }
+}
+
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Node")
@@ -179,6 +225,7 @@ impl fmt::Display for BroadcastError {
         f.write_str(match self {
             Self::Encode(_) => "the broadcast could not be encoded for some of its subscribers",
             Self::PubSub(_) => "the broadcast reached this node alone",
+            Self::ReservedEvent => "the event's name is reserved",
         })
     }
 }
@@ -188,6 +235,7 @@ impl std::error::Error for BroadcastError {
         match self {
             Self::Encode(error) => Some(error),
             Self::PubSub(error) => Some(error),
+            Self::ReservedEvent => None,
         }
     }
 }

@@ -2,21 +2,43 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::broadcast::Broadcast;
+use crate::{broadcast::Broadcast, protocol::Payload, topic::Topic};
 
 /// What an adapter carries from node to node.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PubSubMsg {
-    /// The event, with the join that is not to get it.
+    /// The event. Its `from` is `None`: the join that is not to get it is a join of the node that publishes it, and on
+    /// another node another join has its number.
     pub broadcast: Broadcast,
+    /// Whom it is for. An adapter has to carry it along.
+    pub audience: Audience,
+}
+
+/// Whom a message between nodes is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Audience {
+    /// The subscribers of the broadcast's topic.
+    #[default]
+    Subscribers,
+    /// The connections whose socket id the topic names: they are ended. Ids are no topics, so that nothing that is
+    /// published on a topic of the same name does that.
+    SocketId,
 }
 
 impl PubSubMsg {
     /// A message as an adapter makes it of what came from another node.
     #[must_use]
     pub fn new(broadcast: Broadcast) -> Self {
-        Self { broadcast }
+        Self { broadcast, audience: Audience::Subscribers }
+    }
+
+    /// A message that ends all connections with a socket id.
+    #[must_use]
+    pub fn disconnect(socket_id: impl Into<Topic>) -> Self {
+        let broadcast = Broadcast::new(socket_id, "disconnect", Payload::empty());
+        Self { broadcast, audience: Audience::SocketId }
     }
 }
 

@@ -211,12 +211,13 @@ impl Lapwing {
         Subscription::new(self.0.node.clone(), topic.into())
     }
 
-    /// Ends all connections that were given this id on connect, on all nodes, with close code 1001.
+    /// Ends all connections that were given this id on connect, on all nodes, with close code 1001. An id is no topic:
+    /// what is published on a topic of the same name does nothing of the kind.
     ///
     /// # Errors
     /// When the other nodes could not be told.
     pub fn disconnect(&self, socket_id: impl Into<Topic>) -> Result<(), BroadcastError> {
-        self.broadcast(socket_id, "disconnect", Payload::empty())
+        self.0.node.disconnect(socket_id.into())
     }
 
     /// Who is present on a topic: the payload of `presence_state`.
@@ -413,8 +414,7 @@ impl Builder {
         let here = Arc::downgrade(&node);
         node.pubsub.start(Arc::new(move |message| {
             if let Some(node) = here.upgrade() {
-                // The node that published it has the error; here it is in the log.
-                let _ = node.publish_here(&message.broadcast);
+                node.deliver(message);
             }
         }));
         Ok(Lapwing(Arc::new(Inner { node, mounts })))

@@ -17,7 +17,7 @@ use crate::{
     mailbox::MailboxLimits,
     nobody::Nobody,
     node::{BroadcastError, Node},
-    protocol::{ChannelMsg, EncodeError, Outgoing, Payload, Ref, Serializer as _, V2},
+    protocol::{ChannelMsg, EncodeError, Outgoing, Payload, Ref, Serializer as _, V2, event},
     pubsub::LocalPubSub,
     sync::Mutex,
     topic::Topic,
@@ -131,19 +131,27 @@ pub struct Socket {
     info: JoinInfo,
     /// The ref of the event that is being handled.
     reference: Option<Ref>,
+    /// An intercepted event of presence is being handled, which may be passed on.
+    is_handling_presence: bool,
 }
 
 impl Socket {
     pub(crate) fn new(join: Arc<Join>) -> Self {
-        Self { info: JoinInfo { join }, reference: None }
+        Self { info: JoinInfo { join }, reference: None, is_handling_presence: false }
     }
 
     /// Sends an event to this client alone.
     ///
     /// # Errors
     /// When the client's serializer cannot carry the payload: V2 takes JSON objects and bytes.
+    /// [`EncodeError::ReservedEvent`] for names that are the protocol's own. Those of presence are, too, but where
+    /// [`handle_out`](crate::Channel::handle_out) passes on what presence says; see
+    /// [`push_presences`](Self::push_presences).
     pub fn push(&self, event: impl AsRef<str>, payload: impl Into<Payload>) -> Result<(), EncodeError> {
         let (topic, event) = (&*self.join.topic, event.as_ref());
+        if event::is_reserved(event) || (event::is_of_presence(event) && !self.is_handling_presence) {
+            return Err(EncodeError::ReservedEvent);
+        }
         self.join.send(Outgoing::Push { join_ref: self.join_ref(), topic, event, payload: &payload.into() })
     }
 
@@ -292,6 +300,11 @@ impl Socket {
 
     pub(crate) fn set_reference(&mut self, reference: Option<Ref>) {
         self.reference = reference;
+    }
+
+    /// An intercepted event is about to be handled.
+    pub(crate) fn set_intercepted(&mut self, event: &str) {
+        self.is_handling_presence = event::is_of_presence(event);
     }
 }
 

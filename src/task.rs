@@ -236,7 +236,10 @@ async fn handle<C: Channel>(
         },
         ChannelMailbox::Broadcast(broadcast) if broadcast.topic == join.topic => {
             let payload = broadcast.payload.clone();
-            catch(async { channel.handle_out(&broadcast.event, payload, socket).await }).await
+            socket.set_intercepted(&broadcast.event);
+            let result = catch(async { channel.handle_out(&broadcast.event, payload, socket).await }).await;
+            socket.set_intercepted("");
+            result
         }
         ChannelMailbox::Broadcast(broadcast) => {
             catch(async { channel.handle_broadcast(broadcast, socket).await }).await

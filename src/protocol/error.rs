@@ -114,6 +114,8 @@ pub enum EncodeError {
     NotObject,
     /// The serializer cannot carry bytes: it writes text only.
     BinaryPayload,
+    /// The event has a name that is the protocol's own, or presence's, see [`event`](super::event).
+    ReservedEvent,
     /// A field of a binary frame has at most 255 bytes.
     FieldTooLong {
         /// Which one.
@@ -133,6 +135,7 @@ impl fmt::Display for EncodeError {
                 f.write_str("payload of a push or broadcast is neither a JSON object nor bytes")
             }
             Self::BinaryPayload => f.write_str("payload is bytes, which this serializer cannot carry"),
+            Self::ReservedEvent => f.write_str("the event's name is reserved"),
             Self::FieldTooLong { field, len } => {
                 write!(f, "{field} is {len} bytes long, and a binary frame takes at most 255")
             }

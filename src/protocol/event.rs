@@ -1,4 +1,4 @@
-//! The names that the protocol keeps for itself.
+//! The names that the protocol keeps for itself, and those of presence.
 
 /// A client asks to join a topic.
 pub const JOIN: &str = "phx_join";
@@ -14,3 +14,38 @@ pub const CLOSE: &str = "phx_close";
 pub const HEARTBEAT: &str = "heartbeat";
 /// The topic on which heartbeats travel; an event of another name on it is an ordinary event.
 pub const HEARTBEAT_TOPIC: &str = "phoenix";
+/// Who is present on a topic.
+pub const PRESENCE_STATE: &str = "presence_state";
+/// Who came and who went.
+pub const PRESENCE_DIFF: &str = "presence_diff";
+/// How many are present, on topics where clients are told numbers.
+pub const PRESENCE_COUNT: &str = "presence_count";
+
+/// Whether a program may neither push nor broadcast an event of this name.
+///
+/// Clients take these for the protocol's own: `phx_close` ends the channel of everybody who gets it, and
+/// `chan_reply_7` passes for the answer to the seventh message. A program that passes on what a client calls its event
+/// would let one client do that to all others.
+///
+/// ```
+/// use lapwing::protocol::event;
+///
+/// assert!(event::is_reserved("phx_close") && event::is_reserved("chan_reply_7"));
+/// assert!(!event::is_reserved("say"));
+/// ```
+#[must_use]
+pub fn is_reserved(event: &str) -> bool {
+    event.starts_with("phx_") || event.starts_with("chan_reply_")
+}
+
+/// Whether only presence itself sends events of this name.
+///
+/// ```
+/// use lapwing::protocol::event;
+///
+/// assert!(event::is_of_presence("presence_diff") && !event::is_of_presence("presence"));
+/// ```
+#[must_use]
+pub fn is_of_presence(event: &str) -> bool {
+    [PRESENCE_STATE, PRESENCE_DIFF, PRESENCE_COUNT].contains(&event)
+}

@@ -16,6 +16,7 @@ mod oracle;
 mod pauses;
 mod presence_program;
 mod refusals;
+mod reserved;
 mod results;
 mod rfc6455;
 mod rows;
