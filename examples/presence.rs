@@ -23,10 +23,7 @@ impl Channel for Member {
     }
 
     async fn joined(&mut self, socket: &mut Socket) {
-        socket.track(&self.name, json!({"status": "here"})).await.ok();
-        if let Ok(state) = socket.presences().await {
-            socket.push("presence_state", state).ok();
-        }
+        socket.track_and_push_presences(&self.name, json!({"status": "here"})).await.ok();
     }
 
     async fn handle_in(&mut self, _event: &str, _payload: Payload, _socket: &mut Socket) -> HandleResult {

@@ -21,6 +21,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+use lapwing_transports::frame::Frame;
+
 use crate::{
     assigns::Assigns,
     broadcast::{ChannelId, TransportId},
@@ -28,14 +30,14 @@ use crate::{
     mailbox::{ChannelMailbox, Mailbox, MailboxLimits},
     node::{Node, Task},
     outcome::LeaveReason,
-    protocol::{EncodeError, Outgoing, Payload, Ref},
+    protocol::{EncodeError, Outgoing, Payload, Ref, Serializer},
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     topic::Topic,
     topics::{Delivery, Inbox, Lane, Subscribed},
-    tracker::{Asked, PresenceError},
+    tracker::{Asked, PresenceError, Showing, Viewer},
 };
 
 use self::succession::Kin;
@@ -416,8 +418,9 @@ impl Join {
         use_them(&mut self.state().assigns)
     }
 
-    /// Tracks a presence, unless the join is over: nothing would ever take it away.
-    pub(crate) fn track(&self, key: &str, meta: &Payload) -> Asked<String> {
+    /// Tracks a presence, unless the join is over: nothing would ever take it away. Shows the state with it to the client
+    /// if it is to be shown.
+    pub(crate) fn track(&self, key: &str, meta: &Payload, showing: Option<Showing>) -> Asked<String> {
         let tracking = self.tracking.fetch_add(1, Ordering::Relaxed);
         // Held until the request is on its way: an end must come behind it.
         let state = self.state();
@@ -428,7 +431,7 @@ impl Join {
             return Asked::refused(PresenceError::TooMany);
         }
         self.tracked.store(true, Ordering::Relaxed);
-        self.home.node.tracker.track(&self.topic, key, self.id, meta)
+        self.home.node.tracker.track_and_show(&self.topic, key, self.id, meta, showing)
     }
 
     /// A presence that was counted by [`Join::track`] is not there, or no longer.
@@ -467,6 +470,24 @@ impl Joined for Arc<Join> {
 
     fn stored_join_ref(&self) -> Option<&Ref> {
         Join::stored_join_ref(self)
+    }
+}
+
+impl Viewer for Join {
+    fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    fn join_ref(&self) -> Option<&Ref> {
+        self.join_ref.as_ref()
+    }
+
+    fn serializer(&self) -> &Arc<dyn Serializer> {
+        self.peer.serializer()
+    }
+
+    fn show(&self, frame: Frame) {
+        self.peer.push_frame(frame);
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     sync::Mutex,
     topic::Topic,
     topics::Member,
-    tracker::{Count, PresenceError},
+    tracker::{Count, PresenceError, Showing},
 };
 
 /// What is known of a join, before and after the client is in: the part that [`Joining`] and [`Socket`] share.
@@ -209,8 +209,7 @@ impl Socket {
     /// Says that `key` is present on the topic, with a meta (a JSON object) that everybody sees. Returns the
     /// reference of this presence. It goes when the join ends, however it does.
     ///
-    /// The answer comes after the diff that tells the topic, so that a `presence_state` pushed next is newer.
-    /// Dropping the future does not take the request back.
+    /// The answer comes after the diff that tells the topic. Dropping the future does not take the request back.
     ///
     /// # Errors
     /// See [`PresenceError`].
@@ -219,8 +218,69 @@ impl Socket {
         key: impl AsRef<str>,
         meta: impl Into<Payload>,
     ) -> Result<String, PresenceError> {
-        let asked = self.join.track(key.as_ref(), &meta.into());
+        let asked = self.join.track(key.as_ref(), &meta.into(), None);
         asked.answered().await.inspect_err(|_| self.join.untracked())
+    }
+
+    /// Says that `key` is present, as [`track`](Self::track) does, and pushes to this client who is, itself included:
+    /// what a join to a room of people begins with.
+    ///
+    /// ```
+    /// use lapwing::{Channel, HandleResult, Joining, Payload, Socket, Topic, noreply};
+    /// use serde_json::json;
+    ///
+    /// struct Member(String);
+    ///
+    /// impl Channel for Member {
+    ///     type Info = ();
+    ///     async fn join(_: &Topic, params: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    ///         params.parse().map(Member).map_err(|_| json!({"reason": "no name"}).into())
+    ///     }
+    ///     async fn joined(&mut self, socket: &mut Socket) {
+    ///         socket.track_and_push_presences(&self.0, json!({"status": "here"})).await.ok();
+    ///     }
+    ///     async fn handle_in(&mut self, _: &str, _: Payload, _: &mut Socket) -> HandleResult {
+    ///         noreply()
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`track`](Self::track), and then as [`push_presences`](Self::push_presences): with an error of the latter the
+    /// key is tracked all the same.
+    pub async fn track_and_push_presences(
+        &self,
+        key: impl AsRef<str>,
+        meta: impl Into<Payload>,
+    ) -> Result<String, PresenceError> {
+        let (showing, shown) = Showing::new(self.join.clone());
+        let asked = self.join.track(key.as_ref(), &meta.into(), Some(showing));
+        let reference = asked.answered().await.inspect_err(|_| self.join.untracked())?;
+        shown.answered().await?;
+        Ok(reference)
+    }
+
+    /// Pushes to this client who is present on the topic, as `presence_state`; on a topic that is
+    /// [count-only](crate::PresenceOptions::count_only) how many are, as `presence_count`.
+    ///
+    /// The client gets it in an order with the diffs: what those have said that came before it is in it, and those that
+    /// come behind it are of later changes or repeat some that are in it. A program that pushed what
+    /// [`presences`](Self::presences) returned could not keep that order, which is why [`push`](Self::push) refuses
+    /// to.
+    ///
+    /// # Errors
+    /// [`PresenceError::StateTooLong`] on a topic with too many of them; when the presence engine is busy.
+    pub async fn push_presences(&self) -> Result<(), PresenceError> {
+        self.join.node().tracker.show(self.join.clone(), None).answered().await
+    }
+
+    /// The same of the first `keys_max` keys alone: for a first look at a topic of thousands. Clients hear of the others by
+    /// diffs.
+    ///
+    /// # Errors
+    /// As [`push_presences`](Self::push_presences).
+    pub async fn push_presences_up_to(&self, keys_max: usize) -> Result<(), PresenceError> {
+        self.join.node().tracker.show(self.join.clone(), Some(keys_max)).answered().await
     }
 
     /// Changes the meta of a key that this join tracks.
@@ -265,16 +325,16 @@ impl Socket {
         Ok(())
     }
 
-    /// Who is present on the topic: the payload of `presence_state`.
+    /// Who is present on the topic: the payload of `presence_state`. For the program, or in a reply;
+    /// [`push_presences`](Self::push_presences) is what a page's list begins with.
     ///
     /// # Errors
-    /// When the presence engine is busy.
+    /// [`PresenceError::StateTooLong`] on a topic with too many of them; when the presence engine is busy.
     pub async fn presences(&self) -> Result<Payload, PresenceError> {
         self.join.node().tracker.list(&self.join.topic, None).await
     }
 
-    /// Who is present, of the first `keys_max` keys alone: for a first look at a topic of thousands. Clients hear of
-    /// the others by diffs; on a topic that is [count-only](crate::PresenceOptions::count_only), not at all.
+    /// Who is present, of the first `keys_max` keys alone.
     ///
     /// # Errors
     /// When the presence engine is busy.

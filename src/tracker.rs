@@ -3,7 +3,7 @@
 //! ```text
 //!   socket.track ──┐                       ┌──▶ presence_diff, one per topic and tick, on the topic
 //!   socket.list  ──┼─▶ bounded channel ──▶ │ engine thread: applies all that waits as one batch
-//!   a join ends  ──┘   (or a list of ended │
+//!   a join ends  ──┘   (or a list of ended ├──▶ presence_state, to the joins that asked for it
 //!                       joins, never full) └──▶ answers, after the diffs that they follow from
 //! ```
 //!
@@ -14,6 +14,8 @@ mod engine;
 pub(crate) mod fetch;
 mod outlet;
 mod pending;
+mod states;
+mod viewers;
 mod wire;
 
 use std::{
@@ -33,10 +35,13 @@ use crate::{
     topic::{Topic, TopicPattern},
 };
 
-pub(crate) use self::outlet::Publish;
 use self::{
     fetch::{Extras, Fetcher},
     outlet::Outlet,
+};
+pub(crate) use self::{
+    outlet::Publish,
+    viewers::{Showing, Viewer},
 };
 
 /// What every JavaScript object has from its prototype.
@@ -75,6 +80,10 @@ pub struct PresenceOptions {
     pub meta_bytes_max: usize,
     /// Presences that one join may track. Default 100: one per thing that a client does, not one per row of a table.
     pub per_join_max: u32,
+    /// Bytes of a topic's whole state, beyond which it is not given to anybody ([`PresenceError::StateTooLong`]).
+    /// Default 4 MiB, as much as may wait for a client by default. For topics so large there is
+    /// [`count_only`](Self::count_only), and [`Socket::push_presences_up_to`](crate::Socket::push_presences_up_to).
+    pub state_bytes_max: usize,
     /// Whether keys may be names that every JavaScript object has, such as `__proto__` or `constructor`. The stock
     /// client before 1.8.9 breaks on them (CVE-2026-56812), so that one user could break the pages of all others.
     /// Default: no. Say yes if all clients are newer and keys are names that people choose.
@@ -100,6 +109,7 @@ impl Default for PresenceOptions {
             key_bytes_max: 256,
             meta_bytes_max: 4_096,
             per_join_max: 100,
+            state_bytes_max: 4 * 1024 * 1024,
             prototype_keys: false,
             count_only: Vec::new(),
         }
@@ -132,6 +142,13 @@ pub enum PresenceError {
     Meta(EncodeError),
     /// The join tracks as many presences as it may.
     TooMany,
+    /// The topic's state has more bytes than [`PresenceOptions::state_bytes_max`].
+    StateTooLong {
+        /// How many it has.
+        bytes: usize,
+    },
+    /// The state cannot be written for this client.
+    Encode(EncodeError),
     /// The engine is gone, with the server that it belonged to.
     Closed,
 }
@@ -159,6 +176,8 @@ pub(crate) enum Request {
         owner: Owner,
         meta: RawJson,
         answer: Answer<String>,
+        /// The join that is to be shown the state with the new presence in it.
+        showing: Option<Showing>,
     },
     Update {
         topic: Topic,
@@ -185,6 +204,11 @@ pub(crate) enum Request {
     List {
         topic: Topic,
         answer: Answer<Payload>,
+    },
+    /// Pushes the state to a join, of its first keys if there is a bound.
+    Show {
+        showing: Showing,
+        keys_max: Option<usize>,
     },
     /// The entries of the first keys.
     Entries {
@@ -227,6 +251,14 @@ impl<T> Asked<T> {
     }
 }
 
+impl Showing {
+    /// A viewer, and what says that it was shown the state.
+    pub(crate) fn new(viewer: Arc<dyn Viewer>) -> (Self, Asked<()>) {
+        let (answer, answered) = oneshot::channel();
+        (Self { viewer, answer }, Asked(Ok(answered)))
+    }
+}
+
 /// How many are present on a topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
@@ -255,13 +287,36 @@ impl Tracker {
     }
 
     pub(crate) fn track(&self, topic: &Topic, key: &str, owner: ChannelId, meta: &Payload) -> Asked<String> {
+        self.track_and_show(topic, key, owner, meta, None)
+    }
+
+    /// Tracks a presence, and shows a join the state with it if that went well.
+    pub(crate) fn track_and_show(
+        &self,
+        topic: &Topic,
+        key: &str,
+        owner: ChannelId,
+        meta: &Payload,
+        showing: Option<Showing>,
+    ) -> Asked<String> {
         self.with_meta(key, meta, |key, meta, answer| Request::Track {
             topic: topic.clone(),
             key,
             owner: Owner(owner.0),
             meta,
             answer,
+            showing,
         })
+    }
+
+    /// Pushes the state of its topic to a join, of its first keys if there is a bound.
+    pub(crate) fn show(&self, viewer: Arc<dyn Viewer>, keys_max: Option<usize>) -> Asked<()> {
+        let (showing, shown) = Showing::new(viewer);
+        match self.engine().try_send(Request::Show { showing, keys_max }) {
+            Ok(()) => shown,
+            Err(TrySendError::Full(_)) => Asked::refused(PresenceError::Busy),
+            Err(TrySendError::Disconnected(_)) => Asked::refused(PresenceError::Closed),
+        }
     }
 
     pub(crate) fn update(&self, topic: &Topic, key: &str, owner: ChannelId, meta: &Payload) -> Asked<String> {
@@ -297,7 +352,11 @@ impl Tracker {
         let keys_max = keys_max.unwrap_or(usize::MAX);
         let asked = self.ask(|answer| Request::Entries { topic: topic.clone(), keys_max, answer });
         let entries = asked.answered().await?;
-        Ok(wire::state(entries.iter(), &self.extras(topic, &entries).await))
+        let state = wire::state(entries.iter(), &self.extras(topic, &entries).await);
+        match state.size() {
+            bytes if bytes > self.options.state_bytes_max => Err(PresenceError::StateTooLong { bytes }),
+            _ => Ok(state),
+        }
     }
 
     pub(crate) async fn get(&self, topic: &Topic, key: &str) -> Result<Payload, PresenceError> {
@@ -360,7 +419,7 @@ impl Tracker {
             let (sender, requests) = bounded(self.options.queue_max);
             let engine = engine::Engine::new(
                 self.options.clone(),
-                Outlet::new(self.publish.clone(), self.fetcher.clone()),
+                Outlet::new(self.publish.clone(), self.fetcher.clone(), self.options.state_bytes_max),
                 self.ended.clone(),
                 self.presences.clone(),
             );
@@ -411,6 +470,8 @@ impl fmt::Display for PresenceError {
             Self::MetaTooLong { bytes } => write!(f, "a meta of {bytes} bytes is too long"),
             Self::Meta(_) => f.write_str("the meta is not a JSON object"),
             Self::TooMany => f.write_str("the join tracks as many presences as it may"),
+            Self::StateTooLong { bytes } => write!(f, "a state of {bytes} bytes is too long"),
+            Self::Encode(_) => f.write_str("the state cannot be written for this client"),
             Self::Closed => f.write_str("the presence engine is gone"),
         }
     }
@@ -419,7 +480,7 @@ impl fmt::Display for PresenceError {
 impl std::error::Error for PresenceError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Meta(error) => Some(error),
+            Self::Meta(error) | Self::Encode(error) => Some(error),
             _ => None,
         }
     }

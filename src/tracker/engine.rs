@@ -16,8 +16,13 @@ use lapwing_presence::{Config, Diff, Entry, Owner, Presences, ReplicaId, TrackEr
 use tracing::debug;
 
 use super::{
-    Answer, Count, Ended, PresenceError, PresenceOptions, Request, fetch::Extras, outlet::Outlet,
-    pending::Pending, wire,
+    Answer, Count, Ended, PresenceError, PresenceOptions, Request,
+    fetch::Extras,
+    outlet::Outlet,
+    pending::Pending,
+    states::{Encoded, States},
+    viewers::Showing,
+    wire,
 };
 use crate::{protocol::Payload, topic::Topic};
 
@@ -35,10 +40,19 @@ pub(super) struct Engine {
     presences: Presences,
     /// Topics with a change that is not sent yet, or one that was sent a moment ago.
     pending: HashMap<Topic, Pending>,
-    /// Encoded states of topics since their last change: a storm of joiners shares one encoding per batch.
-    states: HashMap<Topic, Payload>,
+    /// Who asked for the state of a topic. All that came in one batch share one encoding.
+    asked: HashMap<Topic, Wanted>,
+    states: States,
     /// Answers that are given after the diffs that they follow from.
     answers: Vec<Box<dyn FnOnce() + Send>>,
+}
+
+/// Who asked for a topic's state.
+#[derive(Default)]
+struct Wanted {
+    callers: Vec<Answer<Payload>>,
+    /// Joins to which it is to be pushed, of its first keys if there is a bound.
+    viewers: Vec<(Option<usize>, Showing)>,
 }
 
 impl Engine {
@@ -60,7 +74,8 @@ impl Engine {
             tracked,
             presences,
             pending: HashMap::new(),
-            states: HashMap::new(),
+            asked: HashMap::new(),
+            states: States::default(),
             answers: Vec::new(),
         }
     }
@@ -81,14 +96,17 @@ impl Engine {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
-            self.flush(Instant::now());
+            let now = Instant::now();
+            self.flush(now);
+            // All that was applied is in them, and so all that diffs have said.
+            self.give_states(now);
             self.answers.drain(..).for_each(|answer| answer());
         }
     }
 
     fn apply(&mut self, request: Request) {
         match request {
-            Request::Track { topic, key, owner, meta, answer } => {
+            Request::Track { topic, key, owner, meta, answer, showing } => {
                 let tracked = self.presences.track(&topic, &key, owner, meta.as_str().as_bytes());
                 let tracked = tracked.map_err(|error| match error {
                     TrackError::AlreadyTracked { .. } => PresenceError::AlreadyTracked,
@@ -96,6 +114,9 @@ impl Engine {
                 });
                 self.tracked.fetch_add(u64::from(tracked.is_ok()), Ordering::Relaxed);
                 let reference = tracked.map(|diff| self.absorb(diff));
+                if let (Ok(_), Some(showing)) = (&reference, showing) {
+                    self.asked.entry(topic).or_default().viewers.push((None, showing));
+                }
                 self.answer(answer, reference);
             }
             Request::Update { topic, key, owner, meta, answer } => {
@@ -120,8 +141,11 @@ impl Engine {
                 self.answer(answer, Ok(gone > 0));
             }
             Request::List { topic, answer } => {
-                let state = self.state(&topic);
-                self.answer(answer, Ok(state));
+                self.asked.entry(topic).or_default().callers.push(answer);
+            }
+            Request::Show { showing, keys_max } => {
+                let wanted = self.asked.entry(showing.viewer.topic().clone()).or_default();
+                wanted.viewers.push((keys_max, showing));
             }
             Request::Get { topic, key, answer } => {
                 let entries = self.presences.get(&topic, &key).cloned().collect();
@@ -149,15 +173,77 @@ impl Engine {
         self.absorb(diff);
     }
 
-    /// The state of a topic as a client gets it.
-    fn state(&mut self, topic: &Topic) -> Payload {
-        self.note_state_given(topic);
-        if let Some(state) = self.states.get(topic) {
-            return state.clone();
+    /// Gives the states of topics to those who asked for them, unless one was encoded a moment ago and is not to be again.
+    fn give_states(&mut self, now: Instant) {
+        for (topic, wanted) in std::mem::take(&mut self.asked) {
+            let Wanted { callers, viewers } = wanted;
+            let encoded = (!callers.is_empty()).then(|| self.state(&topic, now)).unwrap_or(Some(Err(0)));
+            match encoded {
+                None => self.asked.entry(topic.clone()).or_default().callers = callers,
+                Some(encoded) => {
+                    let result = |encoded: &Encoded| {
+                        encoded.clone().map_err(|bytes| PresenceError::StateTooLong { bytes })
+                    };
+                    callers.into_iter().for_each(|answer| self.answer(answer, result(&encoded)));
+                }
+            }
+            self.show(&topic, viewers, now);
         }
+    }
+
+    /// Pushes the state of a topic to joins.
+    fn show(&mut self, topic: &Topic, mut viewers: Vec<(Option<usize>, Showing)>, now: Instant) {
+        viewers.sort_by_key(|(keys_max, _)| *keys_max);
+        while let Some((keys_max, _)) = viewers.last() {
+            let keys_max = *keys_max;
+            let at = viewers.partition_point(|(other, _)| *other < keys_max);
+            let showings = viewers.split_off(at).into_iter().map(|(_, showing)| showing).collect();
+            if let Some(not_yet) = self.show_keys(topic, keys_max, showings, now) {
+                let again = not_yet.into_iter().map(|showing| (keys_max, showing));
+                self.asked.entry(topic.clone()).or_default().viewers.extend(again);
+            }
+        }
+    }
+
+    /// The same for those who asked for so many keys. Gives back who has to wait.
+    fn show_keys(
+        &mut self,
+        topic: &Topic,
+        keys_max: Option<usize>,
+        showings: Vec<Showing>,
+        now: Instant,
+    ) -> Option<Vec<Showing>> {
+        if self.options.counts_only(topic) {
+            self.outlet.show_count(topic, count_of(&self.presences, topic), showings);
+        } else if self.outlet.is_fetching() {
+            self.note_state_given(topic);
+            let entries = first_keys(self.presences.list(topic), keys_max.unwrap_or(usize::MAX));
+            self.outlet.show_fetched(topic, entries.cloned().collect(), showings);
+        } else if let Some(keys_max) = keys_max {
+            self.note_state_given(topic);
+            let state = wire::state(first_keys(self.presences.list(topic), keys_max), &Extras::new());
+            self.outlet.show(bounded(state, &self.options), showings);
+        } else {
+            let Some(encoded) = self.state(topic, now) else { return Some(showings) };
+            self.outlet.show(encoded, showings);
+        }
+        None
+    }
+
+    /// The state of a topic as a client gets it; `None` if it has to be encoded and is not to be yet.
+    fn state(&mut self, topic: &Topic, now: Instant) -> Option<Encoded> {
+        if let Some(encoded) = self.states.find(topic, now) {
+            self.note_state_given(topic);
+            return Some(encoded);
+        }
+        if self.states.not_before(topic, now, self.options.tick).is_some() {
+            return None;
+        }
+        self.note_state_given(topic);
         let state = wire::state(self.presences.list(topic), &Extras::new());
-        self.states.insert(topic.clone(), state.clone());
-        state
+        let encoded = bounded(state, &self.options);
+        self.states.insert(topic, &encoded, now);
+        Some(encoded)
     }
 
     fn note_state_given(&mut self, topic: &Topic) {
@@ -171,7 +257,7 @@ impl Engine {
         let reference = diff.first_join().map(|entry| entry.tag().phx_ref().as_str().to_owned());
         for topic_diff in diff.into_topics() {
             let topic = Topic::from(&**topic_diff.topic());
-            self.states.remove(&topic);
+            self.states.handle_change(&topic);
             self.pending.entry(topic).or_default().absorb(topic_diff);
         }
         reference.unwrap_or_default()
@@ -179,9 +265,10 @@ impl Engine {
 
     /// Sends the diffs whose time has come, and forgets topics that were quiet for a tick.
     fn flush(&mut self, now: Instant) {
-        let Self { options, outlet, states, presences, .. } = self;
+        let Self { options, outlet, presences, .. } = self;
         self.pending.retain(|topic, pending| {
-            if pending.is_due(now, options) {
+            // A diff that finds no room waits, and takes in what comes meanwhile: it must not overtake others.
+            if pending.is_due(now, options) && outlet.has_room() {
                 let diff = pending.take(now, options);
                 debug!(%topic, joins = diff.joins().len(), leaves = diff.leaves().len(), "presence diff");
                 if options.counts_only(topic) {
@@ -190,25 +277,34 @@ impl Engine {
                     outlet.diff(topic, diff);
                 }
             }
-            let keep = !pending.is_quiet(now, options);
-            if !keep {
-                // A state is kept only while its topic is busy; a quiet topic costs nothing.
-                states.remove(topic);
-            }
-            keep
+            !pending.is_quiet(now, options)
         });
         if self.pending.is_empty() {
-            self.states.clear();
+            // What a storm made large is not kept.
+            self.pending = HashMap::new();
         }
+        self.states.expire(now);
     }
 
     fn next_due(&self) -> Option<Instant> {
-        self.pending.values().map(|pending| pending.next_look(&self.options)).min()
+        let (now, tick) = (Instant::now(), self.options.tick);
+        let pending = self.pending.values().map(|pending| pending.next_look(&self.options)).min();
+        let asked =
+            self.asked.keys().map(|topic| self.states.not_before(topic, now, tick).unwrap_or(now)).min();
+        [pending, asked, self.states.next_look()].into_iter().flatten().min()
     }
 
     fn answer<T: Send + 'static>(&mut self, answer: Answer<T>, result: Result<T, PresenceError>) {
         // Whoever asked may have stopped waiting.
         self.answers.push(Box::new(move || drop(answer.send(result))));
+    }
+}
+
+/// The state, unless it has too many bytes.
+fn bounded(state: Payload, options: &PresenceOptions) -> Encoded {
+    match state.size() {
+        bytes if bytes > options.state_bytes_max => Err(bytes),
+        _ => Ok(state),
     }
 }
 

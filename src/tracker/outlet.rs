@@ -5,18 +5,26 @@ use std::{
     sync::Arc,
 };
 
-use tokio::sync::mpsc::{Sender, channel};
-use tracing::{error, warn};
+use lapwing_presence::Entry;
+use tokio::sync::mpsc::{Sender, channel, error::TrySendError};
+use tracing::error;
 
 use super::{
-    Count,
+    Count, PresenceError,
     fetch::{Extras, Fetcher},
     pending::Outgoing,
+    states::Encoded,
+    viewers::{self, Showing},
     wire,
 };
-use crate::{broadcast::Broadcast, protocol::Payload, topic::Topic};
+use crate::{
+    broadcast::Broadcast,
+    protocol::{Payload, event},
+    topic::Topic,
+};
 
-/// Diffs that wait for what is fetched. One more goes out without it.
+/// Diffs and states that wait for what is fetched. One diff more waits where it is and is merged with what comes meanwhile;
+/// one state more is refused.
 const WAITING_MAX: usize = 4_096;
 
 /// Gives a diff to the subscribers of its topic.
@@ -26,20 +34,38 @@ pub(crate) type Publish = Arc<dyn Fn(&Broadcast) + Send + Sync>;
 pub(super) struct Outlet {
     publish: Publish,
     /// The task that fetches, if there is anything to fetch.
-    fetching: Option<Sender<(Topic, Outgoing)>>,
+    fetching: Option<Sender<Fetching>>,
+}
+
+/// What goes out when what is to be added to it was fetched.
+enum Fetching {
+    Diff(Topic, Outgoing),
+    State(Topic, Vec<Entry>, Vec<Showing>),
 }
 
 impl Outlet {
     /// Must be called within a Tokio runtime if there is a fetcher.
-    pub(super) fn new(publish: Publish, fetcher: Option<Fetcher>) -> Self {
+    pub(super) fn new(publish: Publish, fetcher: Option<Fetcher>, state_bytes_max: usize) -> Self {
         let fetching = fetcher.map(|fetcher| {
-            let (sender, mut diffs) = channel::<(Topic, Outgoing)>(WAITING_MAX);
+            let (sender, mut waiting) = channel::<Fetching>(WAITING_MAX);
             let publish = publish.clone();
-            // Ends when the engine is gone. One at a time, so that the diffs of a topic stay in order.
+            // Ends when the engine is gone. One at a time, so that what a topic is told stays in order.
             tokio::spawn(async move {
-                while let Some((topic, diff)) = diffs.recv().await {
-                    let extras = fetcher.extras(&topic, diff.entries()).await;
-                    send(&publish, &topic, "presence_diff", wire::diff(&diff, &extras));
+                while let Some(fetching) = waiting.recv().await {
+                    match fetching {
+                        Fetching::Diff(topic, diff) => {
+                            let extras = fetcher.extras(&topic, diff.entries()).await;
+                            send(&publish, &topic, event::PRESENCE_DIFF, wire::diff(&diff, &extras));
+                        }
+                        Fetching::State(topic, entries, showings) => {
+                            let extras = fetcher.extras(&topic, entries.iter()).await;
+                            let state = wire::state(entries.iter(), &extras);
+                            match state.size() {
+                                bytes if bytes > state_bytes_max => refuse(bytes, showings),
+                                _ => viewers::show(event::PRESENCE_STATE, &state, showings),
+                            }
+                        }
+                    }
                 }
             });
             sender
@@ -47,26 +73,68 @@ impl Outlet {
         Self { publish, fetching }
     }
 
+    /// Whether anything is added to what goes out.
+    pub(super) fn is_fetching(&self) -> bool {
+        self.fetching.is_some()
+    }
+
+    /// Whether a diff would go out now, or in its turn.
+    pub(super) fn has_room(&self) -> bool {
+        self.fetching.as_ref().is_none_or(|fetching| fetching.capacity() > 0 || fetching.is_closed())
+    }
+
+    /// Sends a diff to its topic. There has to be room.
     pub(super) fn diff(&self, topic: &Topic, diff: Outgoing) {
         let diff = match &self.fetching {
             None => diff,
-            Some(fetching) => match fetching.try_send((topic.clone(), diff)) {
+            Some(fetching) => match fetching.try_send(Fetching::Diff(topic.clone(), diff)) {
                 Ok(()) => return,
-                Err(error) => {
-                    warn!(%topic, "a presence diff goes out without what was to be fetched: too many wait");
-                    error.into_inner().1
-                }
+                // The runtime is gone, and everybody who could hear of it.
+                Err(_) => return,
             },
         };
-        send(&self.publish, topic, "presence_diff", wire::diff(&diff, &Extras::new()));
+        send(&self.publish, topic, event::PRESENCE_DIFF, wire::diff(&diff, &Extras::new()));
+    }
+
+    /// Pushes a state to joins.
+    pub(super) fn show(&self, encoded: Encoded, showings: Vec<Showing>) {
+        match encoded {
+            Ok(state) => viewers::show(event::PRESENCE_STATE, &state, showings),
+            Err(bytes) => refuse(bytes, showings),
+        }
+    }
+
+    /// Pushes a state to joins when what is to be added to it was fetched, behind the diffs that wait for that.
+    pub(super) fn show_fetched(&self, topic: &Topic, entries: Vec<Entry>, showings: Vec<Showing>) {
+        let Some(fetching) = &self.fetching else { return };
+        let refused = fetching.try_send(Fetching::State(topic.clone(), entries, showings));
+        if let Err(TrySendError::Full(Fetching::State(_, _, showings))) = refused {
+            for showing in showings {
+                let _ = showing.answer.send(Err(PresenceError::Busy));
+            }
+        }
+    }
+
+    /// Pushes the numbers of a topic that is too large for states.
+    pub(super) fn show_count(&self, topic: &Topic, count: Count, showings: Vec<Showing>) {
+        match Payload::json(&count) {
+            Ok(count) => viewers::show(event::PRESENCE_COUNT, &count, showings),
+            Err(error) => error!(%topic, %error, "a count could not be encoded"),
+        }
     }
 
     /// For topics that are too large for diffs.
     pub(super) fn count(&self, topic: &Topic, count: Count) {
         match Payload::json(&count) {
-            Ok(count) => send(&self.publish, topic, "presence_count", count),
+            Ok(count) => send(&self.publish, topic, event::PRESENCE_COUNT, count),
             Err(error) => error!(%topic, %error, "a count could not be encoded"),
         }
+    }
+}
+
+fn refuse(bytes: usize, showings: Vec<Showing>) {
+    for showing in showings {
+        let _ = showing.answer.send(Err(PresenceError::StateTooLong { bytes }));
     }
 }
 

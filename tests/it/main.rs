@@ -14,6 +14,7 @@ mod longpoll;
 mod names;
 mod oracle;
 mod pauses;
+mod presence_order;
 mod presence_program;
 mod refusals;
 mod reserved;

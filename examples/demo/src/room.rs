@@ -51,11 +51,8 @@ impl Channel for Room {
         for message in socket.app::<History>().after(socket.topic().as_str(), self.seen) {
             let _ = socket.push("said", json!(message));
         }
-        if let Err(error) = socket.track(&self.user, self.meta(socket)).await {
-            tracing::warn!(%error, "a member is not shown");
-        }
-        if let Ok(state) = socket.presences().await {
-            let _ = socket.push("presence_state", state);
+        if let Err(error) = socket.track_and_push_presences(&self.user, self.meta(socket)).await {
+            tracing::debug!(%error, "a member is not shown");
         }
     }
 

@@ -120,11 +120,7 @@ impl Channel for Present {
     async fn joined(&mut self, socket: &mut Socket) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let meta = json!({"online_at": now, "name": format!("name-{}", self.key)});
-        if socket.track(&self.key, meta).await.is_ok()
-            && let Ok(state) = socket.presences().await
-        {
-            let _ = socket.push("presence_state", state);
-        }
+        let _ = socket.track_and_push_presences(&self.key, meta).await;
     }
 
     async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
