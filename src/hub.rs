@@ -8,8 +8,9 @@ use lapwing_transports::{
     frame::Message,
     handler::Handler,
     live::LiveSession,
+    quoted::Quoted,
 };
-use tracing::{debug, error, info, warn};
+use tracing::debug;
 
 use crate::{
     client::{Client, State},
@@ -17,7 +18,7 @@ use crate::{
     join::{self, Join, Replaced, Start},
     joins::Verdict,
     mailbox::ChannelMailbox,
-    names::NameLimits,
+    names::{NameLimits, quoted},
     node::{Node, Task},
     protocol::{ChannelMsg, Field, NameRef, Outgoing, Payload, Ref, SerializerList},
     router::{ChannelRoute, Router},
@@ -58,17 +59,18 @@ impl Handler for Hub {
             _ => &self.serializers,
         };
         let Some(serializer) = serializers.select(&vsn) else {
-            warn!(vsn, "connect refused: no serializer for that version");
+            debug!(vsn = %Quoted::new(&vsn), "connect refused: no serializer for that version");
             return Err(Refusal::default());
         };
         let transport = request.transport.name();
         let accept = match &self.connect {
             None => Accept::default(),
             Some(connect) => connect(request).await.inspect_err(|refusal| {
-                info!(transport, status = refusal.status.as_u16(), "connect refused");
+                debug!(transport, status = refusal.status.as_u16(), "connect refused");
             })?,
         };
-        info!(transport, vsn, id = accept.id.as_deref(), "connected");
+        let id = accept.id.as_deref().unwrap_or_default();
+        debug!(transport, vsn = %Quoted::new(&vsn), id = %Quoted::new(id), "connected");
         let id = accept.id.map(|id| Box::new(id.into()));
         Ok(Client::new(self.node.next_transport_id(), serializer, id, accept.assigns))
     }
@@ -108,7 +110,7 @@ impl Handler for Hub {
                 join.post(ChannelMailbox::Event { event, payload, reference })
             }
             Verdict::Join if ending >= joins_max => {
-                debug!(topic = %msg.topic, max = joins_max, "join refused: too many channels are ending");
+                debug!(topic = %quoted(&msg.topic), max = joins_max, "join refused: too many channels are ending");
                 let too_many = Payload::reason("too many channels are ending");
                 reply(session, (msg.join_ref.as_ref(), &msg), "error", &too_many);
                 None
@@ -127,7 +129,7 @@ impl Handler for Hub {
                 None
             }
             Verdict::TooManyJoins => {
-                error!(topic = %msg.topic, max = joins_max, "join refused: too many channels joined");
+                debug!(topic = %quoted(&msg.topic), max = joins_max, "join refused: too many channels joined");
                 let too_many = Payload::reason("too many channels joined");
                 reply(session, (msg.join_ref.as_ref(), &msg), "error", &too_many);
                 None
@@ -251,7 +253,7 @@ fn tell_joins(session: &Session, is_away: bool) {
 }
 
 fn unmatched(session: &Session, msg: &ChannelMsg) {
-    warn!(topic = %msg.topic, "unmatched topic");
+    debug!(topic = %quoted(&msg.topic), "unmatched topic");
     reply(session, (None, msg), "error", &Payload::reason("unmatched topic"));
 }
 
@@ -269,6 +271,7 @@ fn reply(session: &Session, (join_ref, msg): (Option<&Ref>, &ChannelMsg), status
         Ok(frame) => {
             session.push(frame);
         }
-        Err(error) => error!(%error, topic = %msg.topic, "reply could not be encoded"),
+        // One of the library's own, with names that the client chose.
+        Err(error) => debug!(%error, topic = %quoted(&msg.topic), "reply could not be encoded"),
     }
 }

@@ -21,7 +21,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use lapwing_transports::frame::Frame;
+use lapwing_transports::{frame::Frame, quoted::Quoted};
 
 use crate::{
     assigns::Assigns,
@@ -29,6 +29,7 @@ use crate::{
     joins::Joined,
     mailbox::{ChannelMailbox, Mailbox, MailboxLimits},
     node::{Node, Task},
+    occasionally::Occasionally,
     outcome::LeaveReason,
     protocol::{EncodeError, Outgoing, Payload, Ref, Serializer},
     sync::{
@@ -84,6 +85,16 @@ pub(crate) struct Home {
     pub(crate) node: Arc<Node>,
     pub(crate) kind: &'static Kind,
     pub(crate) limits: MailboxLimits,
+    pub(crate) log: Log,
+}
+
+/// What limits the log lines about a route's joins, each kind by itself.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    pub(crate) crashes: Occasionally,
+    pub(crate) leave_crashes: Occasionally,
+    pub(crate) encodings: Occasionally,
+    pub(crate) endless: Occasionally,
 }
 
 /// A channel that waits for something to do.
@@ -209,6 +220,15 @@ impl Join {
 
     pub(crate) fn kind(&self) -> &'static Kind {
         self.home.kind
+    }
+
+    pub(crate) fn log(&self) -> &Log {
+        &self.home.log
+    }
+
+    /// The topic as a log shows it.
+    pub(crate) fn quoted_topic(&self) -> Quoted<'_> {
+        Quoted::new(&self.topic)
     }
 
     /// Takes a message of the client's. If that fills the mailbox, nothing more is read from the client.

@@ -17,6 +17,7 @@ mod mount;
 mod names;
 mod nobody;
 mod node;
+mod occasionally;
 mod outcome;
 mod path;
 mod presence;

@@ -1,5 +1,7 @@
 //! How long the names may be that a client gives to things.
 
+use lapwing_transports::quoted::Quoted;
+
 use crate::protocol::{ChannelMsg, Field, Name, NameRef, Ref};
 
 /// How many bytes the names in a client's message may have. A message with a longer one is answered with an error.
@@ -36,6 +38,14 @@ impl NameLimits {
         .into_iter()
         .find_map(|(field, bytes, bytes_max)| (bytes > bytes_max).then_some(field))
     }
+}
+
+/// A name as a log shows it.
+pub(crate) fn quoted(name: &Name) -> Quoted<'_> {
+    Quoted::new(match name.as_ref() {
+        NameRef::Text(text) => text,
+        NameRef::Json(json) => json.as_str(),
+    })
 }
 
 /// Bytes of a name; of one that is no string those of its JSON.

@@ -11,10 +11,10 @@ use std::{
 };
 
 use tokio::{runtime::Handle, sync::Notify};
-use tracing::error;
 
 use crate::{
     broadcast::{Broadcast, ChannelId, TransportId},
+    occasionally::{Occasionally, occasionally},
     protocol::{EncodeError, event},
     pubsub::{Audience, PubSub, PubSubError, PubSubMsg},
     sync::{
@@ -48,6 +48,8 @@ pub(crate) struct Node {
     /// The runtime that the first join came from, for what comes from threads that have none.
     runtime: OnceLock<Handle>,
     last_id: AtomicU64,
+    /// Of the log lines about channels that could not be dropped.
+    undroppable: Occasionally,
 }
 
 /// Why a broadcast did not reach everybody. It has reached all others.
@@ -86,6 +88,7 @@ impl Node {
             no_joins: Notify::new(),
             runtime: OnceLock::new(),
             last_id: AtomicU64::new(0),
+            undroppable: Occasionally::default(),
         }
     }
 
@@ -175,7 +178,7 @@ impl Node {
             Ok(Poll::Ready(())) => {}
             Ok(Poll::Pending) => self.spawn(task),
             // Callbacks are caught where they are called: this was a destructor's, and the hook has reported it.
-            Err(_) => error!("a channel could not be dropped"),
+            Err(_) => occasionally!(self.undroppable, error, "a channel could not be dropped"),
         }
     }
 

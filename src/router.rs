@@ -5,7 +5,7 @@ use std::{any::TypeId, fmt, sync::Arc};
 use crate::{
     assigns::Assigns,
     channel::Channel,
-    join::{Home, Join, Kind, Start},
+    join::{Home, Join, Kind, Log, Start},
     mailbox::MailboxLimits,
     node::{Node, Task},
     task,
@@ -113,7 +113,7 @@ pub(crate) struct Router {
 
 impl Router {
     pub(crate) fn new(routes: Vec<ChannelRoute>, node: &Arc<Node>, limits: MailboxLimits) -> Self {
-        let home = |kind| Arc::new(Home { node: node.clone(), kind, limits });
+        let home = |kind| Arc::new(Home { node: node.clone(), kind, limits, log: Log::default() });
         Self { routes: routes.into_iter().map(|route| (route.clone(), home(route.kind))).collect() }
     }
 

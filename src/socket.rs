@@ -13,7 +13,7 @@ use smol_str::SmolStr;
 use crate::{
     assigns::Assigns,
     broadcast::{Broadcast, ChannelId, TransportId},
-    join::{Home, Join, Kind},
+    join::{Home, Join, Kind, Log},
     mailbox::MailboxLimits,
     nobody::Nobody,
     node::{BroadcastError, Node},
@@ -442,7 +442,7 @@ pub fn new_socket(
     let nobody =
         Arc::new(Nobody { transport_id: transport, serializer: Arc::new(V2), frames: Mutex::default() });
     let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), Default::default(), None));
-    let home = Arc::new(Home { node, kind: &KIND, limits: MailboxLimits::default() });
+    let home = Arc::new(Home { node, kind: &KIND, limits: MailboxLimits::default(), log: Log::default() });
     let mut join = Join::new(nobody.clone(), home, topic, (join_ref, None), Assigns::default());
     join.id = channel;
     (Socket::new(Arc::new(join)), Pushed(nobody))

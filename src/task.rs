@@ -16,16 +16,18 @@ use std::{
     time::Duration,
 };
 
-use lapwing_transports::close::CloseReason;
+use lapwing_transports::{close::CloseReason, quoted::Quoted};
 use smol_str::SmolStr;
 use tokio::time::timeout;
-use tracing::{Instrument as _, debug, error, info};
+use tracing::{Instrument as _, debug};
 
 use crate::{
     channel::Channel,
     join::{Join, Next, Resting, Running, Start},
     mailbox::ChannelMailbox,
+    names::quoted,
     node::Task,
+    occasionally::occasionally,
     outcome::{HandleResult, LeaveReason, StopReason},
     protocol::{EncodeError, Name, Outgoing, Payload, Ref},
     socket::{Joining, Socket},
@@ -82,8 +84,8 @@ async fn wait_and_begin<C: Channel>(heir: Heir) {
 async fn begin<C: Channel>(start: Start) {
     let Start { running, params, refs } = start;
     let join = running.join.clone();
-    let span =
-        tracing::debug_span!("join", topic = %join.topic, channel = join.kind().name(), id = join.id.0);
+    let channel = join.kind().name();
+    let span = tracing::debug_span!("join", topic = %join.quoted_topic(), channel, id = join.id.0);
     let joined = pin!(run_start::<C>(join.clone(), params, refs).instrument(span));
     if let Some(channel) = unless_killed(&join, joined).await {
         run(running, channel, None).await;
@@ -136,12 +138,13 @@ async fn run_start<C: Channel>(
     let channel = match joined {
         Ok(Ok(channel)) => Some(channel),
         Ok(Err(reason)) => {
-            info!("join refused");
+            debug!(topic = %join.quoted_topic(), channel = join.kind().name(), id = join.id.0, "join refused");
             answer(&join, &refs, "error", &reason);
             None
         }
         Err(panic) => {
-            error!(panic, "join crashed");
+            let (panic, topic, channel) = (said(&panic), join.quoted_topic(), join.kind().name());
+            occasionally!(join.log().crashes, error, %panic, %topic, channel, "join crashed");
             answer(&join, &refs, "error", &Payload::reason("join crashed"));
             None
         }
@@ -156,7 +159,7 @@ async fn run_start<C: Channel>(
     let subscribed = join.node().topics.subscribe(&join.topic, member, || answer(&join, &refs, "ok", &reply));
     join.set_joined(subscribed);
     close_predecessor(predecessor.as_deref());
-    info!("joined");
+    debug!(topic = %join.quoted_topic(), channel = join.kind().name(), id = join.id.0, "joined");
     let mut socket = Socket::new(join.clone());
     match catch(async { channel.joined(&mut socket).await }).await {
         Ok(()) => Some(Box::new(channel)),
@@ -222,7 +225,7 @@ async fn handle<C: Channel>(
     let mut answers = None;
     let result = match message {
         ChannelMailbox::Event { event, payload, reference } => {
-            debug!(%event, topic = %join.topic, "handling event");
+            debug!(event = %quoted(&event), topic = %join.quoted_topic(), id = join.id.0, "handling event");
             socket.set_reference(reference.clone());
             answers = Some(reference);
             let event = text(&event);
@@ -253,7 +256,8 @@ async fn handle<C: Channel>(
     };
     match result {
         Err(panic) => {
-            error!(panic, topic = %join.topic, channel = join.kind().name(), "channel crashed");
+            let (what, topic, channel) = (said(&panic), join.quoted_topic(), join.kind().name());
+            occasionally!(join.log().crashes, error, panic = %what, %topic, channel, "channel crashed");
             Some(End::crash(panic))
         }
         Ok(result) => apply(join, answers, result),
@@ -271,7 +275,8 @@ fn apply(join: &Join, answers: Option<Option<Ref>>, result: HandleResult) -> Opt
     if let (Some((status, payload)), Some(reference)) = (reply, answers)
         && let Err(error) = send_reply(join, (join.join_ref.as_ref(), reference.as_ref()), &status, &payload)
     {
-        error!(%error, topic = %join.topic, channel = join.kind().name(), "reply could not be encoded");
+        let (topic, channel) = (join.quoted_topic(), join.kind().name());
+        occasionally!(join.log().encodings, error, %error, %topic, channel, "reply could not be encoded");
         return Some(End::crash(error.to_string()));
     }
     Some(match stop? {
@@ -304,15 +309,17 @@ async fn finish<C: Channel>(join: &Arc<Join>, channel: &mut C, socket: &mut Sock
         Goodbye::Nothing => Ok(()),
     };
     if let Err(error) = goodbye {
-        error!(%error, %topic, "the end of a join could not be encoded");
+        let topic = join.quoted_topic();
+        occasionally!(join.log().encodings, error, %error, %topic, "the end of a join could not be encoded");
     }
     if end.goodbye != Goodbye::Nothing {
         join.set_told();
         turn_away(join);
     }
-    debug!(%topic, reason = ?end.reason, "left");
+    debug!(topic = %join.quoted_topic(), id = join.id.0, reason = reason_word(&end.reason), "left");
     if let Err(panic) = catch(async { channel.leave(end.reason, socket).await }).await {
-        error!(panic, %topic, channel = join.kind().name(), "leave crashed");
+        let (panic, topic, channel) = (said(&panic), join.quoted_topic(), join.kind().name());
+        occasionally!(join.log().leave_crashes, error, %panic, %topic, channel, "leave crashed");
     }
 }
 
@@ -334,7 +341,14 @@ fn turn_away(join: &Join) {
 /// Waits for the end of the join that is replaced, which has been asked to end.
 async fn replace(old: &Arc<Join>) {
     if timeout(REPLACE_TIMEOUT, old.cleared()).await.is_err() {
-        error!("the older join of the topic does not end; it is ended without its leave callback");
+        let (topic, channel) = (old.quoted_topic(), old.kind().name());
+        occasionally!(
+            old.log().endless,
+            error,
+            %topic,
+            channel,
+            "the older join of the topic does not end; it is ended without its leave callback"
+        );
         old.kill();
         old.cleared().await;
     }
@@ -359,7 +373,8 @@ fn member(join: &Arc<Join>) -> Member {
 fn answer(join: &Join, refs: &(Option<Ref>, Option<Ref>), status: &str, response: &Payload) {
     let result = send_reply(join, (refs.0.as_ref(), refs.1.as_ref()), status, response);
     if let Err(error) = result {
-        error!(%error, topic = %join.topic, "reply could not be encoded");
+        let topic = join.quoted_topic();
+        occasionally!(join.log().encodings, error, %error, %topic, "reply could not be encoded");
     }
 }
 
@@ -393,6 +408,23 @@ async fn catch<T>(callback: impl Future<Output = T>) -> Result<T, String> {
         Err(panic) => Poll::Ready(Err(panic_message(&*panic))),
     })
     .await
+}
+
+/// What a panic said, as a log shows it: it may repeat what a client sent.
+fn said(panic: &str) -> Quoted<'_> {
+    Quoted::new(panic).up_to(512)
+}
+
+/// The reason in a word: what else it says may be a client's.
+fn reason_word(reason: &LeaveReason) -> &'static str {
+    match reason {
+        LeaveReason::NormalLeave => "left",
+        LeaveReason::Disconnect => "disconnected",
+        LeaveReason::Kicked(_) => "kicked",
+        LeaveReason::DuplicateJoin => "joined again",
+        LeaveReason::Draining => "draining",
+        LeaveReason::Crashed(_) => "crashed",
+    }
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> String {

@@ -20,12 +20,13 @@ use std::{
 };
 
 use foldhash::quality::RandomState;
-use lapwing_transports::frame::Frame;
+use lapwing_transports::{frame::Frame, quoted::Quoted};
 use slab::Slab;
-use tracing::warn;
+use tracing::debug;
 
 use crate::{
     broadcast::{Broadcast, ChannelId},
+    occasionally::{Occasionally, occasionally},
     protocol::{EncodeError, Outgoing, Serializer},
     sync::{
         Mutex, MutexGuard, RwLock,
@@ -66,6 +67,8 @@ pub(crate) struct Topics {
     shards: Box<[Shard]>,
     hasher: RandomState,
     count: AtomicUsize,
+    /// Of the log lines about broadcasts that could not be encoded.
+    log: Occasionally,
 }
 
 /// Some of the topics, by name.
@@ -94,7 +97,7 @@ impl Topics {
         let hasher = RandomState::default();
         let shard = || RwLock::new(HashMap::with_hasher(hasher.clone()));
         let shards = std::iter::repeat_with(shard).take(SHARDS).collect();
-        Self { shards, hasher, count: AtomicUsize::new(0) }
+        Self { shards, hasher, count: AtomicUsize::new(0), log: Occasionally::default() }
     }
 
     /// How many topics have a subscriber.
@@ -140,7 +143,8 @@ impl Topics {
     pub(crate) fn dispatch(&self, broadcast: &Broadcast) -> Result<(), EncodeError> {
         let Some(entry) = self.find(&broadcast.topic) else { return Ok(()) };
         let members = entry.members();
-        let mut delivery = Delivery { broadcast, shared: OnceCell::new(), frames: Vec::new(), failed: None };
+        let mut delivery =
+            Delivery { broadcast, shared: OnceCell::new(), frames: Vec::new(), failed: None, log: &self.log };
         for (_, member) in &members.slab {
             match member {
                 Member::Lane { channel, .. } if broadcast.from == Some(*channel) => {}
@@ -209,6 +213,7 @@ pub(crate) struct Delivery<'a> {
     /// One frame per serializer, nearly always one or two.
     frames: Vec<(*const (), Option<Frame>)>,
     failed: Option<EncodeError>,
+    log: &'a Occasionally,
 }
 
 impl Delivery<'_> {
@@ -227,9 +232,13 @@ impl Delivery<'_> {
         let frame = match serializer.encode(Outgoing::Broadcast { topic, event, payload }) {
             Ok(frame) => Some(frame),
             Err(error) => {
-                warn!(%topic, %event, %error, serializer = serializer.name(), "broadcast could not be encoded");
+                let (topic, event) = (Quoted::new(topic), Quoted::new(event));
                 // That some client cannot take bytes is no fault of whoever sends them to all.
-                if !matches!(error, EncodeError::BinaryPayload) {
+                if matches!(error, EncodeError::BinaryPayload) {
+                    debug!(%topic, %event, serializer = serializer.name(), "a client that takes no bytes is passed by");
+                } else {
+                    let serializer = serializer.name();
+                    occasionally!(self.log, warn, %topic, %event, %error, serializer, "broadcast could not be encoded");
                     self.failed.get_or_insert(error);
                 }
                 None

@@ -312,11 +312,7 @@ impl Tracker {
     /// Pushes the state of its topic to a join, of its first keys if there is a bound.
     pub(crate) fn show(&self, viewer: Arc<dyn Viewer>, keys_max: Option<usize>) -> Asked<()> {
         let (showing, shown) = Showing::new(viewer);
-        match self.engine().try_send(Request::Show { showing, keys_max }) {
-            Ok(()) => shown,
-            Err(TrySendError::Full(_)) => Asked::refused(PresenceError::Busy),
-            Err(TrySendError::Disconnected(_)) => Asked::refused(PresenceError::Closed),
-        }
+        self.send(Request::Show { showing, keys_max }).map_or_else(Asked::refused, |()| shown)
     }
 
     pub(crate) fn update(&self, topic: &Topic, key: &str, owner: ChannelId, meta: &Payload) -> Asked<String> {
@@ -407,11 +403,14 @@ impl Tracker {
 
     fn ask<T>(&self, request: impl FnOnce(Answer<T>) -> Request) -> Asked<T> {
         let (answer, answered) = oneshot::channel();
-        match self.engine().try_send(request(answer)) {
-            Ok(()) => Asked(Ok(answered)),
-            Err(TrySendError::Full(_)) => Asked::refused(PresenceError::Busy),
-            Err(TrySendError::Disconnected(_)) => Asked::refused(PresenceError::Closed),
-        }
+        Asked(self.send(request(answer)).map(|()| answered))
+    }
+
+    fn send(&self, request: Request) -> Result<(), PresenceError> {
+        self.engine().try_send(request).map_err(|error| match error {
+            TrySendError::Full(_) => PresenceError::Busy,
+            TrySendError::Disconnected(_) => PresenceError::Closed,
+        })
     }
 
     fn engine(&self) -> &Sender<Request> {

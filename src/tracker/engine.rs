@@ -13,6 +13,7 @@ use std::{
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use foldhash::quality::RandomState;
 use lapwing_presence::{Config, Diff, Entry, Owner, Presences, ReplicaId, TrackError, UpdateError};
+use lapwing_transports::quoted::Quoted;
 use tracing::debug;
 
 use super::{
@@ -175,19 +176,21 @@ impl Engine {
 
     /// Gives the states of topics to those who asked for them, unless one was encoded a moment ago and is not to be again.
     fn give_states(&mut self, now: Instant) {
-        for (topic, wanted) in std::mem::take(&mut self.asked) {
-            let Wanted { callers, viewers } = wanted;
-            let encoded = (!callers.is_empty()).then(|| self.state(&topic, now)).unwrap_or(Some(Err(0)));
-            match encoded {
-                None => self.asked.entry(topic.clone()).or_default().callers = callers,
-                Some(encoded) => {
-                    let result = |encoded: &Encoded| {
-                        encoded.clone().map_err(|bytes| PresenceError::StateTooLong { bytes })
-                    };
-                    callers.into_iter().for_each(|answer| self.answer(answer, result(&encoded)));
+        for (topic, Wanted { callers, viewers }) in std::mem::take(&mut self.asked) {
+            if !callers.is_empty() {
+                match self.state(&topic, now) {
+                    Some(encoded) => self.answer_callers(callers, &encoded),
+                    None => self.asked.entry(topic.clone()).or_default().callers = callers,
                 }
             }
             self.show(&topic, viewers, now);
+        }
+    }
+
+    fn answer_callers(&mut self, callers: Vec<Answer<Payload>>, encoded: &Encoded) {
+        for answer in callers {
+            let state = encoded.clone().map_err(|bytes| PresenceError::StateTooLong { bytes });
+            self.answer(answer, state);
         }
     }
 
@@ -270,7 +273,7 @@ impl Engine {
             // A diff that finds no room waits, and takes in what comes meanwhile: it must not overtake others.
             if pending.is_due(now, options) && outlet.has_room() {
                 let diff = pending.take(now, options);
-                debug!(%topic, joins = diff.joins().len(), leaves = diff.leaves().len(), "presence diff");
+                debug!(topic = %Quoted::new(topic), joins = diff.joins().len(), leaves = diff.leaves().len(), "presence diff");
                 if options.counts_only(topic) {
                     outlet.count(topic, count_of(presences, topic));
                 } else {
@@ -289,6 +292,8 @@ impl Engine {
     fn next_due(&self) -> Option<Instant> {
         let (now, tick) = (Instant::now(), self.options.tick);
         let pending = self.pending.values().map(|pending| pending.next_look(&self.options)).min();
+        // Without room there is nothing to be done for a while, however long a diff has waited.
+        let pending = pending.map(|at| if self.outlet.has_room() { at } else { at.max(now + tick) });
         let asked =
             self.asked.keys().map(|topic| self.states.not_before(topic, now, tick).unwrap_or(now)).min();
         [pending, asked, self.states.next_look()].into_iter().flatten().min()

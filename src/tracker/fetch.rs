@@ -3,11 +3,14 @@
 use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 
 use lapwing_presence::Entry;
+use lapwing_transports::quoted::Quoted;
 use moka::sync::Cache;
 use serde_json::{Map, Value};
-use tracing::warn;
 
-use crate::topic::Topic;
+use crate::{
+    occasionally::{Occasionally, occasionally},
+    topic::Topic,
+};
 
 /// Fetches what is to be added to each of many keys of a topic.
 pub(crate) type Fetch = Arc<
@@ -30,6 +33,8 @@ pub(crate) struct Fetcher {
     fetch: Fetch,
     /// By topic and key: the additions as JSON members, ready to be put in, each followed by nothing.
     cache: Cache<(Topic, String), Arc<str>>,
+    /// Of the log lines about fetches that took too long.
+    late: Arc<Occasionally>,
 }
 
 /// Additions by key.
@@ -39,7 +44,7 @@ impl Fetcher {
     /// Remembers what was fetched for so long.
     pub(crate) fn new(fetch: Fetch, time_to_live: Duration) -> Self {
         let cache = Cache::builder().max_capacity(CACHED_MAX).time_to_live(time_to_live).build();
-        Self { fetch, cache }
+        Self { fetch, cache, late: Arc::default() }
     }
 
     /// The additions of all keys among the entries, with one call for those that are not remembered.
@@ -63,7 +68,14 @@ impl Fetcher {
         let Ok(mut fetched) =
             tokio::time::timeout(TIMEOUT, (self.fetch)(topic.clone(), missing.clone())).await
         else {
-            warn!(%topic, keys = missing.len(), "presences go out without what was to be fetched: it took too long");
+            let (topic, keys) = (Quoted::new(topic), missing.len());
+            occasionally!(
+                self.late,
+                warn,
+                %topic,
+                keys,
+                "presences go out without what was to be fetched: it took too long"
+            );
             return extras;
         };
         for key in missing {

@@ -6,8 +6,8 @@ use std::{
 };
 
 use lapwing_presence::Entry;
+use lapwing_transports::quoted::Quoted;
 use tokio::sync::mpsc::{Sender, channel, error::TrySendError};
-use tracing::error;
 
 use super::{
     Count, PresenceError,
@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     broadcast::Broadcast,
+    occasionally::{Occasionally, occasionally},
     protocol::{Payload, event},
     topic::Topic,
 };
@@ -26,6 +27,9 @@ use crate::{
 /// Diffs and states that wait for what is fetched. One diff more waits where it is and is merged with what comes meanwhile;
 /// one state more is refused.
 const WAITING_MAX: usize = 4_096;
+
+/// Limits the log lines about what could not be encoded.
+static PANICS: Occasionally = Occasionally::new();
 
 /// Gives a diff to the subscribers of its topic.
 pub(crate) type Publish = Arc<dyn Fn(&Broadcast) + Send + Sync>;
@@ -119,7 +123,9 @@ impl Outlet {
     pub(super) fn show_count(&self, topic: &Topic, count: Count, showings: Vec<Showing>) {
         match Payload::json(&count) {
             Ok(count) => viewers::show(event::PRESENCE_COUNT, &count, showings),
-            Err(error) => error!(%topic, %error, "a count could not be encoded"),
+            Err(error) => {
+                occasionally!(PANICS, error, topic = %Quoted::new(topic), %error, "a count could not be encoded")
+            }
         }
     }
 
@@ -127,7 +133,9 @@ impl Outlet {
     pub(super) fn count(&self, topic: &Topic, count: Count) {
         match Payload::json(&count) {
             Ok(count) => send(&self.publish, topic, event::PRESENCE_COUNT, count),
-            Err(error) => error!(%topic, %error, "a count could not be encoded"),
+            Err(error) => {
+                occasionally!(PANICS, error, topic = %Quoted::new(topic), %error, "a count could not be encoded")
+            }
         }
     }
 }
@@ -142,6 +150,6 @@ fn send(publish: &Publish, topic: &Topic, event: &str, payload: Payload) {
     let broadcast = Broadcast::new(topic, event, payload);
     // A serializer of the user's may panic; the engine has to go on for everybody else.
     if catch_unwind(AssertUnwindSafe(|| publish(&broadcast))).is_err() {
-        error!(%topic, event, "presence was not told: a serializer panicked");
+        occasionally!(PANICS, error, topic = %Quoted::new(topic), event, "presence was not told: a serializer panicked");
     }
 }

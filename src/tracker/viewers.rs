@@ -9,10 +9,10 @@ use std::{
 };
 
 use lapwing_transports::frame::Frame;
-use tracing::error;
 
 use super::{Answer, PresenceError};
 use crate::{
+    occasionally::{Occasionally, occasionally},
     protocol::{EncodeError, Outgoing, Payload, Ref, Serializer},
     topic::Topic,
 };
@@ -20,6 +20,9 @@ use crate::{
 /// Frames that are kept for others while a state is shown: one per serializer and join_ref. Clients count from 1, so that
 /// those who join the same page at the same time nearly all have the same join_ref.
 const FRAMES_MAX: usize = 16;
+
+/// Limits the log lines about serializers that panic.
+static PANICS: Occasionally = Occasionally::new();
 
 /// A join that is to be shown who is present on its topic.
 pub(crate) trait Viewer: Send + Sync {
@@ -52,7 +55,12 @@ pub(super) fn show(event: &str, payload: &Payload, showings: Vec<Showing>) {
             }
             Ok(Err(error)) => Err(PresenceError::Encode(error)),
             Err(_) => {
-                error!(event, "a join was not shown who is present: its serializer panicked");
+                occasionally!(
+                    PANICS,
+                    error,
+                    event,
+                    "a join was not shown who is present: its serializer panicked"
+                );
                 Err(PresenceError::Closed)
             }
         };

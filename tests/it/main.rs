@@ -10,6 +10,7 @@ mod hostile;
 mod http2;
 mod joins;
 mod limits;
+mod logs;
 mod longpoll;
 mod names;
 mod oracle;

@@ -16,6 +16,7 @@
 pub mod close;
 pub mod frame;
 pub mod outbox;
+pub mod quoted;
 pub mod session;
 pub mod surrogates;
 

@@ -1,6 +1,7 @@
 //! The session manager: lets clients in, keeps their sessions, and ends those that are silent.
 
 use std::{
+    borrow::Cow,
     sync::{
         Arc, Once,
         atomic::{AtomicU64, Ordering},
@@ -30,6 +31,7 @@ use crate::{
     options::{LongpollOptions, ResumeOptions, SseOptions, TransportOptions, WebsocketOptions},
     origin::Origin,
     query,
+    quoted::Quoted,
     registry::{Patience, Registry},
     resumable::{VERSION_PARAM, ended::Ended},
     sse::ticket::Tickets,
@@ -243,7 +245,12 @@ impl<H: Handler> Manager<H> {
         let allowed = self.options.check_origin.allows(&Origin::of(parts), self.options.host.as_deref());
         if !allowed {
             self.common.counters.refused.fetch_add(1, Ordering::Relaxed);
-            debug!(origin = ?parts.headers.get("origin"), path = parts.uri.path(), "refused: origin not allowed");
+            let origin = parts
+                .headers
+                .get("origin")
+                .map_or(Cow::Borrowed(""), |origin| String::from_utf8_lossy(origin.as_bytes()));
+            let (origin, path) = (Quoted::new(&origin), Quoted::new(parts.uri.path()));
+            debug!(%origin, %path, "refused: origin not allowed");
         }
         allowed
     }

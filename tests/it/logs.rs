@@ -1,0 +1,188 @@
+//! What strangers can write into the log: at `info` nothing, at `debug` nothing that is not quoted and cut.
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+    time::Instant,
+};
+
+use lapwing::{Channel, HandleResult, Joining, Lapwing, Mount, Payload, Socket, Topic, noreply, reply};
+use serde_json::json;
+use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
+
+use crate::support::{
+    channels::{Client, Vsn, crashed, ok, unmatched},
+    http, lab,
+    websocket::RawSocket,
+};
+
+struct Room;
+
+impl Channel for Room {
+    type Info = ();
+
+    async fn join(topic: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+        if topic == "room:forbidden" { Err(json!({}).into()) } else { Ok(Self) }
+    }
+
+    async fn handle_in(&mut self, event: &str, _: Payload, socket: &mut Socket) -> HandleResult {
+        match event {
+            "bytes" => {
+                socket.broadcast("bytes", vec![1, 2, 3]).ok();
+                noreply()
+            }
+            "ok" => reply("ok", json!({})),
+            unknown => panic!("no clause for {unknown}"),
+        }
+    }
+}
+
+/// Everything that was logged.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Log {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+/// What is logged on this thread, where client and server run, while something is done.
+async fn logged(level: LevelFilter, deed: impl AsyncFnOnce(Lapwing, std::net::SocketAddr)) -> String {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_ansi(false)
+        .without_time()
+        .with_writer(log.clone())
+        .finish();
+    {
+        let _guard = tracing::subscriber::set_default(subscriber);
+        // While there is one listener alone, `tracing` asks the first thread that comes by a place whether anybody listens,
+        // and that may be another test's. With two it asks both of them.
+        let _second = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish());
+        tracing::callsite::rebuild_interest_cache();
+        let lapwing = Lapwing::builder()
+            .mount("/socket", Mount::new().channel::<Room>("room:*").joins_max(2))
+            .build()
+            .unwrap();
+        let address = lab::serve(&lapwing).await;
+        deed(lapwing, address).await;
+    }
+    let log = log.0.lock().unwrap().clone();
+    String::from_utf8(log).unwrap()
+}
+
+const FORGED: &str = "\n2026-01-01T00:00:00Z  INFO lapwing: admin logged in\u{1b}[2J";
+
+/// Does all that a client's names get into the log by.
+async fn go_through_everything(address: std::net::SocketAddr) {
+    let refused = RawSocket::handshake(address, "/socket/websocket?vsn=%0Aforged%1B", &[]).await;
+    assert!(refused.is_err());
+    let evil = format!("https://evil.example/{}", "x".repeat(10_000));
+    let path = "/socket/websocket?vsn=2.0.0";
+    assert!(RawSocket::handshake(address, path, &[("origin", &evil)]).await.is_err());
+    let long = "x".repeat(900);
+    let mut client = Client::connect(address, Vsn::V2).await;
+    for topic in [format!("nobody's{FORGED}"), format!("nobody's:{long}")] {
+        client.send(json!(["1", "1", topic, "phx_join", {}])).await;
+        client.expect(unmatched("1", &topic)).await;
+    }
+    client.send(json!(["1", "1", "room:forbidden", "phx_join", {}])).await;
+    client.next_message().await;
+    let (first, second) = (format!("room:1{FORGED}"), format!("room:{long}"));
+    for topic in [&first, &second] {
+        client.join("1", topic).await;
+    }
+    client.send(json!(["1", "2", "room:3", "phx_join", {}])).await;
+    client.next_message().await;
+    client.send(json!(["1", "3", &second, "phx_leave", {}])).await;
+    client.expect(ok("1", "3", &second, json!({}))).await;
+    client.next_message().await;
+    // A client that cannot be sent what the others are.
+    let token = http::get(address, "/socket/longpoll?vsn=2.0.0").await.json()["token"].clone();
+    let path = format!("/socket/longpoll?vsn=2.0.0&token={}", token.as_str().unwrap());
+    let join = json!(["1", "1", first, "phx_join", {}]).to_string();
+    let headers = [("content-type", "application/x-ndjson")];
+    assert_eq!(http::request(address, "POST", &path, &headers, Some(join.as_bytes())).await.status, 200);
+    for _ in 0..100 {
+        client.send(json!(["1", "4", &first, "bytes", {}])).await;
+    }
+    client.send(json!(["1", "5", &first, "ok", {}])).await;
+    while client.socket.next().await
+        != crate::support::websocket::Event::Text(
+            ok("1", "5", &first, json!({}))
+                .to_string()
+                .replace("{\"status\":\"ok\",\"response\":{}}", "{\"response\":{},\"status\":\"ok\"}"),
+        )
+    {}
+    client.socket.send(crate::support::websocket::Frame::close(1000, "")).await;
+    client.socket.next().await;
+}
+
+#[tokio::test]
+async fn a_stranger_writes_nothing_at_info() {
+    let log = logged(LevelFilter::INFO, async |_, address| go_through_everything(address).await).await;
+    assert_eq!(log, "");
+}
+
+#[tokio::test]
+async fn what_a_stranger_calls_things_is_quoted_and_cut() {
+    let log = logged(LevelFilter::TRACE, async |_, address| {
+        go_through_everything(address).await;
+        let mut client = Client::joined(address, Vsn::V2, "room:1").await;
+        // The program's panic repeats it.
+        client.send(json!(["1", "2", "room:1", format!("{FORGED}{}", "x".repeat(100)), {}])).await;
+        client.expect(crashed("1", "room:1")).await;
+    })
+    .await;
+    let lines: Vec<_> = log.lines().filter(|line| line.contains(" lapwing")).collect();
+    assert!(lines.len() > 10, "{log}");
+    for line in lines {
+        assert!(!line.contains('\u{1b}') && line.len() < 1_000, "{} bytes: {line:?}", line.len());
+    }
+    assert!(!log.contains("\n2026-01-01") && !log.contains("\nforged"), "{log}");
+    let has = |parts: &[&str]| log.lines().any(|line| parts.iter().all(|part| line.contains(part)));
+    let quoted = r#""room:1\n2026-01-01T00:00:00Z  INFO lapwing: admin logged in\u{1b}[2J""#;
+    // Whose join it was can be seen from the line alone.
+    assert!(has(&["joined", quoted, "channel=", "Room", "id="]), "{log}");
+    assert!(has(&["left", "topic=", "id="]), "{log}");
+    assert!(has(&["channel crashed", r#"panic="no clause for \n2026-01-01"#]), "{log}");
+    for line in
+        ["unmatched topic", "too many channels joined", "join refused", "no serializer", "origin not allowed"]
+    {
+        assert!(has(&[line]), "{line:?} was not logged: {log}");
+    }
+    assert!(has(&["bytes more"]), "{log}");
+}
+
+#[tokio::test]
+async fn a_crash_loop_writes_a_line_a_second() {
+    let start = Instant::now();
+    let log = logged(LevelFilter::INFO, async |_, address| {
+        let mut client = Client::connect(address, Vsn::V2).await;
+        for _ in 0..300 {
+            client.join("1", "room:1").await;
+            client.send(json!(["1", "2", "room:1", "crash", {}])).await;
+            client.expect(crashed("1", "room:1")).await;
+        }
+    })
+    .await;
+    let lines = log.lines().count();
+    let lines_max = 1 + start.elapsed().as_secs() as usize;
+    assert!((1..=lines_max).contains(&lines), "{lines} lines in {:?}: {log}", start.elapsed());
+    assert!(log.contains("channel crashed") && log.contains("passed_over=0"), "{log}");
+}
