@@ -10,6 +10,9 @@ use crate::{
     topic::Topic,
 };
 
+/// A table with room for so many joins is not made smaller when most of them are gone.
+const CAPACITY_MIN: usize = 28;
+
 /// What the table needs to know of a join.
 pub(crate) trait Joined {
     fn topic(&self) -> &Topic;
@@ -93,6 +96,8 @@ impl<J: Joined> Joins<J> {
         let removed = rest.remove(topic);
         if rest.is_empty() {
             self.rest = None;
+        } else if rest.capacity() > CAPACITY_MIN && rest.len() < rest.capacity() / 8 {
+            rest.shrink_to(2 * rest.len());
         }
         removed
     }
@@ -195,5 +200,18 @@ mod tests {
         assert!(joins.remove("b", |join| join.join_ref.is_some()).is_some());
         assert!(joins.remove("a", |_| true).is_some());
         assert!(joins.get("a").is_none() && joins.len() == 0);
+    }
+
+    #[test]
+    fn the_table_is_small_again_when_most_joins_are_gone() {
+        let mut joins = Joins::default();
+        for n in 0..10_000 {
+            joins.insert(join(&n.to_string(), None));
+        }
+        for n in 10..10_000 {
+            joins.remove(&n.to_string(), |_| true);
+        }
+        assert!(joins.rest.as_ref().unwrap().capacity() <= 8 * CAPACITY_MIN);
+        assert!((0..10).all(|n| joins.get(&n.to_string()).is_some()) && joins.len() == 10);
     }
 }

@@ -20,7 +20,7 @@ use std::{
 };
 
 use foldhash::quality::RandomState;
-use lapwing_transports::{frame::Frame, quoted::Quoted};
+use lapwing_transports::{frame::Frame, quoted::Quoted, shrink::Shrink};
 use slab::Slab;
 use tracing::debug;
 
@@ -37,6 +37,9 @@ use crate::{
 
 /// Enough that two workers seldom meet on one, few enough that an empty table is small.
 const SHARDS: usize = 64;
+
+/// A shard with room for so many topics is not made smaller when most of them are gone.
+const SHARD_CAPACITY_MIN: usize = 64;
 
 /// The fast lane: a session into whose outbox encoded broadcasts go.
 pub(crate) trait Lane: Send + Sync {
@@ -84,6 +87,7 @@ struct Members {
     slab: Slab<Member>,
     /// Taken out of the table: a subscriber that found the entry just before must look again.
     removed: bool,
+    shrink: Shrink,
 }
 
 /// A place among a topic's subscribers. Given back with [`Topics::unsubscribe`].
@@ -128,9 +132,12 @@ impl Topics {
     /// Ends a subscription: nothing is delivered to it any more once this returns.
     pub(crate) fn unsubscribe(&self, topic: &Topic, subscribed: Subscribed) {
         let mut members = subscribed.entry.members();
-        members.slab.try_remove(subscribed.slot as usize);
-        let empty = members.slab.is_empty();
+        let Members { slab, shrink, .. } = &mut *members;
+        let removed = slab.try_remove(subscribed.slot as usize);
+        shrink.handle_removal(slab);
+        let empty = slab.is_empty();
         drop(members);
+        drop(removed);
         if empty {
             self.remove_if_empty(topic);
         }
@@ -184,6 +191,10 @@ impl Topics {
             members.removed = true;
             drop(members);
             shard.remove(topic);
+            if shard.capacity() > SHARD_CAPACITY_MIN && shard.len() < shard.capacity() / 8 {
+                let room = 2 * shard.len();
+                shard.shrink_to(room);
+            }
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }

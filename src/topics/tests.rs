@@ -82,3 +82,32 @@ fn a_neighbour_is_joined_and_left_during_a_fan_out_of_a_hundred_thousand() {
     assert_eq!(lane.frames.load(Ordering::Relaxed), MEMBERS);
     assert_eq!(topics.len(), 1);
 }
+
+#[test]
+fn the_tables_are_small_again_after_a_storm() {
+    const TOPICS: usize = 100_000;
+    let topics = Topics::new();
+    let capacity = || topics.shards.iter().map(|shard| shard.read().unwrap().capacity()).sum::<usize>();
+    let lane = counter();
+    let member = || Member::Lane { lane: lane.clone(), channel: ChannelId(1) };
+    for _ in 0..2 {
+        let names: Vec<_> = (0..TOPICS).map(|n| Topic::from(format!("topic:{n}"))).collect();
+        let subscribed: Vec<_> = names.iter().map(|name| topics.subscribe(name, member(), || {})).collect();
+        assert!(capacity() >= TOPICS);
+        for (name, subscribed) in names.iter().zip(subscribed) {
+            topics.unsubscribe(name, subscribed);
+        }
+        assert_eq!(topics.len(), 0);
+        assert!(capacity() <= 2 * SHARDS * SHARD_CAPACITY_MIN, "room for {} topics", capacity());
+    }
+    // One large topic that nearly everybody leaves.
+    let name = Topic::from("large");
+    let mut subscribed: Vec<_> = (0..TOPICS).map(|_| topics.subscribe(&name, member(), || {})).collect();
+    for subscribed in subscribed.drain(10..) {
+        topics.unsubscribe(&name, subscribed);
+    }
+    let entry = topics.find(&name).unwrap();
+    assert!(entry.members().slab.capacity() <= 2_048, "{}", entry.members().slab.capacity());
+    topics.dispatch(&Broadcast::new(&name, "e", Payload::empty())).unwrap();
+    assert_eq!(lane.frames.load(Ordering::Relaxed), 10);
+}

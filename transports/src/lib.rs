@@ -64,6 +64,8 @@ pub mod registry;
 #[cfg(feature = "net")]
 pub mod resumable;
 #[cfg(feature = "net")]
+pub mod shrink;
+#[cfg(feature = "net")]
 mod sse;
 #[cfg(feature = "net")]
 mod sync;

@@ -16,6 +16,7 @@ use crate::{
     live::LiveSession,
     longpoll::poller::Poller,
     resumable::Resumable,
+    shrink::Shrink,
     sync::{Mutex, MutexGuard},
 };
 
@@ -25,8 +26,15 @@ const CHUNK: usize = 1_024;
 /// A table of live sessions. A cache would not do: a full cache may refuse or forget an entry.
 #[derive(Debug)]
 pub(crate) struct Registry<S> {
-    entries: Mutex<Slab<Entry<S>>>,
+    entries: Mutex<Entries<S>>,
     sessions_max: usize,
+}
+
+/// What the lock guards.
+#[derive(Debug)]
+struct Entries<S> {
+    slab: Slab<Entry<S>>,
+    shrink: Shrink,
 }
 
 #[derive(Debug)]
@@ -79,7 +87,8 @@ pub(crate) struct Swept<S> {
 
 impl<S> Registry<S> {
     pub(crate) fn new(sessions_max: usize) -> Self {
-        Self { entries: Mutex::default(), sessions_max }
+        let entries = Entries { slab: Slab::new(), shrink: Shrink::default() };
+        Self { entries: Mutex::new(entries), sessions_max }
     }
 
     /// Takes a session in; gives it back when the table is full.
@@ -89,15 +98,15 @@ impl<S> Registry<S> {
         poller: Option<Arc<Poller>>,
     ) -> Result<Arc<LiveSession<S>>, LiveSession<S>> {
         let mut entries = self.entries();
-        if entries.len() >= self.sessions_max {
+        if entries.slab.len() >= self.sessions_max {
             return Err(session);
         }
-        if entries.len() == entries.capacity() {
+        if entries.slab.len() == entries.slab.capacity() {
             // By an eighth, not by doubling: half of a large table would lie idle.
-            let more = entries.len() / 8 + 16;
-            entries.reserve_exact(more);
+            let more = entries.slab.len() / 8 + 16;
+            entries.slab.reserve_exact(more);
         }
-        let vacant = entries.vacant_entry();
+        let vacant = entries.slab.vacant_entry();
         session.slot.store(vacant.key() as u32, Ordering::Relaxed);
         let session = Arc::new(session);
         vacant.insert(Entry { session: session.clone(), poller });
@@ -108,27 +117,29 @@ impl<S> Registry<S> {
     pub(crate) fn remove(&self, session: &Arc<LiveSession<S>>) -> bool {
         let mut entries = self.entries();
         let slot = session.slot.load(Ordering::Relaxed) as usize;
-        let there = entries.get(slot).is_some_and(|entry| Arc::ptr_eq(&entry.session, session));
+        let Entries { slab, shrink } = &mut *entries;
+        let there = slab.get(slot).is_some_and(|entry| Arc::ptr_eq(&entry.session, session));
         if there {
-            entries.remove(slot);
+            slab.remove(slot);
+            shrink.handle_removal(slab);
         }
         there
     }
 
     /// The session in a slot.
     pub(crate) fn get(&self, slot: u32) -> Option<Arc<LiveSession<S>>> {
-        self.entries().get(slot as usize).map(|entry| entry.session.clone())
+        self.entries().slab.get(slot as usize).map(|entry| entry.session.clone())
     }
 
     /// The long-poll session in a slot.
     pub(crate) fn longpoll(&self, slot: u32) -> Option<(Arc<LiveSession<S>>, Arc<Poller>)> {
         let entries = self.entries();
-        let entry = entries.get(slot as usize)?;
+        let entry = entries.slab.get(slot as usize)?;
         Some((entry.session.clone(), entry.poller.clone()?))
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.entries().len()
+        self.entries().slab.len()
     }
 
     /// How many sessions there are, by what carries them.
@@ -192,7 +203,7 @@ impl<S> Registry<S> {
 
     /// The sessions that are live now, in chunks of `batch` at most.
     pub(crate) fn snapshot(&self) -> Vec<Arc<LiveSession<S>>> {
-        self.entries().iter().map(|(_, entry)| entry.session.clone()).collect()
+        self.entries().slab.iter().map(|(_, entry)| entry.session.clone()).collect()
     }
 
     /// Visits every entry, letting go of the lock now and then so that connects do not wait for a long sweep.
@@ -200,9 +211,9 @@ impl<S> Registry<S> {
         let mut from = 0;
         loop {
             let entries = self.entries();
-            let capacity = entries.capacity();
+            let capacity = entries.slab.capacity();
             for slot in from..(from + CHUNK).min(capacity) {
-                if let Some(entry) = entries.get(slot) {
+                if let Some(entry) = entries.slab.get(slot) {
                     visit(entry);
                 }
             }
@@ -213,7 +224,7 @@ impl<S> Registry<S> {
         }
     }
 
-    fn entries(&self) -> MutexGuard<'_, Slab<Entry<S>>> {
+    fn entries(&self) -> MutexGuard<'_, Entries<S>> {
         // No user code runs under this lock; a poisoned table is still a sound table.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
