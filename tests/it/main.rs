@@ -5,6 +5,7 @@
 mod bounds;
 mod budget;
 mod contract;
+mod defaults;
 mod examples;
 mod hostile;
 mod http2;
