@@ -8,11 +8,14 @@ const CAPACITY_MIN: usize = 1_024;
 /// Makes a slab smaller when three quarters of its room lie idle.
 ///
 /// Entries of a slab cannot move, so that room is given back only behind the last of them. Looking whether there is any costs
-/// nothing; giving it back costs a walk over what is left, and is done once per so many removals.
+/// nothing; giving it back costs a walk over what is left, and is done once per so many removals, and when half of the
+/// entries have gone since.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Shrink {
     /// Removals since room was given back.
     removals: u32,
+    /// How many entries there were then.
+    entries: u32,
 }
 
 impl Shrink {
@@ -21,10 +24,11 @@ impl Shrink {
         self.removals = self.removals.saturating_add(1);
         let capacity = slab.capacity();
         let is_sparse = capacity > CAPACITY_MIN && slab.len() <= capacity / 4;
-        if is_sparse && self.removals as usize >= capacity / 16 {
+        let is_worth_it = self.removals as usize >= capacity / 16 || slab.len() <= self.entries as usize / 2;
+        if is_sparse && is_worth_it {
             slab.shrink_to_fit();
             if slab.capacity() < capacity {
-                self.removals = 0;
+                *self = Self { removals: 0, entries: u32::try_from(slab.len()).unwrap_or(u32::MAX) };
             }
         }
     }
