@@ -1,12 +1,19 @@
 //! Bounds of time, and those of presence that others are held up by: each is reached, and what happens then is what is said.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
-use lapwing::{Channel, Drain, HandleResult, Joining, Lapwing, Mount, Payload, Socket, Topic, noreply};
+use lapwing::{
+    Channel, Drain, HandleResult, Joining, Lapwing, Mount, Payload, PresenceDiff, PresenceState, Socket,
+    Topic, noreply,
+};
 use serde_json::{Value, json};
 use tokio::{
     io::AsyncWriteExt as _,
     net::TcpStream,
+    sync::Semaphore,
     time::{sleep, timeout},
 };
 
@@ -128,4 +135,40 @@ async fn presences_go_out_without_what_takes_too_long_to_fetch() {
     assert_eq!(joins, state);
     assert_eq!(state["ada"]["metas"][0]["here"], true);
     drop(tracked);
+}
+
+/// More topics than may wait for what is fetched: the diffs of each come in order all the same.
+#[tokio::test]
+async fn what_waits_for_a_fetch_is_bounded_and_stays_in_order() {
+    const TOPICS: usize = 5_000;
+    static GATE: Semaphore = Semaphore::const_new(0);
+    let fetch = async |_, _| {
+        GATE.acquire().await.unwrap().forget();
+        HashMap::new()
+    };
+    let lapwing =
+        Lapwing::builder().fetch(PATIENCE, move |topic, keys| Box::pin(fetch(topic, keys))).build().unwrap();
+    let mut subscription = lapwing.subscribe("room:watched");
+    let _first = lapwing.track("room:first", "ada", json!({})).await.unwrap();
+    let watched = lapwing.track("room:watched", "ada", json!({})).await.unwrap();
+    let mut others = Vec::new();
+    for n in 0..TOPICS {
+        others.push(lapwing.track(format!("room:{n}"), "ada", json!({})).await.unwrap());
+    }
+    drop(watched);
+    // What is dropped is taken out before this is answered.
+    while lapwing.presence_count("room:watched").await.unwrap().keys > 0 {
+        sleep(Duration::from_millis(5)).await;
+    }
+    GATE.add_permits(2 * TOPICS);
+    let mut state = PresenceState::new();
+    let told = async {
+        let mut has_come = false;
+        while !has_come || !state.is_empty() {
+            let diff: PresenceDiff = subscription.recv().await.unwrap().payload.parse().unwrap();
+            diff.apply_to(&mut state);
+            has_come |= !state.is_empty();
+        }
+    };
+    timeout(3 * PATIENCE, told).await.expect("who came is told before who left");
 }
