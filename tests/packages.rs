@@ -15,6 +15,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("lapwing", &["ARCHITECTURE.md", "CHANGELOG.md"]),
     ("lapwing-transports", &[]),
     ("lapwing-presence", &[]),
+    ("lapwing-cluster", &[]),
     ("lapwing-faults", &["client.js"]),
 ];
 

@@ -1,0 +1,437 @@
+//! What one peer publishes: in order, once, and with every hole found.
+//!
+//! For each channel there is a number up to which everything is settled: delivered, told as lost, or published before this
+//! node listened. Most channels have none of their own and share the peer's `covered`.
+//!
+//! ```text
+//!   publish n, prev p:   n ≤ settled           a duplicate: dropped
+//!                        p ≤ settled < n       the next one: delivered, settled = n
+//!                        settled < p           a hole: held back; settled..p is asked for
+//!   tops (in beats):     last > settled        the tail is missing: settled..last is asked for
+//! ```
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{
+    channel::Key,
+    config::Config,
+    gap::GapCause,
+    wire::{Publish, Tops},
+};
+
+/// What a publication costs besides its payload while it is held back.
+const HELD_BYTES: usize = 128;
+
+#[derive(Debug, Default)]
+pub(crate) struct Inbound {
+    /// Up to where channels without an entry are settled; none before the first beat.
+    covered: Option<u64>,
+    streams: BTreeMap<Key, Stream>,
+    /// The parts of a list of last numbers that have come so far: its top, and the next part.
+    parts: Option<(u64, u8)>,
+    held_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Stream {
+    settled: Settled,
+    held: BTreeMap<u64, Publish>,
+    hole: Option<Hole>,
+    /// What was published between the peer's last beat and the first publication that came: before this node listened, unless
+    /// the peer could not hand it to the engine, which its next beat says.
+    doubt: Option<(u64, u64)>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settled {
+    /// Everything up to this number.
+    Upto(u64),
+    /// Not known: the channel was confirmed after the peer's last beat. `is_cut`: and the connection was lost before the
+    /// next one, so that what was published meanwhile may be missing. What came up to `floor` belongs to an earlier
+    /// subscription.
+    Fresh { is_cut: bool, floor: u64 },
+}
+
+/// Something that is missing and was asked for.
+#[derive(Clone, Copy, Debug)]
+struct Hole {
+    upto: u64,
+    since: Duration,
+    due: Duration,
+    asked: u32,
+}
+
+/// Who a list of last numbers is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Says {
+    /// A beat: what changed lately.
+    Lately,
+    /// An answer: all that the peer still knows.
+    All,
+}
+
+/// What is to be done after something came.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Deliver(Key, Publish),
+    Gap { key: Key, after: u64, upto: u64, cause: GapCause },
+    GapAll { cause: GapCause },
+    Ask { key: Key, after: u64, upto: u64 },
+    AskTops { after: u64 },
+}
+
+type Steps = Vec<Step>;
+
+impl Inbound {
+    /// A channel is delivered from now on.
+    pub(crate) fn handle_confirmed(&mut self, key: Key) {
+        if self.covered.is_some() {
+            self.streams.entry(key).or_insert_with(|| Stream::new(Settled::FRESH));
+        }
+    }
+
+    /// A channel is not delivered any more.
+    pub(crate) fn handle_unsubscribed(&mut self, key: Key) {
+        if let Some(stream) = self.streams.get_mut(&key) {
+            self.held_bytes -= stream.held.values().map(cost).sum::<usize>();
+            // An engine may still deliver what it was given before, again.
+            let floor = match stream.settled {
+                Settled::Upto(settled) => settled,
+                Settled::Fresh { floor, .. } => floor,
+            };
+            *stream = Stream::new(Settled::Fresh { is_cut: false, floor });
+        }
+    }
+
+    /// The connection is lost.
+    pub(crate) fn handle_down(&mut self) {
+        self.parts = None;
+        for stream in self.streams.values_mut() {
+            if let Settled::Fresh { is_cut, .. } = &mut stream.settled {
+                *is_cut = true;
+            }
+        }
+    }
+
+    /// What is to be asked when the connection is back: the last numbers, and what was asked before.
+    pub(crate) fn handle_up(&mut self, now: Duration, config: &Config) -> Steps {
+        let mut steps = Steps::new();
+        if let Some(after) = self.covered {
+            steps.push(Step::AskTops { after });
+        }
+        for (key, stream) in &mut self.streams {
+            if let (Some(hole), Settled::Upto(after)) = (&mut stream.hole, stream.settled) {
+                (hole.due, hole.asked) = (now + config.ask_timeout, 1);
+                steps.push(Step::Ask { key: *key, after, upto: hole.upto });
+            }
+        }
+        steps
+    }
+
+    /// A publication came, on whichever channel. Returns whether it is the first that is heard of this peer: what is before it was
+    /// published before this node listened, or may be missing.
+    pub(crate) fn begin(&mut self, number: u64) -> bool {
+        let is_first = self.covered.is_none();
+        self.covered.get_or_insert(number - 1);
+        is_first
+    }
+
+    /// A publication came, after [`Inbound::begin`].
+    pub(crate) fn handle_publish(
+        &mut self,
+        now: Duration,
+        key: Key,
+        publish: Publish,
+        config: &Config,
+    ) -> Steps {
+        let mut steps = Steps::new();
+        let covered = self.covered.unwrap_or(0);
+        let stream = self.streams.entry(key).or_insert_with(|| Stream::new(Settled::Upto(covered)));
+        match stream.settled {
+            // It is older than the subscription: a closed connection's, that the engine found late.
+            Settled::Fresh { floor, .. } if publish.number <= covered.max(floor) => {}
+            Settled::Fresh { is_cut, floor } => {
+                let (after, upto) = (covered.max(floor), publish.prev);
+                if is_cut && upto > after {
+                    steps.push(Step::Gap { key, after, upto, cause: GapCause::Uncertain });
+                }
+                stream.doubt = (!is_cut && upto > after).then_some((after, upto));
+                stream.settled = Settled::Upto(publish.number);
+                steps.push(Step::Deliver(key, publish));
+            }
+            Settled::Upto(settled) if publish.number <= settled => {}
+            Settled::Upto(settled) if publish.prev <= settled => {
+                stream.settled = Settled::Upto(publish.number);
+                let upto = stream.hole.take().map_or(0, |hole| hole.upto);
+                steps.push(Step::Deliver(key, publish));
+                self.advance(now, key, upto, config, &mut steps);
+            }
+            Settled::Upto(_) => self.hold(now, key, publish, config, &mut steps),
+        }
+        steps
+    }
+
+    /// The last numbers of the peer's channels came, in a beat or as an answer. `is_owed` says which may not be missed here.
+    pub(crate) fn handle_tops(
+        &mut self,
+        now: Duration,
+        tops: &Tops,
+        says: Says,
+        is_owed: impl Fn(Key) -> bool,
+        config: &Config,
+    ) -> Steps {
+        let mut steps = Steps::new();
+        let covered = self.covered.unwrap_or(tops.top);
+        if tops.top < covered {
+            return steps;
+        }
+        for (key, last) in tops.changed.iter().filter(|(key, _)| is_owed(*key)) {
+            self.handle_last(now, (*key, *last), (covered, tops), config, &mut steps);
+        }
+        if !self.is_last_part(tops) {
+            return steps;
+        }
+        match says {
+            // What is not said here has to be asked for.
+            Says::Lately if tops.since > covered => {
+                steps.push(Step::AskTops { after: covered });
+                return steps;
+            }
+            Says::All if tops.since > covered => steps.push(Step::GapAll { cause: GapCause::Overwritten }),
+            _ => {}
+        }
+        for (key, stream) in &mut self.streams {
+            if let Some((after, upto)) = stream.doubt.take()
+                && tops.lost > after
+            {
+                steps.push(Step::Gap { key: *key, after, upto, cause: GapCause::Uncertain });
+            }
+        }
+        // Streams that are settled up to here need no entry of their own.
+        self.streams.retain(|_, stream| {
+            let (Settled::Upto(settled) | Settled::Fresh { floor: settled, .. }) = stream.settled;
+            let is_ahead = settled > tops.top;
+            is_ahead || stream.hole.is_some() || !stream.held.is_empty()
+        });
+        self.covered = Some(tops.top);
+        steps
+    }
+
+    /// A channel's last number is known.
+    fn handle_last(
+        &mut self,
+        now: Duration,
+        (key, last): (Key, u64),
+        (covered, tops): (u64, &Tops),
+        config: &Config,
+        steps: &mut Steps,
+    ) {
+        let is_known = self.covered.is_some();
+        let stream = match self.streams.get_mut(&key) {
+            Some(stream) => stream,
+            None if is_known && last > covered => {
+                self.streams.entry(key).or_insert_with(|| Stream::new(Settled::Upto(covered)))
+            }
+            None => return,
+        };
+        match stream.settled {
+            Settled::Fresh { is_cut, floor } => {
+                // What the peer has not handed to the engine yet is still to come.
+                let upto = last.min(tops.top).max(covered).max(floor);
+                if (is_cut || tops.lost > covered) && upto > covered {
+                    steps.push(Step::Gap { key, after: covered, upto, cause: GapCause::Uncertain });
+                }
+                stream.settled = Settled::Upto(upto);
+            }
+            Settled::Upto(settled) if last > settled => steps.extend(stream.miss(now, key, last, config)),
+            Settled::Upto(_) => {}
+        }
+    }
+
+    /// Whether this is the last part of a list of which all parts have come.
+    fn is_last_part(&mut self, tops: &Tops) -> bool {
+        let (part, parts) = tops.part;
+        let is_next = part == 0 || self.parts == Some((tops.top, part));
+        self.parts = (is_next && part + 1 < parts).then_some((tops.top, part + 1));
+        is_next && part + 1 == parts
+    }
+
+    /// The answer to a question came: its publications, oldest first, up to `upto`.
+    pub(crate) fn handle_repair(
+        &mut self,
+        now: Duration,
+        (key, after, upto): (Key, u64, u64),
+        is_complete: bool,
+        publishes: Vec<Publish>,
+        config: &Config,
+    ) -> Steps {
+        let mut steps = Steps::new();
+        let Some(stream) = self.streams.get_mut(&key) else { return steps };
+        let (Some(hole), Settled::Upto(settled)) = (stream.hole, stream.settled) else { return steps };
+        let upto = upto.min(hole.upto);
+        if after > settled || upto <= settled {
+            // The answer to a question that was asked twice.
+            return steps;
+        }
+        if !is_complete {
+            let cause = GapCause::Overwritten;
+            steps.push(Step::Gap { key, after: settled, upto, cause });
+        }
+        let mut settled = settled;
+        for publish in publishes {
+            if publish.number > settled && publish.number <= upto {
+                settled = publish.number;
+                if let Some(held) = stream.held.remove(&publish.number) {
+                    self.held_bytes -= cost(&held);
+                }
+                steps.push(Step::Deliver(key, publish));
+            }
+        }
+        stream.settled = Settled::Upto(settled.max(upto));
+        stream.hole = None;
+        self.advance(now, key, hole.upto, config, &mut steps);
+        steps
+    }
+
+    /// Time has passed: questions are repeated, or given up.
+    pub(crate) fn handle_tick(&mut self, now: Duration, is_up: bool, config: &Config) -> Steps {
+        let mut steps = Steps::new();
+        let due: Vec<Key> = self
+            .streams
+            .iter()
+            .filter(|(_, stream)| stream.hole.is_some_and(|hole| hole.due <= now))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in due {
+            let Some(stream) = self.streams.get_mut(&key) else { continue };
+            let Some(hole) = &mut stream.hole else { continue };
+            let is_over = now.saturating_sub(hole.since) >= config.hold_max;
+            if is_over || (is_up && hole.asked >= config.asks_max) {
+                self.give_up(now, key, GapCause::Unanswered, config, &mut steps);
+                continue;
+            }
+            hole.due = now + config.ask_timeout;
+            if is_up {
+                hole.asked += 1;
+                steps.extend(stream.question(key));
+            }
+        }
+        steps
+    }
+
+    /// The peer is gone: what is missing stays missing. The rest is kept, for it may be back.
+    pub(crate) fn handle_gone(&mut self, now: Duration, config: &Config) -> Steps {
+        let mut steps = Steps::new();
+        let holes: Vec<Key> =
+            self.streams.iter().filter(|(_, stream)| stream.hole.is_some()).map(|(key, _)| *key).collect();
+        for key in holes {
+            // Another hole may lie behind the first.
+            while self.streams.get(&key).is_some_and(|stream| stream.hole.is_some()) {
+                self.give_up(now, key, GapCause::PublisherDied, config, &mut steps);
+            }
+        }
+        steps.retain(|step| !matches!(step, Step::Ask { .. }));
+        steps
+    }
+
+    /// Whether it is known up to where everything is settled.
+    pub(crate) fn is_covered(&self) -> bool {
+        self.covered.is_some()
+    }
+
+    /// How many bytes are held back.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Keeps a publication back until what is before it has come.
+    fn hold(&mut self, now: Duration, key: Key, publish: Publish, config: &Config, steps: &mut Steps) {
+        let Some(stream) = self.streams.get_mut(&key) else { return };
+        let upto = publish.prev;
+        let bytes = cost(&publish);
+        if stream.held.insert(publish.number, publish).is_none() {
+            self.held_bytes += bytes;
+        }
+        steps.extend(stream.miss(now, key, upto, config));
+        while self.streams.get(&key).is_some_and(|stream| stream.held.len() > config.held_max) {
+            self.give_up(now, key, GapCause::HeldTooMany, config, steps);
+        }
+        while self.held_bytes > config.held_bytes_max
+            && let Some(key) = self.fullest()
+        {
+            self.give_up(now, key, GapCause::HeldTooMany, config, steps);
+        }
+    }
+
+    /// The channel of which the most is held back.
+    fn fullest(&self) -> Option<Key> {
+        let waiting = self.streams.iter().filter(|(_, stream)| !stream.held.is_empty());
+        waiting.max_by_key(|(_, stream)| stream.held.len()).map(|(key, _)| *key)
+    }
+
+    /// Tells what is missing as lost, and goes on behind it.
+    fn give_up(&mut self, now: Duration, key: Key, cause: GapCause, config: &Config, steps: &mut Steps) {
+        let Some(stream) = self.streams.get_mut(&key) else { return };
+        let (Some(hole), Settled::Upto(after)) = (stream.hole.take(), stream.settled) else { return };
+        // What is held back is here; only what is before it is missing.
+        let upto = stream.held.values().next().map_or(hole.upto, |first| first.prev.min(hole.upto));
+        if upto > after {
+            steps.push(Step::Gap { key, after, upto, cause });
+            stream.settled = Settled::Upto(upto);
+        }
+        self.advance(now, key, hole.upto, config, steps);
+    }
+
+    /// Delivers what was held back and is next; asks for what is missing before the rest, or up to `upto` at least.
+    fn advance(&mut self, now: Duration, key: Key, upto: u64, config: &Config, steps: &mut Steps) {
+        let Some(stream) = self.streams.get_mut(&key) else { return };
+        let Settled::Upto(mut settled) = stream.settled else { return };
+        while let Some(first) = stream.held.first_entry() {
+            if *first.key() > settled && first.get().prev > settled {
+                break;
+            }
+            let publish = first.remove();
+            self.held_bytes -= cost(&publish);
+            if publish.number > settled {
+                settled = publish.number;
+                steps.push(Step::Deliver(key, publish));
+            }
+        }
+        stream.settled = Settled::Upto(settled);
+        let upto = stream.held.values().next().map_or(upto, |first| first.prev.max(upto));
+        if upto > settled {
+            steps.extend(stream.miss(now, key, upto, config));
+        }
+    }
+}
+
+impl Settled {
+    const FRESH: Self = Self::Fresh { is_cut: false, floor: 0 };
+}
+
+impl Stream {
+    fn new(settled: Settled) -> Self {
+        Self { settled, held: BTreeMap::new(), hole: None, doubt: None }
+    }
+
+    /// Everything up to `upto` exists. Asks for it, unless something before it was asked for: the rest is, when that has come.
+    fn miss(&mut self, now: Duration, key: Key, upto: u64, config: &Config) -> Option<Step> {
+        if let Some(hole) = &mut self.hole {
+            hole.upto = hole.upto.max(upto);
+            return None;
+        }
+        self.hole = Some(Hole { upto, since: now, due: now + config.ask_timeout, asked: 1 });
+        self.question(key)
+    }
+
+    fn question(&self, key: Key) -> Option<Step> {
+        match (self.hole, self.settled) {
+            (Some(hole), Settled::Upto(after)) => Some(Step::Ask { key, after, upto: hole.upto }),
+            _ => None,
+        }
+    }
+}
+
+fn cost(publish: &Publish) -> usize {
+    publish.payload.len() + publish.topic.len() + publish.event.len() + HELD_BYTES
+}

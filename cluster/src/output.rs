@@ -1,0 +1,73 @@
+//! What a node tells its program.
+
+use bytes::Bytes;
+
+use crate::{channel::Key, gap::Gap, id::Instance, wire::Publish};
+
+/// What the program is to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// A broadcast of another node.
+    Deliver {
+        /// Who published it.
+        from: Instance,
+        /// By which channel it came.
+        key: Key,
+        /// The broadcast.
+        publish: Publish,
+    },
+    /// Broadcasts are lost, or may be.
+    Gap(Gap),
+    /// The engine delivers this channel from now on: joins that waited for it can be answered.
+    Confirmed(Key),
+    /// The engine does not deliver this channel.
+    Refused(Key),
+    /// A peer is there, or is there again.
+    PeerUp(Instance),
+    /// A peer is gone.
+    PeerDown(Instance, PeerEnd),
+    /// A message of a peer's presence replica.
+    Presence(Instance, Bytes),
+    /// A peer asks; answer with [`Node::answer`].
+    Call(Instance, u64, Bytes),
+    /// A call of this node is over.
+    Answered {
+        /// What [`Node::call`] returned.
+        id: u64,
+        /// What was answered.
+        answers: Vec<(Instance, Bytes)>,
+        /// Who did not answer in time.
+        missing: Vec<Instance>,
+    },
+    /// Nothing comes back from the engine: close the connection and make another one.
+    Reconnect,
+}
+
+/// What became of a broadcast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The engine gets it now.
+    Now,
+    /// The engine is away; it is kept until it is back.
+    Later,
+    /// The engine is away and the ring is full: only this node's clients get it. The other nodes will report a gap.
+    Here,
+}
+
+/// Whether a topic's channel is delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interest {
+    /// It is.
+    Confirmed,
+    /// [`Output::Confirmed`] with this key follows once it is.
+    Waiting(Key),
+}
+
+/// Why a peer is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerEnd {
+    /// It said so.
+    Departed,
+    /// It fell silent.
+    Silent,
+}

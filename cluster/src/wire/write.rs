@@ -1,0 +1,107 @@
+//! Messages to bytes.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use super::{Beat, Message, PayloadKind, Publish, Repair, Tops, VERSION};
+use crate::id::Instance;
+
+pub(super) fn message(message: &Message, from: Instance) -> Bytes {
+    let mut out = BytesMut::with_capacity(64);
+    out.put_u8(VERSION);
+    out.put_u8(kind(message));
+    out.put_u64(from.0);
+    match message {
+        Message::Publish(it) => publish(it, &mut out),
+        Message::Beat(it) => beat(it, &mut out),
+        Message::Departed => {}
+        Message::Ask { key, after, upto } => {
+            for number in [key.0, *after, *upto] {
+                varint(number, &mut out);
+            }
+        }
+        Message::Repair(it) => repair(it, &mut out),
+        Message::AskTops { after } => varint(*after, &mut out),
+        Message::Tops(it) => tops(it, &mut out),
+        Message::Presence(bytes) => out.extend_from_slice(bytes),
+        Message::Call { id, body } | Message::Answer { id, body } => {
+            varint(*id, &mut out);
+            out.extend_from_slice(body);
+        }
+    }
+    out.freeze()
+}
+
+fn kind(message: &Message) -> u8 {
+    match message {
+        Message::Publish(_) => 1,
+        Message::Beat(_) => 2,
+        Message::Departed => 3,
+        Message::Ask { .. } => 4,
+        Message::Repair(_) => 5,
+        Message::AskTops { .. } => 6,
+        Message::Tops(_) => 7,
+        Message::Presence(_) => 8,
+        Message::Call { .. } => 9,
+        Message::Answer { .. } => 10,
+    }
+}
+
+fn publish(publish: &Publish, out: &mut BytesMut) {
+    let Publish { number, prev, topic, event, kind, payload } = publish;
+    varint(*number, out);
+    varint(*prev, out);
+    text(topic, out);
+    text(event, out);
+    out.put_u8(match kind {
+        PayloadKind::Json => 0,
+        PayloadKind::Binary => 1,
+    });
+    out.extend_from_slice(payload);
+}
+
+fn beat(beat: &Beat, out: &mut BytesMut) {
+    varint(beat.number, out);
+    text(&beat.name, out);
+    out.put_u8(beat.versions.0);
+    out.put_u8(beat.versions.1);
+    out.put_u8(u8::from(beat.is_draining));
+    tops(&beat.tops, out);
+}
+
+fn tops(tops: &Tops, out: &mut BytesMut) {
+    varint(tops.top, out);
+    varint(tops.since, out);
+    varint(tops.lost, out);
+    out.put_u8(tops.part.0);
+    out.put_u8(tops.part.1);
+    varint(tops.changed.len() as u64, out);
+    for (key, number) in &tops.changed {
+        varint(key.0, out);
+        varint(*number, out);
+    }
+}
+
+fn repair(repair: &Repair, out: &mut BytesMut) {
+    for number in [repair.key.0, repair.after, repair.upto] {
+        varint(number, out);
+    }
+    out.put_u8(u8::from(repair.is_complete));
+    varint(repair.publishes.len() as u64, out);
+    for publish in &repair.publishes {
+        varint(publish.len() as u64, out);
+        out.extend_from_slice(publish);
+    }
+}
+
+fn text(text: &str, out: &mut BytesMut) {
+    varint(text.len() as u64, out);
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn varint(mut number: u64, out: &mut BytesMut) {
+    while number >= 0x80 {
+        out.put_u8(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.put_u8(number as u8);
+}

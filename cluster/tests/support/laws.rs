@@ -1,0 +1,78 @@
+//! What must hold when a schedule is over.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lapwing_cluster::{Gap, GapCause, Instance, Scope};
+
+use super::world::{Program, Published, World};
+
+pub fn check(world: &World) {
+    for (at, program) in world.programs.iter().enumerate() {
+        let Some(program) = program else { continue };
+        in_order_and_once(world, program);
+        nothing_lost_in_silence(world, at, program);
+        everybody_is_known(world, program);
+    }
+}
+
+/// Law 1.
+fn in_order_and_once(world: &World, program: &Program) {
+    let mut last: BTreeMap<(Instance, &str), u64> = BTreeMap::new();
+    for (from, id, _) in &program.delivered {
+        let published = &world.published[*id as usize];
+        assert_eq!(*from, published.from);
+        assert_ne!(*from, program.instance, "an echo was delivered");
+        let last = last.entry((*from, published.topic)).or_default();
+        assert!(published.number > *last, "number {} after {last} on {}", published.number, published.topic);
+        *last = published.number;
+    }
+}
+
+/// Law 2, for members that have stayed since.
+fn nothing_lost_in_silence(world: &World, at: usize, program: &Program) {
+    let delivered: BTreeSet<u64> = program.delivered.iter().map(|(_, id, _)| *id).collect();
+    for (id, published) in world.published.iter().enumerate() {
+        let since = program.members.get(published.topic).copied().flatten();
+        let is_owed = published.owed.contains(&at) && since.is_some_and(|since| since <= published.step);
+        // Of an instance that was born and died while this node was cut off, nobody can know.
+        let is_unheard_of =
+            world.dead.contains(&published.from) && !program.last_up.contains_key(&published.from);
+        if !is_owed || is_unheard_of || delivered.contains(&(id as u64)) {
+            continue;
+        }
+        let told: Vec<_> = program.gaps.iter().filter(|(gap, _)| gap.from == published.from).collect();
+        let is_told = told.iter().any(|(gap, step)| covers(world, program, (gap, *step), published));
+        assert!(
+            is_told,
+            "publication {id} ({} {} of {}) is lost in silence at node {at}; told: {:?}",
+            published.topic, published.number, published.from, told
+        );
+    }
+}
+
+fn covers(world: &World, program: &Program, (gap, step): (&Gap, u64), published: &Published) -> bool {
+    // A peer that was found gone and never came back: whatever it did after that.
+    let is_last_word =
+        gap.cause == GapCause::PublisherDied && program.last_up.get(&gap.from).is_some_and(|up| *up < step);
+    let is_in_scope = match gap.scope {
+        Scope::All => step >= published.step || is_last_word,
+        Scope::Key { key, after, upto } => {
+            key == world.hasher.key(world.config.spread, published.topic)
+                && after < published.number
+                && published.number <= upto
+        }
+    };
+    gap.from == published.from && is_in_scope
+}
+
+/// Law 3, at the end: the living know each other, and nobody knows the dead.
+fn everybody_is_known(world: &World, program: &Program) {
+    let living: BTreeSet<Instance> = world
+        .programs
+        .iter()
+        .flatten()
+        .map(|other| other.instance)
+        .filter(|instance| *instance != program.instance)
+        .collect();
+    assert_eq!(program.peers, living, "peers of {}", program.instance);
+}
