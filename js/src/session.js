@@ -118,6 +118,8 @@ export class Session {
 
   /** Lets go of the wires, so that the page can be put aside. The session goes on when it comes back in time. */
   suspend() {
+    // One that is about to end, as phoenix.js has it when its page goes, has no later to wait for.
+    if (this.#closing) return this.leave(this.#closing);
     this.#carrier.stop();
     clearTimeout(this.#timer);
   }
