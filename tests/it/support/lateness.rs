@@ -40,10 +40,17 @@ const MARGIN: Duration = Duration::from_millis(100);
 /// Runs a test that judges by the clock. If it fails, and this machine was late by a part of what the test leaves for answers,
 /// it is run again with all of its times doubled: a machine that is late is no fault. On one that is on time, it has failed.
 pub(crate) async fn on_time<F: Future<Output = ()>>(test: impl Fn(Pace) -> F) {
+    on_time_beside(Lateness::worst, test).await;
+}
+
+async fn on_time_beside<F: Future<Output = ()>>(
+    worst: impl Fn(&Lateness) -> Duration,
+    test: impl Fn(Pace) -> F,
+) {
     for pace in PACES {
         let lateness = Lateness::begin();
         let Err(panic) = AssertUnwindSafe(test(Pace(pace))).catch_unwind().await else { return };
-        let worst = lateness.worst();
+        let worst = worst(&lateness);
         if worst < MARGIN * pace / 4 || pace == PACES[PACES.len() - 1] {
             resume_unwind(panic);
         }
@@ -85,14 +92,26 @@ impl Drop for Lateness {
     }
 }
 
-#[tokio::test]
-async fn what_is_wrong_on_a_machine_that_is_on_time_has_failed() {
+/// How often a test runs that fails at paces below `right`, on a machine that is so late; and whether it passes in the end.
+async fn runs(right: u32, late: Duration) -> (u64, bool) {
     let runs = AtomicU64::new(0);
-    let wrong = on_time(|pace| {
-        runs.fetch_add(1, Ordering::Relaxed);
-        // Wrong at every pace: in the end it has failed, however late the machine is meanwhile.
-        async move { assert!(pace.ms(1) < Duration::from_millis(1), "wrong") }
-    });
-    assert!(AssertUnwindSafe(wrong).catch_unwind().await.is_err());
-    assert!((1..=PACES.len() as u64).contains(&runs.load(Ordering::Relaxed)));
+    let test = on_time_beside(
+        |_| late,
+        |pace| {
+            runs.fetch_add(1, Ordering::Relaxed);
+            async move { assert!(pace.0 >= right, "wrong") }
+        },
+    );
+    let passed = AssertUnwindSafe(test).catch_unwind().await.is_ok();
+    (runs.load(Ordering::Relaxed), passed)
+}
+
+#[tokio::test]
+async fn what_fails_on_a_machine_that_is_late_runs_again_and_slower() {
+    let late = MARGIN * 3 / 4;
+    assert_eq!(runs(1, Duration::ZERO).await, (1, true));
+    assert_eq!(runs(4, Duration::ZERO).await, (1, false), "on time");
+    assert_eq!(runs(4, late).await, (3, true));
+    assert_eq!(runs(8, late).await, (3, false), "not late for so slow a pace");
+    assert_eq!(runs(u32::MAX, MARGIN * 8).await, (4, false), "wrong at every pace");
 }
