@@ -5,10 +5,15 @@ export function followPage(session, leave) {
   const page = globalThis;
   const { document } = page;
   const verifyIfVisible = () => document.visibilityState === "visible" && session.verify();
+  const hide = ({ persisted }) => (persisted ? session.suspend() : leave());
   const listeners = [
     [page, "online", () => session.setOnline(true)],
     [page, "offline", () => session.setOnline(false)],
-    [page, "pagehide", ({ persisted }) => (persisted ? session.suspend() : leave())],
+    // Firefox breaks off the script that runs while a tab is closed, whichever that is and wherever it stands, and lets the next
+    // one run: most often it is the first. What was done is not done again.
+    [page, "pagehide", () => {}],
+    [page, "pagehide", hide],
+    [page, "pagehide", (event) => hide(event)],
     [page, "pageshow", ({ persisted }) => persisted && session.resume()],
     [document, "visibilitychange", verifyIfVisible],
     [document, "resume", verifyIfVisible],
