@@ -2,7 +2,7 @@
 
 use std::{
     convert::Infallible,
-    fmt,
+    error, fmt,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -16,9 +16,21 @@ use http_body_util::Full;
 #[derive(Debug)]
 pub struct Body(Kind);
 
+/// A body was not finished, since nobody wants it any more: its connection, or its stream of HTTP/2, is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut;
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody wants the rest of the answer")
+    }
+}
+
+impl error::Error for Cut {}
+
 enum Kind {
     Whole(Full<Bytes>),
-    Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = Infallible> + Send>>),
+    Stream(Pin<Box<dyn http_body::Body<Data = Bytes, Error = Cut> + Send>>),
 }
 
 impl fmt::Debug for Kind {
@@ -43,10 +55,14 @@ impl Body {
         Self::default()
     }
 
+    /// A body of these bytes. If it is dropped before anybody asked for them, as nobody is there to get them, `undelivered` is
+    /// called.
+    pub(crate) fn delivered_or(bytes: impl Into<Bytes>, undelivered: impl FnOnce() + Send + 'static) -> Self {
+        Self::stream(Delivered { bytes: bytes.into(), undelivered: Some(Box::new(undelivered)) })
+    }
+
     /// A body that has no end yet.
-    pub(crate) fn stream(
-        body: impl http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
-    ) -> Self {
+    pub(crate) fn stream(body: impl http_body::Body<Data = Bytes, Error = Cut> + Send + 'static) -> Self {
         Self(Kind::Stream(Box::pin(body)))
     }
 }
@@ -59,14 +75,11 @@ impl<T: Into<Bytes>> From<T> for Body {
 
 impl http_body::Body for Body {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Cut;
 
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match &mut self.0 {
-            Kind::Whole(whole) => Pin::new(whole).poll_frame(cx),
+            Kind::Whole(whole) => Pin::new(whole).poll_frame(cx).map_err(|never| match never {}),
             Kind::Stream(stream) => stream.as_mut().poll_frame(cx),
         }
     }
@@ -82,6 +95,39 @@ impl http_body::Body for Body {
         match &self.0 {
             Kind::Whole(whole) => whole.size_hint(),
             Kind::Stream(stream) => stream.size_hint(),
+        }
+    }
+}
+
+/// Bytes for somebody who may have gone.
+struct Delivered {
+    bytes: Bytes,
+    undelivered: Option<Box<dyn FnOnce() + Send>>,
+}
+
+impl http_body::Body for Delivered {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        self.undelivered = None;
+        let bytes = std::mem::take(&mut self.bytes);
+        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.bytes.len() as u64)
+    }
+}
+
+impl Drop for Delivered {
+    fn drop(&mut self) {
+        if let Some(undelivered) = self.undelivered.take() {
+            undelivered();
         }
     }
 }

@@ -145,6 +145,10 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Counts so many bytes instead, if they may be held.
     pub(crate) fn try_resize(&mut self, bytes: usize) -> Result<(), OverBudget> {
         match bytes.checked_sub(self.bytes) {

@@ -37,11 +37,15 @@ mod flusher;
 #[cfg(feature = "net")]
 pub mod handler;
 #[cfg(feature = "net")]
+mod head;
+#[cfg(feature = "net")]
 mod heard_out;
 #[cfg(feature = "net")]
 pub mod http1;
 #[cfg(feature = "net")]
 pub mod http2;
+#[cfg(feature = "net")]
+mod inbound;
 #[cfg(shuttle)]
 #[cfg(test)]
 mod interleavings;
@@ -55,6 +59,8 @@ mod manager;
 pub mod options;
 #[cfg(feature = "net")]
 pub mod origin;
+#[cfg(feature = "net")]
+mod pieces;
 #[cfg(feature = "net")]
 pub mod query;
 #[cfg(feature = "net")]
@@ -71,3 +77,7 @@ mod sse;
 mod sync;
 #[cfg(feature = "net")]
 pub mod websocket;
+#[cfg(feature = "net")]
+mod window;
+#[cfg(feature = "net")]
+mod writing;

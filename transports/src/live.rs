@@ -19,7 +19,7 @@ use crate::{
     frame::Frame,
     outbox::OutboxLimits,
     resumable::{Resumable, lines},
-    session::{Pushed, Session},
+    session::{Pushed, Seq, Session},
     sync::{Mutex, MutexGuard},
 };
 
@@ -263,6 +263,22 @@ impl<S> LiveSession<S> {
         &self.state
     }
 
+    /// The client says that it has these frames.
+    pub(crate) fn acknowledge(&self, received: Seq) {
+        let mut core = self.core();
+        core.session.handle_receipt(received);
+        if received > Seq(0) && core.session.last_received() >= received {
+            self.prove();
+        }
+    }
+
+    /// Somebody reads what the session is sent.
+    pub(crate) fn prove(&self) {
+        if let Some(resumable) = &self.resumable {
+            resumable.is_proven.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Something came from the client.
     pub(crate) fn touch(&self) {
         self.seen.store(self.common.clock.now().0, Ordering::Relaxed);
@@ -321,7 +337,11 @@ impl Core {
 
     /// Leaves a waker for [`LiveSession::resume_reading`], from a task that is not the carrier.
     pub(crate) fn wait_to_read(&mut self, cx: &Context<'_>) {
-        self.reader = Some(Box::new(cx.waker().clone()));
+        let before = self.reader.replace(Box::new(cx.waker().clone()));
+        if let Some(before) = before.filter(|before| !before.will_wake(cx.waker())) {
+            // It has to see that it is not its turn any more.
+            before.wake();
+        }
     }
 
     /// Another attachment has become the current one; the one before is woken to learn it.

@@ -150,6 +150,8 @@ impl<H: Handler> Manager<H> {
                     let Some(manager) = manager.upgrade() else { return };
                     let Step { tick, judges } = pace.step(Instant::now());
                     manager.common.clock.set(tick);
+                    manager.tickets.sweep();
+                    manager.ended.sweep();
                     manager.relieve();
                     if judges {
                         manager.sweep(tick, patience);
@@ -189,6 +191,8 @@ impl<H: Handler> Manager<H> {
     /// Starts a task of a connection that has no session yet, which ends when whatever is left is to end.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         let cut = self.cut.clone();
+        // In a box, since a future that is moved into another has its place in there twice.
+        let task = Box::pin(task);
         self.tasks.spawn(async move {
             cut.run_until_cancelled(task).await;
         });
@@ -284,9 +288,10 @@ impl<H: Handler> Manager<H> {
         let abandoned = longpoll.map_or(Duration::MAX, |longpoll| longpoll.window * 3 / 2);
         let resume = self.options.resume.as_ref();
         let window = resume.map_or(Duration::MAX, |resume| resume.window);
+        let unproven = resume.map_or(Duration::MAX, |resume| resume.unproven);
         let away = resume.and_then(|resume| resume.away_after).unwrap_or(Duration::MAX);
         let message = websocket.map_or(Duration::MAX, |websocket| websocket.message_timeout);
-        let shortest = idle.min(linger).min(message).min(abandoned).min(window).min(away);
+        let shortest = idle.min(linger).min(message).min(abandoned).min(window).min(unproven).min(away);
         let period = (shortest / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
         // Saturated, so that "never" plus a period is still never.
         let far = Duration::from_secs(u64::from(u32::MAX) / 1_000);
@@ -295,6 +300,7 @@ impl<H: Handler> Manager<H> {
             linger: linger.min(far),
             abandoned: abandoned.min(far),
             window: window.min(far),
+            unproven: unproven.min(far),
             away: away.min(far),
             period,
         }

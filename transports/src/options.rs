@@ -128,6 +128,9 @@ pub struct LongpollOptions {
     /// How long a poll waits for a frame. Default 10 s, shorter than any proxy's patience that we know of. A
     /// session that is not polled for one and a half windows is closed.
     pub window: Duration,
+    /// Bytes of the messages in an answer to a poll, in whatever dialect; one message at least. The next poll gets the rest. Default
+    /// 1,000,000, a quarter of what an outbox holds.
+    pub answer_bytes_max: usize,
     /// Bytes of a POST. Default 8,000,000.
     pub body_bytes_max: usize,
     /// How long a POST may take to arrive. Default 30 s.
@@ -143,6 +146,7 @@ impl Default for LongpollOptions {
         Self {
             path: "longpoll".into(),
             window: Duration::from_secs(10),
+            answer_bytes_max: 1_000_000,
             body_bytes_max: 8_000_000,
             body_timeout: Duration::from_secs(30),
             batch_max: 2_000,
@@ -183,6 +187,10 @@ pub struct ResumeOptions {
     /// How long a session is kept after the last sign of life of its client. Default 60 s: as long as Phoenix waits
     /// for a silent WebSocket, so that somebody who vanishes is seen to leave no later than there.
     pub window: Duration,
+    /// How long a session is kept that was only opened: no second connection has carried it, its client has acknowledged nothing,
+    /// and the connection it was opened by does not carry it. Default 10 s: enough for a client with two seconds of delay to poll
+    /// for the first time, and little for one who opens sessions and forgets them.
+    pub unproven: Duration,
     /// After how long without a connection the handler is told that the client is away. Default: never.
     pub away_after: Option<Duration>,
     /// How long a WebSocket may take to say which session it is for. Default 10 s.
@@ -204,6 +212,7 @@ impl Default for ResumeOptions {
     fn default() -> Self {
         Self {
             window: Duration::from_secs(60),
+            unproven: Duration::from_secs(10),
             away_after: None,
             greeting_timeout: Duration::from_secs(10),
             ended_max: 10_000,

@@ -55,6 +55,8 @@ pub(crate) struct Patience {
     pub(crate) abandoned: Duration,
     /// Silence of the client of a resumable session.
     pub(crate) window: Duration,
+    /// Time without a connection of a session that was only opened.
+    pub(crate) unproven: Duration,
     /// Time without a connection after which a client is away.
     pub(crate) away: Duration,
     /// The sweep's own period: stamps can be so much older than what they stamp.
@@ -175,6 +177,12 @@ impl<S> Registry<S> {
                     entry.session.close(CloseReason::Abandoned);
                 }
                 if entry.session.closed().is_some() && settled(&entry.session, now, patience.period) {
+                    // An answer that nobody reads would hold them for as long as its connection lasts.
+                    let mut core = entry.session.core();
+                    core.session.discard();
+                    core.expired = true;
+                    core.wake();
+                    drop(core);
                     swept.ended.push(entry.session.clone());
                 }
             }
@@ -246,6 +254,12 @@ fn sweep_resumable<S>(
 ) -> Verdict {
     let silence = now.since(session.last_seen());
     if silence >= patience.window + patience.period {
+        session.close(CloseReason::Expired);
+    }
+    let is_forgotten = !resumable.is_proven.load(Ordering::Relaxed)
+        && !session.core().is_attached()
+        && resumable.detached_for(now) >= patience.unproven + patience.period;
+    if is_forgotten {
         session.close(CloseReason::Expired);
     }
     let mut core = session.core();

@@ -1,11 +1,19 @@
 //! What is held for clients: each kind of it driven to its bound by clients that mean harm, with a client beside them that
 //! means none. Afterwards everything is given back.
 
+mod answers;
+mod bodies;
+mod opens;
 mod sessions;
 
 use std::{net::SocketAddr, time::Duration};
 
 use lapwing::transports::{endpoint::Endpoint, options::TransportOptions};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpSocket, TcpStream},
+};
 
 use crate::support::echo::{self, Echo};
 
@@ -31,4 +39,35 @@ async fn until(what: &str, is_so: impl Fn() -> bool) {
 /// Waits until nothing is held any more.
 async fn until_all_is_given_back(endpoint: &Endpoint<Echo>) {
     until("all is given back", || endpoint.bytes_held() == 0).await;
+}
+
+/// A connection that takes next to nothing before it is read.
+async fn narrow(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
+/// Begins a POST on a connection.
+async fn begin_post(stream: &mut TcpStream, path: &str, framing: &str, body: &[u8]) {
+    let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    // It may be refused already.
+    let _ = stream.write_all(body).await;
+}
+
+/// All that comes until the connection ends, however it ends.
+async fn all_of(stream: &mut TcpStream) -> Vec<u8> {
+    let mut all = Vec::new();
+    let mut buffer = vec![0; 64 * 1024];
+    let reading = async {
+        while let Ok(filled) = stream.read(&mut buffer).await {
+            if filled == 0 {
+                return;
+            }
+            all.extend_from_slice(&buffer[..filled]);
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the connection ends");
+    all
 }

@@ -19,6 +19,8 @@ pub(crate) struct EventStream {
     raw: BytesMut,
     /// What was in the chunks.
     body: BytesMut,
+    /// How much of the body has no end of an event in it.
+    searched: usize,
     is_over: bool,
 }
 
@@ -39,8 +41,14 @@ impl EventStream {
     pub(crate) async fn exchange(address: SocketAddr, bytes: &[u8]) -> Self {
         let mut stream = TcpStream::connect(address).await.expect("the server accepts connections");
         stream.write_all(bytes).await.expect("the request can be written");
-        let mut this =
-            Self { stream, head: String::new(), raw: BytesMut::new(), body: BytesMut::new(), is_over: false };
+        let mut this = Self {
+            stream,
+            head: String::new(),
+            raw: BytesMut::new(),
+            body: BytesMut::new(),
+            searched: 0,
+            is_over: false,
+        };
         let end = loop {
             if let Some(end) = find(&this.raw, b"\r\n\r\n") {
                 break end;
@@ -70,7 +78,8 @@ impl EventStream {
     pub(crate) async fn next(&mut self) -> Option<String> {
         let end: &[u8] = if self.has_events() { b"\n\n" } else { b"\n" };
         loop {
-            if let Some(at) = find(&self.body, end) {
+            if let Some(at) = find(&self.body[self.searched..], end) {
+                let at = std::mem::take(&mut self.searched) + at;
                 let block = self.body.split_to(at + end.len());
                 let block = std::str::from_utf8(&block[..at]).expect("events are UTF-8").to_owned();
                 if !self.has_events() {
@@ -84,6 +93,7 @@ impl EventStream {
                 assert!(!line.contains(['\n', '\r']), "an event of one line: {line:?}");
                 return Some(line.to_owned());
             }
+            self.searched = self.body.len().saturating_sub(1);
             if self.is_over || !self.fill_body().await {
                 assert!(self.body.is_empty(), "a stream ends after an event: {:?}", self.body);
                 return None;

@@ -18,39 +18,36 @@ mod reply;
 mod token;
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     task::Poll,
 };
 
-use bytes::Bytes;
 use http::{
     HeaderMap, Method, Request, Response, StatusCode,
     header::{ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_TYPE},
     request::Parts,
 };
-use http_body_util::{BodyExt as _, Limited};
 use tokio::time::timeout;
 use tracing::debug;
 
 use crate::{
     body::{Body, RequestBody, ResponseFuture, ready},
-    clock::Clock,
     close::CloseReason,
     connect::{Refusal, Transport},
-    frame::{Frame, Message},
+    frame::Message,
     handler::Handler,
+    inbound::{Held, Inbound, InboundLimits, Unread},
     live::LiveSession,
     manager::Manager,
     options::LongpollOptions,
+    pieces::Form,
     session::{Attachment, Seq},
+    writing::{Around, Layout, Span, Writing},
 };
 
 use self::{
     ndjson::Line,
-    poller::Poller,
+    poller::{Bodies, Poller},
     reply::Status,
     token::{Secret, Token},
 };
@@ -58,9 +55,12 @@ use self::{
 /// A session that a token led to.
 type Found<H> = (Arc<LiveSession<<H as Handler>::State>>, Arc<Poller>, Token);
 
+/// Frames as the messages of an answer.
+const MESSAGES: Layout = Layout { form: Form::of_json, separator: b',', is_terminator: false };
+
 /// What woke a waiting poll.
 enum Woken {
-    Frames(Vec<Frame>, Seq),
+    Frames(Span),
     Closed(CloseReason),
     Superseded,
 }
@@ -118,14 +118,20 @@ async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> R
     if getrandom::fill(&mut secret).is_err() {
         return reply::bare(StatusCode::INTERNAL_SERVER_ERROR);
     }
-    let poller = Poller { secret, handed_out: AtomicU64::new(0), receiving: tokio::sync::Mutex::default() };
+    let poller = Poller::new(secret);
     let session = LiveSession::plain(manager.common.clone(), Transport::Longpoll, state);
     let Ok(session) = manager.enter(session, Some(Arc::new(poller))) else {
         return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
     };
     manager.handler.opened(&session);
     let token = Token { slot: session.slot.load(Ordering::Relaxed), secret, cursor: None };
-    reply::messages(Status::Gone, &token.encode(), std::iter::empty())
+    // A session of which its client never heard ends at once.
+    let Around { mut head, tail } = reply::around(Status::Gone, &token.encode());
+    head.extend_from_slice(&tail);
+    reply::json(Body::delivered_or(head, move || {
+        session.close(CloseReason::Lost);
+        manager.end_session(&session, CloseReason::Lost);
+    }))
 }
 
 /// Waits for frames. Cancel safe: what is not proven received stays in the session.
@@ -133,23 +139,21 @@ async fn poll_session<H: Handler>(manager: Arc<Manager<H>>, found: Found<H>) -> 
     let (session, poller, mut token) = found;
     session.touch();
     let attachment = attach(&session, &poller, &token);
-    let woken = timeout(manager.longpoll_options().window, next_frames(&session, attachment)).await;
+    let options = manager.longpoll_options();
+    let woken = timeout(options.window, next_frames(&session, attachment, options.answer_bytes_max)).await;
     session.touch();
     match woken {
-        Ok(Woken::Frames(frames, last)) => {
-            poller.handed_out.store(last.0, Ordering::Relaxed);
-            token.cursor = Some(last);
-            let bytes = frames.iter().map(|frame| frame.payload().len()).sum();
-            manager.common.counters.wrote(frames.len(), bytes);
-            reply::messages(Status::Ok, &token.encode(), frames.iter())
+        Ok(Woken::Frames(span)) => {
+            poller.handed_out.store(span.last.0, Ordering::Relaxed);
+            token.cursor = Some(span.last);
+            let around = reply::around(Status::Ok, &token.encode());
+            reply::json(Writing::body(session, attachment, MESSAGES, span, around, ()))
         }
         Ok(Woken::Closed(reason)) => {
             manager.end_session(&session, reason);
-            reply::messages(Status::Gone, &token.encode(), std::iter::empty())
+            reply::no_messages(Status::Gone, &token.encode())
         }
-        Ok(Woken::Superseded) | Err(_) => {
-            reply::messages(Status::NoMessages, &token.encode(), std::iter::empty())
-        }
+        Ok(Woken::Superseded) | Err(_) => reply::no_messages(Status::NoMessages, &token.encode()),
     }
 }
 
@@ -162,9 +166,11 @@ async fn publish<H: Handler, B: RequestBody>(
     let options = manager.longpoll_options();
     // A client that sends is there, even if a long message keeps it from polling.
     session.touch();
-    let body = match read_body(body, options, &manager.common.clock).await {
+    let mut held = Held::new(session.clone());
+    let mut bodies = Bodies::new(&poller, options.body_bytes_max);
+    let body = match read_body(body, &manager, &mut held, &mut bodies).await {
         Ok(body) => body,
-        Err(refusal) => return refusal,
+        Err(unread) => return reply::unread(unread),
     };
     let lines = match read_lines(&headers, &body, options) {
         Ok(lines) => lines,
@@ -179,8 +185,14 @@ async fn publish<H: Handler, B: RequestBody>(
             return reply::status(Status::BadMessage, Some(error.to_string()));
         }
     };
+    // Bytes were decoded from text; they take at most as much again.
+    if held.resize(2 * body.capacity()).is_err() {
+        return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
+    }
     session.touch();
-    let _receiving = poller.receiving.lock().await;
+    let Ok(_receiving) = timeout(options.window, poller.receiving.lock()).await else {
+        return reply::status(Status::TimedOut, None);
+    };
     for line in &lines {
         let in_time = timeout(options.window, manager.until_ready(&session)).await;
         if in_time.is_err() {
@@ -221,7 +233,7 @@ fn attach<S>(session: &LiveSession<S>, poller: &Poller, token: &Token) -> Attach
 
 /// Waits for something to tell the poll. Cancel safe: frames stay in the session until a later poll proves
 /// that they were received.
-async fn next_frames<S>(session: &LiveSession<S>, attachment: Attachment) -> Woken {
+async fn next_frames<S>(session: &LiveSession<S>, attachment: Attachment, bytes_max: usize) -> Woken {
     std::future::poll_fn(|cx| {
         let mut core = session.core();
         if !core.session.is_current(attachment) {
@@ -237,26 +249,27 @@ async fn next_frames<S>(session: &LiveSession<S>, attachment: Attachment) -> Wok
             core.park(cx);
             return Poll::Pending;
         }
-        let frames = core.session.waiting().cloned().collect();
-        Poll::Ready(Woken::Frames(frames, core.session.last_pushed()))
+        Poll::Ready(Woken::Frames(MESSAGES.span(&core, core.session.last_received(), bytes_max)))
     })
     .await
 }
 
-async fn read_body<B: RequestBody>(
+/// Reads a body, which is counted as the session's. All bodies of a session together have a bound, too: its POSTs are handled
+/// one after the other, and those that wait hold theirs.
+async fn read_body<H: Handler, B: RequestBody>(
     body: B,
-    options: &LongpollOptions,
-    clock: &Clock,
-) -> Result<Bytes, Response<Body>> {
-    let body = std::pin::pin!(Limited::new(body, options.body_bytes_max));
-    match clock.timeout(options.body_timeout, body.collect()).await {
-        Some(Ok(body)) => Ok(body.to_bytes()),
-        Some(Err(error)) => {
-            debug!(error = %error, "long-poll POST refused: its body could not be read");
-            Err(reply::bare(StatusCode::BAD_REQUEST))
-        }
-        None => Err(reply::status(Status::TimedOut, None)),
+    manager: &Manager<H>,
+    held: &mut Held<H::State>,
+    bodies: &mut Bodies<'_>,
+) -> Result<Vec<u8>, Unread> {
+    let options = manager.longpoll_options();
+    let limits = InboundLimits { bytes_max: options.body_bytes_max, timeout: options.body_timeout };
+    let mut body = Inbound::new(body, limits, &manager.common.clock);
+    let read = body.all(|capacity| bodies.resize(capacity).and_then(|()| held.resize(capacity))).await;
+    if let Err(unread) = read {
+        debug!(?unread, "long-poll POST refused: its body could not be read");
     }
+    read
 }
 
 /// The messages of a POST: NDJSON has one in each line, anything else is one text.

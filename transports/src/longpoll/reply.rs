@@ -1,6 +1,5 @@
 //! The answers of Phoenix's long-poll dialect: HTTP 200 with the real status in a JSON body.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use http::{
     HeaderValue, Response, StatusCode,
     header::{
@@ -11,8 +10,9 @@ use http::{
 
 use crate::{
     body::Body,
-    frame::{Frame, FrameKind},
+    inbound::Unread,
     refusal::{forbid_sniffing, refusal},
+    writing::Around,
 };
 
 /// The status in the body of an answer.
@@ -27,35 +27,41 @@ pub(super) enum Status {
     TooLarge = 413,
 }
 
-/// An answer to a poll or a connect: status, token and messages.
-pub(super) fn messages<'a>(
-    status: Status,
-    token: &str,
-    frames: impl Iterator<Item = &'a Frame>,
-) -> Response<Body> {
-    let mut json = Vec::with_capacity(128);
-    json.extend_from_slice(b"{\"status\":");
-    json.extend_from_slice((status as u16).to_string().as_bytes());
-    json.extend_from_slice(b",\"token\":\"");
-    json.extend_from_slice(token.as_bytes());
-    json.extend_from_slice(b"\",\"messages\":[");
-    for (index, frame) in frames.enumerate() {
-        if index > 0 {
-            json.push(b',');
-        }
-        push_message(&mut json, frame);
+/// What is around the messages of an answer to a poll or a connect: status and token.
+pub(super) fn around(status: Status, token: &str) -> Around {
+    let mut head = Vec::with_capacity(128);
+    head.extend_from_slice(b"{\"status\":");
+    head.extend_from_slice((status as u16).to_string().as_bytes());
+    head.extend_from_slice(b",\"token\":\"");
+    head.extend_from_slice(token.as_bytes());
+    head.extend_from_slice(b"\",\"messages\":[");
+    Around { head, tail: b"]}".to_vec() }
+}
+
+/// An answer to a poll without messages.
+pub(super) fn no_messages(status: Status, token: &str) -> Response<Body> {
+    let Around { mut head, tail } = around(status, token);
+    head.extend_from_slice(&tail);
+    json(Body::from(head))
+}
+
+/// The answer to a POST whose body was not read to its end.
+pub(super) fn unread(unread: Unread) -> Response<Body> {
+    match unread {
+        Unread::TooLarge | Unread::LineTooLong | Unread::Cut => bare(StatusCode::BAD_REQUEST),
+        Unread::TooLate => status(Status::TimedOut, None),
+        Unread::OverBudget => bare(StatusCode::SERVICE_UNAVAILABLE),
+        Unread::Unwanted => status(Status::Gone, None),
     }
-    json.extend_from_slice(b"]}");
-    respond(json)
 }
 
 /// An answer that is only a status, with a reason where that helps whoever reads it.
 pub(super) fn status(status: Status, reason: Option<String>) -> Response<Body> {
     let status = status as u16;
-    respond(match reason {
+    json(Body::from(match reason {
         None => format!("{{\"status\":{status}}}").into_bytes(),
         Some(reason) => serde_json::json!({ "status": status, "reason": reason }).to_string().into_bytes(),
-    })
+    }))
 }
 
 /// The answer to a preflight: what was asked for is allowed, and may be remembered for an hour.
@@ -76,27 +82,13 @@ pub(super) fn bare(status: StatusCode) -> Response<Body> {
     response
 }
 
-fn respond(json: Vec<u8>) -> Response<Body> {
-    let mut response = Response::new(Body::from(json));
+/// An answer of JSON.
+pub(super) fn json(json: Body) -> Response<Body> {
+    let mut response = Response::new(json);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     forbid_sniffing(headers);
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
-}
-
-/// A frame as a JSON string: text as it is, bytes in base64, as the client's own bytes come in.
-fn push_message(json: &mut Vec<u8>, frame: &Frame) {
-    match (frame.kind(), std::str::from_utf8(frame.payload())) {
-        (FrameKind::Text, Ok(text)) => {
-            serde_json::to_writer(json, text).expect("a string always serializes, and a Vec takes all");
-        }
-        _ => {
-            let base64 = STANDARD.encode(frame.payload());
-            json.push(b'"');
-            json.extend_from_slice(base64.as_bytes());
-            json.push(b'"');
-        }
-    }
 }

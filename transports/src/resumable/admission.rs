@@ -83,6 +83,12 @@ impl<H: Handler> Manager<H> {
         Ok(Attached { session, attachment, sent: Seq(0), taken: Seq(0), greeting })
     }
 
+    /// Counts a refusal that was found out elsewhere.
+    pub(crate) fn refused(&self, refused: Refused) -> Refused {
+        self.common.counters.resume_refused(refused);
+        refused
+    }
+
     /// Carries a session on for a client that has the first `received` frames.
     pub(crate) fn resume(
         &self,
@@ -98,6 +104,7 @@ impl<H: Handler> Manager<H> {
         };
         let session = self.find(token).map_err(refuse)?;
         session.touch();
+        session.prove();
         let mut core = session.core();
         let attachment = core.session.resume(received).map_err(|error| {
             refuse(match error {

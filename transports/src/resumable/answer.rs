@@ -30,13 +30,13 @@ pub(crate) fn of_type(content_type: HeaderValue, body: Body) -> Response<Body> {
 }
 
 /// An answer of lines.
-pub(crate) fn lines(lines: Vec<u8>) -> Response<Body> {
-    of_type(TEXT, Body::from(lines))
+pub(crate) fn of_lines(lines: Body) -> Response<Body> {
+    of_type(TEXT, lines)
 }
 
 /// An answer of one control line.
 pub(crate) fn line(line: ServerControl<'_>) -> Response<Body> {
-    lines(format!("{line}\n").into_bytes())
+    of_lines(Body::from(format!("{line}\n")))
 }
 
 /// An answer that is only a status, with the reason for whoever reads it.

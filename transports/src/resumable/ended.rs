@@ -30,6 +30,11 @@ impl Ended {
         self.0.insert(serial, (secret, refused));
     }
 
+    /// Gives back what was forgotten: the cache by itself does so when it is next used.
+    pub(crate) fn sweep(&self) {
+        self.0.run_pending_tasks();
+    }
+
     /// What to tell the owner of the token.
     pub(crate) fn explain(&self, token: &Token) -> Refused {
         match self.0.get(&token.serial) {

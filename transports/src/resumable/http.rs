@@ -2,19 +2,23 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::ACCESS_CONTROL_REQUEST_HEADERS, request::Parts};
 
 use super::{
-    VERSION, VERSION_PARAM, answer,
-    lines::{CONTROL_BYTES_MAX, ClientControl, ClientLine, Refused, ServerControl},
+    VERSION, VERSION_PARAM,
+    admission::Attached,
+    answer,
+    lines::{CONTROL_BYTES_MAX, ClientControl, Refused, ServerControl},
     poll::Held,
     post,
 };
 use crate::{
     body::{Body, RequestBody, ResponseFuture, ready},
+    close::CloseReason,
     connect::Transport,
     handler::Handler,
+    head,
+    live::LiveSession,
     manager::Manager,
     sse,
 };
@@ -72,48 +76,85 @@ async fn on_post<H: Handler, B: RequestBody>(
     body: B,
 ) -> Result<Answer<H>, post::Refusal> {
     let options = manager.resume_options();
-    let body = post::read(body, options, &manager.common.clock).await?;
-    let (first, rest) = post::parse(&body, options)?;
-    match first {
+    let mut body = post::begin(body, options, &manager.common.clock);
+    let first = body.first_line().await.map_err(|unread| post::refusal(unread, options))?;
+    match post::purpose(first)? {
+        // Who has no session has little to say.
         ClientControl::Ticket if wire == Transport::Sse => {
-            let ticket = manager.tickets.issue(parts, ticket_line(&body, &rest)?);
-            let Some(ticket) = ticket else { return Ok(refused(Refused::Full)) };
-            Ok(Answer::Now(answer::line(ServerControl::Ticket(&ticket))))
+            let body = body.all_of_little().await.map_err(|unread| post::refusal(unread, options))?;
+            let line = ticket_line(post::parse(&body)?.1)?;
+            Ok(Answer::Now(issue(manager, parts, line)?))
         }
-        ClientControl::Send { token } => {
-            post::check(&rest)?;
+        ClientControl::Open { .. } => {
+            let body = body.all_of_little().await.map_err(|unread| post::refusal(unread, options))?;
+            let (first, rest) = post::parse(&body)?;
+            attach(manager, wire, parts, first, rest).await
+        }
+        first @ (ClientControl::Send { token } | ClientControl::Resume { token, .. }) => {
+            let is_resume = matches!(first, ClientControl::Resume { .. });
             let session = match manager.find(token) {
                 Ok(session) => session,
-                Err(reason) => return Ok(refused(reason)),
+                Err(reason) => return Ok(refused(if is_resume { manager.refused(reason) } else { reason })),
             };
-            post::apply(manager, &session, &rest).await;
-            let taken = session.core().session.last_taken();
-            Ok(Answer::Now(answer::line(ServerControl::Ack(taken))))
+            session.touch();
+            let Some((body, _held)) = post::read::<H, B>(&mut body, &session, options).await? else {
+                return Ok(standing(&session));
+            };
+            let (first, rest) = post::parse(&body)?;
+            post::check(rest, options)?;
+            if is_resume {
+                return attach(manager, wire, parts, first, rest).await;
+            }
+            post::apply(manager, &session, rest).await;
+            Ok(standing(&session))
         }
-        first => attach(manager, wire, parts, first, &rest).await,
+        _ => Err((StatusCode::BAD_REQUEST, "the first line has no meaning here".into())),
     }
 }
 
-/// The line that a ticket is for, as a copy: ten thousand tickets may wait, so that none may keep a body.
-fn ticket_line(body: &Bytes, rest: &[ClientLine<'_>]) -> Result<Bytes, post::Refusal> {
-    let line =
-        body.iter().position(|byte| *byte == b'\n').map_or(&[][..], |end| body[end + 1..].trim_ascii());
+/// Where the session stands: how many frames of the client it has.
+fn standing<H: Handler>(session: &LiveSession<H::State>) -> Answer<H> {
+    let taken = session.core().session.last_taken();
+    Answer::Now(answer::line(ServerControl::Ack(taken)))
+}
+
+/// Keeps a line, and for a new session the head of the request, for the GET that brings the ticket.
+fn issue<H: Handler>(
+    manager: &Manager<H>,
+    parts: Parts,
+    line: &str,
+) -> Result<Response<Body>, post::Refusal> {
+    let begins = matches!(post::only_line(line), Some(ClientControl::Open { .. }));
+    let parts = begins.then_some(parts);
+    if parts.as_ref().is_some_and(|parts| head::bytes(parts) > head::BYTES_MAX) {
+        return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "the head is too large to be kept".into()));
+    }
+    Ok(match manager.tickets.issue(parts, line, &manager.common.budget) {
+        Some(ticket) => answer::line(ServerControl::Ticket(&ticket)),
+        None => answer::line(ServerControl::Refused(manager.refused(Refused::Full))),
+    })
+}
+
+/// The line that a ticket is for.
+fn ticket_line(rest: &str) -> Result<&str, post::Refusal> {
+    let line = rest.trim_ascii();
     let begins =
-        matches!(rest, [ClientLine::Control(ClientControl::Open { .. } | ClientControl::Resume { .. })]);
+        matches!(post::only_line(line), Some(ClientControl::Open { .. } | ClientControl::Resume { .. }));
     if !begins || line.len() > CONTROL_BYTES_MAX {
         return Err((StatusCode::BAD_REQUEST, "one line follows !ticket: !open or !resume".into()));
     }
-    Ok(Bytes::copy_from_slice(line))
+    Ok(line)
 }
 
 /// An `EventSource` comes with its ticket.
 async fn on_get<H: Handler>(manager: &Arc<Manager<H>>, parts: Parts) -> Result<Answer<H>, post::Refusal> {
     let ticket = parameter(parts.uri.query(), "ticket").unwrap_or_default();
-    let Some((parts, body)) = manager.tickets.redeem(ticket) else {
+    let Some((kept, body)) = manager.tickets.redeem(ticket) else {
         return Err((StatusCode::BAD_REQUEST, "this ticket is not good, or not any more".into()));
     };
-    let (first, rest) = post::parse(&body, manager.resume_options())?;
-    attach(manager, Transport::Sse, parts, first, &rest).await
+    let (first, rest) = post::parse(body.as_bytes())?;
+    // A ticket to carry a session on needs no head; this one says nothing to anybody then.
+    attach(manager, Transport::Sse, kept.unwrap_or(parts), first, rest).await
 }
 
 /// Begins a session or carries one on.
@@ -122,11 +163,11 @@ async fn attach<H: Handler>(
     wire: Transport,
     parts: Parts,
     first: ClientControl<'_>,
-    rest: &[ClientLine<'_>],
+    rest: &str,
 ) -> Result<Answer<H>, post::Refusal> {
     let (attached, waits) = match first {
         ClientControl::Open { beat } => {
-            if !rest.is_empty() {
+            if !rest.trim_ascii().is_empty() {
                 return Err((StatusCode::BAD_REQUEST, "nothing may follow !open here".into()));
             }
             let token = parts.headers.get("x-phoenix-authtoken").and_then(|value| value.to_str().ok());
@@ -134,7 +175,6 @@ async fn attach<H: Handler>(
             (manager.open(wire, parts, token, beat).await, None)
         }
         ClientControl::Resume { token, received, beat } => {
-            post::check(rest)?;
             (manager.resume(wire, token, received, beat), Some(beat > 0))
         }
         _ => return Err((StatusCode::BAD_REQUEST, "the first line has no meaning here".into())),
@@ -149,13 +189,22 @@ async fn attach<H: Handler>(
         (Transport::Sse, _) => Answer::Now(sse::stream(manager.clone(), attached)),
         (_, Some(waits)) => Answer::Poll(Held::new(manager.clone(), attached), waits),
         (_, None) => {
-            let greeting = format!("{}\n", attached.greeting);
             manager.detach(&attached.session, attached.attachment);
-            Answer::Now(answer::lines(greeting.into_bytes()))
+            Answer::Now(opened(manager, &attached))
         }
     };
     post::apply(manager, &session, rest).await;
     Ok(answer)
+}
+
+/// The answer that says which session was begun. A session of which its client never heard ends at once.
+fn opened<H: Handler>(manager: &Arc<Manager<H>>, attached: &Attached<H>) -> Response<Body> {
+    let greeting = format!("{}\n", attached.greeting);
+    let (manager, session) = (manager.clone(), attached.session.clone());
+    answer::of_lines(Body::delivered_or(greeting, move || {
+        session.close(CloseReason::Lost);
+        manager.end_session(&session, CloseReason::Lost);
+    }))
 }
 
 fn refused<H: Handler>(reason: Refused) -> Answer<H> {

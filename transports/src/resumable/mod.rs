@@ -48,6 +48,21 @@ impl Beat {
     }
 }
 
+/// Who is the newest of those that do one thing.
+#[derive(Debug, Default)]
+pub(crate) struct Turns(AtomicU32);
+
+impl Turns {
+    /// A turn; who had one before is not the newest any more.
+    pub(crate) fn take(&self) -> u32 {
+        self.0.fetch_add(1, Ordering::AcqRel).wrapping_add(1)
+    }
+
+    pub(crate) fn is_newest(&self, turn: u32) -> bool {
+        self.0.load(Ordering::Acquire) == turn
+    }
+}
+
 /// What a resumable session has besides what every session has.
 #[derive(Debug)]
 pub(crate) struct Resumable {
@@ -55,8 +70,10 @@ pub(crate) struct Resumable {
     pub(crate) secret: Secret,
     /// Held while a frame is counted and given to the handler: two connections may bring frames at once.
     receiving: Mutex<()>,
-    /// Held by a POST while it waits for the handler, so that one of them waits at a time.
-    pub(crate) posting: tokio::sync::Mutex<()>,
+    /// The POST that waits for the handler: the newest. An older one says how far it came.
+    pub(crate) waiting_post: Turns,
+    /// The large body that is being read: the newest.
+    pub(crate) large_body: Turns,
     /// After how many milliseconds of silence the client wants to hear something.
     beat_ms: AtomicU32,
     /// When the carrier was last told to say something.
@@ -65,6 +82,8 @@ pub(crate) struct Resumable {
     detached: AtomicU32,
     /// Whether the handler knows that nothing carries the session.
     pub(crate) is_away: AtomicBool,
+    /// Whether a second connection carried it, or its client acknowledged a frame: somebody reads what it is sent.
+    pub(crate) is_proven: AtomicBool,
     /// Whether the handler knows that the session is over.
     pub(crate) has_ended: AtomicBool,
 }
@@ -75,11 +94,13 @@ impl Resumable {
             serial,
             secret,
             receiving: Mutex::default(),
-            posting: tokio::sync::Mutex::default(),
+            waiting_post: Turns::default(),
+            large_body: Turns::default(),
             beat_ms: AtomicU32::default(),
             pinged: AtomicU32::default(),
             detached: AtomicU32::default(),
             is_away: AtomicBool::default(),
+            is_proven: AtomicBool::default(),
             has_ended: AtomicBool::default(),
         };
         resumable.set_beat(beat);
@@ -118,14 +139,13 @@ impl Resumable {
     }
 }
 
-/// How many lines follow the first of a POST's body, if the body is sound. For fuzzing alone.
+/// How many lines follow the first of a POST's body, if all of them may. For fuzzing alone.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub fn fuzz_post(body: &[u8], lines_max: usize) -> Option<usize> {
     let options = crate::options::ResumeOptions { lines_max, ..Default::default() };
-    let (_, rest) = post::parse(body, &options).ok()?;
-    let _ = post::check(&rest);
-    Some(rest.len())
+    let (_, rest) = post::parse(body).ok()?;
+    post::check(rest, &options).ok()
 }
 
 /// A token as it is written again after it was read. For fuzzing alone.

@@ -1,16 +1,21 @@
-//! A poll of a resumable session: waits for frames, and answers with all that the client does not have.
+//! A poll of a resumable session: waits for frames, and answers with what the client does not have, as much as one answer takes.
 
 use std::{sync::Arc, task::Poll};
 
 use http::Response;
 use tokio::time::timeout;
 
-use super::{
-    admission::Attached,
-    answer,
-    lines::{ServerControl, append_line},
+use super::{admission::Attached, answer, lines::ServerControl};
+use crate::{
+    body::Body,
+    handler::Handler,
+    manager::Manager,
+    pieces::Form,
+    writing::{Around, Layout, Writing},
 };
-use crate::{body::Body, handler::Handler, manager::Manager};
+
+/// Frames as lines.
+const LINES: Layout = Layout { form: Form::of_line, separator: b'\n', is_terminator: true };
 
 /// A poll that holds its session for as long as it waits, however it ends.
 pub(super) struct Held<H: Handler> {
@@ -31,7 +36,7 @@ impl<H: Handler> Held<H> {
             let _ = timeout(window, self.news()).await;
         }
         self.attached.session.touch();
-        answer::lines(self.lines())
+        answer::of_lines(self.body())
     }
 
     /// Waits until there is something to tell.
@@ -52,31 +57,26 @@ impl<H: Handler> Held<H> {
         .await;
     }
 
-    fn lines(&self) -> Vec<u8> {
-        let mut lines = Vec::with_capacity(256);
-        let mut core = self.attached.session.core();
-        if !core.session.is_current(self.attached.attachment) {
-            ServerControl::Superseded.append(&mut lines);
-            return lines;
+    /// What there is to say now: the frames that have a place in one answer, between control lines.
+    fn body(self) -> Body {
+        let Attached { session, attachment, sent, .. } = &self.attached;
+        let (session, attachment) = (session.clone(), *attachment);
+        let mut core = session.core();
+        if !core.session.is_current(attachment) {
+            return Body::from(format!("{}\n", ServerControl::Superseded));
         }
+        let (mut head, mut tail) = (Vec::with_capacity(256), Vec::new());
         let taken = core.session.last_taken();
-        ServerControl::Resumed(taken).append(&mut lines);
+        ServerControl::Resumed(taken).append(&mut head);
         if std::mem::take(&mut core.due).pong {
-            ServerControl::Pong(taken).append(&mut lines);
+            ServerControl::Pong(taken).append(&mut head);
         }
-        let (mut frames, start) = (0, lines.len());
-        for frame in core.session.waiting_after(self.attached.sent) {
-            append_line(frame, &mut lines);
-            lines.push(b'\n');
-            frames += 1;
+        let span = LINES.span(&core, *sent, self.manager.longpoll_options().answer_bytes_max);
+        if let Some(reason) = core.session.closed().filter(|_| span.last == core.session.last_pushed()) {
+            ServerControl::Closed(reason).append(&mut tail);
         }
-        self.manager.common.counters.wrote(frames, lines.len() - start);
-        let all = core.session.last_pushed();
-        core.session.handle_sent(all);
-        if let Some(reason) = core.session.closed() {
-            ServerControl::Closed(reason).append(&mut lines);
-        }
-        lines
+        drop(core);
+        Writing::body(session, attachment, LINES, span, Around { head, tail }, self)
     }
 }
 

@@ -1,7 +1,6 @@
 //! The body of an event stream: drains a session's outbox into events.
 
 use std::{
-    convert::Infallible,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -10,6 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    body::Cut,
     budget::Budget,
     frame::Frame,
     handler::Handler,
@@ -19,22 +19,34 @@ use crate::{
         admission::Attached,
         lines::{ServerControl, append_line},
     },
+    window::{self, Window},
 };
 
 /// Bytes that are gathered at once: the rest waits for the next turn.
-const GATHERED_BYTES_MAX: usize = 64 * 1024;
+const GATHERED_BYTES_MAX: usize = window::PIECE_BYTES;
+
+/// Smaller pieces are not counted: the HTTP server takes a handful of them.
+const COUNTED_BYTES_MIN: usize = 4 * 1024;
 
 /// An event stream that carries a session until it ends, is superseded, or nobody reads it any more.
 pub(super) struct EventStream<H: Handler> {
     manager: Arc<Manager<H>>,
     attached: Attached<H>,
+    /// What is with the HTTP server or on its way there, once that was more than a little.
+    flow: Option<Box<Flow>>,
     /// The last that was said has been said.
     is_over: bool,
 }
 
+struct Flow {
+    window: Arc<Window>,
+    /// What is left of an event that is more than a piece.
+    rest: Bytes,
+}
+
 impl<H: Handler> EventStream<H> {
     pub(super) fn new(manager: Arc<Manager<H>>, attached: Attached<H>) -> Self {
-        Self { manager, attached, is_over: false }
+        Self { manager, attached, flow: None, is_over: false }
     }
 
     /// The first bytes: a comment for proxies that hold them back, and the greeting.
@@ -70,6 +82,22 @@ impl<H: Handler> EventStream<H> {
         Some(control_event(ServerControl::Closed(reason)))
     }
 
+    /// The first piece of events, counted if it is more than a little. The stream is cut where the mount has no room.
+    fn piece(&mut self, mut events: Bytes) -> Result<Bytes, Cut> {
+        if events.len() < COUNTED_BYTES_MIN {
+            return Ok(events);
+        }
+        let flow = self.flow.get_or_insert_with(|| {
+            let window = Window::new(self.manager.common.budget.clone());
+            Box::new(Flow { window, rest: Bytes::new() })
+        });
+        let piece = events.split_to(events.len().min(window::PIECE_BYTES));
+        flow.rest = events;
+        let piece = flow.window.piece(piece).map_err(|_| Cut);
+        self.is_over |= piece.is_err();
+        piece
+    }
+
     /// The frames that wait, as events.
     fn frames(&mut self, core: &mut Core) -> Option<Bytes> {
         let (events, frames) =
@@ -83,14 +111,15 @@ impl<H: Handler> EventStream<H> {
 
 impl<H: Handler> http_body::Body for EventStream<H> {
     type Data = Bytes;
-    type Error = Infallible;
+    type Error = Cut;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Infallible>>> {
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Cut>>> {
         let stream = self.get_mut();
-        if stream.is_over {
+        let has_rest = stream.flow.as_ref().is_some_and(|flow| !flow.rest.is_empty());
+        if stream.is_over && !has_rest {
             return Poll::Ready(None);
         }
         let greeting = std::mem::take(&mut stream.attached.greeting);
@@ -99,17 +128,27 @@ impl<H: Handler> http_body::Body for EventStream<H> {
         }
         let session = stream.attached.session.clone();
         let mut core = session.core();
-        match stream.gather(&mut core) {
-            Some(events) => Poll::Ready(Some(Ok(http_body::Frame::data(events)))),
-            None => {
-                core.park(cx);
-                Poll::Pending
+        if stream.flow.as_ref().is_some_and(|flow| !flow.window.is_open(cx)) {
+            // Nobody reads at the other end of it, which is what a newer attachment is for.
+            if core.expired || !core.session.is_current(stream.attached.attachment) {
+                stream.is_over = true;
+                return Poll::Ready(Some(Err(Cut)));
             }
+            core.park(cx);
+            return Poll::Pending;
         }
+        let rest = stream.flow.as_mut().map(|flow| std::mem::take(&mut flow.rest));
+        let events = rest.filter(|rest| !rest.is_empty()).or_else(|| stream.gather(&mut core));
+        let Some(events) = events else {
+            core.park(cx);
+            return Poll::Pending;
+        };
+        drop(core);
+        Poll::Ready(Some(stream.piece(events).map(http_body::Frame::data)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_over
+        self.is_over && self.flow.as_ref().is_none_or(|flow| flow.rest.is_empty())
     }
 }
 

@@ -99,7 +99,7 @@ impl Carrying {
 
     fn obey<S>(&mut self, session: &LiveSession<S>, control: ClientControl<'_>) -> Result<(), Over> {
         match control {
-            ClientControl::Ack(received) => session.core().session.handle_receipt(received),
+            ClientControl::Ack(received) => session.acknowledge(received),
             ClientControl::Ping => self.pong = true,
             ClientControl::Close => {
                 session.close(CloseReason::Client);

@@ -1,10 +1,16 @@
 //! The first message of a resumable WebSocket: which session the connection is for.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Poll, ready},
+    time::Duration,
+};
 
 use http::request::Parts;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite},
+    io::{AsyncRead, AsyncWrite, ReadBuf},
     time::timeout,
 };
 use tracing::debug;
@@ -15,6 +21,7 @@ use super::{
     codec::{ClosePayload, Decoder, Event, OpCode, append_frame},
     connection::Connection,
     farewell::Farewell,
+    scratch,
     task::Task,
 };
 use crate::{
@@ -22,12 +29,16 @@ use crate::{
     connect::Transport,
     frame::Message,
     handler::Handler,
+    head,
     manager::Manager,
     resumable::{
         admission::Attached,
         lines::{ClientControl, ClientLine, Refused, ServerControl},
     },
 };
+
+/// Bytes of a read.
+const READ_BYTES_MAX: usize = 2_048;
 
 /// Bytes that a client may send before it said which session it is for.
 const EARLY_BYTES_MAX: usize = 64 * 1024;
@@ -58,7 +69,7 @@ pub(super) async fn greet<H: Handler, Io>(
 ) where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Ok(mut charge) = manager.common.budget.try_charge(early.len()) else {
+    let Ok(mut charge) = manager.common.budget.try_charge(head::bytes(&parts) + early.len()) else {
         return end(io, &manager, Unfit::Refused(Refused::Full)).await;
     };
     let unfit = match first_line_in_time(&manager, &mut io, &mut early, &mut charge).await {
@@ -144,6 +155,19 @@ async fn first_line_in_time<H: Handler>(
 /// A client that said nothing in time to a server that goes down.
 const DRAINING: Unfit = Unfit::Failed(CloseCode::SERVICE_RESTART);
 
+/// Reads what there is, with the buffer of the thread: a client that says nothing yet holds none.
+async fn read_into(io: &mut (impl AsyncRead + Unpin), bytes: &mut Vec<u8>) -> io::Result<usize> {
+    std::future::poll_fn(|cx| {
+        scratch::with_read(|buffer| {
+            let mut read = ReadBuf::new(&mut buffer[..READ_BYTES_MAX]);
+            ready!(Pin::new(&mut *io).poll_read(cx, &mut read))?;
+            bytes.extend_from_slice(read.filled());
+            Poll::Ready(Ok(read.filled().len()))
+        })
+    })
+    .await
+}
+
 /// Reads until there is a message; what came after it stays in `early`.
 async fn first_line<H: Handler>(
     manager: &Manager<H>,
@@ -152,7 +176,7 @@ async fn first_line<H: Handler>(
     charge: &mut Charge,
 ) -> Result<String, Unfit> {
     let mut decoder = Decoder::new();
-    let mut total = early.len();
+    let (head_bytes, mut total) = (charge.bytes() - early.len(), early.len());
     loop {
         let mut used = 0;
         while used < early.len() {
@@ -173,14 +197,12 @@ async fn first_line<H: Handler>(
             }
         }
         early.clear();
-        let mut buffer = [0; 2_048];
-        let Ok(filled @ 1..) = io.read(&mut buffer).await else { return Err(Unfit::Lost) };
-        early.extend_from_slice(&buffer[..filled]);
+        let Ok(filled @ 1..) = read_into(io, early).await else { return Err(Unfit::Lost) };
         total += filled;
         if total > EARLY_BYTES_MAX {
             return Err(Unfit::Failed(CloseCode::TOO_BIG));
         }
-        if charge.try_resize(total).is_err() {
+        if charge.try_resize(head_bytes + total).is_err() {
             return Err(Unfit::Refused(Refused::Full));
         }
     }

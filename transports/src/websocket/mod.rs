@@ -22,7 +22,6 @@ mod unused;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{
@@ -49,6 +48,7 @@ use crate::{
     body::{Body, RequestBody, ResponseFuture, ready},
     connect::{Refusal, Transport},
     handler::Handler,
+    head,
     http2::Capped,
     live::LiveSession,
     manager::Manager,
@@ -131,6 +131,10 @@ async fn upgrade<H: Handler>(
             Ok(accept) => accept,
             Err(error) => return Ok(bad_upgrade(error)),
         };
+        if head::bytes(&parts) > head::BYTES_MAX {
+            return Err(Refusal::status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+        }
+        let parts = head::compact(parts);
         let opened = open_resumable(manager.clone(), on_upgrade, parts, agreed.auth_token.take());
         manager.spawn(opened);
         return Ok(accepted(accept, Some(HeaderValue::from_static(SUBPROTOCOL))));
@@ -150,7 +154,7 @@ async fn upgrade<H: Handler>(
 /// What an upgraded connection turned out to be.
 enum Io {
     /// A plain TCP stream without the layers around it saves memory.
-    Tcp(TcpStream, Bytes),
+    Tcp(TcpStream, Vec<u8>),
     /// Any other works as well: TLS, or a stream of HTTP/2.
     Other(Capped<TokioIo<Upgraded>>),
 }
@@ -165,20 +169,25 @@ async fn handed_over(on_upgrade: OnUpgrade) -> Option<Io> {
         }
     };
     let upgraded = match hyper_util::server::conn::auto::upgrade::downcast::<TokioIo<TcpStream>>(upgraded) {
-        Ok(parts) => return Some(Io::Tcp(parts.io.into_inner(), parts.read_buf)),
+        Ok(parts) => return Some(tcp(parts.io, &parts.read_buf)),
         Err(upgraded) => upgraded,
     };
     Some(match upgraded.downcast::<TokioIo<TcpStream>>() {
-        Ok(parts) => Io::Tcp(parts.io.into_inner(), parts.read_buf),
+        Ok(parts) => tcp(parts.io, &parts.read_buf),
         Err(upgraded) => Io::Other(Capped(TokioIo::new(upgraded))),
     })
+}
+
+/// A copy of what was read too far, as those bytes lie in a read buffer that may be much larger.
+fn tcp(io: TokioIo<TcpStream>, early: &[u8]) -> Io {
+    Io::Tcp(io.into_inner(), early.to_vec())
 }
 
 /// Starts the task of a plain session's connection. Two tasks, so that the one that stays is as small as it can be.
 async fn open<H: Handler>(manager: Arc<Manager<H>>, on_upgrade: OnUpgrade, state: H::State) {
     match handed_over(on_upgrade).await {
         Some(Io::Tcp(io, early)) => start(manager, io, early, state),
-        Some(Io::Other(io)) => start(manager, io, Bytes::new(), state),
+        Some(Io::Other(io)) => start(manager, io, Vec::new(), state),
         None => {}
     }
 }
@@ -191,13 +200,13 @@ async fn open_resumable<H: Handler>(
     auth_token: Option<String>,
 ) {
     match handed_over(on_upgrade).await {
-        Some(Io::Tcp(io, early)) => greet(manager, io, early.into(), parts, auth_token).await,
+        Some(Io::Tcp(io, early)) => greet(manager, io, early, parts, auth_token).await,
         Some(Io::Other(io)) => greet(manager, io, Vec::new(), parts, auth_token).await,
         None => {}
     }
 }
 
-fn start<H: Handler, S>(manager: Arc<Manager<H>>, io: S, early: Bytes, state: H::State)
+fn start<H: Handler, S>(manager: Arc<Manager<H>>, io: S, early: Vec<u8>, state: H::State)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -208,7 +217,7 @@ where
     };
     manager.handler.opened(&session);
     let tasks = manager.tasks.clone();
-    tasks.spawn(Task::new(Connection::new(io, manager, session, early.into())));
+    tasks.spawn(Task::new(Connection::new(io, manager, session, early)));
 }
 
 /// The answer after which the connection, or the stream of HTTP/2, is a WebSocket.

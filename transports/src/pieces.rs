@@ -1,0 +1,138 @@
+//! Frames in the forms in which answers have them, a piece at a time: no answer needs a copy of a whole frame.
+//!
+//! Pure.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use crate::frame::{Frame, FrameKind};
+
+/// How a frame is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As it is.
+    Plain,
+    /// A JSON string.
+    Quoted,
+    /// Base64 behind a `*`.
+    Starred,
+    /// A JSON string of base64.
+    QuotedBase64,
+}
+
+impl Form {
+    /// A guarded frame as a line of the session dialect.
+    pub(crate) fn of_line(frame: &Frame) -> Self {
+        match frame.kind() {
+            FrameKind::Binary => Self::Starred,
+            // A frame that is quoted already has no line break in it.
+            FrameKind::Text if frame.payload().iter().any(|byte| matches!(byte, b'\n' | b'\r')) => {
+                Self::Quoted
+            }
+            FrameKind::Text => Self::Plain,
+        }
+    }
+
+    /// A frame as an element of a list in JSON: text as it is, bytes in base64, as the client's own bytes come in.
+    pub(crate) fn of_json(frame: &Frame) -> Self {
+        match frame.kind() {
+            FrameKind::Binary => Self::QuotedBase64,
+            FrameKind::Text => Self::Quoted,
+        }
+    }
+
+    /// How many bytes a payload has in this form.
+    pub(crate) fn bytes(self, payload: &[u8]) -> usize {
+        let base64 = payload.len().div_ceil(3) * 4;
+        match self {
+            Self::Plain => payload.len(),
+            Self::Quoted => 2 + payload.iter().map(|byte| escaped_bytes(*byte)).sum::<usize>(),
+            Self::Starred => 1 + base64,
+            Self::QuotedBase64 => 2 + base64,
+        }
+    }
+
+    /// Appends a piece that begins at `from` and takes about `room` bytes of the payload. Returns where the next begins: at the
+    /// payload's end if this was the last.
+    pub(crate) fn append(self, payload: &[u8], from: usize, room: usize, out: &mut Vec<u8>) -> usize {
+        let to = self.piece_end(payload, from, room);
+        let (piece, is_last) = (&payload[from..to], to == payload.len());
+        match (self, from == 0) {
+            (Self::Quoted | Self::QuotedBase64, true) => out.push(b'"'),
+            (Self::Starred, true) => out.push(b'*'),
+            _ => {}
+        }
+        match self {
+            Self::Plain => out.extend_from_slice(piece),
+            Self::Quoted => {
+                // No error: a text frame is made of a `String`, and cut between characters.
+                let quoted = serde_json::to_vec(&String::from_utf8_lossy(piece)).unwrap_or_default();
+                out.extend_from_slice(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default());
+            }
+            Self::Starred | Self::QuotedBase64 => out.extend_from_slice(STANDARD.encode(piece).as_bytes()),
+        }
+        if is_last && matches!(self, Self::Quoted | Self::QuotedBase64) {
+            out.push(b'"');
+        }
+        to
+    }
+
+    fn piece_end(self, payload: &[u8], from: usize, room: usize) -> usize {
+        let to = from + room.max(4);
+        if to >= payload.len() {
+            return payload.len();
+        }
+        match self {
+            Self::Plain => to,
+            // Three bytes are four characters, without padding.
+            Self::Starred | Self::QuotedBase64 => from + room.max(4) / 3 * 3,
+            Self::Quoted => (from + 1..=to).rev().find(|at| payload[*at] & 0xC0 != 0x80).unwrap_or(to),
+        }
+    }
+}
+
+/// As `serde_json` escapes.
+fn escaped_bytes(byte: u8) -> usize {
+    match byte {
+        b'"' | b'\\' | 0x08 | b'\t' | b'\n' | 0x0C | b'\r' => 2,
+        0..=0x1F => 6,
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn in_pieces(form: Form, payload: &[u8], room: usize) -> Vec<u8> {
+        let (mut out, mut from) = (Vec::new(), 0);
+        loop {
+            from = form.append(payload, from, room, &mut out);
+            if from == payload.len() {
+                return out;
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_are_together_what_the_whole_is(text in ".{0,200}|[\\x00-\\x7f]{0,200}", room in 0usize..80) {
+            let json = serde_json::to_vec(&text).unwrap();
+            prop_assert_eq!(Form::Quoted.bytes(text.as_bytes()), json.len());
+            prop_assert_eq!(in_pieces(Form::Quoted, text.as_bytes(), room), json);
+            prop_assert_eq!(in_pieces(Form::Plain, text.as_bytes(), room), text.as_bytes());
+        }
+
+        #[test]
+        fn so_are_pieces_of_bytes(bytes in proptest::collection::vec(any::<u8>(), 0..200), room in 0usize..80) {
+            let base64 = STANDARD.encode(&bytes);
+            for (form, whole) in
+                [(Form::Starred, format!("*{base64}")), (Form::QuotedBase64, format!("\"{base64}\""))]
+            {
+                prop_assert_eq!(form.bytes(&bytes), whole.len());
+                prop_assert_eq!(in_pieces(form, &bytes, room), whole.as_bytes());
+            }
+        }
+    }
+}
