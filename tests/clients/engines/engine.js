@@ -21,6 +21,14 @@ export async function startEngine(name) {
 }
 
 /** Waits until a function that runs in the page returns something true, and returns that. */
-export function see(page, what, seen, ...args) {
-  return until(what, () => page.evaluate(seen, ...args), SIGHT_MS);
+export async function see(page, what, seen, ...args) {
+  let failure;
+  // A page that is on its way to another cannot be asked.
+  const ask = () => page.evaluate(seen, ...args).catch((error) => void (failure = error));
+  try {
+    return await until(what, ask, SIGHT_MS);
+  } catch (error) {
+    error.cause = failure;
+    throw error;
+  }
 }
