@@ -1,6 +1,6 @@
 //! The body of a POST: a line that says what it is for, and more that come with it.
 
-use std::{sync::Arc, task::Poll, time::Duration};
+use std::{sync::Arc, task::Poll};
 
 use http::StatusCode;
 use tokio::time::{Instant, timeout_at};
@@ -21,9 +21,6 @@ use crate::{
     options::ResumeOptions,
     session::Seq,
 };
-
-/// How long a POST waits for a channel that is busy, before it says how far it came.
-const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes of a body that make it large: a session has one such at a time.
 const LARGE_BYTES: usize = 64 * 1024;
@@ -131,7 +128,7 @@ pub(super) async fn apply<H: Handler>(
     text: &str,
 ) {
     session.touch();
-    let until = Instant::now() + READY_TIMEOUT;
+    let until = Instant::now() + manager.resume_options().ready_timeout;
     let mut turn = None;
     let mut next = Seq(0);
     for line in lines(text) {
