@@ -138,6 +138,7 @@ fn a_connection_ends_whoever_ends_it_while_a_sweep_goes_on() {
         linger: Duration::ZERO,
         abandoned: Duration::MAX,
         window: Duration::MAX,
+        unproven: Duration::MAX,
         away: Duration::MAX,
         period: Duration::ZERO,
     };
