@@ -80,6 +80,8 @@ async fn logged(level: LevelFilter, deed: impl AsyncFnOnce(Lapwing, std::net::So
             .build()
             .unwrap();
         let address = lab::serve(&lapwing).await;
+        // What is said when a program starts is no stranger's doing.
+        log.0.lock().unwrap().clear();
         deed(lapwing, address).await;
     }
     let log = log.0.lock().unwrap().clone();
