@@ -20,6 +20,7 @@ use crate::{
     mailbox::ChannelMailbox,
     names::{NameLimits, quoted},
     node::{Node, Task},
+    outcome::LeaveReason,
     protocol::{ChannelMsg, Field, NameRef, Outgoing, Payload, Ref, SerializerList},
     router::{ChannelRoute, Router},
     task::{self, leave_reason},
@@ -178,9 +179,7 @@ impl Handler for Hub {
         if let (Some(subscribed), Some(id)) = (subscribed, &client.socket_id) {
             self.node.socket_ids.unsubscribe(id, *subscribed);
         }
-        for join in joins {
-            join::stop(&join, leave_reason(reason));
-        }
+        self.stop(joins, leave_reason(reason));
         debug!(?reason, "disconnected");
     }
 }
@@ -222,6 +221,26 @@ impl Hub {
             Replaced::Ends => (Some(route.succeed(current.clone())), None),
             Replaced::NeverBegins(waiting) => (None, Some(waiting)),
         }
+    }
+
+    /// Ends all joins of a session: one after the other, as a task for each would cost many times what the join did.
+    fn stop(&self, joins: Vec<Arc<Join>>, reason: LeaveReason) {
+        if let [join] = &joins[..] {
+            return join::stop(join, reason);
+        }
+        if joins.is_empty() {
+            return;
+        }
+        let node = self.node.clone();
+        self.node.spawn(Box::pin(async move {
+            for join in joins {
+                // What has to wait in its `leave` gets a task of its own, and the others go on.
+                if let Some(task) = join.post(ChannelMailbox::Stop(reason.clone())) {
+                    node.run(task);
+                }
+                tokio::task::coop::consume_budget().await;
+            }
+        }));
     }
 
     /// Puts a new join into the table.

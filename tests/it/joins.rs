@@ -115,3 +115,23 @@ async fn a_join_that_waits_goes_with_its_session() {
     joins_fall_to(&lapwing, 0).await;
     assert_eq!(lapwing.stats().topics, 0);
 }
+
+#[tokio::test]
+async fn a_session_that_ends_needs_no_task_for_each_of_its_joins() {
+    const JOINS: usize = 1_000;
+    let (lapwing, mut client) = serve(Mount::new().joins_max(JOINS)).await;
+    for n in 0..JOINS {
+        client.join("1", &format!("room:{n}")).await;
+    }
+    lapwing.app::<Gate>().unwrap().0.add_permits(JOINS);
+    drop(client);
+    let mut tasks_max = 0;
+    let ended = async {
+        while lapwing.stats().joins > 0 {
+            tasks_max = tasks_max.max(tokio::runtime::Handle::current().metrics().num_alive_tasks());
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, ended).await.expect("all of them end");
+    assert!(tasks_max < 20, "{tasks_max} tasks");
+}
