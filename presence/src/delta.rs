@@ -98,3 +98,31 @@ impl Change {
         self.entry().clock()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tag::{Owner, Tag};
+
+    #[test]
+    fn a_change_takes_its_row_its_topics_name_and_its_entrys_block() {
+        let entry =
+            Entry::pack(Tag::new(1, Clock::new(1)), Clock::ZERO, Owner(1), "key", &[0; 100], &mut Vec::new());
+        let block = 30 + 3 + 100 + 2 * size_of::<usize>();
+        assert_eq!(entry.bytes(), block);
+        let set = Change::Set { topic: "room".into(), entry: entry.clone() };
+        let removed = Change::Removed { topic: "room".into(), entry };
+        let each = size_of::<Change>() + 4 + block;
+        assert_eq!((set.bytes(), removed.bytes()), (each, each));
+        let part = Part {
+            replica: ReplicaId::new(1, 1),
+            from: Clock::ZERO,
+            to: Clock::new(2),
+            whole: false,
+            chunks: [vec![set.clone()], vec![set, removed]].into(),
+        };
+        assert_eq!((part.len(), part.bytes()), (3, size_of::<Part>() + 3 * each));
+        let delta = Delta { parts: vec![part.clone(), part] };
+        assert_eq!((delta.len(), delta.bytes()), (6, 2 * (size_of::<Part>() + 3 * each)));
+    }
+}

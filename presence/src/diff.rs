@@ -343,6 +343,10 @@ impl Side {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::tag::{Clock, Owner};
 
@@ -386,6 +390,44 @@ mod tests {
         assert_eq!((all.topics().len(), all.len()), (40, 40));
         (0..40).for_each(|place| step(&mut all, place, true));
         assert!(all.is_empty() && all.into_topics().is_empty());
+    }
+
+    proptest! {
+        /// Whatever joins and leaves: a diff says what is different at the end, each tag once.
+        #[test]
+        fn a_diff_is_what_is_different_at_the_end(
+            changes in prop::collection::vec((0..60u64, 0..3usize, any::<bool>()), 0..400), gathered in 1..50usize,
+        ) {
+            // Names that are equal and not the same, as different nodes and shards have them.
+            let names = || ["a", "b", "c"].map(Arc::<str>::from);
+            let mut all = Diff::new();
+            let mut there: BTreeSet<(usize, u64)> = (0..3).flat_map(|topic| (0..30).map(move |clock| (topic, clock))).collect();
+            let before = there.clone();
+            for changes in changes.chunks(gathered) {
+                let names = names();
+                let mut diff = Diff::new();
+                for (clock, topic, join) in changes {
+                    if *join && there.insert((*topic, *clock)) {
+                        diff.join(&names[*topic], entry(1 + clock));
+                    } else if !join && there.remove(&(*topic, *clock)) {
+                        diff.leave(&names[*topic], entry(1 + clock));
+                    }
+                }
+                all.absorb(diff.finish());
+            }
+            let mut after = before.clone();
+            for topic in all.topics() {
+                prop_assert!(!topic.is_empty());
+                let place = ["a", "b", "c"].iter().position(|name| **name == **topic.topic()).unwrap();
+                for join in topic.joins() {
+                    prop_assert!(after.insert((place, join.clock().ticks() - 1)), "it was there before");
+                }
+                for leave in topic.leaves() {
+                    prop_assert!(after.remove(&(place, leave.clock().ticks() - 1)), "it was not there");
+                }
+            }
+            prop_assert_eq!(after, there);
+        }
     }
 
     #[test]

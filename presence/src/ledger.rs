@@ -274,4 +274,31 @@ mod tests {
         assert!(ledger.known(number).held.is_empty());
         assert_eq!(ledger.known(number).clock, Clock::new(9));
     }
+
+    #[test]
+    fn nothing_is_kept_of_what_is_known_to_its_end() {
+        let mut ledger = Ledger::new(ReplicaId::new(1, 1), &Config::default());
+        let number = ledger.add(ReplicaId::new(2, 1));
+        assert!(ledger.plan(&delta(2, 4)).is_empty());
+        let held_after = |ledger: &Ledger, clock| ledger.known(number).held_after(Clock::new(clock)).count();
+        assert_eq!([3, 4].map(|clock| held_after(&ledger, clock)), [1, 0]);
+        assert_eq!(ledger.plan(&delta(0, 4)).len(), 1);
+        assert!(ledger.known(number).held.is_empty());
+        // A second time it is no step: a whole part would make the history begin anew.
+        let mut whole = delta(0, 4);
+        whole.parts[0].whole = true;
+        assert!(ledger.plan(&delta(0, 4)).is_empty() && ledger.plan(&whole).is_empty());
+        assert!(ledger.known(number).held.is_empty());
+    }
+
+    #[test]
+    fn a_number_is_given_again_when_its_replica_is_gone() {
+        let mut ledger = Ledger::new(ReplicaId::new(1, 1), &Config::default());
+        let ids = [2, 3, 4].map(|node| ReplicaId::new(node, 1));
+        assert_eq!(ids.map(|id| ledger.add(id)), [PartId(1), PartId(2), PartId(3)]);
+        ledger.remove(PartId(2));
+        assert_eq!(ledger.number(ids[1]), None);
+        assert_eq!(ledger.add(ReplicaId::new(9, 1)), PartId(2));
+        assert_eq!(ledger.number(ids[2]), Some(PartId(3)));
+    }
 }

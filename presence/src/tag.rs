@@ -208,6 +208,13 @@ mod tests {
     }
 
     #[test]
+    fn origins_are_the_same_on_all_nodes_whatever_was_built_when() {
+        let origins = [(0, 0), (1, 1), (2, 1), (7, 1_700_000_000_000), (u64::MAX, u64::MAX)]
+            .map(|(node, incarnation)| ReplicaId::new(node, incarnation).origin());
+        assert_eq!(origins, [0, 17334536166612, 46522650864116, 240847101402157, 107099736876017]);
+    }
+
+    #[test]
     fn origins_of_close_ids_differ() {
         let origins: std::collections::BTreeSet<u64> = (0..100)
             .flat_map(|node| (0..100).map(move |incarnation| ReplicaId::new(node, incarnation).origin()))

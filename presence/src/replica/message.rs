@@ -73,3 +73,27 @@ pub struct Transmit {
     /// What.
     pub message: Message,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use crate::shards::Presences;
+    use crate::tag::Owner;
+
+    #[test]
+    fn a_message_takes_its_row_its_clocks_and_its_delta() {
+        let from = ReplicaId::new(1, 1);
+        let mut writer = Presences::new(from, Config::default());
+        writer.track("room", "ada", Owner(1), b"{}").unwrap();
+        let delta = writer.extract(&[(from, Clock::ZERO)].into_iter().collect());
+        let clocks: Clocks = (1..=3).map(|node| (ReplicaId::new(node, 1), Clock::ZERO)).collect();
+        let (row, three) = (size_of::<Transmit>(), 3 * size_of::<(ReplicaId, Clock)>());
+        assert!(delta.bytes() > 0);
+        let heartbeat = Message::Heartbeat { from, clocks: clocks.clone(), delta: delta.clone() };
+        assert_eq!(heartbeat.bytes(), row + three + delta.bytes());
+        assert_eq!(Message::TransferRequest { from, seen: clocks }.bytes(), row + three);
+        assert_eq!(Message::Transfer { from, delta: delta.clone() }.bytes(), row + delta.bytes());
+        assert_eq!(Message::Departure { from }.bytes(), row);
+    }
+}

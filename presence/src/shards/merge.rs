@@ -251,6 +251,8 @@ mod tests {
                 let mut lens = vec![reader.merge(&writer.extract(&reader.clocks())).len()];
                 (0..50).step_by(2).for_each(|owner| drop(writer.untrack_all(Owner(owner))));
                 lens.push(reader.merge(&writer.extract(&reader.clocks())).len());
+                let number = reader.ledger.number(writer.id()).unwrap();
+                assert_eq!(reader.part_len(number), 25);
                 // And the reader can give on what it was given.
                 let nothing = [(writer.id(), Clock::ZERO)].into_iter().collect();
                 lens.extend([reader.extract(&nothing).len(), writer.extract(&nothing).len()]);

@@ -225,6 +225,14 @@ fn a_departed_replica_does_not_come_back() {
 }
 
 #[test]
+fn who_comes_after_a_later_start_is_told_which_are_gone() {
+    let (mut here, _) = pair();
+    here.replica_up(ReplicaId::new(3, 9)).unwrap();
+    assert_eq!(here.replica_up(ReplicaId::new(3, 4)).unwrap_err(), UpError::Departed { incarnation: 8 });
+    assert!(here.replica_up(ReplicaId::new(3, 9)).is_ok());
+}
+
+#[test]
 fn nobody_else_writes_this_nodes_part() {
     let (mut here, _) = pair();
     here.track("room", "ada", Owner(1), b"{}").unwrap();

@@ -42,6 +42,19 @@ fn a_delta_says_how_much_it_is() {
 }
 
 #[test]
+fn a_diff_says_how_much_it_is() {
+    let mut presences = one();
+    assert!(presences.untrack("room", "bob", Owner(7)).is_empty());
+    let mut diff = presences.update("room", "ada", Owner(7), b"[]").unwrap();
+    assert_eq!((diff.is_empty(), diff.len(), diff.topics()[0].len()), (false, 2, 2));
+    assert!(!diff.topics()[0].is_empty());
+    diff.absorb(presences.track("hall", "ada", Owner(7), b"{}").unwrap());
+    assert_eq!((diff.len(), diff.topics().len()), (3, 2));
+    assert_eq!(diff.first_join().map(|entry| entry.meta()), Some(&b"[]"[..]));
+    assert!(lapwing_presence::Diff::new().is_empty() && lapwing_presence::Diff::new().first_join().is_none());
+}
+
+#[test]
 fn ids_say_what_they_were_made_of() {
     let id = ReplicaId::new(7, 3);
     assert_eq!((id.node(), id.incarnation()), (7, 3));
