@@ -6,6 +6,7 @@ mod bounds;
 mod budget;
 mod contract;
 mod defaults;
+mod dropped;
 mod examples;
 mod hostile;
 mod http2;

@@ -306,3 +306,14 @@ impl<H: Handler> Manager<H> {
         }
     }
 }
+
+impl<H: Handler> Drop for Manager<H> {
+    /// The sessions that nothing carries end with their mount. Nobody could come back to one, and each that has state would
+    /// keep itself alive by it.
+    fn drop(&mut self) {
+        for session in self.registry.snapshot() {
+            session.close(CloseReason::Draining);
+            self.end_session(&session, CloseReason::Draining);
+        }
+    }
+}
