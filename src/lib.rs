@@ -6,6 +6,9 @@ mod build_error;
 pub mod channel;
 mod client;
 mod connect;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod hub;
 #[cfg(shuttle)]
 #[cfg(test)]

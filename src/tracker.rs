@@ -16,7 +16,7 @@ mod outlet;
 mod pending;
 mod states;
 mod viewers;
-mod wire;
+pub(crate) mod wire;
 
 use std::{
     fmt,

@@ -2,12 +2,16 @@
 
 #![no_main]
 
+use lapwing_fuzz::Bound;
 use lapwing_transports::query::{QueryLimits, parse};
 use libfuzzer_sys::fuzz_target;
 
+/// `a&a&…` is a parameter for two bytes, `a[a][a]…` a map for three: each is a name and a place in a tree.
+const BOUND: Bound = Bound { bytes_per_byte: 512, bytes_per_allocation: 1 };
+
 fuzz_target!(|query: &str| {
     let limits = QueryLimits::default();
-    if let Ok(params) = parse(query, &limits) {
+    if let Ok(params) = BOUND.hold(query.len(), || parse(query, &limits)) {
         assert!(params.len() <= limits.params_max);
         // Parsing is a function of the query.
         assert_eq!(parse(query, &limits), Ok(params.clone()));

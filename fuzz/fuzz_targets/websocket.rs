@@ -6,6 +6,7 @@
 #[path = "../../transports/src/websocket/codec/masked.rs"]
 mod masked;
 
+use lapwing_fuzz::live;
 use lapwing_transports::{
     frame::Message,
     websocket::codec::{DecodeLimits, Decoder, Event, ProtocolError},
@@ -14,6 +15,9 @@ use libfuzzer_sys::fuzz_target;
 
 /// Low, so that the fuzzer reaches them.
 const LIMITS: DecodeLimits = DecodeLimits { frame_bytes_max: 300, message_bytes_max: 400, fragments_max: 5 };
+
+/// What a decoder may hold: a message at its limit and a frame at its own, in blocks that grow by doubling.
+const HELD_BYTES_MAX: usize = 4 * (LIMITS.frame_bytes_max + LIMITS.message_bytes_max);
 
 fuzz_target!(|input: &[u8]| {
     let [form, read_bytes, input @ ..] = input else { return };
@@ -39,12 +43,17 @@ fn frames(mut input: &[u8]) -> Vec<u8> {
 fn decode(stream: &[u8], read_bytes: usize) -> (Vec<String>, Option<ProtocolError>) {
     let mut decoder = Decoder::new();
     let mut seen = Vec::new();
+    // What the test itself notes is not the decoder's.
+    let mut held = 0;
     for read in stream.chunks(read_bytes) {
         let mut read = read.to_vec();
         let mut used = 0;
         loop {
+            let before = live();
             let (newly_used, event) = decoder.decode(&mut read[used..], &LIMITS);
             used += newly_used;
+            held += live() as isize - before as isize;
+            assert!(held <= HELD_BYTES_MAX as isize, "{held} bytes are held");
             match event {
                 Ok(Some(event)) => {
                     check(&event);

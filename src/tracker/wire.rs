@@ -8,7 +8,7 @@ use super::{fetch::Extras, pending::Outgoing};
 use crate::protocol::{Payload, RawJson};
 
 /// The payload of `presence_state`.
-pub(super) fn state<'a>(entries: impl Iterator<Item = &'a Entry>, extras: &Extras) -> Payload {
+pub(crate) fn state<'a>(entries: impl Iterator<Item = &'a Entry>, extras: &Extras) -> Payload {
     let entries: Vec<&Entry> = entries.collect();
     let mut json = String::with_capacity(bytes(&entries) + 2);
     push_map(&mut json, &entries, extras);
@@ -28,7 +28,7 @@ pub(super) fn diff(diff: &Outgoing, extras: &Extras) -> Payload {
 }
 
 /// One key's presence, `{"metas": []}` if there is none.
-pub(super) fn presence<'a>(entries: impl Iterator<Item = &'a Entry>, extras: &Extras) -> Payload {
+pub(crate) fn presence<'a>(entries: impl Iterator<Item = &'a Entry>, extras: &Extras) -> Payload {
     let entries: Vec<&Entry> = entries.collect();
     let mut json = String::with_capacity(bytes(&entries) + 16);
     push_presence(&mut json, &entries, extras);

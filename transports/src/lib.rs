@@ -34,6 +34,9 @@ pub mod counters;
 pub mod endpoint;
 #[cfg(feature = "net")]
 mod flusher;
+#[cfg(all(fuzzing, feature = "net"))]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "net")]
 pub mod handler;
 #[cfg(feature = "net")]

@@ -15,7 +15,7 @@
 pub mod ndjson;
 pub(crate) mod poller;
 mod reply;
-mod token;
+pub(crate) mod token;
 
 use std::{
     sync::{Arc, atomic::Ordering},

@@ -12,23 +12,23 @@ use subtle::ConstantTimeEq as _;
 use crate::session::Seq;
 
 /// 128 random bits.
-pub(super) type Secret = [u8; 16];
+pub(crate) type Secret = [u8; 16];
 
 /// What a token says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Token {
+pub(crate) struct Token {
     /// The session's place in the registry.
-    pub(super) slot: u32,
-    pub(super) secret: Secret,
+    pub(crate) slot: u32,
+    pub(crate) secret: Secret,
     /// The last frame that the client has, if the token says so.
-    pub(super) cursor: Option<Seq>,
+    pub(crate) cursor: Option<Seq>,
 }
 
 const BYTES_BARE: usize = 20;
 const BYTES_WITH_CURSOR: usize = 28;
 
 impl Token {
-    pub(super) fn encode(&self) -> String {
+    pub(crate) fn encode(&self) -> String {
         let mut bytes = Vec::with_capacity(BYTES_WITH_CURSOR);
         bytes.extend_from_slice(&self.slot.to_be_bytes());
         bytes.extend_from_slice(&self.secret);
@@ -39,7 +39,7 @@ impl Token {
     }
 
     /// Reads a token; `None` for anything that is not one.
-    pub(super) fn decode(text: &str) -> Option<Self> {
+    pub(crate) fn decode(text: &str) -> Option<Self> {
         let mut bytes = [0; BYTES_WITH_CURSOR];
         let len = URL_SAFE_NO_PAD.decode_slice(text, &mut bytes).ok()?;
         let cursor = match len {
@@ -55,7 +55,7 @@ impl Token {
     }
 
     /// Whether the token's secret is this one, in time that does not depend on where they differ.
-    pub(super) fn proves(&self, secret: &Secret) -> bool {
+    pub(crate) fn proves(&self, secret: &Secret) -> bool {
         self.secret.ct_eq(secret).into()
     }
 }

@@ -10,7 +10,7 @@ pub(crate) mod ended;
 pub(crate) mod http;
 pub mod lines;
 mod poll;
-mod post;
+pub(crate) mod post;
 pub(crate) mod token;
 
 use std::{
@@ -137,20 +137,4 @@ impl Resumable {
         // The handler may panic under it, and guards no state of ours by it.
         self.receiving.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// How many lines follow the first of a POST's body, if all of them may. For fuzzing alone.
-#[cfg(fuzzing)]
-#[doc(hidden)]
-pub fn fuzz_post(body: &[u8], lines_max: usize) -> Option<usize> {
-    let options = crate::options::ResumeOptions { lines_max, ..Default::default() };
-    let (_, rest) = post::parse(body).ok()?;
-    post::check(rest, &options).ok()
-}
-
-/// A token as it is written again after it was read. For fuzzing alone.
-#[cfg(fuzzing)]
-#[doc(hidden)]
-pub fn fuzz_token(text: &str) -> Option<String> {
-    token::Token::decode(text).map(|token| token.encode())
 }

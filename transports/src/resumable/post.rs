@@ -26,7 +26,7 @@ use crate::{
 const LARGE_BYTES: usize = 64 * 1024;
 
 /// A request that cannot be taken: its status, and why.
-pub(super) type Refusal = (StatusCode, String);
+pub(crate) type Refusal = (StatusCode, String);
 
 /// Begins to read a body within its bounds.
 pub(super) fn begin<'a, B: RequestBody>(
@@ -73,7 +73,7 @@ pub(super) async fn read<H: Handler, B: RequestBody>(
 }
 
 /// What the first line of a body is for, and the lines after it, of which it is not known whether they are sound.
-pub(super) fn parse(body: &[u8]) -> Result<(ClientControl<'_>, &str), Refusal> {
+pub(crate) fn parse(body: &[u8]) -> Result<(ClientControl<'_>, &str), Refusal> {
     let text = std::str::from_utf8(body).map_err(|_| bad("the body is no UTF-8"))?;
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     Ok((purpose(first.as_bytes())?, rest))
@@ -96,7 +96,7 @@ pub(super) fn only_line(text: &str) -> Option<ClientControl<'_>> {
 
 /// How many lines may follow `!send` or `!resume`, if all of them are sound: frames have numbers, and nothing is begun. If one
 /// is not, none counts.
-pub(super) fn check(text: &str, options: &ResumeOptions) -> Result<usize, Refusal> {
+pub(crate) fn check(text: &str, options: &ResumeOptions) -> Result<usize, Refusal> {
     let (mut is_numbered, mut count) = (false, 0);
     for line in lines(text) {
         if count == options.lines_max {

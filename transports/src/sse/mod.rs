@@ -1,6 +1,6 @@
 //! The SSE wire: an event stream down. What goes up comes in POSTs, which `resumable` answers.
 
-mod stream;
+pub(crate) mod stream;
 pub(crate) mod ticket;
 
 use std::sync::Arc;

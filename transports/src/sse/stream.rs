@@ -190,7 +190,7 @@ fn control_event(line: ServerControl<'_>) -> Bytes {
     event.into()
 }
 
-fn frame_event(frame: &Frame) -> Bytes {
+pub(crate) fn frame_event(frame: &Frame) -> Bytes {
     let mut event = Vec::with_capacity(frame.payload().len() + 8);
     event.extend_from_slice(b"data: ");
     append_line(frame, &mut event);

@@ -1,0 +1,25 @@
+//! Doors for the fuzzer to what is private. There is nothing of it in an ordinary build.
+
+use lapwing_presence::{Config, Owner, Presences, ReplicaId};
+
+use crate::{
+    protocol::{Payload, RawJson},
+    tracker::wire,
+};
+
+/// Who is present on a topic, as a client is told: each key tracked with each meta, and then with the next one in its
+/// place. Metas that are no JSON objects are left out, as the tracker does.
+pub fn presence_state(keys: &[&str], metas: &[&str]) -> Payload {
+    let mut presences = Presences::new(ReplicaId::new(1, 1), Config::default().shards(1));
+    let metas: Vec<_> =
+        metas.iter().filter_map(|meta| RawJson::new(meta).ok()).filter(RawJson::is_object).collect();
+    for key in keys {
+        for (owner, meta) in metas.iter().enumerate() {
+            let owner = Owner(owner as u64);
+            // A key that comes twice is there already.
+            let _ = presences.track("topic", key, owner, b"{}");
+            let _ = presences.update("topic", key, owner, meta.as_str().as_bytes());
+        }
+    }
+    wire::state(presences.list("topic"), &Default::default())
+}

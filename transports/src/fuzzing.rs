@@ -1,0 +1,55 @@
+//! Doors for the fuzzer to what is private. There is nothing of it in an ordinary build.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::{
+    budget::Budget,
+    frame::Frame,
+    longpoll,
+    options::{ResumeOptions, SseOptions},
+    resumable::{self, lines, post},
+    sse::{stream, ticket::Tickets},
+};
+
+/// How many lines follow the first of a POST's body, if all of them may.
+pub fn post(body: &[u8], lines_max: usize) -> Option<usize> {
+    let options = ResumeOptions { lines_max, ..Default::default() };
+    let (_, rest) = post::parse(body).ok()?;
+    post::check(rest, &options).ok()
+}
+
+/// A session's token as it is written again after it was read.
+pub fn token(text: &str) -> Option<String> {
+    resumable::token::Token::decode(text).map(|token| token.encode())
+}
+
+/// The same of the stock dialect's token.
+pub fn stock_token(text: &str) -> Option<String> {
+    longpoll::token::Token::decode(text).map(|token| token.encode())
+}
+
+/// Whether one of the tickets that are waiting is this one, which nobody was given.
+pub fn ticket(text: &str) -> bool {
+    thread_local! {
+        static TICKETS: Tickets = {
+            let tickets = Tickets::new(&SseOptions::default());
+            tickets.issue(None, "!open 5", &Arc::new(Budget::new(usize::MAX)));
+            tickets
+        };
+    }
+    TICKETS.with(|tickets| tickets.redeem(text).is_some())
+}
+
+/// A frame as an event of an event stream.
+pub fn event(frame: Frame) -> Bytes {
+    stream::frame_event(&lines::guarded(frame))
+}
+
+/// A frame as a line of an answer to a poll.
+pub fn line(frame: Frame) -> Vec<u8> {
+    let mut line = Vec::new();
+    lines::append_line(&lines::guarded(frame), &mut line);
+    line
+}
