@@ -392,6 +392,25 @@ mod tests {
         assert!(all.is_empty() && all.into_topics().is_empty());
     }
 
+    #[test]
+    fn an_index_that_was_made_once_is_kept_up_among_few_too() {
+        let mut side = Side::default();
+        let take = |side: &mut Side, clock: u64| side.take(&entry(clock)).map(|entry| entry.clock().ticks());
+        (1..=40).for_each(|clock| side.push(entry(clock)));
+        (1..=30).for_each(|clock| assert_eq!(take(&mut side, clock), Some(clock)));
+        assert!(side.places.is_some() && side.entries.len() <= SCAN_MAX);
+        // Each takes the last one's place with another.
+        assert_eq!(
+            (take(&mut side, 40), take(&mut side, 31), take(&mut side, 31)),
+            (Some(40), Some(31), None)
+        );
+        (41..=60).for_each(|clock| side.push(entry(clock)));
+        (32..=60).rev().filter(|clock| *clock != 40).for_each(|clock| {
+            assert_eq!(take(&mut side, clock), Some(clock));
+        });
+        assert!(side.entries.is_empty());
+    }
+
     proptest! {
         /// Whatever joins and leaves: a diff says what is different at the end, each tag once.
         #[test]

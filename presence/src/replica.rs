@@ -307,3 +307,27 @@ impl Replica {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tag::Owner;
+
+    #[test]
+    fn as_many_bytes_wait_as_may_and_not_one_more() {
+        let id = ReplicaId::new(1, 1);
+        let nothing: Clocks = [(id, Clock::ZERO)].into_iter().collect();
+        let waiting = |bytes_max: usize| {
+            let config = ReplicaConfig::default().transmits_bytes_max(bytes_max);
+            let mut replica = Replica::new(id, config, Duration::ZERO).unwrap();
+            replica.presences_mut().track("room", "ada", Owner(1), b"{}").unwrap();
+            (0..3).for_each(|_| replica.handle_transfer_request(Duration::ZERO, id, &nothing));
+            (replica.transmits.len(), replica.transmits_bytes)
+        };
+        let (three, bytes) = waiting(usize::MAX);
+        assert_eq!((three, bytes % 3), (3, 0));
+        assert_eq!(waiting(bytes), (3, bytes));
+        assert_eq!(waiting(bytes - 1), (2, bytes / 3 * 2));
+        assert_eq!(waiting(0), (1, bytes / 3));
+    }
+}

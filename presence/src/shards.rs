@@ -299,3 +299,18 @@ impl fmt::Display for UpdateError {
 }
 
 impl std::error::Error for UpdateError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_are_spread_over_the_shards() {
+        let hasher = Hasher::new(7);
+        let mut topics = [0; 32];
+        for number in 0..3200 {
+            topics[shard_of(hasher.topic(&format!("room:{number}")), topics.len())] += 1;
+        }
+        assert!(topics.iter().all(|count| (50..200).contains(count)), "{topics:?}");
+    }
+}
