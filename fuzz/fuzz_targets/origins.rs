@@ -14,7 +14,9 @@ fuzz_target!(|input: &[u8]| {
     let mut lines = input.splitn(3, |byte| *byte == b'\n');
     let (pattern, host) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     let origin = lines.next().unwrap_or_default();
-    let (Ok(host), Ok(origin)) = (HeaderValue::from_bytes(host), HeaderValue::from_bytes(origin)) else { return };
+    let (Ok(host), Ok(origin)) = (HeaderValue::from_bytes(host), HeaderValue::from_bytes(origin)) else {
+        return;
+    };
     let request = Request::get("/").header(header::HOST, &host).header(header::ORIGIN, &origin);
     let Ok(request) = request.body(()) else { return };
     let parts = request.into_parts().0;

@@ -29,7 +29,10 @@ fuzz_target!(|input: &str| {
             refs.push(told["phx_ref"].as_str().expect("a reference is a text").to_owned());
             let rest = |map: &Map<String, Value>| -> Map<String, Value> {
                 let is_ours = |name: &str| name == "phx_ref" || name == "phx_ref_prev";
-                map.iter().filter(|(name, _)| !is_ours(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+                map.iter()
+                    .filter(|(name, _)| !is_ours(name))
+                    .map(|(name, value)| (name.clone(), value.clone()))
+                    .collect()
             };
             assert_eq!(rest(told), rest(meta));
             assert!(told["phx_ref_prev"].is_string());

@@ -24,6 +24,9 @@ async fn run(input: &[u8]) {
     let mut input = Input(input);
     while let Some(deed) = input.byte() {
         let place = usize::from(deed >> 4);
+        if world.has_none() {
+            world.open().await;
+        }
         match deed & 7 {
             0 => world.open().await,
             1 | 2 => {
@@ -70,7 +73,11 @@ fn line(input: &mut Input<'_>) -> String {
         8 => format!("!ack {join_ref}"),
         9 => "x".repeat(bytes(input)),
         10 => format!(r#"["{join_ref}","{}","{topic}","phx_join",{{}}]"#, "4".repeat(bytes(input))),
-        _ => format!(r#"["{join_ref}","5","{topic}","{}",{{"a":"{}"}}]"#, name(input), "b".repeat(bytes(input))),
+        _ => format!(
+            r#"["{join_ref}","5","{topic}","{}",{{"a":"{}"}}]"#,
+            name(input),
+            "b".repeat(bytes(input))
+        ),
     }
 }
 

@@ -19,7 +19,8 @@ fuzz_target!(|input: &[u8]| {
         let spoken = Subprotocols { auth_token, names };
         let Ok(agreed) = BOUND.hold(input.len(), || spoken.negotiate(&headers)) else { continue };
         if let Some(selected) = agreed.selected {
-            let offered = |name: &[u8]| input.split(|byte| *byte == b',').any(|item| item.trim_ascii() == name);
+            let offered =
+                |name: &[u8]| input.split(|byte| *byte == b',').any(|item| item.trim_ascii() == name);
             assert!(offered(selected.as_bytes()));
         }
         let Some(token) = agreed.auth_token else { continue };
@@ -32,7 +33,9 @@ fuzz_target!(|input: &[u8]| {
         assert_eq!(agreed.map(|agreed| agreed.auth_token), Ok(Some(token)));
     }
     // The same bytes in the headers that make an upgrade; a refusal repeats only so much of them.
-    for name in [header::CONNECTION, header::UPGRADE, header::SEC_WEBSOCKET_VERSION, header::SEC_WEBSOCKET_KEY] {
+    for name in
+        [header::CONNECTION, header::UPGRADE, header::SEC_WEBSOCKET_VERSION, header::SEC_WEBSOCKET_KEY]
+    {
         let mut headers: HeaderMap = [
             (header::HOST, HeaderValue::from_static("h")),
             (header::CONNECTION, HeaderValue::from_static("upgrade")),
@@ -43,10 +46,10 @@ fuzz_target!(|input: &[u8]| {
         .into_iter()
         .collect();
         headers.insert(name, offer.clone());
-        let accepted =
-            BOUND.hold(input.len(), || accept_parts(Version::HTTP_11, &Method::GET, &headers));
+        let accepted = BOUND.hold(input.len(), || accept_parts(Version::HTTP_11, &Method::GET, &headers));
         if let Err(refused) = accepted {
-            let text = Bound { bytes_per_byte: 24, bytes_per_allocation: 16 }.hold(input.len(), || refused.to_string());
+            let text = Bound { bytes_per_byte: 24, bytes_per_allocation: 16 }
+                .hold(input.len(), || refused.to_string());
             assert!(text.len() <= 100 + 4 * 4096);
         }
     }

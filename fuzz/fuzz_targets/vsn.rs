@@ -35,7 +35,8 @@ fuzz_target!(|input: &str| {
         let order = version.cmp(&other_version);
         assert_eq!(other_version.cmp(&version), order.reverse());
         assert_eq!(order == Ordering::Equal, version == other_version);
-        let parsed = format!("{operator} {other}").parse::<Requirement>().expect("a version is a requirement");
+        let parsed =
+            format!("{operator} {other}").parse::<Requirement>().expect("a version is a requirement");
         assert_eq!(parsed.matches(&version), orders.contains(&order), "{vsn} {operator} {other}");
     }
     if let Ok(requirement) = requirement {

@@ -93,7 +93,10 @@ impl Bound {
         let bytes_max = BYTES_ANY + self.bytes_per_byte * input_bytes;
         let count_max = ALLOCATIONS_ANY + input_bytes / self.bytes_per_allocation;
         assert!(bytes <= bytes_max, "{input_bytes} bytes of input took {bytes}, and may take {bytes_max}");
-        assert!(count <= count_max, "{input_bytes} bytes of input made {count} allocations of at most {count_max}");
+        assert!(
+            count <= count_max,
+            "{input_bytes} bytes of input made {count} allocations of at most {count_max}"
+        );
         result
     }
 }

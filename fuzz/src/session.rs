@@ -13,8 +13,8 @@ use http::{Request, Response};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use lapwing::{
-    Channel, HandleResult, Joining, Lapwing, LeaveReason, Mount, OutboxLimits, Payload, Service,
-    Socket, Topic, mailbox::MailboxLimits, noreply, reply, transports::body::Body,
+    Channel, HandleResult, Joining, Lapwing, LeaveReason, Mount, OutboxLimits, Payload, Service, Socket,
+    Topic, mailbox::MailboxLimits, noreply, reply, transports::body::Body,
 };
 use tower_service::Service as _;
 
@@ -41,8 +41,8 @@ const OUTBOX_BYTES: usize = OUTBOX.bytes_max + BODY_BYTES_MAX + OUTBOX.frames_ma
 const MAILBOX_BYTES: usize = JOIN_BYTES + MAILBOX_BYTES_MAX + BODY_BYTES_MAX;
 
 /// Allocations that a line of a body and a request may make, whatever they say.
-pub const ALLOCATIONS_PER_LINE: usize = 128;
-pub const ALLOCATIONS_PER_REQUEST: usize = 512;
+pub const ALLOCATIONS_PER_LINE: usize = 64;
+pub const ALLOCATIONS_PER_REQUEST: usize = 256;
 
 /// Answers at once.
 struct Echo;
@@ -127,6 +127,11 @@ impl World {
         Self { lapwing, service, sessions: Vec::new(), unread: VecDeque::new(), lines: 0, requests: 0 }
     }
 
+    /// Whether the client has no session, because it asked for none or because the server has ended them.
+    pub fn has_none(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
     /// How many sessions are live.
     pub fn sessions(&self) -> usize {
         self.lapwing.stats().sessions
@@ -146,10 +151,11 @@ impl World {
 
     /// Sends lines in a body that comes in pieces of so many bytes.
     pub async fn send(&mut self, place: usize, lines: &[String], piece_bytes: usize) {
-        let Some(session) = pick(&self.sessions, place) else { return };
-        let mut body = format!("!send {}\n!from {}\n", self.sessions[session].token, self.sessions[session].next);
-        body.push_str(&lines.join("\n"));
         self.lines += lines.len() + 2;
+        let Some(session) = pick(&self.sessions, place) else { return };
+        let mut body =
+            format!("!send {}\n!from {}\n", self.sessions[session].token, self.sessions[session].next);
+        body.push_str(&lines.join("\n"));
         let answer = self.ask(body.into(), piece_bytes);
         // A client that is not read from waits; this one gives up and asks again.
         let Some(line) = soon(text(answer)).await else { return };
@@ -229,7 +235,8 @@ impl World {
         self.unread.push_back(unread);
         for unread in &mut self.unread {
             if let Unread::Asked(answer) = unread
-                && let Poll::Ready(Ok(response)) = answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+                && let Poll::Ready(Ok(response)) =
+                    answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
             {
                 *unread = Unread::Answered(response);
             }
