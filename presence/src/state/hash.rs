@@ -134,7 +134,9 @@ mod tests {
     fn shrunk(room: usize, len: usize) -> (usize, usize) {
         let mut table = HashTable::with_capacity(room);
         let hasher = |number: &u64| number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-        (0..len as u64).for_each(|number| drop(table.insert_unique(hasher(&number), number, hasher)));
+        for number in 0..len as u64 {
+            table.insert_unique(hasher(&number), number, hasher);
+        }
         let before = table.capacity();
         shrink(&mut table, hasher);
         assert_eq!(table.len(), len);
