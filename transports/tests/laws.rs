@@ -73,6 +73,24 @@ struct World {
     posts: Vec<Post>,
     /// Resumes under way: what the client had when it asked. They may arrive late, or never.
     asked: Vec<u64>,
+    known: Known,
+}
+
+/// What the server was told, from which follows what it still has to keep.
+#[derive(Default)]
+struct Known {
+    /// The last frame that the client said it has.
+    acknowledged: u64,
+    /// The last frame that the current attachment has sent.
+    sent: u64,
+    /// The last frame that need not be kept: acknowledged, and passed by the attachment that was current then.
+    done: u64,
+}
+
+impl Known {
+    fn settle(&mut self) {
+        self.done = self.done.max(self.acknowledged.min(self.sent));
+    }
 }
 
 impl World {
@@ -86,6 +104,7 @@ impl World {
             wires: Vec::new(),
             posts: Vec::new(),
             asked: Vec::new(),
+            known: Known::default(),
         }
     }
 
@@ -127,8 +146,34 @@ impl World {
             return;
         }
         let received = Seq(self.client.handed_on.len() as u64);
-        let attachment = self.session.resume(received).expect("an honest client is never refused");
+        let attachment = self.resume(received).expect("an honest client is never refused");
         self.carry(attachment, received);
+    }
+
+    fn resume(&mut self, received: Seq) -> Result<Attachment, ResumeError> {
+        let attachment = self.session.resume(received)?;
+        self.known.sent = received.0;
+        self.receipt(received.0);
+        Ok(attachment)
+    }
+
+    /// The client has so many frames, which the session was told by other means already.
+    fn receipt(&mut self, received: u64) {
+        if received <= self.session.last_pushed().0 {
+            self.known.acknowledged = self.known.acknowledged.max(received);
+        }
+        self.known.settle();
+    }
+
+    fn handle_receipt(&mut self, received: u64) {
+        self.session.handle_receipt(Seq(received));
+        self.receipt(received);
+    }
+
+    fn handle_sent(&mut self, sent: Seq) {
+        self.session.handle_sent(sent);
+        self.known.sent = sent.0;
+        self.known.settle();
     }
 
     /// A resume arrives late: the client may have taken and acknowledged more since, by another wire.
@@ -138,7 +183,7 @@ impl World {
         }
         let index = self.random.below(self.asked.len() as u64) as usize;
         let received = self.asked.swap_remove(index);
-        match self.session.resume(Seq(received)) {
+        match self.resume(Seq(received)) {
             Ok(attachment) => self.carry(attachment, Seq(received)),
             Err(ResumeError::Gap) => {
                 assert!(received < self.client.handed_on.len() as u64, "what is missing is gone");
@@ -184,7 +229,8 @@ impl World {
             wire.down.push_back(String::from_utf8(frame.payload().to_vec()).unwrap());
             wire.server_sent.0 += 1;
         }
-        self.session.handle_sent(wire.server_sent);
+        let sent = wire.server_sent;
+        self.handle_sent(sent);
     }
 
     fn client_reads(&mut self) {
@@ -216,7 +262,7 @@ impl World {
         let Some(wire) = self.any_wire() else { return };
         let (ack, frame) = (wire.acks.pop_front(), wire.up.pop_front());
         if let Some(ack) = ack {
-            self.session.handle_receipt(Seq(ack));
+            self.handle_receipt(ack);
         }
         if frame.is_some() {
             let Some(number) = frame else { return };
@@ -228,7 +274,15 @@ impl World {
         if self.session.closed().is_some() {
             return false;
         }
-        match self.session.take(Seq(number)) {
+        let had = self.session.last_taken().0;
+        assert_eq!(had, self.taken.len() as u64);
+        let wanted = match number {
+            number if number <= had => Taken::Duplicate,
+            number if number == had + 1 => Taken::Next,
+            _ => Taken::Early,
+        };
+        assert_eq!(self.session.take(Seq(number)), wanted, "number {number} after {had}");
+        match wanted {
             Taken::Next => self.taken.push(number),
             Taken::Duplicate => {}
             Taken::Early => return false,
@@ -259,7 +313,7 @@ impl World {
         if self.random.below(3) > 0 {
             self.posts.swap_remove(index);
         }
-        self.session.handle_receipt(Seq(post.ack));
+        self.handle_receipt(post.ack);
         for number in post.frames {
             if !self.server_takes(number) {
                 break;
@@ -281,12 +335,12 @@ impl World {
     /// A poll: attached, answered, detached. The answer is lost one time in three.
     fn poll(&mut self) {
         let before = self.client.handed_on.len() as u64;
-        match self.session.resume(Seq(before)) {
+        match self.resume(Seq(before)) {
             Ok(_) => {}
             Err(ResumeError::Gap | ResumeError::Ahead) => panic!("an honest client is never refused"),
         }
         let answer: Vec<_> = self.session.waiting_after(Seq(before)).cloned().collect();
-        self.session.handle_sent(self.session.last_pushed());
+        self.handle_sent(self.session.last_pushed());
         if self.random.below(3) > 0 {
             for (number, frame) in (before + 1..).zip(answer) {
                 let text = String::from_utf8(frame.payload().to_vec()).unwrap();
@@ -307,6 +361,12 @@ impl World {
             self.session.last_received().0 <= handed_on as u64,
             "acknowledged what the client does not have"
         );
+        assert_eq!(self.session.last_received().0, self.known.done, "kept too much, or too little");
+        let waiting = self.session.waiting().count();
+        assert_eq!(self.session.is_drained(), waiting == 0);
+        let bytes: usize = self.session.waiting().map(|frame| frame.payload().len()).sum();
+        let is_half_empty = waiting <= LIMITS.frames_max / 2 && bytes <= LIMITS.bytes_max / 2;
+        assert_eq!(self.session.is_relaxed(&LIMITS), waiting <= 1 || is_half_empty);
         let (frames, bytes) = self
             .session
             .waiting()
@@ -365,6 +425,70 @@ fn the_laws_hold_for_every_schedule() {
     }
     // Both fates of a session are well represented.
     assert!(closed > SCHEDULES / 20 && closed < SCHEDULES * 19 / 20, "{closed} of {SCHEDULES} were closed");
+}
+
+#[test]
+fn a_frame_is_taken_once_and_in_its_turn() {
+    let mut session = Session::resumable();
+    let numbers =
+        [(2, Taken::Early), (1, Taken::Next), (1, Taken::Duplicate), (3, Taken::Early), (2, Taken::Next)];
+    for (number, taken) in numbers {
+        assert_eq!(session.take(Seq(number)), taken, "{number}");
+    }
+    assert_eq!(session.last_taken(), Seq(2));
+}
+
+#[test]
+fn a_session_is_closed_once_for_its_first_reason() {
+    let mut session = Session::resumable();
+    assert_eq!(session.closed(), None);
+    assert!(session.close(CloseReason::Disconnected));
+    assert!(!session.close(CloseReason::Client), "it was closed before");
+    assert_eq!(session.closed(), Some(CloseReason::Disconnected));
+    assert_eq!(session.push(Frame::text("late"), &LIMITS), Pushed::Closed);
+}
+
+#[test]
+fn nothing_is_left_of_what_is_discarded() {
+    let mut session = Session::resumable();
+    for text in ["a", "b"] {
+        session.push(Frame::text(text), &LIMITS);
+    }
+    session.discard();
+    assert!(session.is_drained() && session.waiting().next().is_none());
+}
+
+/// Any frame of a resumable session may be half written at the bound; of a plain one only the first can be.
+#[test]
+fn at_its_bound_a_plain_session_keeps_its_first_frame_and_a_resumable_one_all() {
+    for (mut session, kept) in [(Session::default(), 1), (Session::resumable(), LIMITS.frames_max)] {
+        for _ in 0..LIMITS.frames_max {
+            assert_eq!(session.push(Frame::text("x"), &LIMITS), Pushed::Queued);
+        }
+        assert_eq!(session.push(Frame::text("x"), &LIMITS), Pushed::Overflowed);
+        assert_eq!(session.closed(), Some(CloseReason::TooSlow));
+        assert_eq!(session.waiting().count(), kept);
+    }
+}
+
+/// A plain session counts nothing that its client sends, and acknowledges by what was written.
+#[test]
+fn a_plain_session_takes_every_frame_and_knows_what_was_written() {
+    let mut session = Session::default();
+    assert!(!session.is_resumable() && Session::resumable().is_resumable());
+    for number in [3, 1, 1] {
+        assert_eq!(session.take(Seq(number)), Taken::Next);
+    }
+    assert_eq!(session.last_taken(), Seq(0));
+    session.handle_written();
+    assert_eq!(session.last_received(), Seq(0), "nothing waited");
+    for text in ["a", "b"] {
+        session.push(Frame::text(text), &LIMITS);
+    }
+    session.handle_sent(Seq(2));
+    session.handle_written();
+    assert_eq!((session.last_received(), session.last_pushed()), (Seq(1), Seq(2)));
+    assert_eq!(session.first_waiting().map(|frame| &frame.payload()[..]), Some(&b"b"[..]));
 }
 
 #[test]
