@@ -20,6 +20,11 @@ use crate::{
     topics::{Delivery, Inbox, Lane, Subscribed},
 };
 
+/// A full mailbox.
+const FULL: u32 = 2;
+/// A message for a join was taken while a mailbox was full.
+const ONE_MORE: u32 = 1;
+
 /// What a session of a mount keeps for the channels.
 pub(crate) struct Client {
     pub(crate) transport_id: TransportId,
@@ -27,7 +32,7 @@ pub(crate) struct Client {
     /// The name of all connections of a user. Boxed, as anonymous clients have none.
     pub(crate) socket_id: Option<Box<Topic>>,
     pub(crate) assigns: Assigns,
-    /// How many mailboxes of this session are full.
+    /// How many mailboxes of this session are full, times [`FULL`], and whether [`ONE_MORE`] came since.
     full: AtomicU32,
     state: Mutex<State>,
 }
@@ -74,9 +79,18 @@ impl Client {
         }
     }
 
-    /// Whether every mailbox of this session takes another message.
+    /// Whether the client may say more: every mailbox takes another message, or nothing for any of them came since one was
+    /// full. So a client that waits for a channel and only says that it lives is heard.
     pub(crate) fn is_ready(&self) -> bool {
-        self.full.load(Ordering::Acquire) == 0
+        let full = self.full.load(Ordering::Acquire);
+        full < FULL || full & ONE_MORE == 0
+    }
+
+    /// A message for a join came. While a mailbox is full, that is the last that is read.
+    pub(crate) fn handle_message(&self) {
+        if self.full.load(Ordering::Acquire) >= FULL {
+            self.full.fetch_or(ONE_MORE, Ordering::AcqRel);
+        }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -115,11 +129,12 @@ impl Peer for LiveSession<Client> {
     }
 
     fn pause_reading(&self) {
-        self.state().full.fetch_add(1, Ordering::AcqRel);
+        self.state().full.fetch_add(FULL, Ordering::AcqRel);
     }
 
     fn resume_reading(&self) {
-        if self.state().full.fetch_sub(1, Ordering::AcqRel) == 1 {
+        if self.state().full.fetch_sub(FULL, Ordering::AcqRel) < 2 * FULL {
+            self.state().full.fetch_and(!ONE_MORE, Ordering::AcqRel);
             LiveSession::resume_reading(self);
         }
     }

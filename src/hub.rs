@@ -101,7 +101,11 @@ impl Handler for Hub {
         }
         let ending = state.ending();
         let mut never_begins = None;
-        let task = match state.joins.handle_message(&msg, joins_max) {
+        let verdict = state.joins.handle_message(&msg, joins_max);
+        if !matches!(verdict, Verdict::Heartbeat) {
+            client.handle_message();
+        }
+        let task = match verdict {
             Verdict::Heartbeat => {
                 reply(session, (None, &msg), "ok", &Payload::empty());
                 None

@@ -177,3 +177,38 @@ async fn a_post_that_the_channel_does_not_take_within_the_window_is_answered_408
     let polled = http::get(address, &path).await.json();
     assert!(!polled["messages"].as_array().unwrap().is_empty(), "{polled}");
 }
+
+/// What a client says behind a channel that takes its time is not read, so that its silence says nothing.
+#[tokio::test]
+async fn a_stock_client_behind_a_busy_channel_is_answered_and_not_taken_for_silent() {
+    const IDLE: Duration = Duration::from_millis(600);
+    let mount = Mount::new()
+        .mailbox(MailboxLimits { messages_max: 1, ..MailboxLimits::default() })
+        .websocket(|websocket| websocket.idle_timeout = IDLE);
+    let (lapwing, address) = serve(mount).await;
+    let mut client = Client::joined(address, Vsn::V2, "slow:1").await;
+    let mut silent = Client::joined(address, Vsn::V2, "slow:1").await;
+    client.send(json!(["1", "2", "slow:1", "hold", {}])).await;
+    client.expect(json!(["1", null, "slow:1", "holding", {}])).await;
+    // This one fills the mailbox. A client that only says that it lives is heard.
+    client.send(json!(["1", "3", "slow:1", "wait", {}])).await;
+    client.expect_heartbeat().await;
+    client.expect_heartbeat().await;
+    // One more is taken; what is behind it stays in the socket, for longer than a client may be silent.
+    client.send(json!(["1", "4", "slow:1", "wait", {}])).await;
+    client.send(json!([null, "hb", "phoenix", "heartbeat", {}])).await;
+    assert!(silent.close_code_within(Duration::from_secs(10)).await.is_some(), "whoever is silent is closed");
+    tokio::time::sleep(IDLE).await;
+    lapwing.app::<Gate>().unwrap().0.add_permits(3);
+    for reference in ["2", "3", "4"] {
+        let next = client.next_message().await;
+        if next[1] == "hb" {
+            // It is answered as it is read, which may be before the last callback ends.
+            assert_eq!(reference, "4");
+            client.expect(ok("1", "4", "slow:1", json!({}))).await;
+        } else {
+            assert_eq!(next, ok("1", reference, "slow:1", json!({})));
+        }
+    }
+    client.expect_heartbeat().await;
+}

@@ -12,8 +12,12 @@ use crate::{
 /// What becomes of sessions: implemented by whoever gives the frames their meaning.
 ///
 /// The calls for one session never overlap, and come in this order: [`connect`](Self::connect), and if that
-/// succeeds and the wire comes up [`opened`](Self::opened), any number of [`received`](Self::received), and
-/// exactly one [`closed`](Self::closed). None of them may block: they run on the connection's task.
+/// succeeds and the wire comes up [`opened`](Self::opened), any number of [`received`](Self::received),
+/// [`away`](Self::away) and [`back`](Self::back), and exactly one [`closed`](Self::closed). They come from different
+/// tasks, one after the other: what has to be told while a call is under way is told by whoever made that call, when it
+/// returns. None of them may block, since they run on the tasks of connections and of the sweep.
+///
+/// [`is_ready`](Self::is_ready) is a question, not a call in this order: it may come at any time, from any task.
 ///
 /// An echo server is all of it:
 ///

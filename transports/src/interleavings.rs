@@ -21,6 +21,7 @@ use crate::{
     close::CloseReason,
     connect::Transport,
     counters::Counters,
+    endings::Endings,
     flusher::Flusher,
     frame::Frame,
     live::{Common, LiveSession},
@@ -47,6 +48,7 @@ pub(crate) fn common() -> Arc<Common> {
         counters: Counters::default(),
         flusher: Flusher::default(),
         budget: Arc::new(Budget::new(usize::MAX)),
+        endings: Endings::default(),
     })
 }
 

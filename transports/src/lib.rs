@@ -7,7 +7,7 @@
 //! The rooms, each using only those to its right:
 //!
 //! ```text
-//! endpoint ─ {websocket sse longpoll} ─ resumable ─ manager ─ handler, registry ─ live ─ session* ─ outbox* ─ frame*
+//! endpoint ─ {websocket sse longpoll} ─ resumable ─ caller ─ manager ─ handler, registry ─ live ─ calls, session* ─ outbox* ─ frame*
 //! ```
 //!
 //! Rooms marked with * are pure: no task, no clock, no socket. They are all there is without the default
@@ -25,11 +25,17 @@ pub mod body;
 #[cfg(feature = "net")]
 pub mod budget;
 #[cfg(feature = "net")]
+mod caller;
+#[cfg(feature = "net")]
+mod calls;
+#[cfg(feature = "net")]
 mod clock;
 #[cfg(feature = "net")]
 pub mod connect;
 #[cfg(feature = "net")]
 pub mod counters;
+#[cfg(feature = "net")]
+mod endings;
 #[cfg(feature = "net")]
 pub mod endpoint;
 #[cfg(feature = "net")]

@@ -11,10 +11,12 @@ use std::{
 
 use crate::{
     budget::{Budget, Debt, OverBudget, STEP},
+    calls::{Aside, CallState, Calls},
     clock::{Clock, Tick},
     close::CloseReason,
     connect::Transport,
     counters::Counters,
+    endings::Endings,
     flusher::Flusher,
     frame::Frame,
     outbox::OutboxLimits,
@@ -58,6 +60,7 @@ pub(crate) struct Common {
     pub(crate) counters: Counters,
     pub(crate) flusher: Flusher,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) endings: Endings,
 }
 
 /// What the lock guards.
@@ -73,9 +76,11 @@ pub(crate) struct Core {
     /// The carrier's waker, kept between wake-ups: a clone per wake-up would cost two atomic operations.
     waker: Option<Waker>,
     rest: Rest,
-    /// Who waits to give the handler another message, where that is not the carrier: a long-poll's POST.
-    /// Boxed, as WebSockets never have one.
-    reader: Option<Box<Waker>>,
+    /// What the handler is to be told, where that comes from more than the carrier.
+    call_state: CallState,
+    aside: Option<Box<Aside>>,
+    /// The carrier reads nothing, since the handler takes nothing for now.
+    pub(crate) is_held_back: bool,
     /// The linger time is over: the connection is to be dropped, whatever is left to write.
     pub(crate) expired: bool,
 }
@@ -92,9 +97,27 @@ enum Rest {
 
 /// What the carrier of a resumable session is to say besides frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Due {
-    pub(crate) ping: bool,
-    pub(crate) pong: bool,
+pub(crate) struct Due(u8);
+
+impl Due {
+    pub(crate) const PING: Self = Self(1);
+    pub(crate) const PONG: Self = Self(2);
+    /// The handler takes nothing for now.
+    pub(crate) const BUSY: Self = Self(4);
+    /// Frames were taken that came with the request that the carrier answers.
+    pub(crate) const ACK: Self = Self(8);
+
+    pub(crate) fn set(&mut self, due: Self) {
+        self.0 |= due.0;
+    }
+
+    fn clear(&mut self, due: Self) {
+        self.0 &= !due.0;
+    }
+
+    pub(crate) fn has(self, due: Self) -> bool {
+        self.0 & due.0 != 0
+    }
 }
 
 impl<S> LiveSession<S> {
@@ -127,7 +150,9 @@ impl<S> LiveSession<S> {
             due: Due::default(),
             waker: None,
             rest: Rest::Awake,
-            reader: None,
+            call_state: CallState::default(),
+            aside: None,
+            is_held_back: false,
             expired: false,
         };
         let seen = AtomicU32::new(common.clock.now().0);
@@ -150,7 +175,8 @@ impl<S> LiveSession<S> {
         if pushed != Pushed::Closed {
             core.wake();
         }
-        pushed
+        drop(core);
+        self.handle_pushed(pushed)
     }
 
     /// Queues a frame that many get at the same time. Each session's carrier is woken in its turn, so that a reply to
@@ -163,7 +189,8 @@ impl<S> LiveSession<S> {
             Pushed::Overflowed => core.wake(),
             Pushed::Closed => {}
         }
-        pushed
+        drop(core);
+        self.handle_pushed(pushed)
     }
 
     fn push_into(&self, core: &mut Core, frame: Frame) -> Pushed {
@@ -201,32 +228,40 @@ impl<S> LiveSession<S> {
         let was_open = core.session.close(CloseReason::OverBudget);
         if was_open {
             core.session.shed();
-            core.wake();
-            if let Some(reader) = core.reader.take() {
-                reader.wake();
-            }
+            core.wake_readers();
+            drop(core);
+            self.handle_closed();
         }
         was_open
+    }
+
+    fn handle_pushed(&self, pushed: Pushed) -> Pushed {
+        if pushed == Pushed::Overflowed {
+            self.handle_closed();
+        }
+        pushed
+    }
+
+    /// The session was just closed. A WebSocket that is all of its session sees to that itself.
+    fn handle_closed(&self) {
+        if self.is_resumable() || self.transport() == Transport::Longpoll {
+            self.common.endings.add(self.slot.load(Ordering::Relaxed));
+        }
     }
 
     /// Closes the session; what was pushed before is still delivered if the client takes it in time.
     pub fn close(&self, reason: CloseReason) {
         let mut core = self.core();
         if core.session.close(reason) {
-            core.wake();
-            if let Some(reader) = core.reader.take() {
-                reader.wake();
-            }
+            core.wake_readers();
+            drop(core);
+            self.handle_closed();
         }
     }
 
     /// Tells the carrier that [`Handler::is_ready`](crate::handler::Handler::is_ready) may have changed.
     pub fn resume_reading(&self) {
-        let mut core = self.core();
-        if let Some(reader) = core.reader.take() {
-            reader.wake();
-        }
-        core.wake();
+        self.core().wake_readers();
     }
 
     /// Why the session was closed, if it was.
@@ -317,6 +352,18 @@ impl Core {
         self.wake();
     }
 
+    /// The same for whatever waits to give the handler another message.
+    pub(crate) fn wake_readers(&mut self) {
+        self.wake_reader();
+        self.wake();
+    }
+
+    fn wake_reader(&mut self) {
+        if let Some(reader) = self.calls().set_reader(None) {
+            reader.wake();
+        }
+    }
+
     /// The same for one of many.
     fn wake_in_turn(&mut self, flusher: &Flusher) {
         if self.rest == Rest::Parked
@@ -337,11 +384,16 @@ impl Core {
 
     /// Leaves a waker for [`LiveSession::resume_reading`], from a task that is not the carrier.
     pub(crate) fn wait_to_read(&mut self, cx: &Context<'_>) {
-        let before = self.reader.replace(Box::new(cx.waker().clone()));
+        let before = self.calls().set_reader(Some(cx.waker().clone()));
         if let Some(before) = before.filter(|before| !before.will_wake(cx.waker())) {
             // It has to see that it is not its turn any more.
             before.wake();
         }
+    }
+
+    /// Nobody waits for that any more.
+    pub(crate) fn stop_waiting_to_read(&mut self) {
+        self.calls().set_reader(None);
     }
 
     /// Another attachment has become the current one; the one before is woken to learn it.
@@ -349,7 +401,7 @@ impl Core {
         self.transport = transport;
         self.is_attached = true;
         // A question that came by POST between two polls is answered by the next one.
-        self.due.ping = false;
+        self.due.clear(Due::PING);
         self.wake();
     }
 
@@ -359,9 +411,17 @@ impl Core {
         self.rest = Rest::Awake;
         self.waker = None;
         // A POST that waits for the handler does so with or without a carrier: it leaves its waker again.
-        if let Some(reader) = self.reader.take() {
-            reader.wake();
-        }
+        self.wake_reader();
+    }
+
+    /// What the handler is to be told.
+    pub(crate) fn calls(&mut self) -> Calls<'_> {
+        Calls { state: &mut self.call_state, aside: &mut self.aside }
+    }
+
+    /// Whether the client is not heard as the handler takes nothing for now, so that its silence says nothing.
+    pub(crate) fn is_deaf(&mut self) -> bool {
+        self.is_held_back || self.calls().has_reader()
     }
 
     /// Whether this wire carries the session, or did last.

@@ -11,7 +11,7 @@ use std::{
 };
 
 use http::{StatusCode, request::Parts};
-use tokio::time::timeout;
+use tokio::time::{timeout, timeout_at};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
@@ -24,6 +24,7 @@ use crate::{
     close::CloseReason,
     connect::{ConnectRequest, PathVariables, Refusal, Transport},
     counters::Counters,
+    endings::Endings,
     flusher::Flusher,
     handler::Handler,
     live::{Common, LiveSession},
@@ -40,6 +41,8 @@ use crate::{
 
 /// How often the sweep looks for debtors while relief is needed: what is freed takes a moment to be given back.
 const RELIEF_PERIOD: Duration = Duration::from_millis(100);
+/// How many ended sessions the handler is told of before the runtime gets to do something else.
+const ENDED_AT_ONCE: usize = 32;
 
 /// The sessions of one handler, whatever carries them. Shared by an endpoint's clones, its connections and its
 /// sweep.
@@ -72,6 +75,7 @@ impl<H: Handler> Manager<H> {
             counters: Counters::default(),
             flusher: Flusher::default(),
             budget: Arc::new(Budget::new(options.budget_bytes_max)),
+            endings: Endings::default(),
         };
         let decode_limits = options.websocket.as_ref().map(|websocket| websocket.limits).unwrap_or_default();
         Self {
@@ -142,13 +146,24 @@ impl<H: Handler> Manager<H> {
             tokio::spawn(async move {
                 // Nobody needs it when the last session is gone.
                 let _flusher = AbortOnDropHandle::new(flusher);
-                let mut pace = Pace::new(patience.period, Instant::now());
+                let mut swept_at = Instant::now();
+                let mut pace = Pace::new(patience.period, swept_at);
                 loop {
                     let pause = if common.budget.is_strained() { RELIEF_PERIOD } else { patience.period };
-                    // Over or not: the sweep comes each period, and at once when relief is needed.
-                    let _ = timeout(pause.min(patience.period), common.budget.strained()).await;
+                    let due = swept_at + pause.min(patience.period);
+                    // The sweep comes each period, and at once when relief is needed, however many sessions end meanwhile.
+                    let next_sweep = timeout_at(due.into(), common.budget.strained());
+                    let closed = tokio::select! {
+                        _ = next_sweep => None,
+                        closed = common.endings.next() => Some(closed),
+                    };
                     let Some(manager) = manager.upgrade() else { return };
-                    let Step { tick, judges } = pace.step(Instant::now());
+                    if let Some(closed) = closed {
+                        manager.end_closed(&closed).await;
+                        continue;
+                    }
+                    swept_at = Instant::now();
+                    let Step { tick, judges } = pace.step(swept_at);
                     manager.common.clock.set(tick);
                     manager.tickets.sweep();
                     manager.ended.sweep();
@@ -161,10 +176,39 @@ impl<H: Handler> Manager<H> {
         });
     }
 
+    /// Tells the handler of sessions that were closed, whoever carries them.
+    async fn end_closed(&self, slots: &[u32]) {
+        for slots in slots.chunks(ENDED_AT_ONCE) {
+            let sessions = slots.iter().filter_map(|slot| self.registry.get(*slot));
+            // A slot may have been given to another session meanwhile.
+            for session in sessions.filter(|session| session.closed().is_some()) {
+                self.end_unless_carried(&session);
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn end_unless_carried(&self, session: &Arc<LiveSession<H::State>>) {
+        if session.is_resumable() {
+            self.end_resumable(session);
+            // Whoever carries it says the last word to the client, and then takes it out.
+            if !session.core().is_attached() {
+                self.registry.remove(session);
+            }
+            return;
+        }
+        // A poll may still fetch what waits, and then it, or the sweep, takes the session out.
+        let mut core = session.core();
+        let reason = core.session.closed().unwrap_or(CloseReason::Internal);
+        core.calls().close(reason);
+        drop(core);
+        self.tell(session);
+    }
+
     fn sweep(&self, now: Tick, patience: Patience) {
         let swept = self.registry.sweep(now, patience);
         for session in swept.away {
-            self.handler.away(&session);
+            self.tell(&session);
         }
         for session in swept.ended {
             let reason = session.closed().unwrap_or(CloseReason::Abandoned);
@@ -204,6 +248,8 @@ impl<H: Handler> Manager<H> {
         session: LiveSession<H::State>,
         poller: Option<Arc<Poller>>,
     ) -> Result<Arc<LiveSession<H::State>>, LiveSession<H::State>> {
+        // Nothing is told before that it was opened.
+        let _ = session.core().calls().begin();
         let session = self.registry.insert(session, poller)?;
         // It was let in before the drain began and may have come too late to be seen by it.
         if self.draining.is_cancelled() {
@@ -218,8 +264,11 @@ impl<H: Handler> Manager<H> {
         if session.is_resumable() {
             self.end_resumable(session);
         } else if was_there {
-            session.core().detach();
-            self.handler.closed(session, reason);
+            let mut core = session.core();
+            core.detach();
+            core.calls().close(reason);
+            drop(core);
+            self.tell(session);
         }
     }
 
@@ -228,8 +277,12 @@ impl<H: Handler> Manager<H> {
         std::future::poll_fn(|cx| {
             // The waker is left first, so that a change between the two lines is not missed.
             session.core().wait_to_read(cx);
-            let is_over = session.closed().is_some();
-            if is_over || self.handler.is_ready(session) { Poll::Ready(()) } else { Poll::Pending }
+            if session.closed().is_none() && !self.is_ready(session) {
+                return Poll::Pending;
+            }
+            // Left there, it would say that somebody waits.
+            session.core().stop_waiting_to_read();
+            Poll::Ready(())
         })
         .await;
     }

@@ -206,8 +206,8 @@ pub struct ResumeOptions {
     pub body_timeout: Duration,
     /// Lines in one POST. Default 2,000, half of what an outbox holds.
     pub lines_max: usize,
-    /// How long a POST waits for a handler that is not ready, over all its frames, before it is answered with how far it came. Default 5 s:
-    /// longer than a channel should take, and shorter than a client waits for an answer.
+    /// How long a POST waits for a handler that is not ready, over all its frames, before it is answered with how far it came.
+    /// Default 500 ms: no longer than clients wait before they think that nobody heard them.
     pub ready_timeout: Duration,
 }
 
@@ -223,7 +223,7 @@ impl Default for ResumeOptions {
             body_bytes_max: 13_400_000,
             body_timeout: Duration::from_secs(30),
             lines_max: 2_000,
-            ready_timeout: Duration::from_secs(5),
+            ready_timeout: Duration::from_millis(500),
         }
     }
 }

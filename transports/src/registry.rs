@@ -10,10 +10,11 @@ use slab::Slab;
 
 use crate::{
     budget::STEP,
+    calls::Call,
     clock::Tick,
     close::CloseReason,
     connect::Transport,
-    live::LiveSession,
+    live::{Due, LiveSession},
     longpoll::poller::Poller,
     resumable::Resumable,
     shrink::Shrink,
@@ -173,6 +174,9 @@ impl<S> Registry<S> {
             },
             (None, None) => sweep_websocket(&entry.session, now, patience),
             (None, Some(_)) => {
+                if entry.session.core().is_deaf() {
+                    entry.session.touch();
+                }
                 if now.since(entry.session.last_seen()) >= patience.abandoned + patience.period {
                     entry.session.close(CloseReason::Abandoned);
                 }
@@ -252,6 +256,7 @@ fn sweep_resumable<S>(
     now: Tick,
     patience: Patience,
 ) -> Verdict {
+    say_busy(session);
     let silence = now.since(session.last_seen());
     if silence >= patience.window + patience.period {
         session.close(CloseReason::Expired);
@@ -275,22 +280,36 @@ fn sweep_resumable<S>(
         }
     } else if core.is_attached() {
         if !core.is_carried_by(Transport::Longpoll) && resumable.is_ping_due(session.last_seen(), now) {
-            core.due.ping = true;
+            core.due.set(Due::PING);
             core.wake();
         }
     } else {
         // The client may have been silent for long before on a connection that worked.
         let away_for = resumable.detached_for(now).min(silence);
-        if away_for >= patience.away + patience.period && !resumable.is_away.swap(true, Ordering::AcqRel) {
+        if away_for >= patience.away + patience.period && !resumable.is_away.swap(true, Ordering::Relaxed) {
+            core.calls().push(Call::Away);
             return Verdict::Away;
         }
     }
     Verdict::Fine
 }
 
-fn sweep_websocket<S>(session: &LiveSession<S>, now: Tick, patience: Patience) {
-    let idle = now.since(session.last_seen()) >= patience.idle + patience.period;
+/// Tells the client that it is not read for now, which is no silence of its own.
+fn say_busy<S>(session: &LiveSession<S>) {
     let mut core = session.core();
+    if core.is_attached() && core.is_deaf() {
+        session.touch();
+        core.due.set(Due::BUSY);
+        core.wake();
+    }
+}
+
+fn sweep_websocket<S>(session: &LiveSession<S>, now: Tick, patience: Patience) {
+    let mut core = session.core();
+    if core.is_deaf() {
+        session.touch();
+    }
+    let idle = now.since(session.last_seen()) >= patience.idle + patience.period;
     if core.session.closed().is_some() {
         if lingered(session, now) >= patience.linger {
             core.expired = true;

@@ -190,7 +190,7 @@ async fn of_posts_that_wait_the_newest_waits_and_the_others_are_told_where_the_s
         posts.spawn(async move { lines_of(&session.post(&body).await) });
         if n > 0 {
             let told = tokio::time::timeout(PATIENCE, posts.join_next()).await.expect("told at once");
-            assert_eq!(told.unwrap().unwrap(), ["!ack 0"]);
+            assert_eq!(told.unwrap().unwrap(), ["!ack 0", "!busy 0"]);
         }
         assert!(endpoint.bytes_held() <= 5_000_000, "{} bytes", endpoint.bytes_held());
     }
@@ -206,7 +206,7 @@ async fn a_post_that_waits_for_too_long_is_told_where_the_session_stands() {
     let gate = Arc::new(AtomicBool::new(false));
     let (endpoint, address) = serve_gated(gate.clone(), Duration::from_millis(300)).await;
     let session = Session::open(address, "/echo", Wire::Longpoll).await;
-    assert_eq!(session.post_lines("!from 1\nx\ny").await, ["!ack 0"]);
+    assert_eq!(session.post_lines("!from 1\nx\ny").await, ["!ack 0", "!busy 0"]);
     gate.store(true, Ordering::Release);
     assert_eq!(session.post_lines("!from 1\nx\ny").await, ["!ack 2"]);
     assert_eq!(endpoint.bytes_held(), 0);

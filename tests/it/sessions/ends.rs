@@ -3,7 +3,7 @@
 use lapwing::{Drain, Mount};
 use serde_json::json;
 
-use super::{expect_diary, join, joined, pause, serve};
+use super::{diary, expect_diary, join, joined, pause, serve, until};
 use crate::support::sessions::{Carrier, Session, WIRES, Wire, lines_of, text};
 
 /// The end of what carries a session, which a client that polls hears with its next poll.
@@ -117,4 +117,30 @@ async fn a_channel_that_ends_its_join_does_not_end_the_session() {
         session.resume(Wire::Sse).await;
         join(session).await;
     }
+}
+
+/// Others see at once that somebody has left, whatever carried the session, and do not wait for a sweep, which comes every
+/// 600 ms here: so often that the two cannot be confused.
+#[tokio::test]
+async fn an_end_is_told_at_once_whatever_carries_the_session() {
+    const ENDS: u32 = 8;
+    let (lapwing, address) = serve(Mount::new()).await;
+    let mut waited = std::time::Duration::ZERO;
+    for _ in 0..ENDS {
+        for wire in WIRES {
+            let mut session = joined(address, wire).await;
+            if wire == Wire::Websocket {
+                session.cut();
+            }
+            let left = || diary(&lapwing).iter().filter(|note| note.starts_with("leave")).count();
+            let before = left();
+            let started = std::time::Instant::now();
+            assert_eq!(session.post("!close").await.status, 200);
+            until(|| left() > before, || "nobody left".to_owned()).await;
+            waited += started.elapsed();
+        }
+    }
+    // A session that nothing carries waited for two sweeps: those of WebSocket and long-poll here.
+    assert!(waited < 2 * ENDS * std::time::Duration::from_millis(600), "{waited:?}");
+    until(|| lapwing.stats().sessions == 0, || "a session is left".to_owned()).await;
 }

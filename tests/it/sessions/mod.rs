@@ -2,6 +2,7 @@
 
 mod acks;
 mod away;
+mod busy;
 mod bystanders;
 mod ends;
 mod frames;

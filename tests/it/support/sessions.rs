@@ -192,9 +192,19 @@ impl Session {
         line
     }
 
+    /// The same, but for the word that the program takes its time, which may come whenever it does.
+    pub(crate) async fn next_but_busy(&mut self) -> Line {
+        loop {
+            match self.next().await {
+                Line::Control(line) if line.starts_with("!busy ") => {}
+                line => return line,
+            }
+        }
+    }
+
     /// The next thing is a message, as it is.
     pub(crate) async fn next_json(&mut self) -> Value {
-        match self.next().await {
+        match self.next_but_busy().await {
             Line::Text(text) => serde_json::from_str(&text).expect("a message is JSON"),
             line => panic!("wanted a message, got {line:?}"),
         }

@@ -37,7 +37,7 @@ use crate::{
     frame::Message,
     handler::Handler,
     inbound::{Held, Inbound, InboundLimits, Unread},
-    live::LiveSession,
+    live::{Core, LiveSession},
     manager::Manager,
     options::LongpollOptions,
     pieces::Form,
@@ -123,7 +123,7 @@ async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> R
     let Ok(session) = manager.enter(session, Some(Arc::new(poller))) else {
         return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
     };
-    manager.handler.opened(&session);
+    manager.opened(&session);
     let token = Token { slot: session.slot.load(Ordering::Relaxed), secret, cursor: None };
     // A session of which its client never heard ends at once.
     let Around { mut head, tail } = reply::around(Status::Gone, &token.encode());
@@ -198,21 +198,36 @@ async fn publish<H: Handler, B: RequestBody>(
         if in_time.is_err() {
             return reply::status(Status::TimedOut, None);
         }
-        if is_over(&session) {
-            return reply::status(Status::Gone, None);
+        if let Some(refusal) = hand_on(&manager, &session, line.message()) {
+            return refusal;
         }
-        if let Err(reason) = manager.handler.received(&session, line.message()) {
-            session.close(reason);
-            manager.end_session(&session, reason);
-            return reply::status(Status::BadMessage, Some("the message could not be decoded".into()));
-        }
+        // A body has thousands of messages; other tasks get their turn between them.
+        tokio::task::coop::consume_budget().await;
     }
     reply::status(Status::Ok, None)
 }
 
+/// Hands on a message; the answer, if it is the last one.
+fn hand_on<H: Handler>(
+    manager: &Manager<H>,
+    session: &Arc<LiveSession<H::State>>,
+    message: Message<'_>,
+) -> Option<Response<Body>> {
+    let mut core = session.core();
+    if core.calls().is_over() || has_ended(&core) {
+        return Some(reply::status(Status::Gone, None));
+    }
+    let reason = manager.hand_on(session, core, message).err()?;
+    manager.end_session(session, reason);
+    Some(reply::status(Status::BadMessage, Some("the message could not be decoded".into())))
+}
+
 /// A session is over once it is closed and nothing is left that a poll could still fetch.
 fn is_over<S>(session: &LiveSession<S>) -> bool {
-    let core = session.core();
+    has_ended(&session.core())
+}
+
+fn has_ended(core: &Core) -> bool {
     core.session.closed().is_some_and(|reason| is_lossy(reason) || core.session.is_drained())
 }
 

@@ -11,6 +11,7 @@ use super::{
     token::{Secret, Token},
 };
 use crate::{
+    calls::Call,
     close::CloseReason,
     connect::Transport,
     frame::Message,
@@ -70,7 +71,7 @@ impl<H: Handler> Manager<H> {
         let session = LiveSession::resumable(self.common.clone(), transport, resumable, state);
         let session = self.enter(session, None).map_err(|_| refuse(Refused::Full))?;
         let attachment = session.core().session.attach();
-        self.handler.opened(&session);
+        self.opened(&session);
         let token = Token { slot: session.slot.load(Ordering::Relaxed), serial, secret }.encode();
         let opened = Opened {
             token: &token,
@@ -116,16 +117,17 @@ impl<H: Handler> Manager<H> {
         // One poll after the other is no move.
         let moved = transport != Transport::Longpoll || !core.is_carried_by(transport);
         core.attached(transport);
-        drop(core);
         if let Some(resumable) = &session.resumable {
             // A poll with a beat of 0 does not want to wait, and says nothing about the stream that comes next.
             if beat > 0 {
                 resumable.set_beat(Beat::new(beat, self.resume_options()));
             }
-            if resumable.is_away.swap(false, Ordering::AcqRel) {
-                self.handler.back(&session);
+            if resumable.is_away.swap(false, Ordering::Relaxed) {
+                core.calls().push(Call::Back);
             }
         }
+        drop(core);
+        self.tell(&session);
         if moved {
             self.common.counters.resumed.fetch_add(1, Ordering::Relaxed);
         }
@@ -159,19 +161,13 @@ impl<H: Handler> Manager<H> {
         number: Seq,
         message: Message<'_>,
     ) -> Result<(), Rejected> {
-        let _receiving = session.resumable.as_ref().map(|resumable| resumable.receiving());
-        let taken = {
-            let mut core = session.core();
-            if core.session.closed().is_some() {
-                return Err(Rejected::Closed);
-            }
-            core.session.take(number)
-        };
-        match taken {
-            Taken::Next => self.handler.received(session, message).map_err(|reason| {
-                session.close(reason);
-                Rejected::Closed
-            }),
+        let mut core = session.core();
+        if core.session.closed().is_some() {
+            return Err(Rejected::Closed);
+        }
+        // Counted and handed on in the same order, since what cannot be handed on at once waits behind what was counted before.
+        match core.session.take(number) {
+            Taken::Next => self.hand_on(session, core, message).map_err(|_| Rejected::Closed),
             Taken::Duplicate => Ok(()),
             Taken::Early => Err(Rejected::Early),
         }
@@ -180,10 +176,13 @@ impl<H: Handler> Manager<H> {
     /// Tells the handler that a resumable session is over, once.
     pub(crate) fn end_resumable(&self, session: &Session<H>) {
         let Some(resumable) = &session.resumable else { return };
-        if !resumable.has_ended.swap(true, Ordering::AcqRel) {
-            let reason = session.closed().unwrap_or(CloseReason::Internal);
+        let mut core = session.core();
+        let reason = core.session.closed().unwrap_or(CloseReason::Internal);
+        let is_first = core.calls().close(reason);
+        drop(core);
+        if is_first {
             self.ended.remember(resumable.serial, resumable.secret, reason);
-            self.handler.closed(session, reason);
+            self.tell(session);
         }
     }
 

@@ -10,7 +10,7 @@ use super::{
     answer,
     lines::{CONTROL_BYTES_MAX, ClientControl, Refused, ServerControl},
     poll::Held,
-    post,
+    post::{self, Applied},
 };
 use crate::{
     body::{Body, RequestBody, ResponseFuture, ready},
@@ -18,7 +18,7 @@ use crate::{
     connect::Transport,
     handler::Handler,
     head,
-    live::LiveSession,
+    live::{Due, LiveSession},
     manager::Manager,
     sse,
 };
@@ -88,7 +88,10 @@ async fn on_post<H: Handler, B: RequestBody>(
         ClientControl::Open { .. } => {
             let body = body.all_of_little().await.map_err(|unread| post::refusal(unread, options))?;
             let (first, rest) = post::parse(&body)?;
-            attach(manager, wire, parts, first, rest).await
+            if !rest.trim_ascii().is_empty() {
+                return Err((StatusCode::BAD_REQUEST, "nothing may follow !open here".into()));
+            }
+            Ok(attach(manager, wire, parts, first).await?.0)
         }
         first @ (ClientControl::Send { token } | ClientControl::Resume { token, .. }) => {
             let is_resume = matches!(first, ClientControl::Resume { .. });
@@ -97,25 +100,41 @@ async fn on_post<H: Handler, B: RequestBody>(
                 Err(reason) => return Ok(refused(if is_resume { manager.refused(reason) } else { reason })),
             };
             session.touch();
-            let Some((body, _held)) = post::read::<H, B>(&mut body, &session, options).await? else {
-                return Ok(standing(&session));
+            let Some((body, held)) = post::read::<H, B>(&mut body, &session, options).await? else {
+                return Ok(standing(&session, Applied::Done));
             };
             let (first, rest) = post::parse(&body)?;
             post::check(rest, options)?;
-            if is_resume {
-                return attach(manager, wire, parts, first, rest).await;
+            if !is_resume {
+                let applied = post::apply(manager, &session, rest).await;
+                return Ok(standing(&session, applied));
             }
-            post::apply(manager, &session, rest).await;
-            Ok(standing(&session))
+            let from = body.len() - rest.len();
+            // What carries the session is there before the frames are applied: the client may hang up while they wait.
+            let (answer, attached) = attach(manager, wire, parts, first).await?;
+            let Some(session) = attached else { return Ok(answer) };
+            if wire != Transport::Sse {
+                if post::apply(manager, &session, rest).await == Applied::Busy {
+                    session.core().due.set(Due::BUSY);
+                }
+            } else if from < body.len() {
+                // Answered before that: a stream that is silent for as long as the handler takes looks like one that does not work.
+                manager.tasks.spawn(post::apply_behind(manager.clone(), session, (body, held), from));
+            }
+            Ok(answer)
         }
         _ => Err((StatusCode::BAD_REQUEST, "the first line has no meaning here".into())),
     }
 }
 
-/// Where the session stands: how many frames of the client it has.
-fn standing<H: Handler>(session: &LiveSession<H::State>) -> Answer<H> {
+/// Where the session stands: how many frames of the client it has, and whether it takes more.
+fn standing<H: Handler>(session: &LiveSession<H::State>, applied: Applied) -> Answer<H> {
     let taken = session.core().session.last_taken();
-    Answer::Now(answer::line(ServerControl::Ack(taken)))
+    let mut lines = ServerControl::Ack(taken).to_string();
+    if applied == Applied::Busy {
+        lines = format!("{lines}\n{}", ServerControl::Busy(taken));
+    }
+    Answer::Now(answer::of_lines(Body::from(format!("{lines}\n"))))
 }
 
 /// Keeps a line, and for a new session the head of the request, for the GET that brings the ticket.
@@ -152,24 +171,20 @@ async fn on_get<H: Handler>(manager: &Arc<Manager<H>>, parts: Parts) -> Result<A
     let Some((kept, body)) = manager.tickets.redeem(ticket) else {
         return Err((StatusCode::BAD_REQUEST, "this ticket is not good, or not any more".into()));
     };
-    let (first, rest) = post::parse(body.as_bytes())?;
+    let (first, _) = post::parse(body.as_bytes())?;
     // A ticket to carry a session on needs no head; this one says nothing to anybody then.
-    attach(manager, Transport::Sse, kept.unwrap_or(parts), first, rest).await
+    Ok(attach(manager, Transport::Sse, kept.unwrap_or(parts), first).await?.0)
 }
 
-/// Begins a session or carries one on.
+/// Begins a session or carries one on: the answer, and the session unless that was refused.
 async fn attach<H: Handler>(
     manager: &Arc<Manager<H>>,
     wire: Transport,
     parts: Parts,
     first: ClientControl<'_>,
-    rest: &str,
-) -> Result<Answer<H>, post::Refusal> {
+) -> Result<(Answer<H>, Option<Arc<LiveSession<H::State>>>), post::Refusal> {
     let (attached, waits) = match first {
         ClientControl::Open { beat } => {
-            if !rest.trim_ascii().is_empty() {
-                return Err((StatusCode::BAD_REQUEST, "nothing may follow !open here".into()));
-            }
             let token = parts.headers.get("x-phoenix-authtoken").and_then(|value| value.to_str().ok());
             let token = token.filter(|_| manager.options.auth_token).map(str::to_owned);
             (manager.open(wire, parts, token, beat).await, None)
@@ -181,10 +196,9 @@ async fn attach<H: Handler>(
     };
     let attached = match attached {
         Ok(attached) => attached,
-        Err(reason) => return Ok(refused(reason)),
+        Err(reason) => return Ok((refused(reason), None)),
     };
     let session = attached.session.clone();
-    // What carries the session is there before the frames are applied: the client may hang up while they wait.
     let answer = match (wire, waits) {
         (Transport::Sse, _) => Answer::Now(sse::stream(manager.clone(), attached)),
         (_, Some(waits)) => Answer::Poll(Held::new(manager.clone(), attached), waits),
@@ -193,8 +207,7 @@ async fn attach<H: Handler>(
             Answer::Now(opened(manager, &attached))
         }
     };
-    post::apply(manager, &session, rest).await;
-    Ok(answer)
+    Ok((answer, Some(session)))
 }
 
 /// The answer that says which session was begun. A session of which its client never heard ends at once.

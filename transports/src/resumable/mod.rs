@@ -8,25 +8,21 @@ pub(crate) mod admission;
 pub(crate) mod answer;
 pub(crate) mod ended;
 pub(crate) mod http;
+#[cfg(shuttle)]
+#[cfg(test)]
+mod interleavings;
 pub mod lines;
 mod poll;
 pub(crate) mod post;
 pub(crate) mod token;
 
 use std::{
-    sync::{
-        PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
-    },
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
     time::Duration,
 };
 
 use self::token::Secret;
-use crate::{
-    clock::Tick,
-    options::ResumeOptions,
-    sync::{Mutex, MutexGuard},
-};
+use crate::{clock::Tick, options::ResumeOptions};
 
 /// The parameter of a query by which a client asks for the dialect over HTTP, and the version that is spoken here.
 pub(crate) const VERSION_PARAM: &str = "lapwing";
@@ -68,8 +64,6 @@ impl Turns {
 pub(crate) struct Resumable {
     pub(crate) serial: u64,
     pub(crate) secret: Secret,
-    /// Held while a frame is counted and given to the handler: two connections may bring frames at once.
-    receiving: Mutex<()>,
     /// The POST that waits for the handler: the newest. An older one says how far it came.
     pub(crate) waiting_post: Turns,
     /// The large body that is being read: the newest.
@@ -80,12 +74,10 @@ pub(crate) struct Resumable {
     pinged: AtomicU32,
     /// When the last connection that carried the session ended.
     detached: AtomicU32,
-    /// Whether the handler knows that nothing carries the session.
+    /// Whether the handler knows that nothing carries the session, or is about to. Changed under the session's lock.
     pub(crate) is_away: AtomicBool,
     /// Whether a second connection carried it, or its client acknowledged a frame: somebody reads what it is sent.
     pub(crate) is_proven: AtomicBool,
-    /// Whether the handler knows that the session is over.
-    pub(crate) has_ended: AtomicBool,
 }
 
 impl Resumable {
@@ -93,7 +85,6 @@ impl Resumable {
         let resumable = Self {
             serial,
             secret,
-            receiving: Mutex::default(),
             waiting_post: Turns::default(),
             large_body: Turns::default(),
             beat_ms: AtomicU32::default(),
@@ -101,7 +92,6 @@ impl Resumable {
             detached: AtomicU32::default(),
             is_away: AtomicBool::default(),
             is_proven: AtomicBool::default(),
-            has_ended: AtomicBool::default(),
         };
         resumable.set_beat(beat);
         resumable
@@ -131,10 +121,5 @@ impl Resumable {
             self.pinged.store(now.0, Ordering::Relaxed);
         }
         is_due
-    }
-
-    pub(crate) fn receiving(&self) -> MutexGuard<'_, ()> {
-        // The handler may panic under it, and guards no state of ours by it.
-        self.receiving.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -9,6 +9,7 @@ use super::{admission::Attached, answer, lines::ServerControl};
 use crate::{
     body::Body,
     handler::Handler,
+    live::Due,
     manager::Manager,
     pieces::Form,
     writing::{Around, Layout, Writing},
@@ -47,7 +48,8 @@ impl<H: Handler> Held<H> {
             let is_news = session.last_pushed() > self.attached.sent
                 || session.closed().is_some()
                 || !session.is_current(self.attached.attachment)
-                || core.due.pong;
+                || core.due.has(Due::PONG)
+                || core.due.has(Due::BUSY);
             if is_news {
                 return Poll::Ready(());
             }
@@ -68,8 +70,12 @@ impl<H: Handler> Held<H> {
         let (mut head, mut tail) = (Vec::with_capacity(256), Vec::new());
         let taken = core.session.last_taken();
         ServerControl::Resumed(taken).append(&mut head);
-        if std::mem::take(&mut core.due).pong {
+        let due = std::mem::take(&mut core.due);
+        if due.has(Due::PONG) {
             ServerControl::Pong(taken).append(&mut head);
+        }
+        if due.has(Due::BUSY) {
+            ServerControl::Busy(taken).append(&mut head);
         }
         let span = LINES.span(&core, *sent, self.manager.longpoll_options().answer_bytes_max);
         if let Some(reason) = core.session.closed().filter(|_| span.last == core.session.last_pushed()) {

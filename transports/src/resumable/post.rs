@@ -16,7 +16,7 @@ use crate::{
     close::CloseReason,
     handler::Handler,
     inbound::{Held, Inbound, InboundLimits, Unread},
-    live::LiveSession,
+    live::{Due, LiveSession},
     manager::Manager,
     options::ResumeOptions,
     session::Seq,
@@ -117,6 +117,15 @@ pub(crate) fn check(text: &str, options: &ResumeOptions) -> Result<usize, Refusa
     Ok(count)
 }
 
+/// Whether all was done that the lines of a POST say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Applied {
+    /// All, or as much as the session's count says.
+    Done,
+    /// The handler takes nothing for now.
+    Busy,
+}
+
 /// Does what checked lines say. Frames are taken until one is missing, the handler takes no more for a while, or the session is
 /// over; the session's count then says how far it went. Cancel safe: frames are taken one by one.
 ///
@@ -126,35 +135,52 @@ pub(super) async fn apply<H: Handler>(
     manager: &Manager<H>,
     session: &Arc<LiveSession<H::State>>,
     text: &str,
-) {
+) -> Applied {
     session.touch();
     let until = Instant::now() + manager.resume_options().ready_timeout;
     let mut turn = None;
     let mut next = Seq(0);
     for line in lines(text) {
         // They were checked, so that none is missing.
-        let Ok(line) = line else { return };
+        let Ok(line) = line else { break };
         match line {
             ClientLine::Control(ClientControl::From(first)) => next = first,
             ClientLine::Control(ClientControl::Ack(received)) => session.acknowledge(received),
             ClientLine::Control(ClientControl::Ping) => {
                 let mut core = session.core();
-                core.due.pong = true;
+                core.due.set(Due::PONG);
                 core.wake();
             }
             ClientLine::Control(ClientControl::Close) => session.close(CloseReason::Client),
             _ => {
                 let Some(message) = line.message() else { continue };
                 if !until_ready(manager, session, &mut turn, until).await {
-                    return;
+                    return Applied::Busy;
                 }
                 match manager.take(session, next, message) {
                     Ok(()) => next.0 += 1,
-                    Err(Rejected::Early | Rejected::Closed) => return,
+                    Err(Rejected::Early | Rejected::Closed) => break,
                 }
+                // A body has thousands of lines; other tasks get their turn between them.
+                tokio::task::coop::consume_budget().await;
             }
         }
     }
+    Applied::Done
+}
+
+/// Does what checked lines say, from `from` on in a body, behind the answer, which then says how far that went.
+pub(super) async fn apply_behind<H: Handler>(
+    manager: Arc<Manager<H>>,
+    session: Arc<LiveSession<H::State>>,
+    (body, _held): (Vec<u8>, Held<H::State>),
+    from: usize,
+) {
+    let Ok(text) = std::str::from_utf8(&body[from..]) else { return };
+    let applied = apply(&manager, &session, text).await;
+    let mut core = session.core();
+    core.due.set(if applied == Applied::Busy { Due::BUSY } else { Due::ACK });
+    core.wake();
 }
 
 /// Waits until the handler takes another message. False when it takes too long, or a newer POST waits.
@@ -164,7 +190,7 @@ async fn until_ready<H: Handler>(
     turn: &mut Option<u32>,
     until: Instant,
 ) -> bool {
-    if session.closed().is_some() || manager.handler.is_ready(session) {
+    if session.closed().is_some() || manager.is_ready(session) {
         return true;
     }
     let Some(turns) = session.resumable.as_ref().map(|resumable| &resumable.waiting_post) else {
@@ -186,8 +212,12 @@ async fn wait_in_turn<H: Handler>(
         }
         // The waker is left first, so that a change between the two lines is not missed.
         session.core().wait_to_read(cx);
-        let is_over = session.closed().is_some();
-        if is_over || manager.handler.is_ready(session) { Poll::Ready(true) } else { Poll::Pending }
+        if session.closed().is_none() && !manager.is_ready(session) {
+            return Poll::Pending;
+        }
+        // Left there, it would say that somebody waits.
+        session.core().stop_waiting_to_read();
+        Poll::Ready(true)
     })
     .await
 }

@@ -13,7 +13,7 @@ use crate::{
     budget::Budget,
     frame::Frame,
     handler::Handler,
-    live::Core,
+    live::{Core, Due},
     manager::Manager,
     resumable::{
         admission::Attached,
@@ -68,10 +68,16 @@ impl<H: Handler> EventStream<H> {
         }
         let due = std::mem::take(&mut core.due);
         let taken = core.session.last_taken();
-        if due.pong {
+        if due.has(Due::PONG) {
             return Some(control_event(ServerControl::Pong(taken)));
         }
-        if due.ping {
+        if due.has(Due::BUSY) {
+            return Some(control_event(ServerControl::Busy(taken)));
+        }
+        if due.has(Due::ACK) {
+            return Some(control_event(ServerControl::Ack(taken)));
+        }
+        if due.has(Due::PING) {
             return Some(control_event(ServerControl::Ping(taken)));
         }
         if let Some(events) = self.frames(core) {

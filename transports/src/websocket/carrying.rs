@@ -9,7 +9,7 @@ use crate::{
     close::CloseReason,
     frame::Message,
     handler::Handler,
-    live::{Core, LiveSession},
+    live::{Core, Due, LiveSession},
     manager::Manager,
     resumable::{
         admission::Rejected,
@@ -114,11 +114,13 @@ impl Carrying {
     pub(super) fn due_line(&mut self, core: &mut Core) -> Option<String> {
         let taken = core.session.last_taken();
         let due = std::mem::take(&mut core.due);
-        let line = if std::mem::take(&mut self.pong) || due.pong {
+        let line = if std::mem::take(&mut self.pong) || due.has(Due::PONG) {
             ServerControl::Pong(taken)
-        } else if due.ping {
+        } else if due.has(Due::BUSY) {
+            ServerControl::Busy(taken)
+        } else if due.has(Due::PING) {
             ServerControl::Ping(taken)
-        } else if taken.0 >= self.acknowledged.0 + ACK_EVERY {
+        } else if due.has(Due::ACK) || taken.0 >= self.acknowledged.0 + ACK_EVERY {
             ServerControl::Ack(taken)
         } else {
             return None;
@@ -138,11 +140,12 @@ impl Carrying {
             || !session.is_current(self.attachment)
     }
 
-    /// Whether less than half of what may wait still has to be written.
+    /// Whether less than half of what may wait still has to be written, and nothing from the client waits for the handler.
     pub(super) fn is_relaxed<S>(&self, session: &LiveSession<S>) -> bool {
         let limits = &session.common.outbox;
-        let unsent = session.core().session.last_pushed().0.saturating_sub(self.sent.0);
-        unsent <= (limits.frames_max / 2).max(1) as u64
+        let mut core = session.core();
+        let unsent = core.session.last_pushed().0.saturating_sub(self.sent.0);
+        unsent <= (limits.frames_max / 2).max(1) as u64 && !core.calls().is_waiting()
     }
 }
 

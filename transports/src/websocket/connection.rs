@@ -478,7 +478,9 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     /// Goes to sleep unless something happened meanwhile. `blocked`: the socket takes no more for now, so that
     /// new frames alone are no reason to wake up.
     fn park(&mut self, cx: &Context<'_>, blocked: bool) -> bool {
+        let is_held_back = self.paused && !self.manager.is_ready(&self.session);
         let mut core = self.session.core();
+        core.is_held_back = is_held_back;
         let news = match (self.closing.is_open(), &self.carrying) {
             (true, None) => core.session.closed().is_some() || !core.session.is_drained(),
             (true, Some(carrying)) => carrying.has_news(&core),

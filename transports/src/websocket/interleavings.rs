@@ -62,7 +62,9 @@ fn resumable(manager: &Manager<Gate>) -> Session {
     let beat = Beat::new(0, &ResumeOptions::default());
     let resumable = Resumable::new(1, Secret::random().unwrap(), beat);
     let session = LiveSession::resumable(manager.common.clone(), Transport::Websocket, resumable, ());
-    manager.enter(session, None).unwrap()
+    let session = manager.enter(session, None).unwrap();
+    manager.opened(&session);
+    session
 }
 
 /// Starts the connection of a plain session, with room for `room` bytes on the way to the client.

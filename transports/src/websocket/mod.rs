@@ -215,7 +215,7 @@ where
         // Lost the race for the last place; the connection is dropped and the client comes back.
         return;
     };
-    manager.handler.opened(&session);
+    manager.opened(&session);
     let tasks = manager.tasks.clone();
     tasks.spawn(Task::new(Connection::new(io, manager, session, early)));
 }
