@@ -10,7 +10,7 @@
 
 use std::{
     io::{self, IoSlice},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
 };
@@ -24,25 +24,25 @@ use super::{
     closing::{Closing, Input},
     codec::{ClosePayload, Decoder, Event, OpCode, append_frame, encode_header, frame_bytes},
     farewell::Farewell,
-    scratch,
+    gathering, scratch,
     unused::Unused,
 };
 use crate::{
     close::CloseReason,
-    frame::{Frame, FrameKind},
+    frame::Frame,
     handler::Handler,
     http2,
-    live::{Core, LiveSession},
+    live::LiveSession,
     manager::Manager,
     resumable::{admission::Attached, lines::ServerControl},
 };
 
 /// Reads and writes of one poll: then other tasks get their turn.
-const TURNS_MAX: usize = 16;
+const TURNS_MAX: usize = 4;
 
-/// A frame of this size or more is written from its own bytes; smaller ones are gathered into one write, where
-/// a copy costs less than another slice.
-const VECTORED_BYTES_MIN: usize = 16 * 1024;
+/// Messages of one poll. What one costs is up to the handler, and a read may bring thousands: a millisecond at most, where
+/// each of them joins or leaves a channel.
+const MESSAGES_MAX: usize = 256;
 
 /// Pongs that wait to be written. A client that pings faster than it reads loses pongs, as RFC 6455 allows.
 const CONTROL_BYTES_MAX: usize = 1_024;
@@ -139,6 +139,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for
     type Output = Option<Saying>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut messages_left = MESSAGES_MAX;
         for _ in 0..TURNS_MAX {
             let Some(state) = &mut self.0 else { return Poll::Ready(None) };
             let wrote = match state.poll_write(cx) {
@@ -148,7 +149,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for
                 }
                 other => other.is_ready(),
             };
-            let read = state.poll_read(cx).is_ready();
+            let read = state.poll_read(cx, &mut messages_left).is_ready();
             if state.closing.is_done() {
                 return Poll::Ready(None);
             }
@@ -158,8 +159,12 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Future for
             if !read && state.park(cx, !wrote) {
                 return Poll::Pending;
             }
+            if messages_left == 0 {
+                break;
+            }
         }
-        cx.waker().wake_by_ref();
+        // Woken after the runtime has looked at its sockets: tasks that only wake themselves keep it from that for 61 polls.
+        let _ = pin!(tokio::task::yield_now()).poll(cx);
         Poll::Pending
     }
 }
@@ -218,8 +223,8 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         let mut core = self.session.core();
         self.written += taken;
         let (mut frames, mut bytes) = (0, 0);
-        while let Some(whole) =
-            first_waiting(&core, self.carrying.as_deref()).map(|frame| frame_bytes(frame.payload().len()))
+        while let Some(whole) = gathering::first_waiting(&core, self.carrying.as_deref())
+            .map(|frame| frame_bytes(frame.payload().len()))
         {
             if self.written < whole {
                 break;
@@ -241,7 +246,8 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
             if frames > 0 && !superseded {
                 core.session.handle_sent(carrying.sent);
             }
-            let may_say = !superseded && self.closing.is_sending();
+            // One line waits to be written: the next one would say more.
+            let may_say = !superseded && self.closing.is_sending() && self.control.is_none();
             if may_say && let Some(line) = carrying.due_line(&mut core) {
                 append_frame(OpCode::Text, line.as_bytes(), self.control.get_or_insert_default());
             }
@@ -251,7 +257,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
             buffer.extend_from_slice(control);
         }
         let large = match &self.carrying {
-            None => gather_frames(core.session.waiting(), self.written, buffer),
+            None => gathering::gather(core.session.waiting(), self.written, buffer),
             Some(carrying) => {
                 // Where the client goes on elsewhere it gets its frames there, but for one that was begun here.
                 let is_ending = superseded || (!self.closing.is_open() && core.session.closed().is_none());
@@ -260,7 +266,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                     (true, true) => usize::from(self.written > 0),
                     (false, _) => 0,
                 };
-                gather_frames(core.session.waiting_after(carrying.sent).take(count), self.written, buffer)
+                gathering::gather(core.session.waiting_after(carrying.sent).take(count), self.written, buffer)
             }
         };
         // The frame that was begun may be gone, acknowledged by way of the newer attachment.
@@ -270,7 +276,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
 
     fn poll_write_large(&mut self, cx: &mut Context<'_>, frame: &Frame) -> Poll<io::Result<usize>> {
         let mut header = [0; 10];
-        let header_bytes = encode_header(opcode(frame), frame.payload().len(), &mut header);
+        let header_bytes = encode_header(frame.kind().into(), frame.payload().len(), &mut header);
         let header = &header[self.written.min(header_bytes)..header_bytes];
         let payload = &frame.payload()[self.written.saturating_sub(header_bytes)..];
         Pin::new(&mut self.io).poll_write_vectored(cx, &[IoSlice::new(header), IoSlice::new(payload)])
@@ -309,7 +315,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     }
 
     /// Reads once and hands on what came. Ready when something was done, pending when there is nothing to do.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_read(&mut self, cx: &mut Context<'_>, messages_left: &mut usize) -> Poll<()> {
         let input = self.closing.input();
         self.paused = input != Input::Leave && !self.is_reading();
         if self.paused || input == Input::Leave {
@@ -321,7 +327,10 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         }
         let unread = self.unused.as_mut().map(|unused| std::mem::take(&mut unused.unread));
         if let Some(mut unread) = unread.filter(|unread| !unread.is_empty()) {
-            self.receive(&mut unread);
+            let used = self.receive(unread.left(), messages_left);
+            if !unread.use_up(used) {
+                self.unused.get_or_insert_default().unread = unread;
+            }
             self.account();
             return Poll::Ready(());
         }
@@ -336,7 +345,10 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                 Ok(()) if input == Input::Discard => {}
                 Ok(()) => {
                     self.session.touch();
-                    self.receive(&mut buffer[..filled]);
+                    let used = self.receive(&mut buffer[..filled], messages_left);
+                    if used < filled {
+                        self.unused.get_or_insert_default().unread = buffer[used..filled].to_vec().into();
+                    }
                     self.account();
                 }
             }
@@ -384,16 +396,19 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         }
     }
 
-    /// Decodes bytes from the client and acts on what they say, up to its end.
-    fn receive(&mut self, mut input: &mut [u8]) {
+    /// Decodes bytes from the client and acts on what they say, up to its end, or as long as it may say more. Returns how many
+    /// of them are done with.
+    fn receive(&mut self, input: &mut [u8], messages_left: &mut usize) -> usize {
+        let mut used = 0;
         while self.closing.input() == Input::Decode {
-            if !input.is_empty() && !self.is_reading() {
-                self.unused.get_or_insert_default().unread = input.to_vec();
-                return;
+            if used < input.len() && (*messages_left == 0 || !self.is_reading()) {
+                return used;
             }
-            let (used, event) = self.decoder.decode(input, &self.manager.decode_limits);
+            let (step, event) = self.decoder.decode(&mut input[used..], &self.manager.decode_limits);
+            used += step;
+            *messages_left = messages_left.saturating_sub(1);
             let outcome = match event {
-                Ok(None) => return,
+                Ok(None) => return input.len(),
                 Ok(Some(Event::Message(message))) if self.closing.is_open() => {
                     if let Some(unused) = &mut self.unused {
                         unused.restart();
@@ -414,11 +429,11 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                     Err(Over::Enough(CloseReason::Protocol(error.close_code().as_u16())))
                 }
             };
-            input = &mut input[used..];
             if let Err(over) = outcome {
                 self.begin_close(over);
             }
         }
+        input.len()
     }
 
     /// Ends the session; the connection still has to say goodbye.
@@ -542,52 +557,9 @@ impl<H: Handler, Io> Drop for Connection<H, Io> {
     }
 }
 
-/// The frame that is to be written next.
-fn first_waiting<'a>(core: &'a Core, carrying: Option<&Carrying>) -> Option<&'a Frame> {
-    match carrying {
-        None => core.session.first_waiting(),
-        Some(carrying) => core.session.waiting_after(carrying.sent).next(),
-    }
-}
-
-/// Copies waiting frames behind `buffer`, the first without its first `written` bytes. A frame that is too
-/// large for that is returned if it is the first to be written.
-fn gather_frames<'a>(
-    frames: impl Iterator<Item = &'a Frame>,
-    written: usize,
-    buffer: &mut Vec<u8>,
-) -> Option<Frame> {
-    let mut skip = written;
-    for frame in frames {
-        let payload = frame.payload();
-        if payload.len() >= VECTORED_BYTES_MIN {
-            return buffer.is_empty().then(|| frame.clone());
-        }
-        if buffer.len() + frame_bytes(payload.len()) > scratch::BYTES {
-            return None;
-        }
-        if skip == 0 {
-            append_frame(opcode(frame), payload, buffer);
-        } else {
-            let start = buffer.len();
-            append_frame(opcode(frame), payload, buffer);
-            buffer.drain(start..start + skip);
-            skip = 0;
-        }
-    }
-    None
-}
-
 fn queue_pong(control: &mut Option<Box<Vec<u8>>>, payload: &[u8]) {
     let control = control.get_or_insert_default();
     if control.len() < CONTROL_BYTES_MAX {
         append_frame(OpCode::Pong, payload, control);
-    }
-}
-
-fn opcode(frame: &Frame) -> OpCode {
-    match frame.kind() {
-        FrameKind::Text => OpCode::Text,
-        FrameKind::Binary => OpCode::Binary,
     }
 }

@@ -11,6 +11,7 @@ pub mod codec;
 mod connection;
 mod extended_connect;
 mod farewell;
+mod gathering;
 mod greeting;
 pub mod handshake;
 #[cfg(shuttle)]
@@ -18,6 +19,8 @@ pub mod handshake;
 mod interleavings;
 mod scratch;
 mod task;
+#[cfg(test)]
+mod turns;
 mod unused;
 
 use std::sync::Arc;

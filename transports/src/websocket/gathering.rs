@@ -1,0 +1,48 @@
+//! What of a session's frames is written next.
+
+use super::{
+    carrying::Carrying,
+    codec::{append_frame, frame_bytes},
+    scratch,
+};
+use crate::{frame::Frame, live::Core};
+
+/// A frame of this size or more is written from its own bytes; smaller ones are gathered into one write, where
+/// a copy costs less than another slice.
+const VECTORED_BYTES_MIN: usize = 16 * 1024;
+
+/// The frame that is to be written next.
+pub(super) fn first_waiting<'a>(core: &'a Core, carrying: Option<&Carrying>) -> Option<&'a Frame> {
+    match carrying {
+        None => core.session.first_waiting(),
+        Some(carrying) => core.session.waiting_after(carrying.sent).next(),
+    }
+}
+
+/// Copies waiting frames behind `buffer`, the first without its first `written` bytes. A frame that is too
+/// large for that is returned if it is the first to be written.
+pub(super) fn gather<'a>(
+    frames: impl Iterator<Item = &'a Frame>,
+    written: usize,
+    buffer: &mut Vec<u8>,
+) -> Option<Frame> {
+    let mut skip = written;
+    for frame in frames {
+        let payload = frame.payload();
+        if payload.len() >= VECTORED_BYTES_MIN {
+            return buffer.is_empty().then(|| frame.clone());
+        }
+        if buffer.len() + frame_bytes(payload.len()) > scratch::BYTES {
+            return None;
+        }
+        if skip == 0 {
+            append_frame(frame.kind().into(), payload, buffer);
+        } else {
+            let start = buffer.len();
+            append_frame(frame.kind().into(), payload, buffer);
+            buffer.drain(start..start + skip);
+            skip = 0;
+        }
+    }
+    None
+}
