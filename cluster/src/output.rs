@@ -28,11 +28,11 @@ pub enum Output {
     PeerDown(Instance, PeerEnd),
     /// A message of a peer's presence replica.
     Presence(Instance, Bytes),
-    /// A peer asks; answer with [`Node::answer`].
+    /// A peer asks; answer with [`Node::answer`](crate::Node::answer).
     Call(Instance, u64, Bytes),
     /// A call of this node is over.
     Answered {
-        /// What [`Node::call`] returned.
+        /// What [`Node::call`](crate::Node::call) returned.
         id: u64,
         /// What was answered.
         answers: Vec<(Instance, Bytes)>,
