@@ -201,6 +201,8 @@ async fn an_upgrade_with_a_body_is_refused() {
         assert_eq!(refused.status, 400, "{lines}: {}", refused.text());
     }
     let empty = upgrade("/echo/websocket", "Content-Length: 0\r\n");
-    let stream = TcpStream::connect(Testbed::shared().address()).await.unwrap();
+    // Held, as the shared program ends with the last test that has it.
+    let testbed = Testbed::shared();
+    let stream = TcpStream::connect(testbed.address()).await.unwrap();
     assert!(RawSocket::from_stream(stream, &empty).await.is_ok());
 }

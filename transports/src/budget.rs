@@ -22,7 +22,7 @@ use std::{
     error, fmt,
     sync::{
         Arc, PoisonError,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicIsize, AtomicU32, Ordering},
     },
     task::{Poll, Waker},
 };
@@ -47,7 +47,8 @@ impl error::Error for OverBudget {}
 /// The bytes that are held for the clients of a mount, and how many may be.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    held: AtomicUsize,
+    /// Below zero for a moment, when of two who change one debt at the same time the one who gives back is first.
+    held: AtomicIsize,
     bytes_max: usize,
     /// Whether relief was needed since somebody last waited for that.
     alarm: AtomicBool,
@@ -57,7 +58,7 @@ pub(crate) struct Budget {
 impl Budget {
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
-            held: AtomicUsize::new(0),
+            held: AtomicIsize::new(0),
             bytes_max,
             alarm: AtomicBool::new(false),
             sleeper: Mutex::default(),
@@ -66,7 +67,7 @@ impl Budget {
 
     /// The bytes that are held now.
     pub(crate) fn held(&self) -> usize {
-        self.held.load(Ordering::Relaxed)
+        usize::try_from(self.held.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
     /// Whether there are too many to let more clients in.
@@ -105,11 +106,13 @@ impl Budget {
 
     /// Counts bytes that cannot be refused. Returns how many are held with them.
     pub(crate) fn add(&self, bytes: usize) -> usize {
-        let before = self.held.fetch_add(bytes, Ordering::Relaxed);
-        if before < self.relief() && before + bytes >= self.relief() {
+        let before = self.held.fetch_add(bytes as isize, Ordering::Relaxed);
+        let now = before.saturating_add_unsigned(bytes);
+        let (before, now) = (usize::try_from(before).unwrap_or(0), usize::try_from(now).unwrap_or(0));
+        if before < self.relief() && now >= self.relief() {
             self.ring();
         }
-        before + bytes
+        now
     }
 
     fn try_add(&self, bytes: usize) -> Result<(), OverBudget> {
@@ -122,7 +125,7 @@ impl Budget {
 
     /// Gives back bytes that were counted.
     pub(crate) fn remove(&self, bytes: usize) {
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
+        self.held.fetch_sub(bytes as isize, Ordering::Relaxed);
     }
 
     fn relief(&self) -> usize {

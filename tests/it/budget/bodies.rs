@@ -190,7 +190,8 @@ async fn of_posts_that_wait_the_newest_waits_and_the_others_are_told_where_the_s
         posts.spawn(async move { lines_of(&session.post(&body).await) });
         if n > 0 {
             let told = tokio::time::timeout(PATIENCE, posts.join_next()).await.expect("told at once");
-            assert_eq!(told.unwrap().unwrap(), ["!ack 0", "!busy 0"]);
+            // Whether the handler is busy is known to those only that came so far as to ask.
+            assert_eq!(told.unwrap().unwrap()[0], "!ack 0");
         }
         assert!(endpoint.bytes_held() <= 5_000_000, "{} bytes", endpoint.bytes_held());
     }
