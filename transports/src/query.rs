@@ -180,6 +180,12 @@ mod tests {
     }
 
     #[test]
+    fn an_error_says_which_bound_was_passed() {
+        let limits = QueryLimits { bytes_max: 3, ..QueryLimits::default() };
+        assert_eq!(parse("a=12", &limits).unwrap_err().to_string(), "query longer than 3 bytes");
+    }
+
+    #[test]
     fn names_nest_as_in_plug() {
         for (query, expected) in [
             ("", json!({})),

@@ -187,6 +187,19 @@ fn patterns_print_as_written() {
 }
 
 #[test]
+fn a_port_is_digits_and_nothing_else() {
+    for port in ["+4000", "4000 ", "0x", "65536"] {
+        assert!(!allows(&CheckOrigin::Conn, &format!("http://example.com:{port}")), "{port}");
+    }
+}
+
+#[test]
+fn a_check_says_what_it_compares() {
+    let said = each_check().map(|check| format!("{check:?}").split('(').next().map(str::to_owned).unwrap());
+    assert_eq!(said, ["Off", "SameHost", "Conn", "List", "Custom"]);
+}
+
+#[test]
 fn origins_without_a_host_pass_only_off_and_custom() {
     let everything = [
         "null",
