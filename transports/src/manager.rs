@@ -7,11 +7,11 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::Poll,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use http::{StatusCode, request::Parts};
-use tokio::time::{timeout, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
@@ -146,13 +146,14 @@ impl<H: Handler> Manager<H> {
             tokio::spawn(async move {
                 // Nobody needs it when the last session is gone.
                 let _flusher = AbortOnDropHandle::new(flusher);
+                // The runtime's time, which a test may stop: with another one the sweep would always be due.
                 let mut swept_at = Instant::now();
-                let mut pace = Pace::new(patience.period, swept_at);
+                let mut pace = Pace::new(patience.period, swept_at.into_std());
                 loop {
                     let pause = if common.budget.is_strained() { RELIEF_PERIOD } else { patience.period };
                     let due = swept_at + pause.min(patience.period);
                     // The sweep comes each period, and at once when relief is needed, however many sessions end meanwhile.
-                    let next_sweep = timeout_at(due.into(), common.budget.strained());
+                    let next_sweep = timeout_at(due, common.budget.strained());
                     let closed = tokio::select! {
                         _ = next_sweep => None,
                         closed = common.endings.next() => Some(closed),
@@ -163,7 +164,7 @@ impl<H: Handler> Manager<H> {
                         continue;
                     }
                     swept_at = Instant::now();
-                    let Step { tick, judges } = pace.step(swept_at);
+                    let Step { tick, judges } = pace.step(swept_at.into_std());
                     manager.common.clock.set(tick);
                     manager.tickets.sweep();
                     manager.ended.sweep();
