@@ -21,6 +21,7 @@ async fn run(input: &[u8]) {
     let mut world = World::new();
     world.open().await;
     let (base, before) = (live(), allocations());
+    let mut waited = Duration::ZERO;
     let mut input = Input(input);
     while let Some(deed) = input.byte() {
         let place = usize::from(deed >> 4);
@@ -43,14 +44,23 @@ async fn run(input: &[u8]) {
             }
             3 => world.poll(place).await,
             4 => world.read().await,
-            5 => wait(Duration::from_millis(50 * u64::from(input.byte().unwrap_or_default()))).await,
+            5 => {
+                let time = Duration::from_millis(50 * u64::from(input.byte().unwrap_or_default()));
+                waited += time;
+                wait(time).await;
+            }
             6 => world.stall(place, bytes(&mut input), usize::from(input.byte().unwrap_or_default())).await,
-            _ => wait(Duration::from_secs(60)).await,
+            _ => {
+                waited += Duration::from_secs(60);
+                wait(Duration::from_secs(60)).await;
+            }
         }
         let held = live().saturating_sub(base);
         assert!(held <= HELD_BYTES_MAX, "{held} bytes are held, and {HELD_BYTES_MAX} may be");
         let made = allocations() - before;
-        let may = ALLOCATIONS_PER_LINE * world.lines + ALLOCATIONS_PER_REQUEST * (1 + world.requests);
+        let may = ALLOCATIONS_PER_LINE * world.lines
+            + ALLOCATIONS_PER_REQUEST * (1 + world.requests)
+            + ALLOCATIONS_PER_SECOND * waited.as_secs() as usize;
         assert!(made <= may, "{made} allocations were made, and {may} may be");
         assert!(world.sessions() <= SESSIONS_MAX);
     }

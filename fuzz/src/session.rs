@@ -35,14 +35,22 @@ const FRAME_BYTES: usize = 256;
 
 /// What a server may hold for its clients at these limits. One message more than the limit says may wait in each outbox
 /// and mailbox, so that none is too large to be delivered at all; a request is held with its answer.
-pub const HELD_BYTES_MAX: usize = SESSIONS_MAX * (SESSION_BYTES + OUTBOX_BYTES + JOINS_MAX * MAILBOX_BYTES)
-    + UNREAD_MAX * 3 * BODY_BYTES_MAX;
+/// Of each session one more message is read while a mailbox is full, for the heartbeats before it.
+pub const HELD_BYTES_MAX: usize = SESSIONS_MAX
+    * (SESSION_BYTES + OUTBOX_BYTES + BODY_BYTES_MAX + JOINS_MAX * MAILBOX_BYTES)
+    + UNREAD_MAX * 3 * BODY_BYTES_MAX
+    + GIVEN_UP * GIVEN_UP_BYTES;
+/// Requests that the client gave up after a millisecond: the server may hold each for `ResumeOptions::ready_timeout`, 500 ms.
+const GIVEN_UP: usize = 500;
+const GIVEN_UP_BYTES: usize = 8 * 1024;
 const OUTBOX_BYTES: usize = OUTBOX.bytes_max + BODY_BYTES_MAX + OUTBOX.frames_max * FRAME_BYTES;
 const MAILBOX_BYTES: usize = JOIN_BYTES + MAILBOX_BYTES_MAX + BODY_BYTES_MAX;
 
 /// Allocations that a line of a body and a request may make, whatever they say.
 pub const ALLOCATIONS_PER_LINE: usize = 64;
 pub const ALLOCATIONS_PER_REQUEST: usize = 256;
+/// And a second in which nothing comes: the sweep looks at each session, and says that a busy one is.
+pub const ALLOCATIONS_PER_SECOND: usize = 32;
 
 /// Answers at once.
 struct Echo;
