@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A frame that the program pushes is taken even beyond the bound: the outbox has one of its own, and the sweep, which is
-//! woken as soon as relief is needed, closes those that hold it. Each session owes up to [`STEP`] bytes that are not
+//! woken as soon as relief is needed, closes those that hold it. Each session owes up to 4 KiB that are not
 //! counted, so that idle clients and small messages never touch the counter that all share.
 //!
 //! [`LiveSession::hold`]: crate::live::LiveSession::hold
