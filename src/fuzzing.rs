@@ -3,8 +3,8 @@
 use lapwing_presence::{Config, Owner, Presences, ReplicaId};
 
 use crate::{
+    presence::wire,
     protocol::{Payload, RawJson},
-    tracker::wire,
 };
 
 /// Who is present on a topic, as a client is told: each key tracked with each meta, and then with the next one in its

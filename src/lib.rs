@@ -1,49 +1,34 @@
 #![doc = include_str!("../README.md")]
 
-mod assigns;
-mod broadcast;
-mod build_error;
 pub mod channel;
-mod client;
-mod connect;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
-mod hub;
-#[cfg(shuttle)]
-#[cfg(test)]
-mod interleavings;
 mod join;
-mod joins;
-pub mod mailbox;
-mod mount;
-mod names;
-mod nobody;
+#[cfg(all(test, shuttle))]
+mod models;
 mod node;
 mod occasionally;
-mod outcome;
-mod path;
 mod presence;
 pub mod protocol;
 pub mod pubsub;
-mod router;
-mod sender;
 mod server;
-mod service;
-mod socket;
-mod subscription;
+mod session;
 mod sync;
-mod task;
-mod text_only;
 mod topic;
 mod topics;
-mod tracker;
 
-pub use assigns::Assigns;
-pub use broadcast::{Broadcast, ChannelId, TransportId};
-pub use build_error::BuildError;
-pub use channel::Channel;
-pub use connect::Accept;
+pub use channel::{
+    Channel,
+    outcome::{HandleResult, StopReason, noreply, reply, stop},
+    sender::{SendError, Sender},
+    socket::{JoinInfo, Joining, Pushed, ReplyRef, Socket, new_socket},
+};
+pub use join::{
+    assigns::Assigns,
+    leave_reason::LeaveReason,
+    mailbox::{ChannelMailbox, MailboxLimits},
+};
 pub use lapwing_transports::{
     self as transports,
     body::Body,
@@ -52,17 +37,20 @@ pub use lapwing_transports::{
     origin::CheckOrigin,
     outbox::OutboxLimits,
 };
-pub use mount::{Drain, Mount};
-pub use names::NameLimits;
 pub use node::BroadcastError;
-pub use outcome::{HandleResult, LeaveReason, StopReason, noreply, reply, stop};
-pub use presence::{Presence, PresenceDiff, PresenceState, Tracked};
-pub use protocol::{ChannelMsg, Payload};
-pub use router::ChannelRoute;
-pub use sender::{SendError, Sender};
-pub use server::{Builder, Lapwing, ResumesRefused, Stats};
-pub use service::Service;
-pub use socket::{JoinInfo, Joining, Pushed, ReplyRef, Socket, new_socket};
-pub use subscription::{Lagged, Subscription};
+pub use presence::{
+    Count, PresenceError, PresenceOptions,
+    typed::{Presence, PresenceDiff, PresenceState},
+};
+pub use protocol::{ChannelMsg, NameLimits, Payload};
+pub use server::{
+    Builder, Lapwing, ResumesRefused, Stats,
+    build_error::BuildError,
+    mount::{Drain, Mount},
+    service::Service,
+    subscription::{Lagged, Subscription},
+    tracked::Tracked,
+};
+pub use session::{accept::Accept, router::ChannelRoute};
 pub use topic::{PatternError, Topic, TopicPattern};
-pub use tracker::{Count, PresenceError, PresenceOptions};
+pub use topics::broadcast::{Broadcast, ChannelId, TransportId};

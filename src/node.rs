@@ -13,8 +13,8 @@ use std::{
 use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
-    broadcast::{Broadcast, ChannelId, TransportId},
     occasionally::{Occasionally, occasionally},
+    presence::{PresenceOptions, Tracker, fetch::Fetcher},
     protocol::{EncodeError, event},
     pubsub::{Audience, PubSub, PubSubError, PubSubMsg},
     sync::{
@@ -22,8 +22,10 @@ use crate::{
         atomic::{AtomicU64, Ordering},
     },
     topic::Topic,
-    topics::Topics,
-    tracker::{PresenceOptions, Tracker, fetch::Fetcher},
+    topics::{
+        Topics,
+        broadcast::{Broadcast, ChannelId, TransportId},
+    },
 };
 
 /// Values of the user's, one per type.

@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{broadcast::Broadcast, protocol::Payload, topic::Topic};
+use crate::{protocol::Payload, topic::Topic, topics::broadcast::Broadcast};
 
 /// What an adapter carries from node to node.
 #[derive(Clone, Debug)]

@@ -1,10 +1,6 @@
 //! Topics, and the patterns that channels are routed by.
 
-use std::borrow::Borrow;
-use std::error::Error;
-use std::fmt;
-use std::ops::Deref;
-use std::str::FromStr;
+use std::{borrow::Borrow, error::Error, fmt, ops::Deref, str::FromStr};
 
 use smol_str::SmolStr;
 

@@ -3,8 +3,10 @@
 #![allow(unsafe_code, reason = "an allocator that counts cannot be written without")]
 #![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+};
 
 use lapwing::protocol::{FiveKey, Outgoing, Payload, RawJson, Ref, Serializer, V1, V2};
 use lapwing_transports::frame::Message;

@@ -14,9 +14,9 @@ const LINES_MAX: usize = 600;
 /// Rooms that take time as an argument and return what is to be done.
 const PURE: &[&str] = &[
     "src/protocol",
-    "src/joins.rs",
-    "src/mailbox.rs",
-    "src/path.rs",
+    "src/join/mailbox.rs",
+    "src/server/path.rs",
+    "src/session/joins.rs",
     "src/topic.rs",
     "cluster/src",
     "presence/src",

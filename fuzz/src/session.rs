@@ -14,7 +14,7 @@ use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use lapwing::{
     Channel, HandleResult, Joining, Lapwing, LeaveReason, Mount, OutboxLimits, Payload, Service, Socket,
-    Topic, mailbox::MailboxLimits, noreply, reply, transports::body::Body,
+    Topic, MailboxLimits, noreply, reply, transports::body::Body,
 };
 use tower_service::Service as _;
 

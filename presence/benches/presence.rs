@@ -8,10 +8,12 @@
 // An allocator that counts cannot be written without it; it adds nothing but counting to the system's.
 #![allow(unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::hint::black_box;
-use std::sync::atomic::{AtomicIsize, Ordering};
-use std::time::{Duration, Instant};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    hint::black_box,
+    sync::atomic::{AtomicIsize, Ordering},
+    time::{Duration, Instant},
+};
 
 use lapwing_presence::{Clock, Clocks, Config, Delta, Diff, Owner, Presences, ReplicaId};
 use rayon::{ThreadPool, ThreadPoolBuilder};

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::entry::Entry;
-use crate::tag::{Clock, ReplicaId};
+use crate::{
+    entry::Entry,
+    tag::{Clock, ReplicaId},
+};
 
 /// What one node knows and another may lack: for some replicas, the changes between two clocks or the whole
 /// part.

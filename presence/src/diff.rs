@@ -1,12 +1,13 @@
 //! What a call changed: per topic, who joined and who left.
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use foldhash::fast::FixedState;
 
-use crate::entry::Entry;
-use crate::tag::Tag;
+use crate::{entry::Entry, tag::Tag};
 
 /// What one call changed in what is shown; with [`absorb`](Diff::absorb), what several calls changed
 /// together.

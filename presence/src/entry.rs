@@ -1,7 +1,6 @@
 //! One presence, as one small shared allocation.
 
-use std::fmt;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use crate::tag::{Clock, Owner, Tag};
 

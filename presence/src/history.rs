@@ -7,8 +7,7 @@
 
 use std::collections::VecDeque;
 
-use crate::delta::Change;
-use crate::tag::Clock;
+use crate::{delta::Change, tag::Clock};
 
 /// A log of changes, complete above its floor.
 #[derive(Debug)]
@@ -90,8 +89,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::entry::Entry;
-    use crate::tag::{Owner, Tag};
+    use crate::{
+        entry::Entry,
+        tag::{Owner, Tag},
+    };
 
     fn change(clock: u64) -> Change {
         sized(clock, 2)

@@ -5,12 +5,14 @@ use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::FixedState;
 
-use crate::clock::Clocks;
-use crate::config::Config;
-use crate::delta::{Delta, Part};
-use crate::entry::Entry;
-use crate::history::History;
-use crate::tag::{Clock, Owner, ReplicaId, Tag};
+use crate::{
+    clock::Clocks,
+    config::Config,
+    delta::{Delta, Part},
+    entry::Entry,
+    history::History,
+    tag::{Clock, Owner, ReplicaId, Tag},
+};
 
 /// A known replica's number in this node's tables; given again once the replica is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

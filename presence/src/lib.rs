@@ -86,8 +86,7 @@ pub use delta::Delta;
 pub use diff::{Diff, TopicDiff};
 pub use entry::Entry;
 pub use replica::{Destination, Message, Replica, ReplicaConfig, ReplicaConfigError, Transmit};
-pub use shards::liveness::UpError;
-pub use shards::{Presences, TrackError, UpdateError};
+pub use shards::{Presences, TrackError, UpdateError, liveness::UpError};
 pub use state::{Count, List};
 pub use tag::{Clock, Owner, PhxRef, ReplicaId, Tag};
 

@@ -15,19 +15,22 @@ mod config;
 mod message;
 mod peers;
 
-use std::collections::VecDeque;
-use std::time::Duration;
+use std::{collections::VecDeque, time::Duration};
 
-use crate::clock::Clocks;
-use crate::delta::Delta;
-use crate::diff::Diff;
-use crate::shards::Presences;
-use crate::tag::{Clock, ReplicaId};
+use crate::{
+    clock::Clocks,
+    delta::Delta,
+    diff::Diff,
+    shards::Presences,
+    tag::{Clock, ReplicaId},
+};
 
 use self::peers::{Peer, Peers};
 
-pub use self::config::{ReplicaConfig, ReplicaConfigError};
-pub use self::message::{Destination, Message, Transmit};
+pub use self::{
+    config::{ReplicaConfig, ReplicaConfigError},
+    message::{Destination, Message, Transmit},
+};
 
 /// [`Presences`] with the conversation that keeps them the same on all nodes.
 ///

@@ -5,17 +5,18 @@ pub(crate) mod liveness;
 mod merge;
 mod owners;
 
-use std::fmt;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use crate::clock::Clocks;
-use crate::config::Config;
-use crate::delta::Change;
-use crate::diff::Diff;
-use crate::entry::Entry;
-use crate::ledger::{Ledger, OWN};
-use crate::state::{Count, Hasher, Id, List, State, TopicName};
-use crate::tag::{Clock, Owner, ReplicaId, Tag};
+use crate::{
+    clock::Clocks,
+    config::Config,
+    delta::Change,
+    diff::Diff,
+    entry::Entry,
+    ledger::{Ledger, OWN},
+    state::{Count, Hasher, Id, List, State, TopicName},
+    tag::{Clock, Owner, ReplicaId, Tag},
+};
 
 use self::owners::Owners;
 

@@ -11,19 +11,21 @@ mod tables;
 
 use std::sync::Arc;
 
-use crate::delta::Change;
-use crate::diff::Diff;
-use crate::entry::Entry;
-use crate::ledger::PartId;
-use crate::tag::{Clock, Owner};
+use crate::{
+    delta::Change,
+    diff::Diff,
+    entry::Entry,
+    ledger::PartId,
+    tag::{Clock, Owner},
+};
 
-use self::rows::InOwner;
-use self::tables::Tables;
+use self::{rows::InOwner, tables::Tables};
 
-pub(crate) use self::hash::{Hasher, TopicName, shrink};
-pub use self::list::List;
-pub use self::rows::Count;
-pub(crate) use self::slab::Id;
+pub(crate) use self::{
+    hash::{Hasher, TopicName, shrink},
+    slab::Id,
+};
+pub use self::{list::List, rows::Count};
 
 #[derive(Debug)]
 pub(crate) struct State(Tables);

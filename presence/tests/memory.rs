@@ -6,8 +6,10 @@
 // An allocator that counts cannot be written without it; it adds nothing but counting to the system's.
 #![allow(unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicIsize, Ordering};
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    sync::atomic::{AtomicIsize, Ordering},
+};
 
 use lapwing_presence::{Config, Owner, Presences, ReplicaId};
 

@@ -13,7 +13,7 @@ use std::{sync::Arc, task::Waker};
 
 use super::{Join, stop};
 use crate::{
-    outcome::LeaveReason,
+    join::leave_reason::LeaveReason,
     protocol::{Payload, Ref},
 };
 

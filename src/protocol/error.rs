@@ -1,8 +1,6 @@
 //! What can be wrong with a frame that came in, or with a message that is to go out.
 
-use std::error::Error;
-use std::fmt;
-use std::str::Utf8Error;
+use std::{error::Error, fmt, str::Utf8Error};
 
 /// A field of a message, named as on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,15 +2,17 @@
 
 use lapwing_transports::frame::{Frame, Message};
 
-use super::error::{DecodeError, EncodeError};
-use super::event;
-use super::message::{ChannelMsg, error_payload, reply_payload};
-use super::name::NameRef;
-use super::object::{self, RefKey};
-use super::payload::Payload;
-use super::reference::Ref;
-use super::serializer::{Outgoing, Serializer};
-use super::text::{self, Piece};
+use super::{
+    error::{DecodeError, EncodeError},
+    event,
+    message::{ChannelMsg, error_payload, reply_payload},
+    name::NameRef,
+    object::{self, RefKey},
+    payload::Payload,
+    reference::Ref,
+    serializer::{Outgoing, Serializer},
+    text::{self, Piece},
+};
 
 /// JSON objects with the keys `join_ref`, `ref`, `topic`, `event` and `payload`, in both directions.
 ///

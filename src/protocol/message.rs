@@ -1,11 +1,13 @@
 //! A message, and the making of the usual ones.
 
-use super::event;
-use super::name::Name;
-use super::payload::Payload;
-use super::raw_json::RawJson;
-use super::reference::Ref;
-use super::text::{Piece, concat};
+use super::{
+    event,
+    name::Name,
+    payload::Payload,
+    raw_json::RawJson,
+    reference::Ref,
+    text::{Piece, concat},
+};
 
 /// A message in either direction: five fields.
 ///

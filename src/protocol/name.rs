@@ -5,8 +5,7 @@ use std::fmt;
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
 
-use super::escape;
-use super::raw_json::RawJson;
+use super::{escape, raw_json::RawJson};
 use crate::topic::Topic;
 
 /// A topic or an event of a message.

@@ -6,12 +6,14 @@ use lapwing_transports::frame::Message;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::error::{DecodeError, EncodeError, Field};
-use super::message::ChannelMsg;
-use super::name::Name;
-use super::payload::Payload;
-use super::raw_json::RawJson;
-use super::reference::Ref;
+use super::{
+    error::{DecodeError, EncodeError, Field},
+    message::ChannelMsg,
+    name::Name,
+    payload::Payload,
+    raw_json::RawJson,
+    reference::Ref,
+};
 
 /// Whether an object has to name its ref, if only to say `null`.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,14 +1,11 @@
 //! What a message carries.
 
-use std::error::Error;
-use std::fmt;
+use std::{error::Error, fmt};
 
 use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::{Serialize, de::DeserializeOwned};
 
-use super::error::EncodeError;
-use super::raw_json::RawJson;
+use super::{error::EncodeError, raw_json::RawJson};
 
 /// What a message carries: JSON or bytes, cheap to clone and passed on unchanged.
 ///

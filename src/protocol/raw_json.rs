@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, DeserializeOwned, Deserializer};
-use serde::ser::{self, Serialize, Serializer};
+use serde::{
+    de::{Deserialize, DeserializeOwned, Deserializer},
+    ser::{self, Serialize, Serializer},
+};
 use serde_json::value::RawValue;
 use smol_str::SmolStr;
 

@@ -1,7 +1,6 @@
 //! Refs: what a client numbers its messages and joins with.
 
-use std::borrow::Cow;
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde_json::value::RawValue;
 use smol_str::{SmolStr, SmolStrBuilder};

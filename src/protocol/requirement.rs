@@ -1,8 +1,6 @@
 //! The requirements that choose a serializer for a version.
 
-use std::error::Error;
-use std::fmt;
-use std::str::FromStr;
+use std::{error::Error, fmt, str::FromStr};
 
 use super::version::{Precision, Version, parse_version};
 

@@ -4,11 +4,13 @@ use std::any::type_name;
 
 use lapwing_transports::frame::{Frame, Message};
 
-use super::error::{DecodeError, EncodeError};
-use super::message::ChannelMsg;
-use super::name::NameRef;
-use super::payload::Payload;
-use super::reference::Ref;
+use super::{
+    error::{DecodeError, EncodeError},
+    message::ChannelMsg,
+    name::NameRef,
+    payload::Payload,
+    reference::Ref,
+};
 
 /// Turns frames into messages and messages into frames, in one version of the wire.
 ///

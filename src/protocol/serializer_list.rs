@@ -1,13 +1,14 @@
 //! Which serializer a client gets.
 
-use std::fmt;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use super::requirement::{Requirement, RequirementError};
-use super::serializer::Serializer;
-use super::v1::V1;
-use super::v2::V2;
-use super::version::Version;
+use super::{
+    requirement::{Requirement, RequirementError},
+    serializer::Serializer,
+    v1::V1,
+    v2::V2,
+    version::Version,
+};
 
 /// The serializers of a mount, each with the versions that it serves, in order: the first that matches is taken.
 ///

@@ -2,9 +2,11 @@
 
 use lapwing_transports::frame::Frame;
 
-use super::escape::{escape_overhead, escaped, needs_escape};
-use super::name::NameRef;
-use super::reference::Ref;
+use super::{
+    escape::{escape_overhead, escaped, needs_escape},
+    name::NameRef,
+    reference::Ref,
+};
 
 /// A stretch of the text to be written.
 #[derive(Clone, Copy)]

@@ -2,14 +2,16 @@
 
 use lapwing_transports::frame::{Frame, Message};
 
-use super::error::{DecodeError, EncodeError};
-use super::event;
-use super::message::{ChannelMsg, error_payload, reply_payload};
-use super::payload::Payload;
-use super::raw_json::RawJson;
-use super::serializer::{Outgoing, Serializer};
-use super::text::{self, Piece};
-use super::{v2_binary, v2_text};
+use super::{
+    error::{DecodeError, EncodeError},
+    event,
+    message::{ChannelMsg, error_payload, reply_payload},
+    payload::Payload,
+    raw_json::RawJson,
+    serializer::{Outgoing, Serializer},
+    text::{self, Piece},
+    v2_binary, v2_text,
+};
 
 /// Phoenix's version 2: JSON arrays `[join_ref, ref, topic, event, payload]`, and binary frames for bytes.
 ///

@@ -15,11 +15,13 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use lapwing_transports::frame::Frame;
 
-use super::error::{DecodeError, EncodeError, Field};
-use super::message::ChannelMsg;
-use super::name::{Name, NameRef};
-use super::payload::Payload;
-use super::reference::Ref;
+use super::{
+    error::{DecodeError, EncodeError, Field},
+    message::ChannelMsg,
+    name::{Name, NameRef},
+    payload::Payload,
+    reference::Ref,
+};
 
 const PUSH: u8 = 0;
 const REPLY: u8 = 1;

@@ -2,18 +2,16 @@
 
 use std::fmt;
 
-use serde::Deserializer;
-use serde::de::{IgnoredAny, SeqAccess, Visitor};
+use serde::{
+    Deserializer,
+    de::{IgnoredAny, SeqAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
-use super::error::DecodeError;
-use super::escape;
-use super::message::ChannelMsg;
-use super::name::Name;
-use super::object;
-use super::payload::Payload;
-use super::raw_json::RawJson;
-use super::reference::Ref;
+use super::{
+    error::DecodeError, escape, message::ChannelMsg, name::Name, object, payload::Payload, raw_json::RawJson,
+    reference::Ref,
+};
 
 /// Reads an array of five or more elements.
 pub(super) fn decode(text: &str) -> Result<ChannelMsg, DecodeError> {

@@ -1,9 +1,6 @@
 //! The versions that clients ask for.
 
-use std::cmp::Ordering;
-use std::error::Error;
-use std::fmt;
-use std::str::FromStr;
+use std::{cmp::Ordering, error::Error, fmt, str::FromStr};
 
 use smol_str::SmolStr;
 

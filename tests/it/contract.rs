@@ -3,10 +3,8 @@
 use std::sync::Arc;
 
 use lapwing::{
-    Broadcast, Channel, ChannelId, ChannelRoute, HandleResult, Joining, LeaveReason, Payload, Socket,
-    StopReason, Topic, TransportId,
-    mailbox::ChannelMailbox,
-    new_socket, noreply,
+    Broadcast, Channel, ChannelId, ChannelMailbox, ChannelRoute, HandleResult, Joining, LeaveReason, Payload,
+    Socket, StopReason, Topic, TransportId, new_socket, noreply,
     protocol::{ChannelMsg, Ref, close_msg, error_msg, make_msg, parse, reply_msg, serialize},
     pubsub::PubSubMsg,
     reply, stop,

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use lapwing::{
-    Channel, HandleResult, Joining, Lapwing, Mount, OutboxLimits, Payload, SendError, Socket, Topic,
-    mailbox::MailboxLimits, noreply, reply,
+    Channel, HandleResult, Joining, Lapwing, MailboxLimits, Mount, OutboxLimits, Payload, SendError, Socket,
+    Topic, noreply, reply,
 };
 use serde_json::json;
 use tokio::sync::Semaphore;

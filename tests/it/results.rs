@@ -4,9 +4,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::PATIENCE;
-use crate::support::channels::{BOTH, Client, Vsn, binary, binary_push, closed, crashed, ok, reply};
-use crate::support::testbed::Testbed;
+use crate::support::{
+    PATIENCE,
+    channels::{BOTH, Client, Vsn, binary, binary_push, closed, crashed, ok, reply},
+    testbed::Testbed,
+};
 
 #[tokio::test]
 async fn a_reply_with_a_payload_or_none_is_a_phx_reply() {

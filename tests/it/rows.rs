@@ -3,10 +3,12 @@
 
 use serde_json::{Value, json};
 
-use crate::support::channels::{BOTH, Client, Vsn, closed, crashed, ok, reply, unmatched};
-use crate::support::http;
-use crate::support::testbed::Testbed;
-use crate::support::websocket::Event;
+use crate::support::{
+    channels::{BOTH, Client, Vsn, closed, crashed, ok, reply, unmatched},
+    http,
+    testbed::Testbed,
+    websocket::Event,
+};
 
 #[tokio::test]
 async fn row_1_a_heartbeat_is_answered_before_and_beside_any_join() {

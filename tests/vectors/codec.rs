@@ -6,8 +6,10 @@ use lapwing::protocol::{DecodeError, EncodeError, Field, Payload, RawJson, Seria
 use lapwing_transports::frame::{Frame, FrameKind, Message};
 use serde_json::Value;
 
-use crate::given::{Given, bytes, msg};
-use crate::left_out::{CONSEQUENCE_LEFT_OUT, LEFT_OUT};
+use crate::{
+    given::{Given, bytes, msg},
+    left_out::{CONSEQUENCE_LEFT_OUT, LEFT_OUT},
+};
 
 const VECTORS: &str = include_str!("../data/vectors.json");
 

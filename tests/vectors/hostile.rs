@@ -1,7 +1,9 @@
 //! Frames that are made to hurt.
 
-use std::thread;
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use lapwing::protocol::{DecodeError, FiveKey, Outgoing, Payload, Serializer, V1, V2};
 use lapwing_transports::frame::Message;

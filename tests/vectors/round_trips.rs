@@ -5,8 +5,7 @@ use lapwing::protocol::{
     serialize,
 };
 use lapwing_transports::frame::{Frame, Message};
-use proptest::collection::vec;
-use proptest::prelude::*;
+use proptest::{collection::vec, prelude::*};
 use serde_json::{Map, Value};
 
 use crate::given::Given;

@@ -1,7 +1,6 @@
 //! How often replicas talk, and how much silence they bear.
 
-use std::fmt;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::config::Config;
 

@@ -1,8 +1,10 @@
 //! What replicas say to each other.
 
-use crate::clock::Clocks;
-use crate::delta::Delta;
-use crate::tag::{Clock, ReplicaId};
+use crate::{
+    clock::Clocks,
+    delta::Delta,
+    tag::{Clock, ReplicaId},
+};
 
 /// A message between replicas. Any of them may be lost, repeated or late.
 #[derive(Clone, Debug)]
@@ -77,9 +79,7 @@ pub struct Transmit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::shards::Presences;
-    use crate::tag::Owner;
+    use crate::{config::Config, shards::Presences, tag::Owner};
 
     #[test]
     fn a_message_takes_its_row_its_clocks_and_its_delta() {

@@ -1,7 +1,6 @@
 //! What is known of the other replicas' lives, and what to ask whom.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::tag::{Clock, ReplicaId};
 

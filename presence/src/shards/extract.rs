@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::Presences;
-use super::merge::Threads;
-use crate::clock::Clocks;
-use crate::delta::{Change, Delta, Part};
-use crate::ledger::PartId;
-use crate::tag::Clock;
+use super::{Presences, merge::Threads};
+use crate::{
+    clock::Clocks,
+    delta::{Change, Delta, Part},
+    ledger::PartId,
+    tag::Clock,
+};
 
 impl Presences {
     /// What a node lacks that has seen `seen`: for each replica that is named there and that is further along

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use super::Presences;
-use super::merge::on_shards;
-use crate::diff::Diff;
-use crate::ledger::{OWN, PartId};
-use crate::tag::ReplicaId;
+use super::{Presences, merge::on_shards};
+use crate::{
+    diff::Diff,
+    ledger::{OWN, PartId},
+    tag::ReplicaId,
+};
 
 impl Presences {
     /// Says that a replica is up: what is known of it is shown.

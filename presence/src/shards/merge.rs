@@ -3,11 +3,13 @@
 use rayon::prelude::*;
 
 use super::{Presences, shard_of};
-use crate::delta::{Change, Delta};
-use crate::diff::Diff;
-use crate::ledger::{PartId, Step};
-use crate::state::{Hasher, State, TopicName};
-use crate::tag::Clock;
+use crate::{
+    delta::{Change, Delta},
+    diff::Diff,
+    ledger::{PartId, Step},
+    state::{Hasher, State, TopicName},
+    tag::Clock,
+};
 
 impl Presences {
     /// Takes over what a delta says, and returns what that changed here.
@@ -199,8 +201,10 @@ impl<'a> Sorted<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
-    use crate::tag::{Owner, ReplicaId};
+    use crate::{
+        config::Config,
+        tag::{Owner, ReplicaId},
+    };
 
     fn on_two_threads<R: Send>(work: impl FnOnce() -> R + Send) -> R {
         rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap().install(work)

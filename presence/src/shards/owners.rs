@@ -2,8 +2,10 @@
 
 use hashbrown::HashTable;
 
-use crate::state::{Hasher, Id, State, shrink};
-use crate::tag::Owner;
+use crate::{
+    state::{Hasher, Id, State, shrink},
+    tag::Owner,
+};
 
 /// For each owner on this node, and each shard in which it has entries, the first of them.
 ///

@@ -2,14 +2,14 @@
 
 use std::hash::BuildHasher;
 
-use foldhash::SharedSeed;
-use foldhash::fast::SeedableRandomState;
+use foldhash::{SharedSeed, fast::SeedableRandomState};
 use hashbrown::HashTable;
 
-use crate::ledger::PartId;
-use crate::state::rows::Slot;
-use crate::state::slab::Id;
-use crate::tag::Owner;
+use crate::{
+    ledger::PartId,
+    state::{rows::Slot, slab::Id},
+    tag::Owner,
+};
 
 /// A topic's name with its hash, which chooses the shard and the place in the shard's table.
 #[derive(Clone, Copy, Debug)]

@@ -2,10 +2,14 @@
 
 use std::fmt;
 
-use crate::entry::Entry;
-use crate::state::rows::{InKey, InTopic};
-use crate::state::slab::Id;
-use crate::state::tables::Tables;
+use crate::{
+    entry::Entry,
+    state::{
+        rows::{InKey, InTopic},
+        slab::Id,
+        tables::Tables,
+    },
+};
 
 /// The shown entries of a topic or of a key; the entries of one key follow each other.
 ///

@@ -1,7 +1,6 @@
 //! The replicas' parts within one shard: where each one's entries start, and whether they are shown.
 
-use crate::ledger::PartId;
-use crate::state::slab::Id;
+use crate::{ledger::PartId, state::slab::Id};
 
 #[derive(Debug, Default)]
 pub(crate) struct Parts {

@@ -7,9 +7,11 @@
 
 use std::sync::Arc;
 
-use crate::entry::Entry;
-use crate::ledger::PartId;
-use crate::state::slab::{Id, Link, Linked};
+use crate::{
+    entry::Entry,
+    ledger::PartId,
+    state::slab::{Id, Link, Linked},
+};
 
 /// A topic, as long as it has a key.
 #[derive(Debug)]

@@ -8,13 +8,17 @@ use std::sync::Arc;
 
 use hashbrown::HashTable;
 
-use crate::entry::Entry;
-use crate::ledger::PartId;
-use crate::state::hash::{Hasher, TopicName, remove_id, shrink};
-use crate::state::parts::Parts;
-use crate::state::rows::{Count, InKey, InPart, InTopic, Key, Slot, Topic};
-use crate::state::slab::{Id, Slab};
-use crate::tag::Owner;
+use crate::{
+    entry::Entry,
+    ledger::PartId,
+    state::{
+        hash::{Hasher, TopicName, remove_id, shrink},
+        parts::Parts,
+        rows::{Count, InKey, InPart, InTopic, Key, Slot, Topic},
+        slab::{Id, Slab},
+    },
+    tag::Owner,
+};
 
 #[derive(Debug)]
 pub(super) struct Tables {

@@ -6,8 +6,10 @@ use lapwing_presence::{
     Clock, Clocks, Config, Delta, Message, Owner, Presences, Replica, ReplicaId, UpError,
 };
 
-use crate::network::hasty;
-use crate::support::{node, shown};
+use crate::{
+    network::hasty,
+    support::{node, shown},
+};
 
 const META_BYTES: usize = 4096;
 

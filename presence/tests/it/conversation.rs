@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use lapwing_presence::{Clock, Clocks, Delta, Destination, Message, Owner, Presences, Replica, ReplicaId};
 
-use crate::network::hasty;
-use crate::support::node;
+use crate::{network::hasty, support::node};
 
 const MS: Duration = Duration::from_millis(1);
 const T: Duration = Duration::from_secs(1000);

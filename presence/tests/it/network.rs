@@ -1,8 +1,7 @@
 //! Two to seven replicas over a bad network: loss, repetition, delay, reordering, splits, kills, restarts,
 //! departures.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use lapwing_presence::{Destination, Message, Presences, Replica, ReplicaConfig, ReplicaId};
 use proptest::prelude::*;

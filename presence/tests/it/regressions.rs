@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use lapwing_presence::{Clocks, Config, Owner, Presences, ReplicaId, TrackError};
 
-use crate::network::{FAIR, Network, Weather, hasty};
-use crate::support::{Listener, Op, node, shown};
+use crate::{
+    network::{FAIR, Network, Weather, hasty},
+    support::{Listener, Op, node, shown},
+};
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -1,19 +1,25 @@
 //! Over HTTP: absurd, endless and deep requests.
 
-use std::io;
-use std::time::{Duration, Instant};
+use std::{
+    io,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    io::AsyncWriteExt,
+    net::TcpStream,
+    time::{sleep, timeout},
+};
 
 use super::{MIB, STALLED_MAX};
-use crate::support::bystander::Bystander;
-use crate::support::channels::ok;
-use crate::support::http::{self, Response, ResponseReader};
-use crate::support::longpoll::{JSON, LongPoll, NDJSON, status};
-use crate::support::testbed::Testbed;
+use crate::support::{
+    bystander::Bystander,
+    channels::ok,
+    http::{self, Response, ResponseReader},
+    longpoll::{JSON, LongPoll, NDJSON, status},
+    testbed::Testbed,
+};
 
 /// A request that is too large is refused with one of these, or cut off.
 const REFUSALS: &[u16] = &[400, 414, 431];

@@ -1,17 +1,18 @@
 //! Clients that do not read: their outbox has a bound, and its end is theirs alone.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use serde_json::json;
 use tokio::net::TcpSocket;
 
 use super::MIB;
-use crate::support::bystander::Bystander;
-use crate::support::channels::{Client, Vsn};
-use crate::support::longpoll::LongPoll;
-use crate::support::testbed::Testbed;
-use crate::support::websocket::{Event, RawSocket, SAMPLE_KEY};
+use crate::support::{
+    bystander::Bystander,
+    channels::{Client, Vsn},
+    longpoll::LongPoll,
+    testbed::Testbed,
+    websocket::{Event, RawSocket, SAMPLE_KEY},
+};
 
 /// How many broadcasts of 1 MiB: far more than any bound and the kernel's buffers.
 const BROADCASTS: usize = 100;

@@ -3,15 +3,19 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 
 use super::MIB;
-use crate::support::PATIENCE;
-use crate::support::bystander::Bystander;
-use crate::support::channels::{Client, Vsn, brief, ok};
-use crate::support::testbed::Testbed;
-use crate::support::websocket::{CONTINUATION, Event, Frame, RawSocket};
+use crate::support::{
+    PATIENCE,
+    bystander::Bystander,
+    channels::{Client, Vsn, brief, ok},
+    testbed::Testbed,
+    websocket::{CONTINUATION, Event, Frame, RawSocket},
+};
 
 #[tokio::test]
 async fn json_nested_100_000_deep_is_echoed_or_refused() {

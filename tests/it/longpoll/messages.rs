@@ -5,9 +5,11 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{AT_ONCE, joined};
-use crate::support::channels::{Client, Vsn, binary, binary_push, closed, crashed, ok, unmatched};
-use crate::support::longpoll::{Carrier, LongPoll, NDJSON};
-use crate::support::testbed::Testbed;
+use crate::support::{
+    channels::{Client, Vsn, binary, binary_push, closed, crashed, ok, unmatched},
+    longpoll::{Carrier, LongPoll, NDJSON},
+    testbed::Testbed,
+};
 
 #[tokio::test]
 async fn reply_broadcast_and_push_are_polled_in_order_and_then_nothing() {

@@ -11,9 +11,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::support::channels::ok;
-use crate::support::longpoll::LongPoll;
-use crate::support::testbed::Testbed;
+use crate::support::{channels::ok, longpoll::LongPoll, testbed::Testbed};
 
 /// What comes at once must not look like a wait for anybody's window, which is of ten seconds by default.
 const AT_ONCE: Duration = Duration::from_secs(6);

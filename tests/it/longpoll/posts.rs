@@ -2,14 +2,15 @@
 
 use std::time::Instant;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use serde_json::{Value, json};
 
 use super::{AT_ONCE, joined};
-use crate::support::channels::{BOTH, binary_push, crashed, ok, reply};
-use crate::support::longpoll::{Carrier, JSON, LongPoll, NDJSON, status};
-use crate::support::testbed::Testbed;
+use crate::support::{
+    channels::{BOTH, binary_push, crashed, ok, reply},
+    longpoll::{Carrier, JSON, LongPoll, NDJSON, status},
+    testbed::Testbed,
+};
 
 #[tokio::test]
 async fn a_batch_runs_in_order_text_and_bytes_mixed() {

@@ -5,9 +5,11 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::{AT_ONCE, joined};
-use crate::support::http::{self, Response};
-use crate::support::longpoll::{JSON, LongPoll, status};
-use crate::support::testbed::Testbed;
+use crate::support::{
+    http::{self, Response},
+    longpoll::{JSON, LongPoll, status},
+    testbed::Testbed,
+};
 
 #[tokio::test]
 async fn the_header_carries_the_token_and_wins_over_a_bad_one_in_the_query() {

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::{AT_ONCE, joined};
-use crate::support::channels::{Client, Vsn, ok};
-use crate::support::http;
-use crate::support::longpoll::{Carrier, JSON, LongPoll};
-use crate::support::testbed::Testbed;
+use crate::support::{
+    channels::{Client, Vsn, ok},
+    http,
+    longpoll::{Carrier, JSON, LongPoll},
+    testbed::Testbed,
+};
 
 /// The response to a poll may be lost on its way: who asks again with the same token gets the same messages, who asks
 /// with the new one has them.

@@ -1,14 +1,17 @@
 //! Judges what arrived against a recorded step.
 
-use std::fmt;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::compare::{Opaque, brief, normalized, shortened};
-use super::recording::{Case, Op, Step, unhex};
-use crate::support::http::Response;
-use crate::support::websocket::{Event, SAMPLE_ACCEPT};
+use super::{
+    compare::{Opaque, brief, normalized, shortened},
+    recording::{Case, Op, Step, unhex},
+};
+use crate::support::{
+    http::Response,
+    websocket::{Event, SAMPLE_ACCEPT},
+};
 
 /// What arrived at a step.
 pub(crate) enum Got {

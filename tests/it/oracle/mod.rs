@@ -10,8 +10,7 @@ mod judge;
 pub(super) mod recording;
 pub(super) mod replay;
 
-use std::collections::BTreeMap;
-use std::sync::LazyLock;
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use futures_util::future::join_all;
 

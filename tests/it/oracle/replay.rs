@@ -1,20 +1,28 @@
 //! Plays one recorded case: does what its clients did, and compares what comes back, step by step.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use super::compare::{Opaque, brief, shortened};
-use super::deviations::Deviation;
-use super::judge::{self, Answer, Got};
-use super::recording::{Case, Op, Sent, Step, unhex};
-use crate::support::http::{self, Response};
-use crate::support::websocket::{BINARY, Event, Frame, PING, RawSocket, TEXT};
-use crate::support::{SILENCE, lateness::Lateness, longpoll};
+use super::{
+    compare::{Opaque, brief, shortened},
+    deviations::Deviation,
+    judge::{self, Answer, Got},
+    recording::{Case, Op, Sent, Step, unhex},
+};
+use crate::support::{
+    SILENCE,
+    http::{self, Response},
+    lateness::Lateness,
+    longpoll,
+    websocket::{BINARY, Event, Frame, PING, RawSocket, TEXT},
+};
 
 /// A pause that the recorder made for its own sake is not repeated; one of this length is what the case is about.
 const PAUSE_MS_MIN: u64 = 500;

@@ -1,9 +1,11 @@
 //! Section 7: the closing handshake.
 
 use super::{Case, ECHO, INVALID_PAYLOAD, PROTOCOL_ERROR, run};
-use crate::support::channels::brief;
-use crate::support::testbed::Testbed;
-use crate::support::websocket::{CLOSE, CONTINUATION, Event, Frame, PING, RawSocket};
+use crate::support::{
+    channels::brief,
+    testbed::Testbed,
+    websocket::{CLOSE, CONTINUATION, Event, Frame, PING, RawSocket},
+};
 
 const VALID_CODES: &[u16] =
     &[1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999];

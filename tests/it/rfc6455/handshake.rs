@@ -1,11 +1,12 @@
 //! The opening handshake, beyond what the recordings show.
 
 use super::ECHO;
-use crate::support::http::{self, Response};
-use crate::support::testbed::Testbed;
-use crate::support::websocket::{Event, Frame, RawSocket, SAMPLE_ACCEPT, SAMPLE_KEY};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
+use crate::support::{
+    http::{self, Response},
+    testbed::Testbed,
+    websocket::{Event, Frame, RawSocket, SAMPLE_ACCEPT, SAMPLE_KEY},
+};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 
 /// A handshake from a template: `KEY` stands for the key.
 fn request(template: &str) -> Vec<u8> {

@@ -4,10 +4,16 @@ use std::net::SocketAddr;
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
-use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame, coding::CloseCode};
-use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async_with_config};
+use tokio_tungstenite::{
+    MaybeTlsStream, WebSocketStream, connect_async_with_config,
+    tungstenite::protocol::{
+        Message, WebSocketConfig,
+        frame::{
+            CloseFrame, Frame,
+            coding::{CloseCode, Data, OpCode},
+        },
+    },
+};
 
 use super::ECHO;
 use crate::support::testbed::Testbed;

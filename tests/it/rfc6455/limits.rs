@@ -1,8 +1,10 @@
 //! Section 9 and beyond: large messages, many fragments, and where the testbed's echo says no.
 
 use super::{Case, ECHO, run};
-use crate::support::testbed::Testbed;
-use crate::support::websocket::{BINARY, CONTINUATION, Event, Frame, RawSocket, TEXT};
+use crate::support::{
+    testbed::Testbed,
+    websocket::{BINARY, CONTINUATION, Event, Frame, RawSocket, TEXT},
+};
 
 const MESSAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 const FRAGMENTS_MAX: usize = 100_000;

@@ -12,10 +12,12 @@ mod utf8;
 
 use std::net::SocketAddr;
 
-use crate::support::PATIENCE;
-use crate::support::channels::brief;
-use crate::support::testbed::Testbed;
-use crate::support::websocket::{Event, Frame, RawSocket};
+use crate::support::{
+    PATIENCE,
+    channels::brief,
+    testbed::Testbed,
+    websocket::{Event, Frame, RawSocket},
+};
 
 pub(crate) const ECHO: &str = "/echo/websocket";
 

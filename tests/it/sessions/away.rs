@@ -89,7 +89,7 @@ async fn a_client_that_polls_is_not_away() {
 /// Its frames wait for a busy channel, and it hangs up before they are taken: it is as gone as any other.
 #[tokio::test]
 async fn a_client_that_hangs_up_while_its_resume_waits_is_away() {
-    let limits = lapwing::mailbox::MailboxLimits { messages_max: 4, ..Default::default() };
+    let limits = lapwing::MailboxLimits { messages_max: 4, ..Default::default() };
     for wire in [Wire::Sse, Wire::Longpoll] {
         let (lapwing, address) = serve(mount().mailbox(limits)).await;
         let mut session = joined(address, wire).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lapwing::{Mount, mailbox::MailboxLimits};
+use lapwing::{MailboxLimits, Mount};
 use serde_json::json;
 
 use super::{Gate, joined, serve};

@@ -5,8 +5,10 @@ use std::time::Duration;
 use lapwing::{Mount, Stats};
 
 use super::{broadcast, outbox, pause, serve, until};
-use crate::support::lateness::on_time;
-use crate::support::sessions::{Session, WIRES, Wire, attach};
+use crate::support::{
+    lateness::on_time,
+    sessions::{Session, WIRES, Wire, attach},
+};
 
 async fn expect(lapwing: &lapwing::Lapwing, is_so: impl Fn(Stats) -> bool) {
     until(|| is_so(lapwing.stats()), || format!("{:?}", lapwing.stats())).await;

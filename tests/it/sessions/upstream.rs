@@ -132,7 +132,7 @@ async fn the_client_need_not_wait_for_opened() {
 
 #[tokio::test]
 async fn a_flood_waits_for_the_channel_and_loses_nothing() {
-    let limits = lapwing::mailbox::MailboxLimits { messages_max: 4, ..Default::default() };
+    let limits = lapwing::MailboxLimits { messages_max: 4, ..Default::default() };
     for wire in [Wire::Sse, Wire::Longpoll, Wire::Websocket] {
         let (lapwing, address) = serve(Mount::new().mailbox(limits)).await;
         let mut session = joined(address, wire).await;
@@ -161,7 +161,7 @@ async fn a_flood_waits_for_the_channel_and_loses_nothing() {
 /// The end of a stream is not the end of a POST that waits for a busy channel.
 #[tokio::test]
 async fn a_post_that_waits_goes_on_when_the_channel_does_although_the_stream_was_cut() {
-    let limits = lapwing::mailbox::MailboxLimits { messages_max: 4, ..Default::default() };
+    let limits = lapwing::MailboxLimits { messages_max: 4, ..Default::default() };
     let (lapwing, address) = serve(Mount::new().mailbox(limits)).await;
     let mut session = joined(address, Wire::Sse).await;
     let flood = |n: u64| json!(["1", n.to_string(), "room:1", "wait", {"n": n}]).to_string();

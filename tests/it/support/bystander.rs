@@ -3,12 +3,13 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::{sync::oneshot, task::JoinHandle};
 
-use super::channels::{Client, Vsn, ok};
-use super::lateness::Lateness;
-use super::testbed::Testbed;
+use super::{
+    channels::{Client, Vsn, ok},
+    lateness::Lateness,
+    testbed::Testbed,
+};
 
 /// Asks for a reply again and again, from its start until [`Bystander::finish`].
 pub(crate) struct Bystander {

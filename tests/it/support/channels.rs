@@ -1,12 +1,13 @@
 //! A channels client over the raw WebSocket: messages are written as V2's five-element arrays whatever the version.
 
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use serde_json::{Value, json};
 
-use super::SILENCE;
-use super::websocket::{BINARY, Event, Frame, RawSocket};
+use super::{
+    SILENCE,
+    websocket::{BINARY, Event, Frame, RawSocket},
+};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Vsn {

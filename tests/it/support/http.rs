@@ -1,13 +1,14 @@
 //! A minimal HTTP/1.1 client: exact bytes in; status, headers and body out.
 
-use std::io;
-use std::net::SocketAddr;
+use std::{io, net::SocketAddr};
 
 use bytes::{Buf, BytesMut};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
 /// Longer than any answer that a test waits for: a long-poll window is 10 s.
 const ANSWER_MAX: std::time::Duration = std::time::Duration::from_secs(45);

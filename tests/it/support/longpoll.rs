@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 
 use serde_json::Value;
 
-use super::channels::Vsn;
-use super::http::{self, Response};
+use super::{
+    channels::Vsn,
+    http::{self, Response},
+};
 
 /// Where the token is put: clients up to 1.8 use the query, later ones the header.
 #[derive(Clone, Copy, Debug, PartialEq)]

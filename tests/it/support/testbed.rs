@@ -1,11 +1,13 @@
 //! Starts the testbed, and says where the programs of this workspace are.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpStream};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, LazyLock, Mutex, Weak, mpsc};
-use std::time::{Duration, Instant};
+use std::{
+    io::{BufRead, BufReader, Read, Write},
+    net::{SocketAddr, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, LazyLock, Mutex, Weak, mpsc},
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 

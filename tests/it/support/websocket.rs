@@ -1,16 +1,18 @@
 //! A raw RFC 6455 client over TCP with full control over its bytes: it can be wrong, slow or partial on purpose.
 
-use std::io;
-use std::net::SocketAddr;
-use std::time::Duration;
+use std::{io, net::SocketAddr, time::Duration};
 
 use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
-use super::PATIENCE;
-use super::http::{Response, ResponseReader};
+use super::{
+    PATIENCE,
+    http::{Response, ResponseReader},
+};
 
 pub(crate) const CONTINUATION: u8 = 0;
 pub(crate) const TEXT: u8 = 1;

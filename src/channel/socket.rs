@@ -11,18 +11,18 @@ use lapwing_transports::frame::{Frame, FrameKind, Message};
 use smol_str::SmolStr;
 
 use crate::{
-    assigns::Assigns,
-    broadcast::{Broadcast, ChannelId, TransportId},
-    join::{Home, Join, Kind, Log},
-    mailbox::MailboxLimits,
-    nobody::Nobody,
+    channel::nobody::Nobody,
+    join::{Home, Join, Kind, Log, assigns::Assigns, mailbox::MailboxLimits},
     node::{BroadcastError, Node},
+    presence::{Count, PresenceError, Showing},
     protocol::{ChannelMsg, EncodeError, Outgoing, Payload, Ref, Serializer as _, V2, event},
     pubsub::LocalPubSub,
     sync::Mutex,
     topic::Topic,
-    topics::Member,
-    tracker::{Count, PresenceError, Showing},
+    topics::{
+        Member,
+        broadcast::{Broadcast, ChannelId, TransportId},
+    },
 };
 
 /// What is known of a join, before and after the client is in: the part that [`Joining`] and [`Socket`] share.

@@ -3,10 +3,9 @@
 use std::{any::Any, collections::VecDeque, fmt, sync::Arc};
 
 use crate::{
-    broadcast::Broadcast,
-    names,
-    outcome::LeaveReason,
-    protocol::{Name, Payload, Ref},
+    join::leave_reason::LeaveReason,
+    protocol::{Name, Payload, Ref, name_limits},
+    topics::broadcast::Broadcast,
 };
 
 /// How much may wait for one join.
@@ -57,7 +56,7 @@ impl ChannelMailbox {
             |reference: &Option<Ref>| reference.as_ref().map_or(0, |reference| reference.as_json().len());
         let held = match self {
             Self::Event { event, payload, reference } => {
-                names::bytes_of(event) + payload.size() + of_ref(reference)
+                name_limits::bytes_of(event) + payload.size() + of_ref(reference)
             }
             Self::Broadcast(broadcast) => {
                 broadcast.topic.len() + broadcast.event.len() + broadcast.payload.size()

@@ -1,5 +1,12 @@
 //! The whole as a value: mounts on one node, with everything that the rest of the program does with them.
 
+pub(crate) mod build_error;
+pub(crate) mod mount;
+pub(crate) mod path;
+pub(crate) mod service;
+pub(crate) mod subscription;
+pub(crate) mod tracked;
+
 use std::{
     any::{Any, TypeId},
     collections::HashMap,
@@ -14,19 +21,20 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::{
-    broadcast::{Broadcast, ChannelId},
-    build_error::BuildError,
-    hub::Hub,
-    mount::{Drain, Mount},
     node::{AppData, BroadcastError, Node},
-    path::MountPath,
-    presence::Tracked,
+    presence::{Count, PresenceError, PresenceOptions, fetch::Fetcher},
     protocol::Payload,
     pubsub::{LocalPubSub, PubSub},
-    router::ChannelRoute,
-    subscription::Subscription,
+    server::{
+        build_error::BuildError,
+        mount::{Drain, Mount},
+        path::MountPath,
+        subscription::Subscription,
+        tracked::Tracked,
+    },
+    session::{handler::Hub, router::ChannelRoute},
     topic::Topic,
-    tracker::{Count, PresenceError, PresenceOptions, fetch::Fetcher},
+    topics::broadcast::{Broadcast, ChannelId},
 };
 
 /// Time for callbacks that run when all connections are over: twice what a join waits for the one that it replaces.

@@ -1,11 +1,9 @@
-//! Presence for the rest of the program: typed states and diffs, and presences that belong to no join.
+//! States and diffs as types, for a program that keeps its own view of who is present.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::collections::HashMap;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-
-use crate::{broadcast::ChannelId, node::Node, protocol::Payload, topic::Topic, tracker::PresenceError};
 
 /// One key's presence: all its metas, and what [`Builder::fetch`](crate::Builder::fetch) added.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -82,55 +80,4 @@ impl PresenceDiff {
 
 fn has_ref(metas: &[Map<String, Value>], meta: &Map<String, Value>) -> bool {
     metas.iter().any(|other| other.get("phx_ref") == meta.get("phx_ref"))
-}
-
-/// A presence that belongs to the program itself: a job, a bot, a bridge to another system. It goes when this is
-/// dropped.
-#[must_use = "the presence goes when this is dropped"]
-pub struct Tracked {
-    node: Arc<Node>,
-    topic: Topic,
-    key: String,
-    owner: ChannelId,
-}
-
-impl Tracked {
-    pub(crate) async fn new(
-        node: Arc<Node>,
-        topic: Topic,
-        key: String,
-        meta: Payload,
-    ) -> Result<Self, PresenceError> {
-        let owner = node.next_channel_id();
-        // Made before the answer is awaited: a caller that gives up in between leaves nothing behind.
-        let tracked = Self { node, topic, key, owner };
-        tracked.node.tracker.track(&tracked.topic, &tracked.key, owner, &meta).answered().await?;
-        Ok(tracked)
-    }
-
-    /// The key.
-    #[must_use]
-    pub fn key(&self) -> &str {
-        &self.key
-    }
-
-    /// Changes the meta.
-    ///
-    /// # Errors
-    /// See [`PresenceError`].
-    pub async fn update(&self, meta: impl Into<Payload>) -> Result<String, PresenceError> {
-        self.node.tracker.update(&self.topic, &self.key, self.owner, &meta.into()).answered().await
-    }
-}
-
-impl Drop for Tracked {
-    fn drop(&mut self) {
-        self.node.tracker.end(self.owner, Box::new(|| {}));
-    }
-}
-
-impl fmt::Debug for Tracked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tracked").field("topic", &self.topic).field("key", &self.key).finish_non_exhaustive()
-    }
 }

@@ -3,12 +3,10 @@
 use std::{any::TypeId, fmt, sync::Arc};
 
 use crate::{
-    assigns::Assigns,
     channel::Channel,
-    join::{Home, Join, Kind, Log, Start},
-    mailbox::MailboxLimits,
+    join::{Home, Join, Kind, Log, Start, assigns::Assigns, mailbox::MailboxLimits},
     node::{Node, Task},
-    task,
+    session::task,
     topic::{PatternError, TopicPattern},
 };
 

@@ -8,10 +8,9 @@ use std::{
 };
 
 use crate::{
-    broadcast::Broadcast,
     node::Node,
     topic::Topic,
-    topics::{Delivery, Inbox, Member, Subscribed},
+    topics::{Delivery, Inbox, Member, Subscribed, broadcast::Broadcast},
 };
 
 /// Broadcasts that wait for a task at most. A task that lags further is told how many it missed.

@@ -8,10 +8,9 @@ use std::{
 };
 
 use crate::{
-    broadcast::ChannelId,
-    channel::Channel,
+    channel::{Channel, socket::JoinInfo},
     join::{Join, NotTaken},
-    socket::JoinInfo,
+    topics::broadcast::ChannelId,
 };
 
 impl JoinInfo {

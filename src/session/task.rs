@@ -22,15 +22,15 @@ use tokio::time::timeout;
 use tracing::{Instrument as _, debug};
 
 use crate::{
-    channel::Channel,
-    join::{Join, Next, Resting, Running, Start},
-    mailbox::ChannelMailbox,
-    names::quoted,
+    channel::{
+        Channel,
+        outcome::{HandleResult, StopReason},
+        socket::{Joining, Socket},
+    },
+    join::{Join, Next, Resting, Running, Start, leave_reason::LeaveReason, mailbox::ChannelMailbox},
     node::Task,
     occasionally::occasionally,
-    outcome::{HandleResult, LeaveReason, StopReason},
-    protocol::{EncodeError, Name, Outgoing, Payload, Ref},
-    socket::{Joining, Socket},
+    protocol::{EncodeError, Name, Outgoing, Payload, Ref, name_limits::quoted},
     topics::Member,
 };
 

@@ -13,18 +13,20 @@ use lapwing_transports::{
 use tracing::debug;
 
 use crate::{
-    client::{Client, State},
-    connect::{Accept, Connect},
-    join::{self, Join, Replaced, Start},
-    joins::Verdict,
-    mailbox::ChannelMailbox,
-    names::{NameLimits, quoted},
+    join::{self, Join, Replaced, Start, leave_reason::LeaveReason, mailbox::ChannelMailbox},
     node::{Node, Task},
-    outcome::LeaveReason,
-    protocol::{ChannelMsg, Field, NameRef, Outgoing, Payload, Ref, SerializerList},
-    router::{ChannelRoute, Router},
-    task::{self, leave_reason},
-    text_only::TextOnly,
+    protocol::{
+        ChannelMsg, Field, NameRef, Outgoing, Payload, Ref, SerializerList,
+        name_limits::{NameLimits, quoted},
+    },
+    session::{
+        accept::{Accept, Connect},
+        client::{Client, State},
+        joins::Verdict,
+        router::{ChannelRoute, Router},
+        task::{self, leave_reason},
+        text_only::TextOnly,
+    },
     topics::Member,
 };
 

@@ -10,15 +10,16 @@ use lapwing_transports::{
 };
 
 use crate::{
-    build_error::BuildError,
     channel::Channel,
-    connect::{Accept, Connect},
-    hub::{self, Hub},
-    mailbox::MailboxLimits,
-    names::NameLimits,
+    join::mailbox::MailboxLimits,
     node::Node,
-    protocol::SerializerList,
-    router::{ChannelRoute, Router},
+    protocol::{SerializerList, name_limits::NameLimits},
+    server::build_error::BuildError,
+    session::{
+        accept::{Accept, Connect},
+        handler::{self, Hub},
+        router::{ChannelRoute, Router},
+    },
 };
 
 /// Channels under one path, with the wires that lead to them. Defaults are Phoenix's where it has the option.
@@ -234,7 +235,7 @@ impl Mount {
     pub(crate) fn into_hub(self, node: Arc<Node>) -> Result<(Hub, TransportOptions), BuildError> {
         let routes = self.routes.into_iter().collect::<Result<_, _>>()?;
         let router = Router::new(routes, &node, self.mailbox);
-        let limits = hub::Limits { joins_max: self.joins_max, names: self.names };
+        let limits = handler::Limits { joins_max: self.joins_max, names: self.names };
         let hub = Hub::new(node, router, self.connect, self.serializers, limits);
         Ok((hub, self.transports))
     }

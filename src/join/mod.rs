@@ -12,6 +12,9 @@
 //! Everything that lives as long as the join is in one allocation. While nothing happens, that is all there is: the
 //! channel rests in it, and a task is made of it when something comes.
 
+pub(crate) mod assigns;
+pub(crate) mod leave_reason;
+pub(crate) mod mailbox;
 mod succession;
 
 use std::{
@@ -24,21 +27,24 @@ use std::{
 use lapwing_transports::{frame::Frame, quoted::Quoted};
 
 use crate::{
-    assigns::Assigns,
-    broadcast::{ChannelId, TransportId},
-    joins::Joined,
-    mailbox::{ChannelMailbox, Mailbox, MailboxLimits},
+    join::{
+        assigns::Assigns,
+        leave_reason::LeaveReason,
+        mailbox::{ChannelMailbox, Mailbox, MailboxLimits},
+    },
     node::{Node, Task},
     occasionally::Occasionally,
-    outcome::LeaveReason,
+    presence::{Asked, PresenceError, Showing, Viewer},
     protocol::{EncodeError, Outgoing, Payload, Ref, Serializer},
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     topic::Topic,
-    topics::{Delivery, Inbox, Lane, Subscribed},
-    tracker::{Asked, PresenceError, Showing, Viewer},
+    topics::{
+        Delivery, Inbox, Lane, Subscribed,
+        broadcast::{ChannelId, TransportId},
+    },
 };
 
 use self::succession::Kin;
@@ -480,16 +486,6 @@ impl Join {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Joined for Arc<Join> {
-    fn topic(&self) -> &Topic {
-        &self.topic
-    }
-
-    fn stored_join_ref(&self) -> Option<&Ref> {
-        Join::stored_join_ref(self)
     }
 }
 

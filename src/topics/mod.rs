@@ -11,6 +11,8 @@
 //! order, and a join can be put between two of them. What happens under the lock is pushing a pointer and
 //! waking a task, never I/O. Lock order: shard, then members, then whatever a member's push locks.
 
+pub(crate) mod broadcast;
+
 use std::{
     cell::OnceCell,
     collections::HashMap,
@@ -25,7 +27,6 @@ use slab::Slab;
 use tracing::debug;
 
 use crate::{
-    broadcast::{Broadcast, ChannelId},
     occasionally::{Occasionally, occasionally},
     protocol::{EncodeError, Outgoing, Serializer},
     sync::{
@@ -33,6 +34,7 @@ use crate::{
         atomic::{AtomicUsize, Ordering},
     },
     topic::Topic,
+    topics::broadcast::{Broadcast, ChannelId},
 };
 
 /// Enough that two workers seldom meet on one, few enough that an empty table is small.

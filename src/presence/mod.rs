@@ -10,13 +10,14 @@
 //! Nothing here blocks a task: a full channel is an error ([`PresenceError::Busy`]), and waiting for an answer
 //! is an ordinary await. What must not be lost, the end of a join, does not go through the channel.
 
-mod engine;
 pub(crate) mod fetch;
+pub(crate) mod json;
 mod outlet;
 mod pending;
 mod states;
+pub(crate) mod typed;
 mod viewers;
-pub(crate) mod wire;
+mod worker;
 
 use std::{
     fmt,
@@ -30,9 +31,9 @@ use serde::Serialize;
 use tokio::sync::oneshot;
 
 use crate::{
-    broadcast::ChannelId,
     protocol::{EncodeError, Payload, RawJson},
     topic::{Topic, TopicPattern},
+    topics::broadcast::ChannelId,
 };
 
 use self::{
@@ -348,7 +349,7 @@ impl Tracker {
         let keys_max = keys_max.unwrap_or(usize::MAX);
         let asked = self.ask(|answer| Request::Entries { topic: topic.clone(), keys_max, answer });
         let entries = asked.answered().await?;
-        let state = wire::state(entries.iter(), &self.extras(topic, &entries).await);
+        let state = json::state(entries.iter(), &self.extras(topic, &entries).await);
         match state.size() {
             bytes if bytes > self.options.state_bytes_max => Err(PresenceError::StateTooLong { bytes }),
             _ => Ok(state),
@@ -358,7 +359,7 @@ impl Tracker {
     pub(crate) async fn get(&self, topic: &Topic, key: &str) -> Result<Payload, PresenceError> {
         let asked = self.ask(|answer| Request::Get { topic: topic.clone(), key: key.to_owned(), answer });
         let entries = asked.answered().await?;
-        Ok(wire::presence(entries.iter(), &self.extras(topic, &entries).await))
+        Ok(json::presence(entries.iter(), &self.extras(topic, &entries).await))
     }
 
     async fn extras(&self, topic: &Topic, entries: &[Entry]) -> Extras {
@@ -416,7 +417,7 @@ impl Tracker {
     fn engine(&self) -> &Sender<Request> {
         self.engine.get_or_init(|| {
             let (sender, requests) = bounded(self.options.queue_max);
-            let engine = engine::Engine::new(
+            let engine = worker::Engine::new(
                 self.options.clone(),
                 Outlet::new(self.publish.clone(), self.fetcher.clone(), self.options.state_bytes_max),
                 self.ended.clone(),

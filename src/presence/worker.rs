@@ -19,11 +19,11 @@ use tracing::debug;
 use super::{
     Answer, Count, Ended, PresenceError, PresenceOptions, Request,
     fetch::Extras,
+    json,
     outlet::Outlet,
     pending::Pending,
     states::{Encoded, States},
     viewers::Showing,
-    wire,
 };
 use crate::{protocol::Payload, topic::Topic};
 
@@ -131,7 +131,7 @@ impl Engine {
             }
             Request::Meta { topic, key, owner, answer } => {
                 let entry = self.presences.find(&topic, &key, owner);
-                let meta = entry.map(wire::meta_of).ok_or(PresenceError::NotTracked);
+                let meta = entry.map(json::meta_of).ok_or(PresenceError::NotTracked);
                 self.answer(answer, meta);
             }
             Request::Untrack { topic, key, owner, answer } => {
@@ -224,7 +224,7 @@ impl Engine {
             self.outlet.show_fetched(topic, entries.cloned().collect(), showings);
         } else if let Some(keys_max) = keys_max {
             self.note_state_given(topic);
-            let state = wire::state(first_keys(self.presences.list(topic), keys_max), &Extras::new());
+            let state = json::state(first_keys(self.presences.list(topic), keys_max), &Extras::new());
             self.outlet.show(bounded(state, &self.options), showings);
         } else {
             let Some(encoded) = self.state(topic, now) else { return Some(showings) };
@@ -243,7 +243,7 @@ impl Engine {
             return None;
         }
         self.note_state_given(topic);
-        let state = wire::state(self.presences.list(topic), &Extras::new());
+        let state = json::state(self.presences.list(topic), &Extras::new());
         let encoded = bounded(state, &self.options);
         self.states.insert(topic, &encoded, now);
         Some(encoded)

@@ -5,11 +5,10 @@ use std::sync::{Arc, PoisonError};
 use lapwing_transports::frame::Frame;
 
 use crate::{
-    broadcast::TransportId,
     join::{Join, Peer},
     protocol::Serializer,
     sync::Mutex,
-    topics::Lane,
+    topics::{Lane, broadcast::TransportId},
 };
 
 /// Keeps what is pushed, and has no client.

@@ -1,4 +1,4 @@
-//! What callbacks ask for, and why joins end.
+//! What callbacks ask for.
 
 use smol_str::SmolStr;
 
@@ -85,22 +85,4 @@ pub enum StopReason {
     Kicked(String),
     /// Something went wrong: the client gets `phx_error` and joins again.
     Error(String),
-}
-
-/// Why a join ended, as [`Channel::leave`](crate::Channel::leave) gets it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum LeaveReason {
-    /// The client left the topic, or the channel stopped normally.
-    NormalLeave,
-    /// The connection or the session is gone.
-    Disconnect,
-    /// The server removed the client.
-    Kicked(String),
-    /// The client joined the same topic again; this was the older join.
-    DuplicateJoin,
-    /// The server is shutting down.
-    Draining,
-    /// A callback panicked, a payload could not be encoded, or the channel stopped with an error.
-    Crashed(String),
 }

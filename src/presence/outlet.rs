@@ -12,16 +12,16 @@ use tokio::sync::mpsc::{Sender, channel, error::TrySendError};
 use super::{
     Count, PresenceError,
     fetch::{Extras, Fetcher},
+    json,
     pending::Outgoing,
     states::Encoded,
     viewers::{self, Showing},
-    wire,
 };
 use crate::{
-    broadcast::Broadcast,
     occasionally::{Occasionally, occasionally},
     protocol::{Payload, event},
     topic::Topic,
+    topics::broadcast::Broadcast,
 };
 
 /// Diffs and states that wait for what is fetched. One diff more waits where it is and is merged with what comes meanwhile;
@@ -59,11 +59,11 @@ impl Outlet {
                     match fetching {
                         Fetching::Diff(topic, diff) => {
                             let extras = fetcher.extras(&topic, diff.entries()).await;
-                            send(&publish, &topic, event::PRESENCE_DIFF, wire::diff(&diff, &extras));
+                            send(&publish, &topic, event::PRESENCE_DIFF, json::diff(&diff, &extras));
                         }
                         Fetching::State(topic, entries, showings) => {
                             let extras = fetcher.extras(&topic, entries.iter()).await;
-                            let state = wire::state(entries.iter(), &extras);
+                            let state = json::state(entries.iter(), &extras);
                             match state.size() {
                                 bytes if bytes > state_bytes_max => refuse(bytes, showings),
                                 _ => viewers::show(event::PRESENCE_STATE, &state, showings),
@@ -97,7 +97,7 @@ impl Outlet {
                 Err(_) => return,
             },
         };
-        send(&self.publish, topic, event::PRESENCE_DIFF, wire::diff(&diff, &Extras::new()));
+        send(&self.publish, topic, event::PRESENCE_DIFF, json::diff(&diff, &Extras::new()));
     }
 
     /// Pushes a state to joins.

@@ -11,13 +11,11 @@ use std::{
 use lapwing_transports::{close::CloseReason, frame::Frame, live::LiveSession};
 
 use crate::{
-    assigns::Assigns,
-    broadcast::TransportId,
-    join::{Join, Peer},
-    joins::Joins,
-    protocol::Serializer,
+    join::{Join, Peer, assigns::Assigns},
+    protocol::{Ref, Serializer},
+    session::joins::{Joined, Joins},
     topic::Topic,
-    topics::{Delivery, Inbox, Lane, Subscribed},
+    topics::{Delivery, Inbox, Lane, Subscribed, broadcast::TransportId},
 };
 
 /// A full mailbox.
@@ -152,6 +150,16 @@ impl Peer for LiveSession<Client> {
 impl Inbox for LiveSession<Client> {
     fn deliver(self: Arc<Self>, _: &mut Delivery<'_>) {
         self.close(CloseReason::Disconnected);
+    }
+}
+
+impl Joined for Arc<Join> {
+    fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    fn stored_join_ref(&self) -> Option<&Ref> {
+        Join::stored_join_ref(self)
     }
 }
 

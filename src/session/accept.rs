@@ -4,7 +4,7 @@ use std::{any::Any, pin::Pin, sync::Arc};
 
 use lapwing_transports::connect::{ConnectRequest, Refusal};
 
-use crate::assigns::Assigns;
+use crate::join::assigns::Assigns;
 
 /// A client is let in, under these conditions.
 ///

@@ -19,24 +19,33 @@ use shuttle::{
 };
 
 use crate::{
-    assigns::Assigns,
-    broadcast::{Broadcast, ChannelId, TransportId},
-    channel::Channel,
-    join::{Home, Join, Peer, Replaced, Start},
-    mailbox::{ChannelMailbox, MailboxLimits},
+    channel::{
+        Channel,
+        outcome::{HandleResult, noreply},
+        socket::{Joining, Socket},
+    },
+    join::{
+        Home, Join, Peer, Replaced, Start,
+        assigns::Assigns,
+        leave_reason::LeaveReason,
+        mailbox::{ChannelMailbox, MailboxLimits},
+    },
     node::Node,
-    outcome::{HandleResult, LeaveReason, noreply},
     protocol::{Payload, Ref, Serializer, V2},
     pubsub::LocalPubSub,
-    router::{ChannelRoute, Router},
-    socket::{Joining, Socket},
+    session::{
+        router::{ChannelRoute, Router},
+        task,
+    },
     sync::{
         Mutex,
         atomic::{AtomicU32, Ordering},
     },
-    task,
     topic::Topic,
-    topics::{Lane, Member, Topics},
+    topics::{
+        Lane, Member, Topics,
+        broadcast::{Broadcast, ChannelId, TransportId},
+    },
 };
 
 /// How many interleavings of a model are run, of either kind.

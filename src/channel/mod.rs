@@ -11,17 +11,25 @@
 //! | `Socket`, `new_socket`, `socket_topic`, … | [`Socket`] and its methods |
 //! | `ChannelRoute`, `channel_route`, `route_pattern`, `route_handler` | [`ChannelRoute`](crate::ChannelRoute) |
 //! | `ChannelMsg`, `make_msg`, `serialize`, `parse`, `reply_msg`, … | [`protocol`](crate::protocol) |
-//! | `ChannelMailbox` | [`ChannelMailbox`](crate::mailbox::ChannelMailbox) |
+//! | `ChannelMailbox` | [`ChannelMailbox`](crate::join::mailbox::ChannelMailbox) |
 //! | `PubSubMsg`, `BroadcastMsg` | [`PubSubMsg`](crate::pubsub::PubSubMsg), [`Broadcast`] |
+
+pub(crate) mod nobody;
+pub(crate) mod outcome;
+pub(crate) mod sender;
+pub(crate) mod socket;
 
 use std::sync::Arc;
 
 use crate::{
-    broadcast::Broadcast,
-    outcome::{HandleResult, LeaveReason, StopReason, noreply, stop},
+    channel::{
+        outcome::{HandleResult, StopReason, noreply, stop},
+        socket::{Joining, Socket},
+    },
+    join::leave_reason::LeaveReason,
     protocol::Payload,
-    socket::{Joining, Socket},
     topic::Topic,
+    topics::broadcast::Broadcast,
 };
 
 /// One kind of topic: what happens on join, on each event, and at the end.

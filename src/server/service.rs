@@ -13,7 +13,10 @@ use lapwing_transports::{
     refusal::not_found,
 };
 
-use crate::{hub::Hub, path::MountPath, server::Lapwing};
+use crate::{
+    server::{Lapwing, path::MountPath},
+    session::handler::Hub,
+};
 
 /// Answers HTTP requests for the mounts of a [`Lapwing`], and 404 for all others.
 ///

@@ -1,0 +1,9 @@
+//! One client above the transports: its joins, and what its messages mean.
+
+pub(crate) mod accept;
+pub(crate) mod client;
+pub(crate) mod handler;
+pub(crate) mod joins;
+pub(crate) mod router;
+pub(crate) mod task;
+mod text_only;
