@@ -3,7 +3,7 @@
 use lapwing_presence::{Config, Owner, Presences, ReplicaId};
 
 use crate::{
-    presence::wire,
+    presence::json,
     protocol::{Payload, RawJson},
 };
 
@@ -21,5 +21,5 @@ pub fn presence_state(keys: &[&str], metas: &[&str]) -> Payload {
             let _ = presences.update("topic", key, owner, meta.as_str().as_bytes());
         }
     }
-    wire::state(presences.list("topic"), &Default::default())
+    json::state(presences.list("topic"), &Default::default())
 }
