@@ -22,7 +22,7 @@ use super::{
 /// ```
 /// use lapwing::protocol::{FiveKey, Outgoing, Payload, Ref, SerializerList, V2};
 ///
-/// let list = SerializerList::new().with("~> 1.0.0", FiveKey)?.with("~> 2.0.0", V2)?;
+/// let list = SerializerList::new().with("~> 1.0.0", FiveKey).with("~> 2.0.0", V2);
 /// let five_key = list.select("1.0.0").expect("it is in the list");
 /// let frame = five_key.encode(Outgoing::Push {
 ///     join_ref: Some(&Ref::from("0")),

@@ -12,6 +12,8 @@ pub enum BuildError {
     Pattern(PatternError),
     /// Two mounts have the same path.
     DuplicateMount(String),
+    /// A serializer is for versions that cannot be read.
+    Requirement(String),
 }
 
 impl fmt::Display for BuildError {
@@ -19,6 +21,9 @@ impl fmt::Display for BuildError {
         match self {
             Self::Pattern(_) => f.write_str("a channel's topic pattern is not valid"),
             Self::DuplicateMount(path) => write!(f, "there are two mounts at {path}"),
+            Self::Requirement(text) => {
+                write!(f, "{text:?} is not a version requirement: say \"~> 2.0.0\", \"~> 2.0\" or \"2.0.0\"")
+            }
         }
     }
 }
@@ -27,7 +32,7 @@ impl std::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Pattern(error) => Some(error),
-            Self::DuplicateMount(_) => None,
+            Self::DuplicateMount(_) | Self::Requirement(_) => None,
         }
     }
 }

@@ -129,6 +129,8 @@ impl Mount {
     }
 
     /// The serializers and the versions they are for. Default: Phoenix's V1 and V2.
+    ///
+    /// A bad version requirement is reported by [`Builder::build`](crate::Builder::build).
     pub fn serializers(mut self, serializers: SerializerList) -> Self {
         self.serializers = serializers;
         self
@@ -234,6 +236,9 @@ impl Mount {
     /// What the transports need: the handler, and their options.
     pub(crate) fn into_hub(self, node: Arc<Node>) -> Result<(Hub, TransportOptions), BuildError> {
         let routes = self.routes.into_iter().collect::<Result<_, _>>()?;
+        if let Some(text) = self.serializers.invalid() {
+            return Err(BuildError::Requirement(text.to_owned()));
+        }
         let router = Router::new(routes, &node, self.mailbox);
         let limits = handler::Limits { joins_max: self.joins_max, names: self.names };
         let hub = Hub::new(node, router, self.connect, self.serializers, limits);

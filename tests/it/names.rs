@@ -38,7 +38,7 @@ impl Channel for Parrot {
 
 async fn serve(limits: NameLimits) -> (Lapwing, std::net::SocketAddr) {
     let mount = || Mount::new().channel::<Parrot>("room:*").channel::<Parrot>("\u{fffd}").names(limits);
-    let five_key = SerializerList::new().with("~> 2.0.0", FiveKey).unwrap().with("~> 1.0.0", V1).unwrap();
+    let five_key = SerializerList::new().with("~> 2.0.0", FiveKey).with("~> 1.0.0", V1);
     let lapwing = Lapwing::builder()
         .mount("/socket", mount())
         .mount("/five", mount().serializers(five_key))

@@ -396,7 +396,7 @@ async fn the_connect_callback_sees_who_connects_and_can_refuse_with_any_status()
 
 #[tokio::test]
 async fn serializers_are_chosen_by_version_and_can_be_added() {
-    let serializers = SerializerList::default().with("~> 3.0", FiveKey).unwrap();
+    let serializers = SerializerList::default().with("~> 3.0", FiveKey);
     let mount = Mount::new().channel::<Worker>("work:*").serializers(serializers);
     let lapwing = Lapwing::builder()
         .app(Log::default())
