@@ -47,7 +47,7 @@ pub use server::{
     Builder, Lapwing, ResumesRefused, Stats,
     build_error::BuildError,
     mount::{Drain, Mount},
-    service::Service,
+    service::{LapwingService, UnknownMount},
     subscription::{Lagged, Subscription},
     tracked::Tracked,
 };

@@ -29,6 +29,7 @@ use crate::{
         build_error::BuildError,
         mount::{Drain, Mount},
         path::MountPath,
+        service::UnknownMount,
         subscription::Subscription,
         tracked::Tracked,
     },
@@ -294,8 +295,12 @@ impl Lapwing {
     }
 
     /// The routes of a mount, in the order in which they are tried.
-    pub fn routes(&self, mount: &str) -> impl Iterator<Item = &ChannelRoute> {
-        self.mount(mount).into_iter().flat_map(|mounted| mounted.endpoint.handler().router().routes())
+    ///
+    /// # Errors
+    /// If there is no such mount.
+    pub fn routes(&self, mount: &str) -> Result<impl Iterator<Item = &ChannelRoute>, UnknownMount> {
+        let mounted = &self.0.mounts[self.position(mount)?];
+        Ok(mounted.endpoint.handler().router().routes())
     }
 
     /// Sends all clients away, paced as each mount's [`Drain`] says, with close code 1012, upon which they
@@ -321,8 +326,14 @@ impl Lapwing {
         &self.0.mounts
     }
 
-    pub(crate) fn mount(&self, name: &str) -> Option<&Mounted> {
-        self.0.mounts.iter().find(|mounted| mounted.name == name)
+    /// The place of a mount among the others.
+    pub(crate) fn position(&self, path: &str) -> Result<usize, UnknownMount> {
+        let mounts = &self.0.mounts;
+        let wanted = MountPath::new(path);
+        mounts.iter().position(|mounted| mounted.path == wanted).ok_or_else(|| UnknownMount {
+            path: path.to_owned(),
+            mounts: mounts.iter().map(|mounted| mounted.name.clone()).collect(),
+        })
     }
 }
 

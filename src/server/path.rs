@@ -15,6 +15,9 @@ enum Segment {
 }
 
 impl MountPath {
+    /// What a router leaves that takes a mount's path off.
+    pub(crate) const ROOT: &'static Self = &Self(Vec::new());
+
     pub(crate) fn new(path: &str) -> Self {
         let segment = |text: &str| match text.strip_prefix(':') {
             Some(name) => Segment::Variable(name.to_owned()),

@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    fmt,
     task::{Context, Poll},
 };
 
@@ -14,89 +15,141 @@ use lapwing_transports::{
 };
 
 use crate::{
-    server::{Lapwing, path::MountPath},
+    server::{Lapwing, Mounted, path::MountPath},
     session::handler::Hub,
 };
 
-/// Answers HTTP requests for the mounts of a [`Lapwing`], and 404 for all others.
+/// Answers HTTP requests for one mount of a [`Lapwing`] or for all of them, and 404 for all others.
 ///
-/// It is a `tower::Service` and a `hyper::service::Service`, over any body. With axum:
+/// It is a `tower::Service` and a `hyper::service::Service`, over any body; a clone is two pointers. With axum:
 ///
 /// ```
 /// use axum::Router;
-/// use lapwing::{Lapwing, Mount};
+/// use lapwing::{Lapwing, Mount, UnknownMount};
 ///
-/// let lapwing = Lapwing::builder().mount("/socket", Mount::new()).build().unwrap();
-/// let app: Router = Router::new().nest_service("/socket", lapwing.mount_service("/socket").unwrap());
+/// let lapwing = Lapwing::builder().mount("/socket", Mount::new()).build()?;
+/// let app: Router = Router::new().nest_service("/socket", lapwing.at("/socket")?);
 /// # let _ = app;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// With hyper alone the service of the whole server answers every path:
+/// With hyper alone:
 ///
 /// ```no_run
-/// # async fn run(lapwing: lapwing::Lapwing, stream: tokio::net::TcpStream) {
+/// # async fn run(lapwing: lapwing::Lapwing, stream: tokio::net::TcpStream) -> Result<(), lapwing::UnknownMount> {
 /// use hyper::server::conn::http1;
 /// use hyper_util::rt::TokioIo;
 ///
 /// let mut server = http1::Builder::new();
 /// lapwing::transports::http1::configure(&mut server);
-/// server.serve_connection(TokioIo::new(stream), lapwing.service()).with_upgrades().await.ok();
+/// server.serve_connection(TokioIo::new(stream), lapwing.at("/socket")?).with_upgrades().await.ok();
+/// # Ok(())
 /// # }
 /// ```
+///
+/// With the feature `axum`, the address in axum's `ConnectInfo<SocketAddr>` is that of the peer
+/// ([`ConnectRequest::peer`](crate::ConnectRequest::peer)); without it, and with hyper, the program says it with
+/// [`PeerAddr`](crate::PeerAddr).
 #[derive(Clone, Debug)]
-pub struct Service {
+pub struct LapwingService {
     lapwing: Lapwing,
     scope: Scope,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Scope {
     /// All mounts, by their whole paths.
     All,
-    /// One mount, whose path the router above has taken off.
-    Nested(Endpoint<Hub>),
+    /// The mount with this index, by its whole path, or by what a router left of it.
+    One(usize),
+}
+
+/// There is no mount at a path. Its text lists those that there are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UnknownMount {
+    /// The path that was asked for.
+    pub path: String,
+    /// The paths that there are, as they were given to [`Builder::mount`](crate::Builder::mount).
+    pub mounts: Vec<String>,
 }
 
 impl Lapwing {
-    /// The service of all mounts: for hyper, or for axum's `fallback_service`.
+    /// The service of all mounts, by their whole paths: for hyper, or for axum's `fallback_service`.
     #[must_use]
-    pub fn service(&self) -> Service {
-        Service { lapwing: self.clone(), scope: Scope::All }
+    pub fn service(&self) -> LapwingService {
+        LapwingService { lapwing: self.clone(), scope: Scope::All }
     }
 
-    /// The service of one mount, for a router that takes the mount's path off, such as axum's `nest_service`.
-    /// `None` if there is no such mount.
-    #[must_use]
-    pub fn mount_service(&self, path: &str) -> Option<Service> {
-        let mounted = self.mount(path)?;
-        Some(Service { lapwing: self.clone(), scope: Scope::Nested(mounted.endpoint.clone()) })
+    /// The service of one mount, for a router that takes the mount's path off, such as axum's `nest_service`, and for one
+    /// that leaves it. The variables of a path are bound only where it is left.
+    ///
+    /// # Errors
+    /// If there is no such mount.
+    ///
+    /// ```
+    /// use lapwing::{Lapwing, Mount};
+    ///
+    /// let lapwing = Lapwing::builder().mount("/socket", Mount::new()).build().unwrap();
+    /// assert!(lapwing.at("/socket").is_ok());
+    /// let error = lapwing.at("/sockets").unwrap_err();
+    /// assert_eq!(error.to_string(), r#"there is no mount at "/sockets": the mounts are "/socket""#);
+    /// ```
+    pub fn at(&self, path: &str) -> Result<LapwingService, UnknownMount> {
+        let index = self.position(path)?;
+        Ok(LapwingService { lapwing: self.clone(), scope: Scope::One(index) })
     }
 }
 
-impl Service {
+impl LapwingService {
     /// The endpoint and the wire that a path leads to.
     fn find(&self, path: &str) -> Option<(&Endpoint<Hub>, Transport, PathVariables)> {
-        match &self.scope {
-            Scope::All => self.lapwing.mounts().iter().find_map(|mounted| {
-                let (segment, variables) = mounted.path.matches(path)?;
-                Some((&mounted.endpoint, mounted.endpoint.wire(segment)?, variables))
-            }),
-            Scope::Nested(endpoint) => {
-                let (segment, variables) = MountPath::new("").matches(path)?;
-                Some((endpoint, endpoint.wire(segment)?, variables))
+        match self.scope {
+            Scope::All => self.lapwing.mounts().iter().find_map(|mounted| wire(mounted, &mounted.path, path)),
+            Scope::One(index) => {
+                let mounted = &self.lapwing.mounts()[index];
+                wire(mounted, &mounted.path, path).or_else(|| wire(mounted, MountPath::ROOT, path))
             }
         }
     }
 
     fn respond<B: RequestBody>(&self, request: Request<B>) -> ResponseFuture {
         match self.find(request.uri().path()) {
-            Some((endpoint, wire, variables)) => endpoint.serve(wire, request, variables),
+            Some((endpoint, wire, variables)) => endpoint.serve(wire, with_peer(request), variables),
             None => Box::pin(std::future::ready(Ok(not_found(&request)))),
         }
     }
 }
 
-impl<B: RequestBody> hyper::service::Service<Request<B>> for Service {
+fn wire<'m>(
+    mounted: &'m Mounted,
+    below: &MountPath,
+    path: &str,
+) -> Option<(&'m Endpoint<Hub>, Transport, PathVariables)> {
+    let (segment, variables) = below.matches(path)?;
+    Some((&mounted.endpoint, mounted.endpoint.wire(segment)?, variables))
+}
+
+/// Translates axum's word for the address of the peer. What the program says itself is left as it is.
+#[cfg(feature = "axum")]
+fn with_peer<B>(mut request: Request<B>) -> Request<B> {
+    use axum::extract::ConnectInfo;
+    use lapwing_transports::connect::PeerAddr;
+
+    let extensions = request.extensions_mut();
+    if let Some(ConnectInfo(address)) = extensions.get::<ConnectInfo<std::net::SocketAddr>>() {
+        let peer = PeerAddr(*address);
+        extensions.get_or_insert(peer);
+    }
+    request
+}
+
+#[cfg(not(feature = "axum"))]
+fn with_peer<B>(request: Request<B>) -> Request<B> {
+    request
+}
+
+impl<B: RequestBody> hyper::service::Service<Request<B>> for LapwingService {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = ResponseFuture;
@@ -106,7 +159,7 @@ impl<B: RequestBody> hyper::service::Service<Request<B>> for Service {
     }
 }
 
-impl<B: RequestBody> tower_service::Service<Request<B>> for Service {
+impl<B: RequestBody> tower_service::Service<Request<B>> for LapwingService {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = ResponseFuture;
@@ -119,3 +172,18 @@ impl<B: RequestBody> tower_service::Service<Request<B>> for Service {
         self.respond(request)
     }
 }
+
+impl fmt::Display for UnknownMount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { path, mounts } = self;
+        match &mounts[..] {
+            [] => write!(f, "there is no mount at {path:?}: there is none at all, see Builder::mount"),
+            mounts => {
+                let mounts: Vec<_> = mounts.iter().map(|mount| format!("{mount:?}")).collect();
+                write!(f, "there is no mount at {path:?}: the mounts are {}", mounts.join(", "))
+            }
+        }
+    }
+}
+
+impl std::error::Error for UnknownMount {}

@@ -14,6 +14,7 @@ mod joins;
 mod limits;
 mod logs;
 mod longpoll;
+mod mounting;
 mod names;
 mod oracle;
 mod pauses;

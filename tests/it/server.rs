@@ -460,7 +460,7 @@ async fn a_mount_nests_in_axum() {
         .build()
         .unwrap();
     let app = axum::Router::new()
-        .nest_service("/nested", lapwing.mount_service("/socket").unwrap())
+        .nest_service("/nested", lapwing.at("/socket").unwrap())
         .fallback_service(lapwing.service());
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -471,5 +471,6 @@ async fn a_mount_nests_in_axum() {
         client.expect(ok("1", "1", "work:1", json!({"params": {}}))).await;
     }
     assert_eq!(http::get(address, "/elsewhere").await.status, 404);
-    assert!(lapwing.mount_service("/nowhere").is_none());
+    let unknown = lapwing.at("/nowhere").unwrap_err();
+    assert_eq!((&*unknown.path, &unknown.mounts[..]), ("/nowhere", &["/socket".to_owned()][..]));
 }

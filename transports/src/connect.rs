@@ -34,7 +34,7 @@ impl Transport {
 ///
 /// hyper does not say where a request comes from; the accept loop does. Put this value into the request's
 /// extensions there, and [`ConnectRequest::peer`] has it. (With axum, `ConnectInfo<SocketAddr>` is its own way
-/// to say the same; a line of middleware turns one into the other.)
+/// to say the same; the crate `lapwing` understands it with its feature `axum`.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerAddr(pub SocketAddr);
 
