@@ -35,7 +35,7 @@ pub use lapwing_transports::{
     connect::{ConnectRequest, PeerAddr, Refusal},
     options::{LongpollOptions, ResumeOptions, SseOptions, WebsocketOptions},
     origin::CheckOrigin,
-    outbox::OutboxLimits,
+    outbox::{OutboxLimits, Waiting},
 };
 pub use node::BroadcastError;
 pub use presence::{
@@ -46,6 +46,7 @@ pub use protocol::{ChannelMsg, NameLimits, Payload};
 pub use server::{
     Builder, Lapwing, ResumesRefused, Stats,
     build_error::BuildError,
+    inspect::{SessionInfo, TopicInfo},
     mount::{Drain, Mount},
     service::{LapwingService, UnknownMount},
     subscription::{Lagged, Subscription},
@@ -53,4 +54,7 @@ pub use server::{
 };
 pub use session::{accept::Accept, router::ChannelRoute};
 pub use topic::{PatternError, Topic, TopicPattern};
-pub use topics::broadcast::{Broadcast, ChannelId, TransportId};
+pub use topics::{
+    MemberInfo,
+    broadcast::{Broadcast, ChannelId, TransportId},
+};

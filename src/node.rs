@@ -21,7 +21,6 @@ use crate::{
         self,
         atomic::{AtomicU64, Ordering},
     },
-    topic::Topic,
     topics::{
         Topics,
         broadcast::{Broadcast, ChannelId, TransportId},
@@ -94,9 +93,12 @@ impl Node {
         }
     }
 
-    /// Publishes on all nodes.
+    /// Publishes on all nodes, or on this one alone if the broadcast says so.
     pub(crate) fn publish(&self, mut broadcast: Broadcast) -> Result<(), BroadcastError> {
         check(&broadcast)?;
+        if broadcast.is_local {
+            return self.dispatch(&broadcast);
+        }
         let from = broadcast.from.take();
         let mut message = PubSubMsg::new(broadcast);
         let published = self.pubsub.publish(&message).map_err(BroadcastError::PubSub);
@@ -105,15 +107,8 @@ impl Node {
         published
     }
 
-    /// Publishes on this node alone.
-    pub(crate) fn publish_here(&self, broadcast: &Broadcast) -> Result<(), BroadcastError> {
-        check(broadcast)?;
-        self.dispatch(broadcast)
-    }
-
-    /// Ends all connections with a socket id, on all nodes.
-    pub(crate) fn disconnect(&self, socket_id: Topic) -> Result<(), BroadcastError> {
-        let message = PubSubMsg::disconnect(socket_id);
+    /// Ends all connections with a socket id, or joins of theirs, on all nodes.
+    pub(crate) fn order(&self, message: PubSubMsg) -> Result<(), BroadcastError> {
         let published = self.pubsub.publish(&message).map_err(BroadcastError::PubSub);
         self.deliver(message);
         published
@@ -126,7 +121,8 @@ impl Node {
         let _ = match message.audience {
             Audience::Subscribers => self.dispatch(&message.broadcast),
             Audience::SocketId => {
-                self.socket_ids.dispatch(&message.broadcast).map_err(BroadcastError::Encode)
+                self.socket_ids.dispatch_apart(&message.broadcast);
+                Ok(())
             }
         };
     }

@@ -22,9 +22,32 @@ pub enum Audience {
     /// The subscribers of the broadcast's topic.
     #[default]
     Subscribers,
-    /// The connections whose socket id the topic names: they are ended. Ids are no topics, so that nothing that is
-    /// published on a topic of the same name does that.
+    /// The connections whose socket id the topic names: they, or joins of theirs, are ended. Ids are no topics, so that
+    /// nothing that is published on a topic of the same name does that.
     SocketId,
+}
+
+/// What the connections of a socket id are told.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// They end.
+    Disconnect,
+    /// Their joins of a topic end.
+    Kick { topic: Topic, why: String },
+}
+
+impl Order {
+    /// Reads it from a message for [`Audience::SocketId`]; `None` for one that a later version sends.
+    pub(crate) fn of(broadcast: &Broadcast) -> Option<Self> {
+        match &*broadcast.event {
+            "disconnect" => Some(Self::Disconnect),
+            "kick" => {
+                let (topic, why): (String, String) = broadcast.payload.parse().ok()?;
+                Some(Self::Kick { topic: topic.into(), why })
+            }
+            _ => None,
+        }
+    }
 }
 
 impl PubSubMsg {
@@ -38,6 +61,14 @@ impl PubSubMsg {
     #[must_use]
     pub fn disconnect(socket_id: impl Into<Topic>) -> Self {
         let broadcast = Broadcast::new(socket_id, "disconnect", Payload::empty());
+        Self { broadcast, audience: Audience::SocketId }
+    }
+
+    /// A message that ends the joins of a socket id on a topic.
+    #[must_use]
+    pub fn kick(topic: impl Into<Topic>, socket_id: impl Into<Topic>, why: &str) -> Self {
+        let payload = serde_json::json!([topic.into().as_str(), why]);
+        let broadcast = Broadcast::new(socket_id, "kick", payload);
         Self { broadcast, audience: Audience::SocketId }
     }
 }

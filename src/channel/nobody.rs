@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use lapwing_transports::frame::Frame;
+use lapwing_transports::{frame::Frame, outbox::Waiting};
 
 use crate::{
     join::{Join, Peer},
@@ -31,15 +31,19 @@ impl Lane for Nobody {
     fn serializer(&self) -> &Arc<dyn Serializer> {
         &self.serializer
     }
-}
 
-impl Peer for Nobody {
     fn transport_id(&self) -> TransportId {
         self.transport_id
     }
 
     fn socket_id(&self) -> Option<&str> {
         None
+    }
+}
+
+impl Peer for Nobody {
+    fn waiting(&self) -> Waiting {
+        Waiting::default()
     }
 
     fn pause_reading(&self) {}

@@ -7,7 +7,10 @@ use std::{
     sync::{Arc, PoisonError},
 };
 
-use lapwing_transports::frame::{Frame, FrameKind, Message};
+use lapwing_transports::{
+    frame::{Frame, FrameKind, Message},
+    outbox::Waiting,
+};
 use smol_str::SmolStr;
 
 use crate::{
@@ -16,7 +19,7 @@ use crate::{
     node::{BroadcastError, Node},
     presence::{Count, PresenceError, Showing},
     protocol::{ChannelMsg, EncodeError, Outgoing, Payload, Ref, Serializer as _, V2, event},
-    pubsub::LocalPubSub,
+    pubsub::{LocalPubSub, PubSubMsg},
     sync::Mutex,
     topic::Topic,
     topics::{
@@ -176,7 +179,46 @@ impl Socket {
         event: impl AsRef<str>,
         payload: impl Into<Payload>,
     ) -> Result<(), BroadcastError> {
-        self.join.node().publish(Broadcast::new(&self.join.topic, event, payload).without(self.join.id))
+        self.join.node().publish(Broadcast::new(&self.join.topic, event, payload).except(self.join.id))
+    }
+
+    /// Publishes on any topic, as [`Lapwing::publish`](crate::Lapwing::publish) does.
+    ///
+    /// # Errors
+    /// See [`BroadcastError`].
+    pub fn publish(&self, broadcast: Broadcast) -> Result<(), BroadcastError> {
+        self.join.node().publish(broadcast)
+    }
+
+    /// Ends the joins of a socket id on a topic, as [`Lapwing::kick`](crate::Lapwing::kick) does.
+    ///
+    /// # Errors
+    /// [`BroadcastError::PubSub`] when the other nodes could not be told.
+    pub fn kick(
+        &self,
+        topic: impl Into<Topic>,
+        socket_id: impl Into<Topic>,
+        why: impl AsRef<str>,
+    ) -> Result<(), BroadcastError> {
+        self.join.node().order(PubSubMsg::kick(topic, socket_id, why.as_ref()))
+    }
+
+    /// Ends all connections of a socket id, as [`Lapwing::disconnect`](crate::Lapwing::disconnect) does.
+    ///
+    /// # Errors
+    /// [`BroadcastError::PubSub`] when the other nodes could not be told.
+    pub fn disconnect(&self, socket_id: impl Into<Topic>) -> Result<(), BroadcastError> {
+        self.join.node().order(PubSubMsg::disconnect(socket_id))
+    }
+
+    /// How much waits for this client, over all its joins: frames that its connection has not written yet, and over a
+    /// resumable session those that the client has not acknowledged. A channel that sends much, and may leave something out,
+    /// asks before it sends; at [`OutboxLimits`](crate::OutboxLimits) the session is closed.
+    ///
+    /// Costs a lock for a moment.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        self.join.peer.waiting()
     }
 
     /// What a reply to the current event needs, to be given later, from anywhere. `None` outside

@@ -24,7 +24,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use lapwing_transports::{frame::Frame, quoted::Quoted};
+use lapwing_transports::{frame::Frame, outbox::Waiting, quoted::Quoted};
 
 use crate::{
     join::{
@@ -41,10 +41,7 @@ use crate::{
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     topic::Topic,
-    topics::{
-        Delivery, Inbox, Lane, Subscribed,
-        broadcast::{ChannelId, TransportId},
-    },
+    topics::{Delivery, Inbox, Lane, MemberInfo, Subscribed, broadcast::ChannelId},
 };
 
 use self::succession::Kin;
@@ -52,10 +49,8 @@ pub(crate) use self::succession::{Replaced, Running, Start};
 
 /// The session that a join belongs to, as far as the join can see it.
 pub(crate) trait Peer: Lane {
-    fn transport_id(&self) -> TransportId;
-
-    /// The socket id that the client was given on connect.
-    fn socket_id(&self) -> Option<&str>;
+    /// How much waits for the client.
+    fn waiting(&self) -> Waiting;
 
     /// A mailbox of this session's is full: nothing more is to be read from the client.
     fn pause_reading(&self);
@@ -535,6 +530,10 @@ impl Inbox for Join {
             // error, upon which the client joins again.
             state.overflowed = true;
         }
+    }
+
+    fn join_of(&self, topic: &Topic) -> Option<MemberInfo> {
+        (*topic == self.topic).then(|| MemberInfo::new(self.id, &*self.peer))
     }
 }
 

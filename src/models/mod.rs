@@ -11,7 +11,7 @@ use std::{
     task::{Poll, Waker},
 };
 
-use lapwing_transports::frame::Frame;
+use lapwing_transports::{frame::Frame, outbox::Waiting};
 use shuttle::{
     Config, Runner, future,
     scheduler::{PctScheduler, RandomScheduler},
@@ -179,15 +179,19 @@ impl Lane for Client {
     fn serializer(&self) -> &Arc<dyn Serializer> {
         &self.serializer
     }
-}
 
-impl Peer for Client {
     fn transport_id(&self) -> TransportId {
         TransportId(1)
     }
 
     fn socket_id(&self) -> Option<&str> {
         None
+    }
+}
+
+impl Peer for Client {
+    fn waiting(&self) -> Waiting {
+        Waiting::default()
     }
 
     fn pause_reading(&self) {

@@ -1,6 +1,7 @@
 //! The whole as a value: mounts on one node, with everything that the rest of the program does with them.
 
 pub(crate) mod build_error;
+pub(crate) mod inspect;
 pub(crate) mod mount;
 pub(crate) mod path;
 pub(crate) mod service;
@@ -24,7 +25,7 @@ use crate::{
     node::{AppData, BroadcastError, Node},
     presence::{Count, PresenceError, PresenceOptions, fetch::Fetcher},
     protocol::Payload,
-    pubsub::{LocalPubSub, PubSub},
+    pubsub::{LocalPubSub, PubSub, PubSubMsg},
     server::{
         build_error::BuildError,
         mount::{Drain, Mount},
@@ -35,7 +36,7 @@ use crate::{
     },
     session::{handler::Hub, router::ChannelRoute},
     topic::Topic,
-    topics::broadcast::{Broadcast, ChannelId},
+    topics::broadcast::Broadcast,
 };
 
 /// Time for callbacks that run when all connections are over: twice what a join waits for the one that it replaces.
@@ -173,45 +174,12 @@ impl Lapwing {
         self.0.node.publish(Broadcast::new(topic, event, payload))
     }
 
-    /// Publishes an event to all subscribers of a topic but one join.
+    /// Publishes an event as it says itself: to all subscribers of its topic, or to all but one, on all nodes or on this one.
     ///
     /// # Errors
     /// See [`BroadcastError`].
-    pub fn broadcast_from(
-        &self,
-        sender: ChannelId,
-        topic: impl Into<Topic>,
-        event: impl AsRef<str>,
-        payload: impl Into<Payload>,
-    ) -> Result<(), BroadcastError> {
-        self.0.node.publish(Broadcast::new(topic, event, payload).without(sender))
-    }
-
-    /// Publishes an event to the subscribers of a topic on this node alone.
-    ///
-    /// # Errors
-    /// See [`BroadcastError`].
-    pub fn local_broadcast(
-        &self,
-        topic: impl Into<Topic>,
-        event: impl AsRef<str>,
-        payload: impl Into<Payload>,
-    ) -> Result<(), BroadcastError> {
-        self.0.node.publish_here(&Broadcast::new(topic, event, payload))
-    }
-
-    /// Publishes an event to the subscribers of a topic on this node, but for one join.
-    ///
-    /// # Errors
-    /// See [`BroadcastError`].
-    pub fn local_broadcast_from(
-        &self,
-        sender: ChannelId,
-        topic: impl Into<Topic>,
-        event: impl AsRef<str>,
-        payload: impl Into<Payload>,
-    ) -> Result<(), BroadcastError> {
-        self.0.node.publish_here(&Broadcast::new(topic, event, payload).without(sender))
+    pub fn publish(&self, broadcast: Broadcast) -> Result<(), BroadcastError> {
+        self.0.node.publish(broadcast)
     }
 
     /// Subscribes the calling task to a topic.
@@ -226,7 +194,24 @@ impl Lapwing {
     /// # Errors
     /// When the other nodes could not be told.
     pub fn disconnect(&self, socket_id: impl Into<Topic>) -> Result<(), BroadcastError> {
-        self.0.node.disconnect(socket_id.into())
+        self.0.node.order(PubSubMsg::disconnect(socket_id))
+    }
+
+    /// Ends the joins of a topic whose connections were given this id on connect, on all nodes: their clients get a
+    /// `phx_close` behind what they sent before, their channels [`LeaveReason::Kicked`] with `why`, which no client is told. The
+    /// connections go on, and a client may join again: let [`Channel::join`](crate::Channel::join) refuse it.
+    ///
+    /// # Errors
+    /// [`BroadcastError::PubSub`] when the other nodes could not be told.
+    ///
+    /// [`LeaveReason::Kicked`]: crate::LeaveReason::Kicked
+    pub fn kick(
+        &self,
+        topic: impl Into<Topic>,
+        socket_id: impl Into<Topic>,
+        why: impl AsRef<str>,
+    ) -> Result<(), BroadcastError> {
+        self.0.node.order(PubSubMsg::kick(topic, socket_id, why.as_ref()))
     }
 
     /// Who is present on a topic: the payload of `presence_state`.
@@ -320,6 +305,10 @@ impl Lapwing {
         if tokio::time::timeout(JOINS_GRACE, self.0.node.joins_ended()).await.is_err() {
             warn!(joins = self.0.node.joins(), "shut down without waiting for the callbacks of these joins");
         }
+    }
+
+    pub(crate) fn node(&self) -> &Node {
+        &self.0.node
     }
 
     pub(crate) fn mounts(&self) -> &[Mounted] {

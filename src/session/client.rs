@@ -8,11 +8,15 @@ use std::{
     },
 };
 
-use lapwing_transports::{close::CloseReason, frame::Frame, live::LiveSession};
+use lapwing_transports::{
+    close::CloseReason, frame::Frame, live::LiveSession, outbox::Waiting, quoted::Quoted,
+};
+use tracing::debug;
 
 use crate::{
-    join::{Join, Peer, assigns::Assigns},
+    join::{self, Join, Peer, assigns::Assigns, leave_reason::LeaveReason},
     protocol::{Ref, Serializer},
+    pubsub::Order,
     session::joins::{Joined, Joins},
     topic::Topic,
     topics::{Delivery, Inbox, Lane, Subscribed, broadcast::TransportId},
@@ -115,15 +119,19 @@ impl Lane for LiveSession<Client> {
     fn serializer(&self) -> &Arc<dyn Serializer> {
         &self.state().serializer
     }
-}
 
-impl Peer for LiveSession<Client> {
     fn transport_id(&self) -> TransportId {
         self.state().transport_id
     }
 
     fn socket_id(&self) -> Option<&str> {
         self.state().socket_id.as_deref().map(|topic| &**topic)
+    }
+}
+
+impl Peer for LiveSession<Client> {
+    fn waiting(&self) -> Waiting {
+        LiveSession::waiting(self)
     }
 
     fn pause_reading(&self) {
@@ -146,10 +154,20 @@ impl Peer for LiveSession<Client> {
     }
 }
 
-/// All that there is to tell the connections of a socket id is that they end.
+/// A session is subscribed to its socket id, and told of ends alone. Locks the joins of the session, so that no topic may be
+/// locked meanwhile.
 impl Inbox for LiveSession<Client> {
-    fn deliver(self: Arc<Self>, _: &mut Delivery<'_>) {
-        self.close(CloseReason::Disconnected);
+    fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
+        match Order::of(delivery.broadcast) {
+            Some(Order::Disconnect) => self.close(CloseReason::Disconnected),
+            Some(Order::Kick { topic, why }) => {
+                let join = self.state().state().joins.get(&topic).cloned();
+                if let Some(join) = join {
+                    join::stop(&join, LeaveReason::Kicked(why));
+                }
+            }
+            None => debug!(event = %Quoted::new(&delivery.broadcast.event), "an order that is not known"),
+        }
     }
 }
 

@@ -11,15 +11,19 @@ pub struct ChannelId(pub u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TransportId(pub u64);
 
-/// One event published on a topic, as subscribers get it.
+/// One event on a topic: what [`Lapwing::publish`](crate::Lapwing::publish) and
+/// [`Socket::publish`](crate::Socket::publish) send, and what subscribers get.
 ///
 /// ```
-/// use lapwing::Broadcast;
+/// use lapwing::{Broadcast, ChannelId, Lapwing};
 /// use serde_json::json;
 ///
+/// let lapwing = Lapwing::builder().build()?;
 /// let broadcast = Broadcast::new("room:lobby", "shout", json!({"text": "hi"}));
 /// assert_eq!(broadcast.topic, "room:lobby");
-/// assert_eq!(broadcast.from, None);
+/// // To all but one join, on this node alone.
+/// lapwing.publish(broadcast.except(ChannelId(7)).local())?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -30,22 +34,37 @@ pub struct Broadcast {
     pub event: SmolStr,
     /// The payload.
     pub payload: Payload,
-    /// The join that is not to get it: the sender of a `broadcast_from`. Joins have numbers on their own node only; what
+    /// The join that is passed by: the sender of a `broadcast_from`. Joins have numbers on their own node only; what
     /// goes to other nodes says nothing of it.
     pub from: Option<ChannelId>,
+    /// Whether other nodes are not told.
+    pub(crate) is_local: bool,
 }
 
 impl Broadcast {
     /// A broadcast to everybody on the topic.
     #[must_use]
     pub fn new(topic: impl Into<Topic>, event: impl AsRef<str>, payload: impl Into<Payload>) -> Self {
-        Self { topic: topic.into(), event: SmolStr::new(event), payload: payload.into(), from: None }
+        Self {
+            topic: topic.into(),
+            event: SmolStr::new(event),
+            payload: payload.into(),
+            from: None,
+            is_local: false,
+        }
     }
 
-    /// The same for all but one join.
+    /// Passes by one join of this node.
     #[must_use]
-    pub fn without(mut self, sender: ChannelId) -> Self {
-        self.from = Some(sender);
+    pub fn except(mut self, join: ChannelId) -> Self {
+        self.from = Some(join);
+        self
+    }
+
+    /// Stays on this node.
+    #[must_use]
+    pub fn local(mut self) -> Self {
+        self.is_local = true;
         self
     }
 }

@@ -34,7 +34,7 @@ use crate::{
         atomic::{AtomicUsize, Ordering},
     },
     topic::Topic,
-    topics::broadcast::{Broadcast, ChannelId},
+    topics::broadcast::{Broadcast, ChannelId, TransportId},
 };
 
 /// Enough that two workers seldom meet on one, few enough that an empty table is small.
@@ -42,6 +42,9 @@ const SHARDS: usize = 64;
 
 /// A shard with room for so many topics is not made smaller when most of them are gone.
 const SHARD_CAPACITY_MIN: usize = 64;
+
+/// How many members a listing copies before it lets go of the lock.
+const CHUNK: usize = 1_024;
 
 /// The fast lane: a session into whose outbox encoded broadcasts go.
 pub(crate) trait Lane: Send + Sync {
@@ -53,12 +56,23 @@ pub(crate) trait Lane: Send + Sync {
 
     /// What the session's frames are encoded with.
     fn serializer(&self) -> &Arc<dyn Serializer>;
+
+    fn transport_id(&self) -> TransportId;
+
+    /// The socket id that the client was given on connect.
+    fn socket_id(&self) -> Option<&str>;
 }
 
 /// Something that wants the broadcast itself.
 pub(crate) trait Inbox: Send + Sync {
     /// Takes it or leaves it; never waits.
     fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>);
+
+    /// Which join of the topic it is; `None` for whatever else is subscribed.
+    fn join_of(&self, topic: &Topic) -> Option<MemberInfo> {
+        let _ = topic;
+        None
+    }
 }
 
 /// A subscriber of a topic.
@@ -78,6 +92,42 @@ pub(crate) struct Topics {
 
 /// Some of the topics, by name.
 type Shard = RwLock<HashMap<Topic, Arc<TopicEntry>, RandomState>>;
+
+impl Member {
+    fn inbox(&self) -> Option<Arc<dyn Inbox>> {
+        match self {
+            Self::Inbox(inbox) => Some(inbox.clone()),
+            Self::Lane { .. } => None,
+        }
+    }
+
+    fn join_of(&self, topic: &Topic) -> Option<MemberInfo> {
+        match self {
+            Self::Lane { lane, channel } => Some(MemberInfo::new(*channel, &**lane)),
+            Self::Inbox(inbox) => inbox.join_of(topic),
+        }
+    }
+}
+
+/// One join of a topic, as [`Lapwing::members`](crate::Lapwing::members) lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemberInfo {
+    /// The number of the join.
+    pub channel_id: ChannelId,
+    /// The number of the client's session.
+    pub transport_id: TransportId,
+    /// The id that the client was given on connect, which [`Lapwing::kick`](crate::Lapwing::kick) takes; `None` for anonymous
+    /// clients.
+    pub socket_id: Option<String>,
+}
+
+impl MemberInfo {
+    pub(crate) fn new(channel_id: ChannelId, lane: &(impl Lane + ?Sized)) -> Self {
+        let socket_id = lane.socket_id().map(str::to_owned);
+        Self { channel_id, transport_id: lane.transport_id(), socket_id }
+    }
+}
 
 /// A topic with subscribers.
 pub(crate) struct TopicEntry {
@@ -152,8 +202,7 @@ impl Topics {
     pub(crate) fn dispatch(&self, broadcast: &Broadcast) -> Result<(), EncodeError> {
         let Some(entry) = self.find(&broadcast.topic) else { return Ok(()) };
         let members = entry.members();
-        let mut delivery =
-            Delivery { broadcast, shared: OnceCell::new(), frames: Vec::new(), failed: None, log: &self.log };
+        let mut delivery = self.delivery(broadcast);
         for (_, member) in &members.slab {
             match member {
                 Member::Lane { channel, .. } if broadcast.from == Some(*channel) => {}
@@ -166,6 +215,52 @@ impl Topics {
             }
         }
         delivery.failed.map_or(Ok(()), Err)
+    }
+
+    /// Gives a broadcast to the inboxes of a topic when that is free again: for those that lock more than an inbox may.
+    pub(crate) fn dispatch_apart(&self, broadcast: &Broadcast) {
+        let Some(entry) = self.find(&broadcast.topic) else { return };
+        let inboxes: Vec<_> = entry.members().slab.iter().filter_map(|(_, member)| member.inbox()).collect();
+        let mut delivery = self.delivery(broadcast);
+        for inbox in inboxes {
+            inbox.deliver(&mut delivery);
+        }
+    }
+
+    fn delivery<'a>(&'a self, broadcast: &'a Broadcast) -> Delivery<'a> {
+        Delivery { broadcast, shared: OnceCell::new(), frames: Vec::new(), failed: None, log: &self.log }
+    }
+
+    /// The topics one after the other, each with how many subscribe to it. A shard is taken at a time, and no lock is held
+    /// between two of them.
+    pub(crate) fn walk(&self) -> impl Iterator<Item = (Topic, usize)> {
+        self.shards.iter().flat_map(|shard| {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            let entries: Vec<_> = shard.iter().map(|(topic, entry)| (topic.clone(), entry.clone())).collect();
+            drop(shard);
+            // A topic in the middle of a fan-out is waited for, but not with its shard locked.
+            entries.into_iter().map(|(topic, entry)| {
+                let subscribers = entry.members().slab.len();
+                (topic, subscribers)
+            })
+        })
+    }
+
+    /// The joins of a topic one after the other, a thousand taken at a time.
+    pub(crate) fn members(&self, topic: Topic) -> impl Iterator<Item = MemberInfo> {
+        let mut next = self.find(&topic).map(|entry| (entry, 0));
+        std::iter::from_fn(move || {
+            let (entry, from) = next.take()?;
+            let members = entry.members();
+            let capacity = members.slab.capacity();
+            let until = (from + CHUNK).min(capacity);
+            let chunk: Vec<_> =
+                (from..until).filter_map(|slot| members.slab.get(slot)?.join_of(&topic)).collect();
+            drop(members);
+            next = (until < capacity).then_some((entry, until));
+            Some(chunk)
+        })
+        .flatten()
     }
 
     /// Looks a topic up. The shard is free when this returns: joins to its other topics do not wait for a fan-out.

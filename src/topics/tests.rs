@@ -24,6 +24,14 @@ impl Lane for Counter {
     fn serializer(&self) -> &Arc<dyn Serializer> {
         &self.serializer
     }
+
+    fn transport_id(&self) -> TransportId {
+        TransportId(1)
+    }
+
+    fn socket_id(&self) -> Option<&str> {
+        None
+    }
 }
 
 fn counter() -> Arc<Counter> {

@@ -14,6 +14,7 @@ mod joins;
 mod limits;
 mod logs;
 mod longpoll;
+mod moderating;
 mod mounting;
 mod names;
 mod oracle;

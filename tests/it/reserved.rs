@@ -6,8 +6,8 @@ use std::{
 };
 
 use lapwing::{
-    Accept, BroadcastError, Channel, ChannelId, HandleResult, Joining, Lapwing, Mount, Payload, Socket,
-    Topic,
+    Accept, Broadcast, BroadcastError, Channel, ChannelId, HandleResult, Joining, Lapwing, Mount, Payload,
+    Socket, Topic,
     protocol::EncodeError,
     pubsub::{Audience, Deliver, PubSub, PubSubError, PubSubMsg},
     reply,
@@ -15,7 +15,7 @@ use lapwing::{
 use serde_json::json;
 
 use crate::support::{
-    channels::{Client, Vsn, ok, reply as replied},
+    channels::{Client, Vsn, closed, ok, reply as replied},
     lab,
 };
 
@@ -92,9 +92,8 @@ async fn the_program_cannot_broadcast_them_either() {
     for event in RESERVED {
         for result in [
             lapwing.broadcast("t", event, json!({})),
-            lapwing.broadcast_from(ChannelId(1), "t", event, json!({})),
-            lapwing.local_broadcast("t", event, json!({})),
-            lapwing.local_broadcast_from(ChannelId(1), "t", event, json!({})),
+            lapwing.publish(Broadcast::new("t", event, json!({})).except(ChannelId(1))),
+            lapwing.publish(Broadcast::new("t", event, json!({})).local()),
         ] {
             assert!(matches!(result, Err(BroadcastError::ReservedEvent)), "{event}: {result:?}");
         }
@@ -168,28 +167,33 @@ async fn a_join_with_the_senders_number_on_another_node_misses_nothing() {
         remote.expect(json!([null, null, "room:1", "say", {}])).await;
     }
     for number in 0..10 {
-        nodes[0].broadcast_from(ChannelId(number), "room:1", "n", json!({"n": number})).unwrap();
+        let broadcast = Broadcast::new("room:1", "n", json!({"n": number})).except(ChannelId(number));
+        nodes[0].publish(broadcast).unwrap();
         remote.expect(json!([null, null, "room:1", "n", {"n": number}])).await;
     }
     assert!(wires[0].sent.lock().unwrap().iter().all(|message| message.broadcast.from.is_none()));
     // Nor does an adapter that makes a number up keep anything from anybody.
     let deliver = wires[1].deliver.lock().unwrap().clone().unwrap();
     for number in 0..10 {
-        let broadcast = lapwing::Broadcast::new("room:1", "made up", json!({})).without(ChannelId(number));
+        let broadcast = Broadcast::new("room:1", "made up", json!({})).except(ChannelId(number));
         deliver(PubSubMsg::new(broadcast));
         remote.expect(json!([null, null, "room:1", "made up", {}])).await;
     }
 }
 
 #[tokio::test]
-async fn a_disconnect_crosses_nodes_as_what_it_is() {
+async fn a_disconnect_and_a_kick_cross_nodes_as_what_they_are() {
     let (wires, nodes, addresses) = two_nodes().await;
     let mut remote = Client::connect_to(addresses[1], "/socket", Vsn::V2, "user=bob&").await;
     remote.expect_heartbeat().await;
     nodes[0].broadcast("user:bob", "disconnect", json!({})).unwrap();
     remote.expect_heartbeat().await;
+    remote.join("1", "room:1").await;
+    nodes[0].kick("room:1", "user:bob", "spam").unwrap();
+    remote.expect(closed("1", "room:1")).await;
+    remote.expect_heartbeat().await;
     nodes[0].disconnect("user:bob").unwrap();
     remote.expect_close(1001).await;
     let sent: Vec<_> = wires[0].sent.lock().unwrap().iter().map(|message| message.audience).collect();
-    assert_eq!(sent, [Audience::Subscribers, Audience::SocketId]);
+    assert_eq!(sent, [Audience::Subscribers, Audience::SocketId, Audience::SocketId]);
 }

@@ -164,7 +164,7 @@ async fn the_program_publishes_to_clients_and_tasks_and_counts_them() {
     for vsn in BOTH {
         let mut client = lab.joined(vsn, "work:1").await;
         lab.lapwing.broadcast("work:1", "news", json!({"n": 1})).unwrap();
-        lab.lapwing.local_broadcast("work:1", "news", json!({"n": 2})).unwrap();
+        lab.lapwing.publish(Broadcast::new("work:1", "news", json!({"n": 2})).local()).unwrap();
         for n in [1, 2] {
             client.expect(json!([null, null, "work:1", "news", {"n": n}])).await;
             let got = task.recv().await.unwrap();
@@ -441,7 +441,7 @@ async fn an_adapter_is_given_what_is_for_all_nodes_and_delivers_what_comes_from_
     let lapwing = Lapwing::builder().pubsub(recorder.clone()).build().unwrap();
     let mut task = lapwing.subscribe("t");
     lapwing.broadcast("t", "everywhere", json!({})).unwrap();
-    lapwing.local_broadcast("t", "here", json!({})).unwrap();
+    lapwing.publish(Broadcast::new("t", "here", json!({})).local()).unwrap();
     assert!(lapwing.broadcast("t", "unlucky", json!({})).is_err());
     assert_eq!(*recorder.published.lock().unwrap(), ["everywhere", "unlucky"]);
     let deliver = recorder.deliver.lock().unwrap().clone().unwrap();

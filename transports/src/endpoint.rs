@@ -167,6 +167,18 @@ impl<H: Handler> Endpoint<H> {
         self.0.registry.snapshot()
     }
 
+    /// The sessions one after the other, a thousand taken at a time, so that nobody waits for a long walk. Sessions that begin or
+    /// end meanwhile may be missed or come up all the same.
+    pub fn walk(&self) -> impl Iterator<Item = Arc<LiveSession<H::State>>> {
+        let mut next = Some(0);
+        std::iter::from_fn(move || {
+            let (chunk, following) = self.0.registry.chunk(next?);
+            next = following;
+            Some(chunk)
+        })
+        .flatten()
+    }
+
     /// Begins no more sessions: who asks for one is told to try again later, by then with another server.
     pub fn begin_drain(&self) {
         self.0.draining.cancel();

@@ -19,7 +19,7 @@ use crate::{
     endings::Endings,
     flusher::Flusher,
     frame::Frame,
-    outbox::OutboxLimits,
+    outbox::{OutboxLimits, Waiting},
     resumable::{Resumable, lines},
     session::{Pushed, Seq, Session},
     sync::{Mutex, MutexGuard},
@@ -272,6 +272,11 @@ impl<S> LiveSession<S> {
     /// Whether less than half of what may wait for the client does.
     pub(crate) fn is_relaxed(&self) -> bool {
         self.core().session.is_relaxed(&self.common.outbox)
+    }
+
+    /// How much waits for the client: what was not written yet, and of a resumable session what was not acknowledged.
+    pub fn waiting(&self) -> Waiting {
+        self.core().session.backlog()
     }
 
     /// The wire that carries the session, or did last.

@@ -28,6 +28,16 @@ impl Default for OutboxLimits {
 /// which is what lies here of one that is kept busy.
 const REST_CAPACITY: usize = 32;
 
+/// How much waits for one client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Waiting {
+    /// Frames.
+    pub frames: usize,
+    /// Bytes of their payloads.
+    pub bytes: usize,
+}
+
 /// The outbox is at its bound and did not take the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Overflow;
@@ -114,6 +124,12 @@ impl Outbox {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
+    }
+
+    /// How much waits.
+    #[must_use]
+    pub fn waiting(&self) -> Waiting {
+        Waiting { frames: self.len(), bytes: self.bytes }
     }
 
     /// How many payload bytes wait.

@@ -218,6 +218,15 @@ impl<S> Registry<S> {
         self.entries().slab.iter().map(|(_, entry)| entry.session.clone()).collect()
     }
 
+    /// The live sessions in the slots of a chunk, and where the next one begins, if there is one.
+    pub(crate) fn chunk(&self, from: usize) -> (Vec<Arc<LiveSession<S>>>, Option<usize>) {
+        let entries = self.entries();
+        let capacity = entries.slab.capacity();
+        let until = (from + CHUNK).min(capacity);
+        let chunk = (from..until).filter_map(|slot| Some(entries.slab.get(slot)?.session.clone())).collect();
+        (chunk, (until < capacity).then_some(until))
+    }
+
     /// Visits every entry, letting go of the lock now and then so that connects do not wait for a long sweep.
     fn for_each_chunked(&self, mut visit: impl FnMut(&Entry<S>)) {
         let mut from = 0;

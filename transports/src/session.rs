@@ -33,7 +33,7 @@
 use crate::{
     close::CloseReason,
     frame::Frame,
-    outbox::{Outbox, OutboxLimits, Overflow},
+    outbox::{Outbox, OutboxLimits, Overflow, Waiting},
 };
 
 /// How many frames of a session have gone one way: the number of the last of them, 0 before the first.
@@ -242,6 +242,12 @@ impl Session {
     /// The frames that the client is not known to have, oldest first.
     pub fn waiting(&self) -> impl Iterator<Item = &Frame> {
         self.outbox.iter()
+    }
+
+    /// How much the client is not known to have.
+    #[must_use]
+    pub fn backlog(&self) -> Waiting {
+        self.outbox.waiting()
     }
 
     /// The frames after `sent`, oldest first: what an attachment that has sent that many still has to send. None if

@@ -1,0 +1,90 @@
+//! Who is there: sessions, topics, and the joins of a topic, for the program itself.
+
+use lapwing_transports::{connect::Transport, outbox::Waiting};
+
+use crate::{
+    server::Lapwing,
+    topic::Topic,
+    topics::{MemberInfo, broadcast::TransportId},
+};
+
+/// One session, as [`Lapwing::sessions`] lists it.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SessionInfo {
+    /// The path of its mount, as it was given to [`Builder::mount`](crate::Builder::mount).
+    pub mount: String,
+    /// Its number.
+    pub transport_id: TransportId,
+    /// The id that its client was given on connect; `None` for anonymous clients.
+    pub socket_id: Option<String>,
+    /// The wire that carries it, or did last.
+    pub transport: Transport,
+    /// Whether a connection carries it now.
+    pub is_attached: bool,
+    /// Whether it outlives its connections.
+    pub is_resumable: bool,
+    /// The topics that it has joined, those that are being decided included, in no order.
+    pub topics: Vec<Topic>,
+    /// How much waits for its client.
+    pub waiting: Waiting,
+}
+
+/// One topic, as [`Lapwing::topics`] lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicInfo {
+    /// Its name.
+    pub topic: Topic,
+    /// How many subscribe to it: joins, and tasks of the program.
+    pub subscribers: usize,
+}
+
+/// Listings of this node. They walk while they are read: what is behind an `Iterator::take` is not looked at, what begins or ends
+/// meanwhile may be in or not, and they hold no lock between two items.
+///
+/// ```
+/// use lapwing::{Lapwing, Mount};
+///
+/// let lapwing = Lapwing::builder().mount("/socket", Mount::new()).build()?;
+/// let subscription = lapwing.subscribe("orders:new");
+/// for info in lapwing.topics().take(100) {
+///     println!("{}: {} subscribers", info.topic, info.subscribers);
+/// }
+/// assert_eq!(lapwing.topics().count(), 1);
+/// assert_eq!(lapwing.members("orders:new").count(), 0, "a task is no member");
+/// assert_eq!(lapwing.sessions().count(), 0);
+/// # drop(subscription);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+impl Lapwing {
+    /// The live sessions of all mounts. A thousand are held at a time; each that is looked at costs two locks for a moment and
+    /// its topics a copy.
+    pub fn sessions(&self) -> impl Iterator<Item = SessionInfo> {
+        self.mounts().iter().flat_map(|mounted| {
+            mounted.endpoint.walk().map(|session| {
+                let client = session.state();
+                SessionInfo {
+                    mount: mounted.name.clone(),
+                    transport_id: client.transport_id,
+                    socket_id: client.socket_id.as_deref().map(|id| id.as_str().to_owned()),
+                    transport: session.transport(),
+                    is_attached: session.is_attached(),
+                    is_resumable: session.is_resumable(),
+                    topics: client.state().joins.iter().map(|join| join.topic.clone()).collect(),
+                    waiting: session.waiting(),
+                }
+            })
+        })
+    }
+
+    /// The topics that anybody subscribes to. A sixty-fourth of them is copied at a time.
+    pub fn topics(&self) -> impl Iterator<Item = TopicInfo> {
+        self.node().topics.walk().map(|(topic, subscribers)| TopicInfo { topic, subscribers })
+    }
+
+    /// The joins of a topic. Broadcasts on the topic wait while a thousand of them are copied.
+    pub fn members(&self, topic: impl Into<Topic>) -> impl Iterator<Item = MemberInfo> {
+        self.node().topics.members(topic.into())
+    }
+}
