@@ -48,9 +48,10 @@ pub use server::{
     build_error::BuildError,
     inspect::{SessionInfo, TopicInfo},
     mount::{Drain, Mount},
-    service::{LapwingService, UnknownMount},
+    service::LapwingService,
     subscription::{Lagged, Subscription},
     tracked::Tracked,
+    unknown_mount::UnknownMount,
 };
 pub use session::{accept::Accept, router::ChannelRoute};
 pub use topic::{PatternError, Topic, TopicPattern};

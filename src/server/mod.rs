@@ -7,6 +7,7 @@ pub(crate) mod path;
 pub(crate) mod service;
 pub(crate) mod subscription;
 pub(crate) mod tracked;
+pub(crate) mod unknown_mount;
 
 use std::{
     any::{Any, TypeId},
@@ -30,9 +31,9 @@ use crate::{
         build_error::BuildError,
         mount::{Drain, Mount},
         path::MountPath,
-        service::UnknownMount,
         subscription::Subscription,
         tracked::Tracked,
+        unknown_mount::UnknownMount,
     },
     session::{handler::Hub, router::ChannelRoute},
     topic::Topic,

@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    fmt,
     task::{Context, Poll},
 };
 
@@ -15,7 +14,7 @@ use lapwing_transports::{
 };
 
 use crate::{
-    server::{Lapwing, Mounted, path::MountPath},
+    server::{Lapwing, Mounted, path::MountPath, unknown_mount::UnknownMount},
     session::handler::Hub,
 };
 
@@ -62,16 +61,6 @@ enum Scope {
     All,
     /// The mount with this index, by its whole path, or by what a router left of it.
     One(usize),
-}
-
-/// There is no mount at a path. Its text lists those that there are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct UnknownMount {
-    /// The path that was asked for.
-    pub path: String,
-    /// The paths that there are, as they were given to [`Builder::mount`](crate::Builder::mount).
-    pub mounts: Vec<String>,
 }
 
 impl Lapwing {
@@ -172,18 +161,3 @@ impl<B: RequestBody> tower_service::Service<Request<B>> for LapwingService {
         self.respond(request)
     }
 }
-
-impl fmt::Display for UnknownMount {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, mounts } = self;
-        match &mounts[..] {
-            [] => write!(f, "there is no mount at {path:?}: there is none at all, see Builder::mount"),
-            mounts => {
-                let mounts: Vec<_> = mounts.iter().map(|mount| format!("{mount:?}")).collect();
-                write!(f, "there is no mount at {path:?}: the mounts are {}", mounts.join(", "))
-            }
-        }
-    }
-}
-
-impl std::error::Error for UnknownMount {}
