@@ -49,6 +49,7 @@ pub use server::{
     inspect::{SessionInfo, TopicInfo},
     mount::{Drain, Mount},
     service::LapwingService,
+    shutdown::ShutdownReport,
     subscription::{Lagged, Subscription},
     tracked::Tracked,
     unknown_mount::UnknownMount,

@@ -15,6 +15,7 @@ pub(crate) mod json;
 mod outlet;
 mod pending;
 mod states;
+mod thread;
 pub(crate) mod typed;
 mod viewers;
 mod worker;
@@ -25,7 +26,7 @@ use std::{
     time::Duration,
 };
 
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::{TrySendError, bounded};
 use lapwing_presence::{Entry, Owner};
 use serde::Serialize;
 use tokio::sync::oneshot;
@@ -39,6 +40,7 @@ use crate::{
 use self::{
     fetch::{Extras, Fetcher},
     outlet::Outlet,
+    thread::EngineThread,
 };
 pub(crate) use self::{
     outlet::Publish,
@@ -159,8 +161,8 @@ pub(crate) struct Tracker {
     options: PresenceOptions,
     publish: Publish,
     fetcher: Option<Fetcher>,
-    /// The way to the engine's thread, which is started by the first request.
-    engine: OnceLock<Sender<Request>>,
+    /// The engine's thread, which is started by the first request; `None` if that came when the server had gone down.
+    engine: OnceLock<Option<EngineThread>>,
     ended: Arc<Ended>,
     presences: Arc<std::sync::atomic::AtomicU64>,
 }
@@ -231,6 +233,8 @@ pub(crate) enum Request {
         owner: Owner,
         done: Done,
     },
+    /// The engine ends when it has done what it was asked before.
+    Stop,
 }
 
 /// Called when a join's presences are gone.
@@ -382,8 +386,9 @@ impl Tracker {
     pub(crate) fn end(&self, owner: ChannelId, done: Done) {
         let owner = Owner(owner.0);
         // Without an engine nothing was ever tracked.
-        let Some(engine) = self.engine.get() else { return done() };
-        let refused = engine.try_send(Request::End { owner, done }).map_err(TrySendError::into_inner);
+        let Some(Some(engine)) = self.engine.get() else { return done() };
+        let refused =
+            engine.requests.try_send(Request::End { owner, done }).map_err(TrySendError::into_inner);
         if let Err(Request::End { owner, done }) = refused {
             self.ended.0.lock().unwrap_or_else(PoisonError::into_inner).push(owner);
             done();
@@ -408,27 +413,26 @@ impl Tracker {
     }
 
     fn send(&self, request: Request) -> Result<(), PresenceError> {
-        self.engine().try_send(request).map_err(|error| match error {
+        let engine = self.engine.get_or_init(|| Some(self.start())).as_ref().ok_or(PresenceError::Closed)?;
+        engine.requests.try_send(request).map_err(|error| match error {
             TrySendError::Full(_) => PresenceError::Busy,
             TrySendError::Disconnected(_) => PresenceError::Closed,
         })
     }
 
-    fn engine(&self) -> &Sender<Request> {
-        self.engine.get_or_init(|| {
-            let (sender, requests) = bounded(self.options.queue_max);
-            let engine = worker::Engine::new(
-                self.options.clone(),
-                Outlet::new(self.publish.clone(), self.fetcher.clone(), self.options.state_bytes_max),
-                self.ended.clone(),
-                self.presences.clone(),
-            );
-            std::thread::Builder::new()
-                .name("lapwing-presence".into())
-                .spawn(move || engine.run(&requests))
-                .expect("the system has room for one more thread");
-            sender
-        })
+    fn start(&self) -> EngineThread {
+        let bytes_max = self.options.state_bytes_max;
+        let (outlet, fetching) = Outlet::new(self.publish.clone(), self.fetcher.clone(), bytes_max);
+        let engine =
+            worker::Engine::new(self.options.clone(), outlet, self.ended.clone(), self.presences.clone());
+        EngineThread::start(engine, fetching, bounded(self.options.queue_max))
+    }
+
+    /// Ends the engine's thread, behind what was asked before. Whatever is asked from now on is refused.
+    pub(crate) async fn stop(&self) {
+        if let Some(engine) = self.engine.get_or_init(|| None) {
+            engine.stop().await;
+        }
     }
 
     fn check(&self, key: &str, meta: &Payload) -> Result<RawJson, PresenceError> {

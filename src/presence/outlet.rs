@@ -7,7 +7,10 @@ use std::{
 
 use lapwing_presence::Entry;
 use lapwing_transports::quoted::Quoted;
-use tokio::sync::mpsc::{Sender, channel, error::TrySendError};
+use tokio::{
+    sync::mpsc::{Sender, channel, error::TrySendError},
+    task::JoinHandle,
+};
 
 use super::{
     Count, PresenceError,
@@ -48,13 +51,17 @@ enum Fetching {
 }
 
 impl Outlet {
-    /// Must be called within a Tokio runtime if there is a fetcher.
-    pub(super) fn new(publish: Publish, fetcher: Option<Fetcher>, state_bytes_max: usize) -> Self {
-        let fetching = fetcher.map(|fetcher| {
+    /// Returns the task that fetches besides, if there is a fetcher: then a Tokio runtime is needed.
+    pub(super) fn new(
+        publish: Publish,
+        fetcher: Option<Fetcher>,
+        state_bytes_max: usize,
+    ) -> (Self, Option<JoinHandle<()>>) {
+        let (fetching, task) = fetcher.map_or((None, None), |fetcher| {
             let (sender, mut waiting) = channel::<Fetching>(WAITING_MAX);
             let publish = publish.clone();
             // Ends when the engine is gone. One at a time, so that what a topic is told stays in order.
-            tokio::spawn(async move {
+            let task = tokio::spawn(async move {
                 while let Some(fetching) = waiting.recv().await {
                     match fetching {
                         Fetching::Diff(topic, diff) => {
@@ -72,9 +79,9 @@ impl Outlet {
                     }
                 }
             });
-            sender
+            (Some(sender), Some(task))
         });
-        Self { publish, fetching }
+        (Self { publish, fetching }, task)
     }
 
     /// Whether anything is added to what goes out.

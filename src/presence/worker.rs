@@ -46,6 +46,7 @@ pub(super) struct Engine {
     states: States,
     /// Answers that are given after the diffs that they follow from.
     answers: Vec<Box<dyn FnOnce() + Send>>,
+    is_stopping: bool,
 }
 
 /// Who asked for a topic's state.
@@ -78,10 +79,11 @@ impl Engine {
             asked: HashMap::new(),
             states: States::default(),
             answers: Vec::new(),
+            is_stopping: false,
         }
     }
 
-    /// Runs until nobody can ask any more.
+    /// Runs until nobody can ask any more, or until it is told to stop.
     pub(super) fn run(mut self, requests: &Receiver<Request>) {
         loop {
             let wait = self.next_due().map_or(IDLE, |due| due.saturating_duration_since(Instant::now()));
@@ -102,6 +104,9 @@ impl Engine {
             // All that was applied is in them, and so all that diffs have said.
             self.give_states(now);
             self.answers.drain(..).for_each(|answer| answer());
+            if self.is_stopping {
+                return;
+            }
         }
     }
 
@@ -165,6 +170,7 @@ impl Engine {
                 self.end(owner);
                 self.answers.push(done);
             }
+            Request::Stop => self.is_stopping = true,
         }
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod inspect;
 pub(crate) mod mount;
 pub(crate) mod path;
 pub(crate) mod service;
+pub(crate) mod shutdown;
 pub(crate) mod subscription;
 pub(crate) mod tracked;
 pub(crate) mod unknown_mount;
@@ -18,9 +19,8 @@ use std::{
     time::Duration,
 };
 
-use lapwing_transports::{close::CloseReason, endpoint::Endpoint, resumable::lines::Refused};
+use lapwing_transports::{endpoint::Endpoint, resumable::lines::Refused};
 use serde::Serialize;
-use tracing::{info, warn};
 
 use crate::{
     node::{AppData, BroadcastError, Node},
@@ -40,8 +40,8 @@ use crate::{
     topics::broadcast::Broadcast,
 };
 
-/// Time for callbacks that run when all connections are over: twice what a join waits for the one that it replaces.
-const JOINS_GRACE: Duration = Duration::from_secs(10);
+/// What a shutdown may take by default.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A server of channels. Cheap to clone; all clones are one.
 ///
@@ -57,6 +57,7 @@ pub struct Lapwing(Arc<Inner>);
 struct Inner {
     node: Arc<Node>,
     mounts: Vec<Mounted>,
+    shutdown_timeout: Duration,
 }
 
 /// A mount in its place.
@@ -64,7 +65,7 @@ pub(crate) struct Mounted {
     pub(crate) path: MountPath,
     pub(crate) name: String,
     pub(crate) endpoint: Endpoint<Hub>,
-    drain: Option<Drain>,
+    pub(crate) drain: Option<Drain>,
 }
 
 /// How many of what there are.
@@ -148,6 +149,7 @@ pub struct Builder {
     app: AppData,
     presence: PresenceOptions,
     fetcher: Option<Fetcher>,
+    shutdown_timeout: Duration,
 }
 
 impl Lapwing {
@@ -159,6 +161,7 @@ impl Lapwing {
             app: HashMap::new(),
             presence: PresenceOptions::default(),
             fetcher: None,
+            shutdown_timeout: SHUTDOWN_TIMEOUT,
         }
     }
 
@@ -289,23 +292,8 @@ impl Lapwing {
         Ok(mounted.endpoint.handler().router().routes())
     }
 
-    /// Sends all clients away, paced as each mount's [`Drain`] says, with close code 1012, upon which they
-    /// connect again, by then to another node. Returns when every connection and every join is over, or was given the
-    /// time for it: what a mount's [`Drain::timeout`] and `linger` allow, and ten seconds for the joins. A connection that
-    /// is left then is dropped, a callback that is still running is not waited for.
-    ///
-    /// Stop accepting connections first. Dropping the future stops the pacing; what was closed stays closed.
-    pub async fn shutdown(&self) {
-        let mut drains = tokio::task::JoinSet::new();
-        for Mounted { endpoint, drain, .. } in &self.0.mounts {
-            if let Some(drain) = drain {
-                drains.spawn(drain_mount(endpoint.clone(), *drain));
-            }
-        }
-        drains.join_all().await;
-        if tokio::time::timeout(JOINS_GRACE, self.0.node.joins_ended()).await.is_err() {
-            warn!(joins = self.0.node.joins(), "shut down without waiting for the callbacks of these joins");
-        }
+    pub(crate) fn shutdown_timeout(&self) -> Duration {
+        self.0.shutdown_timeout
     }
 
     pub(crate) fn node(&self) -> &Node {
@@ -325,29 +313,6 @@ impl Lapwing {
             mounts: mounts.iter().map(|mounted| mounted.name.clone()).collect(),
         })
     }
-}
-
-async fn drain_mount(endpoint: Endpoint<Hub>, drain: Drain) {
-    endpoint.begin_drain();
-    let sessions = endpoint.sessions();
-    let total = sessions.len();
-    let paced = async {
-        for (index, batch) in sessions.chunks(drain.batch.max(1)).enumerate() {
-            if index > 0 {
-                tokio::time::sleep(drain.interval).await;
-            }
-            info!(total, count = batch.len(), round = index + 1, "draining");
-            for session in batch {
-                session.close(CloseReason::Draining);
-            }
-        }
-    };
-    let _ = tokio::time::timeout(drain.timeout, paced).await;
-    // The rest, and those that came in between.
-    for session in endpoint.sessions() {
-        session.close(CloseReason::Draining);
-    }
-    endpoint.finish().await;
 }
 
 impl Builder {
@@ -404,6 +369,15 @@ impl Builder {
         self
     }
 
+    /// How long [`shutdown`](Lapwing::shutdown) may take. Default 60 s: the drain of a mount (30 s), the last words of its
+    /// connections (9 s) and those of its joins (10 s) fit in by default. A service manager has to wait for a little longer;
+    /// with one that does not, set this below its patience. Nobody is waited for beyond it, and who was left is in the
+    /// [`ShutdownReport`](crate::ShutdownReport).
+    pub fn shutdown_timeout(mut self, shutdown_timeout: Duration) -> Self {
+        self.shutdown_timeout = shutdown_timeout;
+        self
+    }
+
     /// Puts the parts together.
     ///
     /// # Errors
@@ -426,7 +400,7 @@ impl Builder {
                 node.deliver(message);
             }
         }));
-        Ok(Lapwing(Arc::new(Inner { node, mounts })))
+        Ok(Lapwing(Arc::new(Inner { node, mounts, shutdown_timeout: self.shutdown_timeout })))
     }
 }
 

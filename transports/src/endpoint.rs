@@ -185,23 +185,35 @@ impl<H: Handler> Endpoint<H> {
     }
 
     /// Waits until no connection is left, as long as that may take: [`linger`] for those that are told, and two seconds for
-    /// those that have just come. Then it drops what is left, whoever waits for whom. Close the sessions first.
+    /// those that have just come, but for no longer than `time`. Then it drops what is left, whoever waits for whom, for which it
+    /// waits two seconds at most. Close the sessions first. Returns how many connections it dropped.
     ///
     /// Dropping the future stops the waiting and drops nothing.
     ///
     /// [`linger`]: crate::options::WebsocketOptions::linger
-    pub async fn finish(&self) {
+    pub async fn finish(&self, time: Duration) -> usize {
         let linger = self.0.options.websocket.as_ref().map_or(Duration::ZERO, |websocket| websocket.linger);
-        if timeout(linger.saturating_add(LATECOMERS), self.wait()).await.is_ok() {
-            return;
+        if timeout(linger.saturating_add(LATECOMERS).min(time), self.wait()).await.is_ok() {
+            return 0;
         }
-        warn!(connections = self.0.tasks.len(), "connections are dropped: they did not end in time");
+        let connections = self.0.tasks.len();
+        warn!(connections, "connections are dropped: they did not end in time");
         self.0.cut.cancel();
         for session in self.sessions() {
             session.core().expire();
         }
         // They only have to be dropped. Code of the program that blocks a thread would keep even that from happening.
         let _ = timeout(LATECOMERS, self.wait()).await;
+        connections
+    }
+
+    /// Ends the sessions that are left, and the tasks that look after them. [Finish](Self::finish) first: a connection that is left
+    /// is looked after no more.
+    pub async fn stop(&self) {
+        self.0.stopped.cancel();
+        self.0.end_all();
+        self.0.housekeeping.close();
+        self.0.housekeeping.wait().await;
     }
 
     /// Waits until no connection is left, however long that takes. Close the sessions first.

@@ -63,6 +63,10 @@ pub(crate) struct Manager<H: Handler> {
     pub(crate) draining: CancellationToken,
     /// Cancelled when whatever is left is to end at once.
     pub(crate) cut: CancellationToken,
+    /// The tasks that are nobody's connection: the sweep and the flusher.
+    pub(crate) housekeeping: TaskTracker,
+    /// Cancelled when those are to end.
+    pub(crate) stopped: CancellationToken,
     sweep_started: Once,
     tokens_ignored: Once,
 }
@@ -90,6 +94,8 @@ impl<H: Handler> Manager<H> {
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
             cut: CancellationToken::new(),
+            housekeeping: TaskTracker::new(),
+            stopped: CancellationToken::new(),
             sweep_started: Once::new(),
             tokens_ignored: Once::new(),
         }
@@ -141,9 +147,9 @@ impl<H: Handler> Manager<H> {
             let patience = self.patience();
             let common = self.common.clone();
             let flushing = common.clone();
-            let flusher = tokio::spawn(async move { flushing.flusher.run().await });
+            let flusher = self.housekeeping.spawn(async move { flushing.flusher.run().await });
             let manager = Arc::downgrade(self);
-            tokio::spawn(async move {
+            let sweep = async move {
                 // Nobody needs it when the last session is gone.
                 let _flusher = AbortOnDropHandle::new(flusher);
                 // The runtime's time, which a test may stop: with another one the sweep would always be due.
@@ -173,7 +179,8 @@ impl<H: Handler> Manager<H> {
                         manager.sweep(tick, patience);
                     }
                 }
-            });
+            };
+            self.housekeeping.spawn(self.stopped.clone().run_until_cancelled_owned(sweep));
         });
     }
 
@@ -359,15 +366,20 @@ impl<H: Handler> Manager<H> {
             period,
         }
     }
+
+    /// Ends the sessions that nothing carries.
+    pub(crate) fn end_all(&self) {
+        for session in self.registry.snapshot() {
+            session.close(CloseReason::Draining);
+            self.end_session(&session, CloseReason::Draining);
+        }
+    }
 }
 
 impl<H: Handler> Drop for Manager<H> {
     /// The sessions that nothing carries end with their mount. Nobody could come back to one, and each that has state would
     /// keep itself alive by it.
     fn drop(&mut self) {
-        for session in self.registry.snapshot() {
-            session.close(CloseReason::Draining);
-            self.end_session(&session, CloseReason::Draining);
-        }
+        self.end_all();
     }
 }

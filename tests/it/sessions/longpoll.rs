@@ -141,7 +141,7 @@ async fn the_end_of_a_session_wakes_its_poll() {
             pause(100).await;
             match end {
                 "disconnect" => lapwing.disconnect("user:bob").unwrap(),
-                "drain" => lapwing.shutdown().await,
+                "drain" => drop(lapwing.shutdown().await),
                 "close" => drop(session.post("!close").await),
                 _ => drop(session.post("!from 2\ngarbage").await),
             }
