@@ -16,6 +16,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("lapwing-transports", &[]),
     ("lapwing-presence", &[]),
     ("lapwing-cluster", &[]),
+    ("lapwing-cluster-driver", &[]),
     ("lapwing-faults", &["client.js"]),
 ];
 

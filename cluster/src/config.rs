@@ -12,14 +12,14 @@ pub struct Config {
     /// How often a node says that it lives and what it has published. Default 500 ms: a lost last message is found within
     /// that time.
     pub beat: Duration,
-    /// Own beats that come back without one of a peer before the peer is gone. Default 6, 3 s: room for a garbage-collected
-    /// or busy peer, and still below 5 s.
+    /// Own beats that come back without one of a peer before the peer is gone. Default 8, 4 s: more than a peer needs to find that its
+    /// connection only looks alive and to make another one, and still below 5 s.
     pub silence_beats: u32,
     /// The same for the first verdict after this node's own connection was lost: the others may come back later than this
     /// node. Default 12.
     pub silence_beats_after_outage: u32,
     /// Own beats that do not come back before the connection is given up ([`Output::Reconnect`](crate::Output::Reconnect)).
-    /// Default 6, 3 s.
+    /// Default 4: with the fifth, 2.5 s after the first that was missed.
     pub echoes_missing_max: u32,
     /// Bytes of what was published that are kept for repair and for the time in which the engine is away. Default 4 MiB: ten
     /// seconds of a thousand small messages a second.
@@ -62,9 +62,9 @@ impl Default for Config {
         Self {
             spread: Spread::default(),
             beat: Duration::from_millis(500),
-            silence_beats: 6,
+            silence_beats: 8,
             silence_beats_after_outage: 12,
-            echoes_missing_max: 6,
+            echoes_missing_max: 4,
             ring_bytes_max: 4 * 1024 * 1024,
             in_flight_bytes_max: 1024 * 1024,
             keys_max: 65_536,

@@ -8,7 +8,7 @@
 //!   program ── publish, subscribe, call ──▶ ┌──────┐ ── Work ──▶ engine ──▶ other nodes
 //!           ◀── Output: deliver, gap, peer ─│ Node │ ◀─ Event ── engine ◀──
 //!                                           └──────┘
-//!   node ─ members ─ {inbound outbound subscriptions calls} ─ wire ─ {channel id}      every arrow points right
+//!   node ─ members ─ {inbound outbound subscriptions calls} ─ wire ─ {names channel id}      every arrow points right
 //! ```
 //!
 //! # Laws
@@ -33,6 +33,7 @@ mod gap;
 mod id;
 mod inbound;
 mod members;
+mod names;
 mod node;
 mod outbound;
 mod output;
@@ -45,5 +46,6 @@ pub use engine::{Event, Work};
 pub use gap::{Gap, GapCause, Scope};
 pub use id::Instance;
 pub use members::Peer;
+pub use names::{AppNameError, Names};
 pub use node::{Identity, Node};
 pub use output::{Interest, Output, PeerEnd, Sent};

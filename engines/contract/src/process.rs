@@ -1,0 +1,113 @@
+//! A server that runs beside the test, and what is done to it.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use tokio::net::TcpStream;
+
+static COUNT: AtomicU32 = AtomicU32::new(0);
+
+/// A port of this machine that was free a moment ago.
+///
+/// # Panics
+/// If there is none.
+#[must_use]
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A server with a folder of its own. Both go with the value.
+#[derive(Debug)]
+pub struct Process {
+    program: &'static str,
+    arguments: Vec<String>,
+    folder: PathBuf,
+    port: u16,
+    child: Option<Child>,
+}
+
+impl Process {
+    /// Starts a program that will listen on `port`, with the arguments that `arguments` makes of its folder, and waits until it does.
+    ///
+    /// # Panics
+    /// If it cannot be started, or does not listen. Debian's packages `redis-server` and `nats-server` have the programs.
+    pub async fn start(
+        program: &'static str,
+        port: u16,
+        arguments: impl FnOnce(&Path) -> Vec<String>,
+    ) -> Self {
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("lapwing-{program}-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let arguments = arguments(&folder);
+        let mut process = Self { program, arguments, folder, port, child: None };
+        process.begin().await;
+        process
+    }
+
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The folder that is its own.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Starts the program, which must not run.
+    ///
+    /// # Panics
+    /// If it cannot be started, or does not listen.
+    pub async fn begin(&mut self) {
+        let log = fs::File::create(self.folder.join("log")).unwrap();
+        let mut command = Command::new(self.program);
+        let path = std::env::var("PATH").unwrap_or_default();
+        // Servers are often in folders that are in root's path alone.
+        command.env("PATH", format!("{path}:/usr/sbin:/usr/local/sbin")).args(&self.arguments);
+        command.current_dir(&self.folder).stdin(Stdio::null()).stderr(log.try_clone().unwrap()).stdout(log);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{}: {error}", self.program));
+        self.child = Some(child);
+        let asked = tokio::time::Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
+            let ended = self.child.as_mut().and_then(|child| child.try_wait().unwrap());
+            let log = || fs::read_to_string(self.folder.join("log")).unwrap_or_default();
+            assert!(ended.is_none(), "{} ended: {}", self.program, log());
+            assert!(asked.elapsed() < crate::PATIENCE, "{} does not listen: {}", self.program, log());
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
+    /// Ends it as if the power went.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+
+    /// Sends it a signal by its name, such as `STOP`.
+    ///
+    /// # Panics
+    /// If it does not run.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        let status = Command::new("sh").args(["-c", &format!("kill -{name} {pid}")]).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+        // What is left of it is in the system's folder for such things.
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}

@@ -1,0 +1,198 @@
+//! What a program says to the cluster.
+
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use lapwing_cluster::{Instance, Key, Peer, Sent, Spread, TopicHasher, wire::PayloadKind};
+use tokio::{
+    sync::{oneshot, watch},
+    task::JoinHandle,
+    time::Instant,
+};
+
+use crate::{
+    call::{Answers, CallError},
+    shared::{Shared, Verdict, Wanted},
+    stats::Stats,
+};
+
+/// A running node of a cluster. Clones are the same node; when the last one is dropped without
+/// [`shutdown`](Self::shutdown), the node ends at once, and the others find it silent a few seconds later.
+///
+/// No call but [`shutdown`](Self::shutdown) waits for the engine.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    owner: Arc<Owner>,
+}
+
+#[derive(Debug)]
+struct Owner {
+    shared: Arc<Shared>,
+    hasher: TopicHasher,
+    spread: Spread,
+    /// When to give up saying goodbye; the task ends when this is dropped.
+    stop: watch::Sender<Option<Instant>>,
+    task: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Cluster {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        (hasher, spread): (TopicHasher, Spread),
+        stop: watch::Sender<Option<Instant>>,
+        task: JoinHandle<()>,
+    ) -> Self {
+        let task = Mutex::new(Some(task));
+        Self { owner: Arc::new(Owner { shared, hasher, spread, stop, task }) }
+    }
+
+    /// Publishes a broadcast to the other nodes, and says what becomes of it. It is numbered and kept when this returns.
+    pub fn publish(&self, topic: &str, event: &str, kind: PayloadKind, payload: Bytes) -> Sent {
+        self.shared().publish(topic, event, kind, payload)
+    }
+
+    /// A member more has this topic here. Answer its join when the confirmation is there: what is published from then on reaches it,
+    /// or is told as a gap. Each call is undone by one of [`unsubscribe`](Self::unsubscribe), also if the confirmation was not waited
+    /// for.
+    ///
+    /// A confirmation takes no time and no memory when the topic's channel is delivered already; with
+    /// [`Spread::Partitions`] that is the rule. While the engine is away it waits as long as that: set a deadline.
+    pub fn subscribe(&self, topic: &str) -> Confirmation {
+        Confirmation(self.shared().subscribe(topic))
+    }
+
+    /// A member less has this topic here.
+    pub fn unsubscribe(&self, topic: &str) {
+        self.shared().unsubscribe(topic);
+    }
+
+    /// The key of a topic's channel: a gap names the topics that it concerns by theirs.
+    #[must_use]
+    pub fn key(&self, topic: &str) -> Key {
+        self.owner.hasher.key(self.owner.spread, topic)
+    }
+
+    /// Sends a message of the presence replica to one node, or to all. It may be lost.
+    pub fn send_presence(&self, to: Option<Instance>, bytes: Bytes) {
+        self.shared().send_presence(to, bytes);
+    }
+
+    /// Asks one node, or all that live. The question is repeated to those that have not answered until `within` is over, also over an outage
+    /// of the engine; each of them is told it once. Dropping the future forgets the answers, not the question.
+    ///
+    /// # Errors
+    /// See [`CallError`]. That somebody did not answer is no error: [`Answers::missing`].
+    pub async fn call(
+        &self,
+        to: Option<Instance>,
+        body: Bytes,
+        within: Duration,
+    ) -> Result<Answers, CallError> {
+        let answers = self.shared().call(to, body, within)?;
+        answers.await.map_err(|_| CallError::Ended)
+    }
+
+    /// This start of this node.
+    #[must_use]
+    pub fn instance(&self) -> Instance {
+        self.shared().instance()
+    }
+
+    /// The other nodes that live.
+    #[must_use]
+    pub fn peers(&self) -> Vec<(Instance, Peer)> {
+        self.shared().peers()
+    }
+
+    /// Whether there is a connection to the engine and it delivers everything that was asked for: whether a balancer may send people here.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        *self.shared().ready().borrow()
+    }
+
+    /// Waits until [`is_ready`](Self::is_ready).
+    pub async fn ready(&self) {
+        // It fails when there is no sender any more, and this handle keeps it.
+        let _ = self.shared().ready().wait_for(|is_ready| *is_ready).await;
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared().stats()
+    }
+
+    /// Tells the others with the next beat that this node is about to go.
+    pub fn begin_drain(&self) {
+        self.shared().begin_drain();
+    }
+
+    /// Ends the node as planned: hands over what was published, says goodbye, so that the others do not wait for it, and closes the
+    /// connection. Takes `within` at most, and a second more. Whatever is called later has no effect on anybody.
+    pub async fn shutdown(&self, within: Duration) {
+        self.owner.stop.send_replace(Some(Instant::now() + within));
+        let task = self.owner.task.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(task) = task {
+            // It ends by itself, and a panic in it was reported by the runtime.
+            let _ = task.await;
+        }
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.owner.shared
+    }
+}
+
+/// Waits until a topic's channel is delivered. Dropping it takes nothing back.
+#[derive(Debug)]
+#[must_use = "a join that is answered before its channel is delivered may miss broadcasts in silence"]
+pub struct Confirmation(Wanted);
+
+impl Confirmation {
+    /// Whether there is nothing to wait for.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        matches!(self.0, Wanted::Confirmed)
+    }
+}
+
+impl Future for Confirmation {
+    type Output = Result<(), NotConfirmed>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Wanted::Waiting(waiting) = &mut self.0 else { return Poll::Ready(Ok(())) };
+        Poll::Ready(match ready!(Pin::<&mut oneshot::Receiver<Verdict>>::new(waiting).poll(cx)) {
+            Ok(Verdict::Confirmed) => Ok(()),
+            Ok(Verdict::Refused) => Err(NotConfirmed::Refused),
+            Err(_) => Err(NotConfirmed::Ended),
+        })
+    }
+}
+
+/// Why a topic's channel is not delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotConfirmed {
+    /// The engine refuses it, for want of a permission.
+    Refused,
+    /// The node has ended.
+    Ended,
+}
+
+impl fmt::Display for NotConfirmed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Refused => "the engine refuses the channel",
+            Self::Ended => "the node has ended",
+        })
+    }
+}
+
+impl std::error::Error for NotConfirmed {}

@@ -1,0 +1,38 @@
+//! What a program hears of the cluster.
+
+use bytes::Bytes;
+use lapwing_cluster::{Gap, Instance, Peer, PeerEnd, wire::Publish};
+
+use crate::call::Call;
+
+/// What the program is to know.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ClusterEvent {
+    /// A broadcast of another node. Of one node those on one topic come once and in order.
+    Broadcast {
+        /// Who published it.
+        from: Instance,
+        /// The broadcast.
+        publish: Publish,
+    },
+    /// Broadcasts are lost, or may be; [`Cluster::key`](crate::Cluster::key) tells which topics are concerned.
+    Gap(Gap),
+    /// A node is there, or is there again.
+    PeerUp(Instance, Peer),
+    /// A node is gone.
+    PeerDown(Instance, PeerEnd),
+    /// A message of a node's presence replica.
+    Presence {
+        /// Whose.
+        from: Instance,
+        /// The message.
+        bytes: Bytes,
+    },
+    /// A question of a node's program.
+    Call(Call),
+    /// There is a connection to the engine.
+    EngineUp,
+    /// There is none any more. Everything local goes on; publications are kept as far as the ring goes.
+    EngineDown,
+}

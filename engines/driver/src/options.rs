@@ -1,0 +1,170 @@
+//! How a node is started.
+
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+use lapwing_cluster::{AppNameError, Config, Identity, Instance, Names, Node, TopicHasher};
+use tokio::sync::{mpsc, watch};
+
+use crate::{
+    cluster::Cluster,
+    driver::Driver,
+    engine::{ConnectError, Engine},
+    events::Events,
+    inbox::{Inbox, Room},
+    shared::Shared,
+};
+
+/// A node as it will be.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Options {
+    app: String,
+    name: String,
+    config: Config,
+    at_start: AtStart,
+    connect_timeout: Duration,
+    pause_first: Duration,
+    pause_longest: Duration,
+    events_max: usize,
+    event_bytes_max: usize,
+}
+
+/// What a start does if the engine is away. An engine that refuses the node is an error in any case.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AtStart {
+    /// Fails: a wrong address is found when it is made.
+    #[default]
+    Refuse,
+    /// Goes on, and tries until it is there: nodes start whatever else is down.
+    Wait,
+}
+
+impl Options {
+    /// A node of the application `app`. Nodes of different applications share an engine and hear nothing of each other.
+    pub fn new(app: impl Into<String>) -> Self {
+        Self {
+            app: app.into(),
+            name: String::new(),
+            config: Config::default(),
+            at_start: AtStart::default(),
+            connect_timeout: Duration::from_secs(2),
+            pause_first: Duration::from_millis(50),
+            pause_longest: Duration::from_secs(2),
+            events_max: 65_536,
+            event_bytes_max: 16 * 1024 * 1024,
+        }
+    }
+
+    /// The node's name, for people: in lists of nodes and logs. Default: its instance.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Options of the state machine.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// What to do if the engine is away now. Default [`AtStart::Refuse`].
+    pub fn at_start(mut self, at_start: AtStart) -> Self {
+        self.at_start = at_start;
+        self
+    }
+
+    /// How long an attempt to connect may take, checks of permissions included. Default 2 s.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// The first and the longest pause between attempts to connect; each is drawn between its half and its whole. Default 50 ms and
+    /// 2 s: a restarted engine is not stormed, and its nodes are back within the time that a ring lasts.
+    pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
+        (self.pause_first, self.pause_longest) = (first, longest.max(first));
+        self
+    }
+
+    /// Events that wait for the program. Default 65,536. At the bound broadcasts and calls that come are dropped, to be asked for again.
+    pub fn events_max(mut self, events: usize) -> Self {
+        self.events_max = events.max(1);
+        self
+    }
+
+    /// Bytes of them. Default 16 MiB.
+    pub fn event_bytes_max(mut self, bytes: usize) -> Self {
+        self.event_bytes_max = bytes.max(1);
+        self
+    }
+
+    /// Starts the node on the current runtime.
+    ///
+    /// Dropping the future starts nothing.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start<E: Engine>(self, mut engine: E) -> Result<(Cluster, Events), StartError> {
+        let spread = self.config.spread;
+        let names = Names::new(&self.app, E::SEPARATOR, spread).map_err(StartError::App)?;
+        let instance = Instance(getrandom::u64().map_err(StartError::Random)?);
+        let name = if self.name.is_empty() { instance.to_string() } else { self.name };
+
+        let attempt = tokio::time::timeout(self.connect_timeout, engine.connect(&names)).await;
+        let attempt = attempt.unwrap_or_else(|_| Err(ConnectError::Away("it does not answer".into())));
+        let connection = match (attempt, self.at_start) {
+            (Ok(connection), _) => Some(connection),
+            (Err(ConnectError::Away(_)), AtStart::Wait) => None,
+            (Err(error), _) => return Err(StartError::Engine(error)),
+        };
+
+        let (tx, rx) = mpsc::unbounded_channel();
+        let room = Room::new(self.events_max, self.event_bytes_max);
+        let inbox = Inbox::new(tx, room.clone());
+        let hasher = TopicHasher::new(&self.app);
+        let identity = Identity { app: self.app, name, instance };
+        let shared = Arc::new(Shared::new(inbox, |now| Node::new(identity, self.config, now)));
+        let (stop, stopped) = watch::channel(None);
+        let driver = Driver::new(
+            engine,
+            names,
+            Arc::clone(&shared),
+            stopped,
+            (self.connect_timeout, self.pause_first, self.pause_longest),
+        );
+        let task = tokio::spawn(driver.run(connection));
+        Ok((Cluster::new(shared, (hasher, spread), stop, task), Events::new(rx, room)))
+    }
+}
+
+/// Why a node could not be started.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The application's name.
+    App(AppNameError),
+    /// The engine is away, or refuses the node; its source says why.
+    Engine(ConnectError),
+    /// The operating system gives no random bits.
+    Random(getrandom::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::App(error) => error.fmt(f),
+            Self::Engine(error) => error.fmt(f),
+            Self::Random(_) => f.write_str("the operating system gives no random bits"),
+        }
+    }
+}
+
+impl Error for StartError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::App(_) => None,
+            Self::Engine(error) => error.source(),
+            Self::Random(error) => Some(error),
+        }
+    }
+}

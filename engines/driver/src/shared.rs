@@ -1,0 +1,371 @@
+//! What the program's handle and the driver's task share: the node behind a lock, and who waits for what.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use lapwing_cluster::{
+    Channel, Event, Instance, Interest, Key, Node, Output, Sent, Work,
+    wire::{self, PayloadKind},
+};
+use tokio::{
+    sync::{Notify, oneshot, watch},
+    time::Instant,
+};
+
+use crate::{
+    call::{Answers, Call, CallError, TakesAnswers},
+    event::ClusterEvent,
+    inbox::Inbox,
+    stats::Stats,
+};
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    instance: Instance,
+    /// What the node's time counts from. It is the runtime's, so that tests can stop it.
+    began: Instant,
+    state: Mutex<State>,
+    /// There may be work for the engine.
+    wake: Notify,
+    ready: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct State {
+    node: Node,
+    inbox: Inbox,
+    /// Joins that wait until their channel is delivered.
+    waiting: HashMap<Key, Vec<oneshot::Sender<Verdict>>>,
+    calls: HashMap<u64, oneshot::Sender<Answers>>,
+    /// The task has ended: nobody would answer.
+    is_ended: bool,
+    /// The node wants another connection.
+    wants_reconnect: bool,
+    /// Something was dropped since the last tick for want of room.
+    has_dropped: bool,
+    up_since: Option<Instant>,
+    /// When the last beat was handed to the engine.
+    beat_at: Option<Instant>,
+    stats: Stats,
+}
+
+/// What the engine says about a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Confirmed,
+    Refused,
+}
+
+/// Whether a topic is delivered.
+#[derive(Debug)]
+pub(crate) enum Wanted {
+    Confirmed,
+    Waiting(oneshot::Receiver<Verdict>),
+}
+
+impl Shared {
+    /// `make` gets the node's time.
+    pub(crate) fn new(inbox: Inbox, make: impl FnOnce(Duration) -> Node) -> Self {
+        let node = make(Duration::ZERO);
+        Self {
+            instance: node.identity().instance,
+            began: Instant::now(),
+            state: Mutex::new(State {
+                node,
+                inbox,
+                waiting: HashMap::new(),
+                calls: HashMap::new(),
+                is_ended: false,
+                wants_reconnect: false,
+                has_dropped: false,
+                up_since: None,
+                beat_at: None,
+                stats: Stats::default(),
+            }),
+            wake: Notify::new(),
+            ready: watch::Sender::new(false),
+        }
+    }
+
+    pub(crate) fn instance(&self) -> Instance {
+        self.instance
+    }
+
+    /// Whether the engine delivers everything that was asked for, and when that changes.
+    pub(crate) fn ready(&self) -> watch::Receiver<bool> {
+        self.ready.subscribe()
+    }
+
+    /// Waits until there may be work for the engine.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// There may be work for the engine.
+    pub(crate) fn wake(&self) {
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn publish(&self, topic: &str, event: &str, kind: PayloadKind, payload: Bytes) -> Sent {
+        let mut state = self.lock();
+        let sent = state.node.publish(topic, event, kind, payload);
+        state.stats.published += 1;
+        match sent {
+            Sent::Now => {}
+            Sent::Later => state.stats.kept_for_later += 1,
+            Sent::Here => state.stats.here_alone += 1,
+        }
+        drop(state);
+        if sent == Sent::Now {
+            self.wake.notify_one();
+        }
+        sent
+    }
+
+    pub(crate) fn subscribe(&self, topic: &str) -> Wanted {
+        let mut state = self.lock();
+        let Interest::Waiting(key) = state.node.subscribe(topic) else { return Wanted::Confirmed };
+        let (tx, rx) = oneshot::channel();
+        if state.is_ended {
+            return Wanted::Waiting(rx);
+        }
+        let waiting = state.waiting.entry(key).or_default();
+        // Those who gave up leave their place when somebody comes after them.
+        waiting.retain(|sender| !sender.is_closed());
+        waiting.push(tx);
+        drop(state);
+        self.wake.notify_one();
+        Wanted::Waiting(rx)
+    }
+
+    pub(crate) fn unsubscribe(&self, topic: &str) {
+        let now = self.now();
+        self.lock().node.unsubscribe(now, topic);
+    }
+
+    pub(crate) fn send_presence(&self, to: Option<Instance>, bytes: Bytes) {
+        self.lock().node.send_presence(to, bytes);
+        self.wake.notify_one();
+    }
+
+    /// Asks one node, or all.
+    pub(crate) fn call(
+        &self,
+        to: Option<Instance>,
+        body: Bytes,
+        within: Duration,
+    ) -> Result<oneshot::Receiver<Answers>, CallError> {
+        let now = self.now();
+        let mut state = self.lock();
+        if state.is_ended {
+            return Err(CallError::Ended);
+        }
+        let id = state.node.call(now, to, body, within).ok_or(CallError::TooMany)?;
+        let (tx, rx) = oneshot::channel();
+        state.calls.insert(id, tx);
+        drop(state);
+        self.wake.notify_one();
+        Ok(rx)
+    }
+
+    pub(crate) fn begin_drain(&self) {
+        self.lock().node.begin_drain();
+    }
+
+    /// Says goodbye, if everything else is said. Returns whether it did.
+    pub(crate) fn depart(&self, is_late: bool) -> bool {
+        let mut state = self.lock();
+        let may = is_late || state.node.is_flushed();
+        if may {
+            state.node.depart();
+        }
+        may
+    }
+
+    /// What is known of the other nodes that live.
+    pub(crate) fn peers(&self) -> Vec<(Instance, lapwing_cluster::Peer)> {
+        self.lock().node.living().map(|(instance, peer)| (instance, peer.clone())).collect()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let state = self.lock();
+        Stats {
+            up_for: state.up_since.map(|since| since.elapsed()),
+            peers: state.node.living().count(),
+            unreadable: state.node.unreadable(),
+            ring_bytes: state.node.ring_bytes(),
+            held_bytes: state.node.held_bytes(),
+            ..state.stats.clone()
+        }
+    }
+
+    /// The engine says something, or all that was said at once.
+    pub(crate) fn handle(self: &Arc<Self>, events: &mut Vec<Event>) {
+        let now = self.now();
+        let mut state = self.lock();
+        for event in events.drain(..) {
+            state.handle(now, event, self);
+        }
+        // A call to nobody is over without the engine's having said anything.
+        state.act(self, false);
+        self.tell_ready(&state);
+    }
+
+    pub(crate) fn handle_tick(self: &Arc<Self>) {
+        let now = self.now();
+        let mut state = self.lock();
+        if std::mem::take(&mut state.has_dropped) {
+            state.node.handle_event(now, Event::Dropped);
+        }
+        state.node.handle_tick(now);
+        state.inbox.push_late_gaps();
+        state.act(self, false);
+        self.tell_ready(&state);
+    }
+
+    /// The task has ended: whoever waits is told.
+    pub(crate) fn end(&self) {
+        let mut state = self.lock();
+        state.is_ended = true;
+        state.waiting.clear();
+        state.calls.clear();
+        self.ready.send_replace(false);
+    }
+
+    /// Attempts to connect are over, or a connection is.
+    pub(crate) fn note_failure(&self, error: String, is_lost: bool) {
+        let mut state = self.lock();
+        state.stats.connect_failures += u64::from(!is_lost);
+        state.stats.last_error = Some(error);
+    }
+
+    /// What the engine is to do next.
+    pub(crate) fn next_work(&self) -> Option<Work> {
+        let mut state = self.lock();
+        let work = state.node.poll_work(self.now())?;
+        if let Work::Publish { channel: Channel::Control, .. } = &work {
+            state.beat_at = Some(Instant::now());
+        }
+        Some(work)
+    }
+
+    /// Whether the node wants another connection, once.
+    pub(crate) fn take_reconnect(&self) -> bool {
+        std::mem::take(&mut self.lock().wants_reconnect)
+    }
+
+    fn tell_ready(&self, state: &State) {
+        let is_ready = state.node.is_ready();
+        self.ready.send_if_modified(|was| std::mem::replace(was, is_ready) != is_ready);
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing in here leaves the state half changed when it panics, which would be a bug of ours.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl TakesAnswers for Shared {
+    fn take_answer(&self, to: Instance, id: u64, body: Bytes) {
+        self.lock().node.answer(to, id, body);
+        self.wake.notify_one();
+    }
+}
+
+impl State {
+    fn handle(&mut self, now: Duration, event: Event, shared: &Arc<Shared>) {
+        let mut is_repair = false;
+        match &event {
+            Event::Up => {
+                self.up_since = Some(Instant::now());
+                self.stats.connects += 1;
+                self.inbox.push(ClusterEvent::EngineUp);
+            }
+            Event::Down => {
+                (self.up_since, self.beat_at) = (None, None);
+                self.stats.round_trip = None;
+                self.inbox.push(ClusterEvent::EngineDown);
+            }
+            Event::Message { channel: Channel::Control, bytes } => {
+                // Beats and departures are read whatever the program does: nobody dies of its being slow.
+                self.note_round_trip(wire::sender(bytes) == Some(shared.instance));
+            }
+            Event::Message { channel, .. } => {
+                if !self.inbox.has_room() {
+                    self.has_dropped = true;
+                    self.stats.overflowed += 1;
+                    return;
+                }
+                is_repair = matches!(channel, Channel::Node(_));
+            }
+            _ => {}
+        }
+        self.node.handle_event(now, event);
+        self.act(shared, is_repair);
+    }
+
+    fn note_round_trip(&mut self, is_echo: bool) {
+        if is_echo && let Some(sent) = self.beat_at.take() {
+            self.stats.round_trip = Some(sent.elapsed());
+        }
+    }
+
+    /// Tells the program what the node says.
+    fn act(&mut self, shared: &Arc<Shared>, is_repair: bool) {
+        while let Some(output) = self.node.poll_output() {
+            match output {
+                Output::Deliver { from, publish, .. } => {
+                    self.stats.delivered += 1;
+                    self.stats.repaired += u64::from(is_repair);
+                    self.inbox.push(ClusterEvent::Broadcast { from, publish });
+                }
+                Output::Gap(gap) => {
+                    *self.stats.gaps.entry(gap.cause.word()).or_default() += 1;
+                    self.inbox.push_gap(gap);
+                }
+                Output::Confirmed(key) => self.tell_waiting(key, Verdict::Confirmed),
+                Output::Refused(key) => self.tell_waiting(key, Verdict::Refused),
+                Output::PeerUp(peer) => {
+                    let known = self.node.living().find(|(instance, _)| *instance == peer);
+                    if let Some((_, known)) = known {
+                        let known = known.clone();
+                        self.inbox.push(ClusterEvent::PeerUp(peer, known));
+                    }
+                }
+                Output::PeerDown(peer, end) => self.inbox.push(ClusterEvent::PeerDown(peer, end)),
+                Output::Presence(from, bytes) => {
+                    // It may be lost, and is said again.
+                    if self.inbox.has_room() {
+                        self.inbox.push(ClusterEvent::Presence { from, bytes });
+                    }
+                }
+                Output::Call(from, id, body) => {
+                    let taker: Weak<dyn TakesAnswers> = Arc::<Shared>::downgrade(shared);
+                    self.inbox.push(ClusterEvent::Call(Call::new(from, id, body, taker)));
+                }
+                Output::Answered { id, answers, missing } => {
+                    if let Some(asker) = self.calls.remove(&id) {
+                        // Who does not want to know any more has dropped the other end.
+                        let _ = asker.send(Answers { answers, missing });
+                    }
+                }
+                Output::Reconnect => self.wants_reconnect = true,
+            }
+        }
+    }
+
+    fn tell_waiting(&mut self, key: Key, verdict: Verdict) {
+        for waiting in self.waiting.remove(&key).into_iter().flatten() {
+            // A join that gave up has dropped the other end.
+            let _ = waiting.send(verdict);
+        }
+    }
+}
