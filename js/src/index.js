@@ -1,3 +1,3 @@
 // The whole of the package: one class.
 
-export { Lapwing, Lapwing as default } from "./transport.js";
+export { Lapwing, Lapwing as default } from "./lapwing.js";

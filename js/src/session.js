@@ -1,7 +1,7 @@
 // One session: its counts, its token, its end. What carries it is the carrier's business.
 
 import { bytesOf } from "./bytes.js";
-import { Carrier } from "./carrier.js";
+import { Carrier } from "./race.js";
 import { now, steady } from "./clock.js";
 import { FrameLimit, isLasting } from "./framelimit.js";
 import { sayGoodbye } from "./goodbye.js";

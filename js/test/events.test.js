@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { it } from "node:test";
-import { EventReader } from "../src/wires/events.js";
+import { EventReader } from "../src/transports/events.js";
 import { SEED, randomOf } from "./support.js";
 
 const LINES = ["!opened T 1 2", '["1",null,"a"]', "", " begins with a space", "data: x", ": no comment", "\u2028"];

@@ -5,7 +5,7 @@ import { after, before, describe, it } from "node:test";
 import WebSocket from "ws";
 import { Socket } from "phoenix-1.8.16";
 import { Lapwing } from "../src/index.js";
-import { EventReader } from "../src/wires/events.js";
+import { EventReader } from "../src/transports/events.js";
 import { startProxy } from "../../tests/clients/support/proxy.js";
 import { startTestbed } from "../../tests/clients/support/testbed.js";
 import { pause, until, within } from "../../tests/clients/support/wait.js";

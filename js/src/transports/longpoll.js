@@ -2,7 +2,7 @@
 
 import { isLasting } from "../framelimit.js";
 import { Request } from "../request.js";
-import { linesOfFrames } from "../up.js";
+import { linesOfFrames } from "../upstream.js";
 import { HttpWire } from "./http.js";
 
 /** A poll may be so much later than the server says. */

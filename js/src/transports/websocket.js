@@ -1,7 +1,7 @@
 // The session over one WebSocket.
 
 import { encodeMessage, say } from "../lines.js";
-import { Wire } from "./wire.js";
+import { Wire } from "./attachment.js";
 
 const SUBPROTOCOL = "lapwing.1";
 /** The close code after a breach of the protocol. */

@@ -1,9 +1,9 @@
 // Gets a session carried: races transports, replaces wires that die, and climbs to better ones.
 
 import { now } from "./clock.js";
-import { LongPollWire } from "./wires/longpoll.js";
-import { SseWire } from "./wires/sse.js";
-import { WebSocketWire } from "./wires/websocket.js";
+import { LongPollWire } from "./transports/longpoll.js";
+import { SseWire } from "./transports/sse.js";
+import { WebSocketWire } from "./transports/websocket.js";
 
 const WIRES = { websocket: WebSocketWire, sse: SseWire, longpoll: LongPollWire };
 

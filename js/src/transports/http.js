@@ -1,8 +1,8 @@
 // What the wires of HTTP requests have in common.
 
 import { sayGoodbye } from "../goodbye.js";
-import { Up } from "../up.js";
-import { Wire } from "./wire.js";
+import { Up } from "../upstream.js";
+import { Wire } from "./attachment.js";
 
 /** For how long a wire that lost may still say that it opened a session. */
 const LATE_MS = 10_000;

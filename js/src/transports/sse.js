@@ -3,7 +3,7 @@
 import { isLasting } from "../framelimit.js";
 import { say } from "../lines.js";
 import { Request, readPieces } from "../request.js";
-import { linesOfFrames } from "../up.js";
+import { linesOfFrames } from "../upstream.js";
 import { EventReader } from "./events.js";
 import { HttpWire } from "./http.js";
 
