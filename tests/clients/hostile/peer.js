@@ -35,13 +35,19 @@ export class Peer {
   #sent = 0;
   #asked = 0;
   #pushing;
+  #pushTimeoutMs;
 
-  /** `other` is the user whose comings and goings are counted. */
-  constructor({ Socket, transport, url, user, other, topic, authToken }) {
+  /**
+   * `other` is the user whose comings and goings are counted. Without a transport it takes phoenix.js's own, with the options
+   * `stock`.
+   */
+  constructor({ Socket, transport, url, user, other, topic, authToken, stock, pushTimeoutMs = SHOUT_TIMEOUT_MS }) {
     const counts = this.#counts;
     this.#user = user;
     const onStatus = ({ transport }) => transport && this.#transports.add(transport);
-    this.socket = new Socket(url, { transport: transport.with?.({ onStatus }) ?? transport, params: { user }, authToken });
+    this.#pushTimeoutMs = pushTimeoutMs;
+    const given = transport?.with?.({ onStatus }) ?? transport;
+    this.socket = new Socket(url, { transport: given, params: { user }, authToken, ...stock });
     this.socket.onOpen(() => (counts.opens += 1));
     this.socket.onClose(() => (counts.closes += 1));
     this.socket.onError(() => (counts.errors += 1));
@@ -96,7 +102,7 @@ export class Peer {
 
   /** What the transport says of itself. */
   status() {
-    return this.socket.conn?.status();
+    return this.socket.conn?.status?.();
   }
 
   /** One of the transport's deeds: `cut`, `switchTo`, `forbid` or `allow`. */
@@ -129,7 +135,7 @@ export class Peer {
   #pushOne() {
     const at = Date.now();
     this.#sent += 1;
-    this.#room.push("shout_from", { from: this.#user, n: this.#sent, at }, SHOUT_TIMEOUT_MS);
+    this.#room.push("shout_from", { from: this.#user, n: this.#sent, at }, this.#pushTimeoutMs);
     if (this.#sent % MESSAGES_PER_PING) return;
     const n = (this.#asked += 1);
     const ping = this.#room.push("ping", { n });

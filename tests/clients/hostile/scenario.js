@@ -58,14 +58,14 @@ function leave() {
 let topics = 0;
 
 /** Runs with a client and an observer, both closed when it is over. */
-export async function withPeers(world, { behaviour = {}, seed = SEED, options, authToken, port }, run) {
+export async function withPeers(world, { behaviour = {}, seed = SEED, options, authToken, port, peer }, run) {
   const topic = `hostile-${process.pid}-${(topics += 1)}`;
   const path = await startPath(world.testbed, { program: behaviour.program, seed });
   const observer = observe(world.testbed, topic);
   const client = await world.open({
     path,
     options,
-    peer: { url: `${path.origin ?? `ws://127.0.0.1:${port ?? path.port}`}/socket`, user: "client", other: "observer", topic, authToken },
+    peer: { url: `${path.origin ?? `ws://127.0.0.1:${port ?? path.port}`}/socket`, user: "client", other: "observer", topic, authToken, ...peer },
   });
   try {
     await within("the observer", observer.connect());
