@@ -1,4 +1,6 @@
-/** The ways to carry a session, best first. */
+/// <reference path="./phoenix.d.ts" />
+
+/** The transports that can carry a session, best first. */
 export type TransportName = "websocket" | "sse" | "longpoll";
 
 /** What a page may set. Times are in milliseconds. */
@@ -11,7 +13,7 @@ export interface LapwingOptions {
   attemptMs?: number;
   /** Silence of a busy stream, or age of something unacknowledged, that is worth a question. Default: 1,100. */
   quietMs?: number;
-  /** Until a question without an answer means that the wire is dead. Default: 1,200. */
+  /** Until a question without an answer means that the attachment is dead. Default: 1,200. */
   patienceMs?: number;
   /** Until a POST without an answer is repeated. Default: 1,500. */
   postMs?: number;
@@ -48,7 +50,7 @@ export interface LapwingFailure {
   transport: TransportName;
   /**
    * `"silent"`: it said nothing in time. `"error"`, `"closed"`, `"closed CODE"`, `"http STATUS"`: as it says. `"mute"`: it went
-   * silent and did not answer. `"post"`: its requests were not answered. `"superseded"`: another wire carries the session.
+   * silent and did not answer. `"post"`: its requests were not answered. `"superseded"`: another attachment carries the session.
    * `"overtaken"`: it came too late. `"slower"`: another one was proven first. `"refused WORD"`, `"no lapwing"`,
    * `"breach"`: the server's, or whoever stands before it. `"cut"`: by `cut()`. `"no stream"`: `fetch` gives bodies as a whole.
    */
@@ -59,7 +61,7 @@ export interface LapwingFailure {
 
 /** What can be said of a session. */
 export interface LapwingStatus {
-  /** `"resuming"`: the session is open, and no wire carries it at the moment. */
+  /** `"resuming"`: the session is open, and no attachment carries it at the moment. */
   state: "connecting" | "open" | "resuming" | "closing" | "closed";
   /** What carries the session. */
   transport: TransportName | null;
@@ -129,13 +131,13 @@ export class Lapwing extends EventTarget {
   onerror: ((event: Event) => void) | null;
   onclose: ((event: LapwingCloseEvent) => void) | null;
 
-  /** Sends a text or bytes: now, or as soon as there is a wire again. Throws while connecting, and at anything else. */
+  /** Sends a text or bytes: now, or as soon as there is an attachment again. Throws while connecting, and at anything else. */
   send(data: string | ArrayBuffer | ArrayBufferView): void;
   /** Ends the session, here and on the server, once that has what was sent before. */
   close(code?: number, reason?: string): void;
   /** What carries the session, since when and why, what failed before, and how it is doing. */
   status(): LapwingStatus;
-  /** Loses the current wire, as by a network that fails. For tests and demonstrations. */
+  /** Loses the current attachment, as by a network that fails. For tests and demonstrations. */
   cut(): void;
   /** Does not use a transport any more. */
   forbid(name: TransportName): void;
