@@ -1,8 +1,8 @@
-// How often a wire must show life, learned from how it died. Pure: time is an argument.
+// How often an attachment must show life, learned from how it died. Pure: time is an argument.
 
 /** Not more often than this, whatever happens. */
 const BEAT_MS_MIN = 5_000;
-/** A wire that dies after shorter silence did not die of it. */
+/** An attachment that dies after shorter silence did not die of it. */
 const IDLE_MS_MIN = 4_000;
 /** After so long without a death of silence the beat gets rarer by half. */
 const STEP_MS = 10 * 60_000;
@@ -29,7 +29,7 @@ export class Beat {
     return Math.round(Math.max(BEAT_MS_MIN, Math.min(grown, believed, windowMs / 2)));
   }
 
-  /** A wire died after so much silence, and the path was good again at once: something on it kills what is idle. */
+  /** An attachment died after so much silence, and the path was good again at once: something on it kills what is idle. */
   killed(idleMs, now) {
     if (idleMs < IDLE_MS_MIN) return;
     this.#ms = Math.max(BEAT_MS_MIN, Math.min(this.ms(now), idleMs / 2));

@@ -3,15 +3,15 @@
 // A transport is judged by what it delivered while another one could: when all fail together, the server or the network is
 // away, and nothing is held against any of them.
 
-/** A wire that dies younger than this was not worth having. */
+/** An attachment that dies younger than this was not worth having. */
 const YOUNG_MS = 5_000;
 /** Deaths are remembered for so long. */
 const DEATHS_MS = 2 * 60_000;
-/** So many points within that time demote a transport: a young death is one, a mute wire two. */
-const LIVES = 3;
+/** So many points within that time demote a transport: a young death is one, a mute attachment two. */
+const POINTS_MAX = 3;
 /** A demotion this recent is on record: then one more death is enough. */
 const PROBATION_MS = 5 * 60_000;
-/** A wire that carried for this long has redeemed its transport. */
+/** An attachment that carried for this long has redeemed its transport. */
 const REDEEMED_MS = 30_000;
 /** What was not tried yet, or only said nothing for a while, gets its chance this soon: most failures of a start are chance. */
 const SOON_MS = 1_000;
@@ -34,7 +34,7 @@ const FULL_ROUND = 4;
 /** What one page knows of the paths to one mount. */
 export class Chooser {
   /** Whether the network lets only one request at a time through. */
-  isSingle = false;
+  singleRequest = false;
   #records = new Map();
   #winner = null;
   #roundsAway = 0;
@@ -44,7 +44,7 @@ export class Chooser {
   constructor(saved) {
     if (!saved) return;
     this.#winner = saved.winner;
-    this.isSingle = saved.isSingle;
+    this.singleRequest = saved.singleRequest;
   }
 
   /**
@@ -93,19 +93,19 @@ export class Chooser {
     record.judgedAt = now;
   }
 
-  /** A wire that had been proven died after `ageMs`; of silence (`"mute"`), of its way up (`"post"`) or of anything else. */
+  /** An attachment that had been proven died after `ageMs`; of silence (`"mute"`), of its way up (`"post"`) or of anything else. */
   died(name, how, ageMs, now, chance) {
     if (how !== "mute" && how !== "post") this.carried(name, ageMs);
     const record = this.#record(name);
     const points = how === "mute" ? 2 : ageMs < YOUNG_MS ? 1 : 0;
     record.deaths = record.deaths.filter(({ at }) => now - at < DEATHS_MS);
-    // Wires of several sessions that die together have one cause.
+    // Attachments of several sessions that die together have one cause.
     if (record.deaths.some(({ at }) => at > now - ageMs)) return;
     record.deaths.push({ at: now, points });
     const sum = record.deaths.reduce((total, death) => total + death.points, 0);
-    const lives = now - record.demotedAt < PROBATION_MS ? 1 : LIVES;
+    const pointsMax = now - record.demotedAt < PROBATION_MS ? 1 : POINTS_MAX;
     // Requests that are swallowed beside a good stream will be again.
-    if (how !== "post" && (points === 0 || sum < lives)) return;
+    if (how !== "post" && (points === 0 || sum < pointsMax)) return;
     // Once dead, it is known to be no chance.
     record.step = Math.max(record.step, 1);
     record.isShortLived = true;
@@ -125,7 +125,7 @@ export class Chooser {
   }
 
   /** Forgets what is held against a transport, since the page or the network changed. */
-  forgive(name) {
+  forget(name) {
     this.#records.delete(name);
   }
 
@@ -149,7 +149,7 @@ export class Chooser {
   }
 
   toJSON() {
-    return { winner: this.#winner, isSingle: this.isSingle };
+    return { winner: this.#winner, singleRequest: this.singleRequest };
   }
 
   #demote(name, now, chance) {

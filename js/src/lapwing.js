@@ -73,7 +73,7 @@ export class Lapwing extends Target {
     queueMicrotask(() => this.readyState === CONNECTING && this.#session.start());
   }
 
-  /** Sends a text or bytes: now, or as soon as there is a wire again. */
+  /** Sends a text or bytes: now, or as soon as there is an attachment again. */
   send(data) {
     if (this.readyState === CONNECTING) throw invalidState("still connecting");
     if (this.readyState === OPEN) this.#session.send(frameOf(data));
@@ -88,7 +88,7 @@ export class Lapwing extends Target {
 
   /** Bytes that have not left this machine; what is kept until the server has it does not count. */
   get bufferedAmount() {
-    const { current } = this.#session.carrier;
+    const { current } = this.#session.race;
     return current ? current.bufferedAmount : this.#session.ledger.bytes;
   }
 
@@ -97,24 +97,24 @@ export class Lapwing extends Target {
     return statusOf(this.#session, this.readyState);
   }
 
-  /** Loses the current wire, as by a network that fails. For tests and demonstrations. */
+  /** Loses the current attachment, as by a network that fails. For tests and demonstrations. */
   cut() {
-    this.#session.carrier.cut();
+    this.#session.race.cut();
   }
 
   /** Does not use a transport any more. */
   forbid(name) {
-    this.#session.carrier.forbid(name);
+    this.#session.race.forbid(name);
   }
 
   /** Uses a transport again. */
   allow(name) {
-    this.#session.carrier.allow(name);
+    this.#session.race.allow(name);
   }
 
   /** Moves the session to a transport and prefers it from now on; without a name, back to the best. */
   switchTo(name) {
-    this.#session.carrier.prefer(name);
+    this.#session.race.prefer(name);
   }
 
   // The page is going: there is no time for an answer.

@@ -10,7 +10,7 @@ export const defaults = {
   attemptMs: 4_000,
   /** Silence of a busy stream, or age of something unacknowledged, that is worth a question. */
   quietMs: 1_100,
-  /** Until a question without an answer means that the wire is dead; with `quietMs` it leaves time to resume within 5 s. */
+  /** Until a question without an answer means that the attachment is dead; with `quietMs` it leaves time to resume within 5 s. */
   patienceMs: 1_200,
   /** Until a POST without an answer is repeated. Twice that, and the transport is given up. */
   postMs: 1_500,

@@ -1,12 +1,20 @@
-// One session: its counts, its token, its end. What carries it is the carrier's business.
+// One session: its counts, its token, its end. Its race decides which attachment carries it.
+//
+//     page ── Lapwing ──▶ Session ──▶ Race: decides
+//                           ▲  │        │ opens, drops
+//                events     │  ▼        ▼
+//                         Attachment: a WebSocket, an event stream or polls
+//
+// An attachment tells the session alone what it hears; the session tells the race what that means for it.
 
 import { bytesOf } from "./bytes.js";
-import { Carrier } from "./race.js";
 import { now, steady } from "./clock.js";
 import { FrameLimit, isLasting } from "./framelimit.js";
 import { sayGoodbye } from "./goodbye.js";
 import { Ledger } from "./ledger.js";
 import { encodeLine, say } from "./lines.js";
+import { Race } from "./race.js";
+import { attach } from "./transports/index.js";
 import { Watch } from "./watch.js";
 
 /** Codes of a session's end that no server sent. A client connects anew after each of them. */
@@ -26,7 +34,7 @@ const HEAD_BYTES = 3 * 257;
 const LINE_BYTES_MAX = 6;
 /** How a session ends that its page has closed and that does not get through with what was sent before. */
 const UNDELIVERED = { code: ENDS.unreachable, reason: "not everything was delivered" };
-/** A wire that could be replaced this fast was not lost with the whole network. */
+/** An attachment that could be replaced this fast was not lost with the whole network. */
 const REPLACED_MS = 3_000;
 
 /**
@@ -49,7 +57,7 @@ export class Session {
   isOver = false;
   #on;
   #path;
-  #carrier;
+  #race;
   #heardAt = steady();
   /** How it is going to end, once the server has what it may lack. */
   #closing = null;
@@ -60,29 +68,36 @@ export class Session {
 
   /** `path` is what the page knows of the way there: `{ chooser, beats }`. */
   constructor({ address, options, transports, path, on }) {
-    Object.assign(this, { address, options, transports });
+    Object.assign(this, { address, options });
     this.#on = on;
     this.#path = path;
     this.ledger = new Ledger(options);
     this.watch = new Watch(options);
-    this.#carrier = new Carrier(this, path.chooser, transports);
-    if (options.singleRequest) path.chooser.isSingle = true;
+    this.#race = new Race({
+      options,
+      transports,
+      chooser: path.chooser,
+      open: (name, how) => attach(name, this, how),
+      network: () => ({ rtt: this.rtt, isOnline: this.isOnline }),
+      on: { lost: () => this.#handleLost(), changed: () => this.#on.changed() },
+    });
+    if (options.singleRequest) path.chooser.singleRequest = true;
   }
 
   /** Opens the session. A crowd that lost its server comes back spread. */
   start() {
-    if (this.#path.chooser.roundsAway) this.#carrier.raceSoon(false);
-    else this.#carrier.race();
+    if (this.#path.chooser.roundsAway) this.#race.startSoon(false);
+    else this.#race.start();
   }
 
-  /** Sends a frame: now, or when there is a wire. */
+  /** Sends a frame: now, or when there is an attachment. */
   send(frame) {
     if (this.isOver || this.#closing) return;
     if (this.#isTooLarge(frame)) {
       return this.#fail(ENDS.unsendable, `a message of ${bytesOf(frame)} bytes is more than the server takes`);
     }
     if (!this.ledger.append(frame, now())) return this.#fail(ENDS.overflow, "too much is not acknowledged");
-    this.#carrier.current?.flush();
+    this.#race.current?.flush();
     this.#arm();
   }
 
@@ -93,8 +108,8 @@ export class Session {
     if (!this.token || !this.#isOwing) return this.leave(how);
     this.#closing = how;
     this.#lingering = setTimeout(() => this.leave(UNDELIVERED), this.options.lingerMs);
-    this.#carrier.hurry();
-    this.#carrier.current?.ping();
+    this.#race.hurry();
+    this.#race.current?.ping();
   }
 
   /** Ends the session at once: what the server may lack goes along as far as there is room. */
@@ -102,9 +117,9 @@ export class Session {
     this.#finish(how, this.ledger);
   }
 
-  /** Something may have broken the wire unseen, a sleep or another network: makes sure. */
+  /** Something may have broken the attachment unseen, a sleep or another network: makes sure. */
   verify() {
-    this.#carrier.hurry();
+    this.#race.hurry();
     this.watch.suspect(now());
     this.#arm();
   }
@@ -112,37 +127,37 @@ export class Session {
   setOnline(isOnline) {
     this.isOnline = isOnline;
     if (!isOnline) return;
-    this.#carrier.startOver();
+    this.#race.startOver();
     this.verify();
   }
 
-  /** Lets go of the wires, so that the page can be put aside. The session goes on when it comes back in time. */
+  /** Lets go of the attachments, so that the page can be put aside. The session goes on when it comes back in time. */
   suspend() {
     // One that is about to end, as phoenix.js has it when its page goes, has no later to wait for.
     if (this.#closing) return this.leave(this.#closing);
-    this.#carrier.stop();
+    this.#race.stop();
     clearTimeout(this.#timer);
   }
 
   resume() {
-    if (!this.isOver) this.#carrier.hurry();
+    if (!this.isOver) this.#race.hurry();
   }
 
-  get carrier() {
-    return this.#carrier;
+  get race() {
+    return this.#race;
   }
 
   get rtt() {
     return this.watch.rtt;
   }
 
-  get isSingle() {
-    return this.#path.chooser.isSingle;
+  get singleRequest() {
+    return this.#path.chooser.singleRequest;
   }
 
-  becomeSingle() {
-    this.#path.chooser.isSingle = true;
-    this.changed();
+  useSingleRequest() {
+    this.#path.chooser.singleRequest = true;
+    this.#on.changed();
   }
 
   beatMs(name) {
@@ -150,32 +165,31 @@ export class Session {
     return this.#path.beats[name].ms(Date.now(), this.windowMs);
   }
 
-  // What follows is called by wires and by the carrier.
+  // What follows is called by attachments.
 
-  /** The line by which a wire asks for the session. */
-  hello(wire, beat = this.beatMs(wire.name)) {
-    wire.helloAt = now();
-    this.#carrier.handleGreeting(wire);
-    if (!this.token) return { line: say.open(this.beatMs(wire.name)), received: 0, isOpening: true };
+  /** The line by which an attachment asks for the session. */
+  hello(attachment, beat = this.beatMs(attachment.name)) {
+    attachment.helloAt = now();
+    this.#race.greeted(attachment);
+    if (!this.token) return { line: say.open(this.beatMs(attachment.name)), received: 0, isOpening: true };
     const received = this.ledger.tell();
     return { line: say.resume(this.token, received, beat), received, isOpening: false };
   }
 
-  handleControl(wire, control) {
+  handleControl(attachment, control) {
     if (control.received !== undefined) this.#handleReceipt(control.received);
-    const deed = DEEDS[control.word];
-    if (deed) deed(this, wire, control);
+    this.#obey(attachment, control);
     if (this.#closing && !this.#isOwing) return this.#finish(this.#closing);
     this.#arm();
   }
 
-  handleFrame(wire, number, frame) {
+  handleFrame(attachment, number, frame) {
     const at = now();
     this.watch.framed(at);
     const taken = this.ledger.take(number, at);
     if (taken === "take") this.#on.message(frame);
-    // Our own numbers cannot leave a gap unless the wire lost something that it had promised to bring.
-    if (taken === "breach") wire.end("breach");
+    // Our own numbers cannot leave a gap unless the attachment lost something that it had promised to bring.
+    if (taken === "breach") attachment.end("breach");
     this.#arm();
   }
 
@@ -189,80 +203,108 @@ export class Session {
     this.frameLimit.read();
   }
 
-  /** So many frames that a wire sent are not known to have arrived, and never will by it. */
-  handleUnsent(wire, count, how) {
+  /** So many frames that an attachment sent are not known to have arrived, and never will by it. */
+  handleUnsent(attachment, count, how) {
     // While nothing carries the session, that the network is away is the better explanation; but not for a refusal.
-    if (count < 1 || (wire !== this.#carrier.current && !isLasting(how))) return;
+    if (count < 1 || (attachment !== this.#race.current && !isLasting(how))) return;
     if (!this.frameLimit.failed(this.ledger.acknowledged + 1, count, how)) return;
     const reason = `a message of ${this.ledger.firstBytes} bytes does not get through: ${how}`;
     this.#finish({ code: ENDS.unsendable, reason, isError: true });
   }
 
-  handleEnd(wire, how, inFlight) {
+  handleEnd(attachment, how, inFlight) {
     // Requests that are swallowed beside a stream will be beside a poll.
-    if (how === "post") this.becomeSingle();
-    if (wire === this.#carrier.current && how !== "superseded") {
+    if (how === "post") this.useSingleRequest();
+    if (attachment === this.#race.current && how !== "superseded") {
       const at = now();
-      this.#idleDeath = { name: wire.name, idleMs: this.watch.idleMs(at), at };
+      this.#idleDeath = { name: attachment.name, idleMs: this.watch.idleMs(at), at };
       // Mute may be a server that has to wait before it reads on.
-      if (!/^(cut|overtaken|mute)$/.test(how)) this.handleUnsent(wire, inFlight, how);
+      if (!/^(cut|overtaken|mute)$/.test(how)) this.handleUnsent(attachment, inFlight, how);
     }
-    if (!this.isOver) this.#carrier.handleEnd(wire, how);
+    if (!this.isOver) this.#race.ended(attachment, how);
   }
 
-  /** Nothing could be reached. */
-  handleLost() {
-    if (this.isOver) return;
-    if (!this.token) return this.end({ code: ENDS.unreachable, reason: "no transport got through", isError: true });
-    // A wall clock that jumps, or sleep, proves nothing: the server says so itself if it is over.
-    if (steady() - this.#heardAt < this.windowMs) return this.#carrier.raceSoon(false);
-    this.end({ code: ENDS.expired, reason: "expired" });
+  heard(attachment) {
+    this.#heardAt = steady();
+    if (attachment === this.#race.current) this.watch.heard(now());
   }
 
-  /** A wire is proven. */
-  handleProof(wire) {
-    if (wire === this.#carrier.current) return;
-    this.#carrier.win(wire);
-    const at = now();
-    const death = this.#idleDeath;
-    if (death && at - death.at < REPLACED_MS) this.#path.beats[death.name].killed(death.idleMs, Date.now());
-    this.#idleDeath = null;
-    if (this.rtt === undefined) this.watch.measured(at - wire.helloAt);
-    this.watch.start(at, wire.name === "longpoll" ? this.holdMs : this.beatMs(wire.name));
-    wire.flush();
-    if (this.#closing) wire.ping();
-    this.changed();
+  said(attachment) {
+    if (attachment === this.#race.current) this.watch.said(now());
   }
 
-  handleOpened({ token, window, hold, frame = Infinity, body = Infinity }) {
+  // What each word of the server does.
+  #obey(attachment, control) {
+    switch (control.word) {
+      case "opened":
+        this.#handleOpened(control);
+        this.#handleProof(attachment);
+        return this.#on.opened();
+      case "resumed":
+        this.handlePassed();
+        if (attachment !== this.#race.current) this.resumes += 1;
+        return this.#handleProof(attachment);
+      case "ping":
+        return attachment.ack();
+      case "pong":
+        return this.watch.answered(now());
+      case "busy":
+        this.watch.busy(now());
+        return attachment.wait();
+      case "superseded":
+        return attachment.end("superseded");
+      case "refused":
+        return this.#handleRefusal(attachment, control.reason);
+      case "closed":
+        return this.#end({ code: control.code, reason: control.reason });
+    }
+  }
+
+  #handleRefusal(attachment, reason) {
+    const { current } = this.#race;
+    // While another attachment carries the session it is known to exist: this one came to the wrong server.
+    if (current && attachment !== current) return attachment.end(`refused ${reason}`);
+    // By another attachment the server was told of more than this one asked for: what it has dropped since, we have.
+    if (reason === "gap" && attachment.number < this.ledger.received) return attachment.end("overtaken");
+    const code = ENDS[reason] ?? ENDS.refused;
+    this.#end({ code, reason, isError: reason === "forbidden" || reason === "full" });
+  }
+
+  #handleOpened({ token, window, hold, frame = Infinity, body = Infinity }) {
     Object.assign(this, { token, windowMs: window, holdMs: hold, frameBytesMax: frame, bodyBytesMax: body });
     this.openedAt = Date.now();
   }
 
-  heard(wire) {
-    this.#heardAt = steady();
-    if (wire === this.#carrier.current) this.watch.heard(now());
-  }
-
-  said(wire) {
-    if (wire === this.#carrier.current) this.watch.said(now());
-  }
-
-  announce() {
-    this.#on.opened();
-  }
-
-  changed() {
+  #handleProof(attachment) {
+    if (attachment === this.#race.current) return;
+    this.#race.proven(attachment);
+    const at = now();
+    const death = this.#idleDeath;
+    if (death && at - death.at < REPLACED_MS) this.#path.beats[death.name].killed(death.idleMs, Date.now());
+    this.#idleDeath = null;
+    if (this.rtt === undefined) this.watch.measured(at - attachment.helloAt);
+    this.watch.start(at, attachment.name === "longpoll" ? this.holdMs : this.beatMs(attachment.name));
+    attachment.flush();
+    if (this.#closing) attachment.ping();
     this.#on.changed();
   }
 
-  /** The session is over on the server, or cannot be reached. */
-  end(how) {
+  // Nothing could be reached.
+  #handleLost() {
+    if (this.isOver) return;
+    if (!this.token) return this.#end({ code: ENDS.unreachable, reason: "no transport got through", isError: true });
+    // A wall clock that jumps, or sleep, proves nothing: the server says so itself if it is over.
+    if (steady() - this.#heardAt < this.windowMs) return this.#race.startSoon(false);
+    this.#end({ code: ENDS.expired, reason: "expired" });
+  }
+
+  // The session is over on the server, or cannot be reached.
+  #end(how) {
     if (this.isOver) return;
     this.isOver = true;
     clearTimeout(this.#timer);
     clearTimeout(this.#lingering);
-    this.#carrier.stop();
+    this.#race.stop();
     this.#on.over(how);
   }
 
@@ -273,10 +315,10 @@ export class Session {
   #handleReceipt(received) {
     this.ledger.acknowledge(received);
     this.frameLimit.acknowledged(received);
-    if (this.frameLimit.max < Infinity) this.#carrier.current?.flush();
+    if (this.frameLimit.max < Infinity) this.#race.current?.flush();
   }
 
-  // A frame must fit on every wire that may have to carry it.
+  // A frame must fit on every attachment that may have to carry it.
   #isTooLarge(frame) {
     const bytes = bytesOf(frame);
     if (bytes > this.frameBytesMax) return true;
@@ -291,38 +333,38 @@ export class Session {
   // With a ledger, what it keeps goes before the end.
   #finish(how, ledger) {
     if (this.isOver) return;
-    const { current } = this.#carrier;
+    const { current } = this.#race;
     if (current?.isOpen) current.finish(ledger);
     else if (this.token) sayGoodbye(this.options.fetch, this.address.longpoll, this.token, ledger);
-    this.end(how);
+    this.#end(how);
   }
 
   #tick() {
     const at = now();
     const due = this.#due;
-    const { current } = this.#carrier;
+    const { current } = this.#race;
     this.#due = Infinity;
     if (!current) return;
     if (this.ledger.tellAt() <= at) current.ack();
     const verdict = this.watch.look(at, due, this.ledger.unacknowledgedSince);
     if (verdict === "ask") this.#ask(current, at);
-    if (verdict === "dead") this.#mourn(current, at);
+    if (verdict === "dead") this.#reviveOrEnd(current, at);
     this.#arm();
   }
 
-  #ask(wire, at) {
+  #ask(attachment, at) {
     this.watch.asked(at);
-    wire.ping();
+    attachment.ping();
   }
 
-  #mourn(wire, at) {
-    if (wire.revive()) this.watch.extend(at);
-    else wire.end(wire.isStuck(at) ? "post" : "mute");
+  #reviveOrEnd(attachment, at) {
+    if (attachment.revive()) this.watch.extend(at);
+    else attachment.end(attachment.isStuck(at) ? "post" : "mute");
   }
 
   // One timer for all, set when something is due earlier than it was.
   #arm() {
-    if (!this.#carrier.current || this.isOver) return;
+    if (!this.#race.current || this.isOver) return;
     const at = Math.min(this.ledger.tellAt(), this.watch.lookAt(this.ledger.unacknowledgedSince));
     if (at >= this.#due) return;
     clearTimeout(this.#timer);
@@ -331,42 +373,3 @@ export class Session {
     this.#timer = setTimeout(() => this.#tick(), this.#due - from);
   }
 }
-
-/** What each word of the server does. */
-const DEEDS = {
-  opened(session, wire, control) {
-    session.handleOpened(control);
-    session.handleProof(wire);
-    session.announce();
-  },
-  resumed(session, wire) {
-    session.handlePassed();
-    if (wire !== session.carrier.current) session.resumes += 1;
-    session.handleProof(wire);
-  },
-  ping(session, wire) {
-    wire.ack();
-  },
-  pong(session) {
-    session.watch.answered(now());
-  },
-  busy(session, wire) {
-    session.watch.busy(now());
-    wire.wait();
-  },
-  superseded(session, wire) {
-    wire.end("superseded");
-  },
-  refused(session, wire, { reason }) {
-    const { current } = session.carrier;
-    // While another wire carries the session it is known to exist: this one came to the wrong server.
-    if (current && wire !== current) return wire.end(`refused ${reason}`);
-    // By another wire the server was told of more than this one asked for: what it has dropped since, we have.
-    if (reason === "gap" && wire.number < session.ledger.received) return wire.end("overtaken");
-    const code = ENDS[reason] ?? ENDS.refused;
-    session.end({ code, reason, isError: reason === "forbidden" || reason === "full" });
-  },
-  closed(session, wire, { code, reason }) {
-    session.end({ code, reason });
-  },
-};

@@ -4,20 +4,20 @@ const STATES = ["connecting", "open", "closing", "closed"];
 
 /** A plain object, good for a page and for JSON. */
 export function statusOf(session, readyState) {
-  const { carrier, ledger } = session;
-  const { current } = carrier;
+  const { race, ledger } = session;
+  const { current } = race;
   const isOpen = STATES[readyState] === "open";
   return {
     state: isOpen && !current ? "resuming" : STATES[readyState],
     transport: current?.name ?? null,
-    since: current ? carrier.sinceTime : null,
-    why: current ? carrier.why : "",
-    trying: carrier.trying,
-    next: carrier.climbAt,
-    failures: [...carrier.failures],
+    since: current ? race.sinceTime : null,
+    why: current ? race.why : "",
+    trying: race.trying,
+    next: race.climbAt,
+    failures: [...race.failures],
     rtt: session.rtt ?? null,
     heartbeat: current ? session.beatMs(current.name) : null,
-    singleRequest: session.isSingle,
+    singleRequest: session.singleRequest,
     sent: ledger.sent,
     acknowledged: ledger.acknowledged,
     received: ledger.received,

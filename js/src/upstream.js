@@ -1,4 +1,4 @@
-// The way up of the wires that have no other: POSTs, one at a time, each repeated until it is answered.
+// The way up of the attachments that have no other: POSTs, one at a time, each repeated until it is answered.
 
 import { bytesOf } from "./bytes.js";
 import { now } from "./clock.js";
@@ -28,8 +28,8 @@ const READ = /^!ack \d/m;
  *
  * It may repeat itself without harm, since frames are numbered: what the server has, it drops.
  */
-export class Up {
-  #wire;
+export class Upstream {
+  #attachment;
   #failed;
   #request;
   #tries = 0;
@@ -40,8 +40,8 @@ export class Up {
   #owes = { ack: false, ping: false };
 
   /** `failed` is called once, with how, when this way up is no good. */
-  constructor(wire, failed) {
-    this.#wire = wire;
+  constructor(attachment, failed) {
+    this.#attachment = attachment;
     this.#failed = failed;
   }
 
@@ -73,7 +73,7 @@ export class Up {
 
   /** Whether a POST waits for its answer suspiciously long. */
   isStuck(now) {
-    return this.#tries > 0 || (this.#isRunning && now - this.#sentAt >= this.#wire.link.options.quietMs);
+    return this.#tries > 0 || (this.#isRunning && now - this.#sentAt >= this.#attachment.session.options.quietMs);
   }
 
   async #run() {
@@ -86,56 +86,56 @@ export class Up {
   }
 
   #hasWork() {
-    const { ledger } = this.#wire.link;
+    const { ledger } = this.#attachment.session;
     return this.#owes.ack || this.#owes.ping || ledger.sent > ledger.acknowledged;
   }
 
   async #post() {
-    const { link } = this.#wire;
-    const before = link.ledger.acknowledged;
+    const { session } = this.#attachment;
+    const before = session.ledger.acknowledged;
     const owed = this.#owes;
-    const frames = linesOfFrames(link);
+    const frames = linesOfFrames(session);
     const lines = [...this.#lines(owed), ...frames];
     this.#owes = { ack: false, ping: false };
     this.#sentAt = now();
-    this.#request = new Request(link.options.fetch, link.address[this.#wire.name], lines, {
+    this.#request = new Request(session.options.fetch, session.address[this.#attachment.name], lines, {
       deadlineMs: this.#patienceMs() + bytesOf(lines.join("\n")) / BYTES_PER_MS,
     });
-    link.said(this.#wire);
+    session.said(this.#attachment);
     try {
       const answer = await this.#request.answer;
       if (this.#isStopped) return;
       this.#isProven = true;
-      if (!frames.length) link.handlePassed();
-      for (const line of answer.split("\n")) this.#wire.receive(line);
-      if (!frames.length || link.ledger.acknowledged > before) this.#tries = 0;
+      if (!frames.length) session.handlePassed();
+      for (const line of answer.split("\n")) this.#attachment.receive(line);
+      if (!frames.length || session.ledger.acknowledged > before) this.#tries = 0;
       else if (READ.test(answer)) await this.#rest();
       else await this.#miss("no progress");
     } catch (error) {
       this.#owes = { ack: owed.ack || this.#owes.ack, ping: owed.ping || this.#owes.ping };
       const isRefused = frames.length > 0 && isLasting(error.how);
-      if (!this.#isStopped) link.handleUnsent(this.#wire, frames.length - 1, error.how);
+      if (!this.#isStopped) session.handleUnsent(this.#attachment, frames.length - 1, error.how);
       // The next one goes without frames, at once.
       if (!isRefused) await this.#miss(error.how);
     }
   }
 
   #patienceMs() {
-    const { options, rtt, frameLimit } = this.#wire.link;
+    const { options, rtt, frameLimit } = this.#attachment.session;
     if (!this.#isProven || rtt === undefined) return Math.max(options.postMs, frameLimit.patienceMs);
     return Math.max(frameLimit.patienceMs, Math.min(options.postMs, Math.max(DEADLINE_MS_MIN, TRIPS * rtt)));
   }
 
   #rest() {
     this.#tries = 0;
-    this.#wire.link.handleRead();
+    this.#attachment.session.handleRead();
     return new Promise((resolve) => setTimeout(resolve, BUSY_MS));
   }
 
   #lines({ ack, ping }) {
-    const { link } = this.#wire;
-    const lines = [say.send(link.token)];
-    if (ack) lines.push(say.ack(link.ledger.tell()));
+    const { session } = this.#attachment;
+    const lines = [say.send(session.token)];
+    if (ack) lines.push(say.ack(session.ledger.tell()));
     if (ping) lines.push(say.ping);
     return lines;
   }

@@ -1,4 +1,4 @@
-// Whether a wire still carries anything. Pure: time is an argument.
+// Whether an attachment still carries anything. Pure: time is an argument.
 
 /** Frames that come closer together than this make a busy stream. */
 const BUSY_MS = 2_000;
@@ -13,7 +13,7 @@ const PATIENCE_MS_MAX = 15_000;
  * Decides when to ask with `!ping`, and when to give up.
  *
  * It asks when a busy stream falls silent, when something sent is not acknowledged, and when the server's sign of life does
- * not come. Idle wires are left alone.
+ * not come. Idle attachments are left alone.
  */
 export class Watch {
   /** The last round trip, `undefined` before there was one. */
@@ -27,19 +27,19 @@ export class Watch {
   #askAt = Infinity;
   #askedAt = null;
   #answeredAt = -Infinity;
-  #isReprieved = false;
-  #strikes = 0;
+  #isAskedAnew = false;
+  #deadInRow = 0;
 
   constructor({ quietMs, patienceMs }) {
     this.#options = { quietMs, patienceMs };
   }
 
-  /** Begins with a wire that was just proven, on which the server says something each `beat`. */
+  /** Begins with an attachment that was just proven, on which the server says something each `beat`. */
   start(now, beat) {
     this.#beat = beat;
     this.#heardAt = this.#saidAt = now;
     this.#frameAt = -Infinity;
-    this.#isBusy = this.#isReprieved = false;
+    this.#isBusy = this.#isAskedAnew = false;
     this.#askAt = Infinity;
     this.#askedAt = null;
   }
@@ -72,8 +72,8 @@ export class Watch {
     if (this.#askedAt !== null) this.measured(now - this.#askedAt);
     this.#askedAt = null;
     this.#answeredAt = now;
-    this.#isReprieved = false;
-    this.#strikes = 0;
+    this.#isAskedAnew = false;
+    this.#deadInRow = 0;
   }
 
   /** The server said that it reads nothing more for now: nothing can be concluded from silence of ours that it has not read. */
@@ -87,12 +87,12 @@ export class Watch {
     this.rtt = ms;
   }
 
-  /** Something happened that may have broken the wire: it is asked at once. */
+  /** Something happened that may have broken the attachment: it is asked at once. */
   suspect(now) {
     this.#askAt = now;
   }
 
-  /** The wire is moving bytes that a question has to wait behind. */
+  /** The attachment is moving bytes that a question has to wait behind. */
   extend(now) {
     if (this.#askedAt !== null) this.#askedAt = now;
   }
@@ -100,17 +100,17 @@ export class Watch {
   /**
    * Looks: `"ask"`, `"dead"` or `"well"`. `due` is when it should have been called.
    *
-   * Out of sleep nothing can be concluded from silence. The wire gets one reprieve, and is asked anew.
+   * Out of sleep nothing can be concluded from silence. The attachment is asked anew, once.
    */
   look(now, due, unacknowledgedSince) {
-    if (now - due > LATE_MS && !this.#isReprieved) {
-      this.#isReprieved = true;
+    if (now - due > LATE_MS && !this.#isAskedAnew) {
+      this.#isAskedAnew = true;
       this.#askedAt = null;
       return "ask";
     }
     if (now >= this.#deadAt()) {
-      // A link that is only slow must get through some day: with each strike in a row it is given twice the time.
-      this.#strikes += 1;
+      // A link that is only slow must get through some day: each time in a row it is given twice as long.
+      this.#deadInRow += 1;
       return "dead";
     }
     return this.#askedAt === null && now >= this.#nextAskAt(unacknowledgedSince) ? "ask" : "well";
@@ -121,16 +121,16 @@ export class Watch {
     return this.#askedAt === null ? this.#nextAskAt(unacknowledgedSince) : this.#deadAt();
   }
 
-  /** For how long no byte went either way before the wire died, or before it was asked and did not answer; 0 after a sleep. */
+  /** For how long no byte went either way before the attachment died, or before it was asked and did not answer; 0 after a sleep. */
   idleMs(now) {
-    if (this.#isReprieved) return 0;
+    if (this.#isAskedAnew) return 0;
     return (this.#askedAt ?? now) - Math.max(this.#heardAt, this.#saidAt);
   }
 
   /** How long an answer is awaited. */
   get patienceMs() {
     const usual = Math.max(this.#options.patienceMs, 4 * (this.rtt ?? 0));
-    return Math.min(usual * 2 ** this.#strikes, PATIENCE_MS_MAX);
+    return Math.min(usual * 2 ** this.#deadInRow, PATIENCE_MS_MAX);
   }
 
   #nextAskAt(unacknowledgedSince) {

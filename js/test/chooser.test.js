@@ -137,17 +137,17 @@ describe("chooser", () => {
   it("what is forgiven is tried as if it were new", () => {
     const chooser = new Chooser();
     die(chooser, "websocket", 3);
-    chooser.forgive("websocket");
+    chooser.forget("websocket");
     assert.equal(chooser.isDemoted("websocket", 10), false);
   });
 
   it("what is known of the way goes on to the next page", () => {
     const chooser = new Chooser();
     chooser.proved("longpoll", 0);
-    chooser.isSingle = true;
+    chooser.singleRequest = true;
     const next = new Chooser(JSON.parse(JSON.stringify(chooser)));
     assert.deepEqual(next.order(ALL, 0), ["longpoll", "websocket", "sse"]);
-    assert.equal(next.isSingle, true);
+    assert.equal(next.singleRequest, true);
   });
 });
 

@@ -11,7 +11,7 @@ const FAILURES_SHOWN = 4;
 /** What the page has forbidden: it holds for the next session, too. */
 const forbidden = new Set();
 
-/** The transport for the socket: one session over whatever wire there is. */
+/** The transport for the socket: one session over whatever transport works. */
 export const transport = Lapwing.with({ onStatus: show });
 
 export function startPanel(socket) {

@@ -1,14 +1,14 @@
-// What the three wires have in common.
+// What attachments of all transports have in common.
 
 import { Breach, readLine } from "../lines.js";
 
 /**
  * One connection, or one row of requests, that carries a session or tries to.
  *
- * It tells its link what it hears until it is over. `release` is each wire's own: it lets go of whatever it holds. So is
+ * It tells its session, and nobody else, what it hears until it is over. `release` is each attachment's own: it lets go of whatever it holds. So is
  * `finish(ledger)`: it ends the session on the server, after what the ledger keeps, if it is given.
  */
-export class Wire {
+export class Attachment {
   /** Whether it asked for a new session rather than for an old one. */
   isOpening = false;
   isOver = false;
@@ -17,14 +17,14 @@ export class Wire {
   /** The number of the last frame that it brought. */
   number = 0;
 
-  constructor(link, name) {
-    this.link = link;
+  constructor(session, name) {
+    this.session = session;
     this.name = name;
   }
 
   /** The line that asks for the session, from which on frames count. `beat` is the transport's own if not given. */
   hello(beat) {
-    const { line, received, isOpening } = this.link.hello(this, beat);
+    const { line, received, isOpening } = this.session.hello(this, beat);
     this.number = received;
     this.isOpening = isOpening;
     return line;
@@ -41,15 +41,15 @@ export class Wire {
   }
 
   control(control) {
-    this.link.handleControl(this, control);
+    this.session.handleControl(this, control);
   }
 
   frame(frame) {
     this.number += 1;
-    this.link.handleFrame(this, this.number, frame);
+    this.session.handleFrame(this, this.number, frame);
   }
 
-  /** Ends the wire, and not the session, if the server breaks the protocol: after a resume both sides agree again. */
+  /** Ends the attachment, and not the session, if the server breaks the protocol: after a resume both sides agree again. */
   guard(deed) {
     try {
       deed();
@@ -72,21 +72,21 @@ export class Wire {
   /** The server is busy: what it has not answered is no loss. */
   wait() {}
 
-  /** The wire has come to its end by itself. */
+  /** The attachment has come to its end by itself. */
   end(how) {
     if (this.isOver) return;
     const { inFlight } = this;
     this.drop();
-    this.link.handleEnd(this, how, inFlight);
+    this.session.handleEnd(this, how, inFlight);
   }
 
-  /** Lets go of the wire. Nothing more is heard of it. */
+  /** Lets go of the attachment. Nothing more is heard of it. */
   drop() {
     this.isOver = true;
     this.release();
   }
 
-  /** Another wire was faster. A session that this one opens all the same must not be left to the server. */
+  /** Another attachment was faster. A session that this one opens all the same must not be left to the server. */
   retire() {
     this.drop();
   }

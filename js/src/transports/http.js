@@ -1,33 +1,33 @@
-// What the wires of HTTP requests have in common.
+// What the attachments of HTTP requests have in common.
 
 import { sayGoodbye } from "../goodbye.js";
-import { Up } from "../upstream.js";
-import { Wire } from "./attachment.js";
+import { Upstream } from "../upstream.js";
+import { Attachment } from "./attachment.js";
 
-/** For how long a wire that lost may still say that it opened a session. */
+/** For how long an attachment that lost may still say that it opened a session. */
 const LATE_MS = 10_000;
 
-/** A wire whose way up is POSTs. `failed` hears of it when they do not get through. */
-export class HttpWire extends Wire {
+/** An attachment whose way up is POSTs. `failed` hears of it when they do not get through. */
+export class HttpAttachment extends Attachment {
   request;
   #retiring;
 
-  constructor(link, name, failed) {
-    super(link, name);
-    this.up = new Up(this, failed);
+  constructor(session, name, failed) {
+    super(session, name);
+    this.upstream = new Upstream(this, failed);
   }
 
   get url() {
-    return this.link.address[this.name];
+    return this.session.address[this.name];
   }
 
   /** What else opens a session. */
   get headers() {
-    return this.isOpening ? this.link.address.headers : {};
+    return this.isOpening ? this.session.address.headers : {};
   }
 
   finish(ledger) {
-    this.#finish(this.link.token, ledger);
+    this.#finish(this.session.token, ledger);
   }
 
   // Aborting would leave the session to the server, which may have opened it already: only its token can end it.
@@ -40,7 +40,7 @@ export class HttpWire extends Wire {
 
   release() {
     clearTimeout(this.#retiring);
-    this.up.stop();
+    this.upstream.stop();
     this.request?.abort();
   }
 
@@ -51,19 +51,19 @@ export class HttpWire extends Wire {
   }
 
   wait() {
-    this.up.wait();
+    this.upstream.wait();
   }
 
   flush() {
-    this.up.flush();
+    this.upstream.flush();
   }
 
   ack() {
-    this.up.ack();
+    this.upstream.ack();
   }
 
   ping() {
-    this.up.ping();
+    this.upstream.ping();
   }
 
   /** Nothing: what waits is in the ledger, and `finish` sends it. */
@@ -73,7 +73,7 @@ export class HttpWire extends Wire {
 
   /** Whether the way up is what does not work. */
   isStuck(now) {
-    return this.up.isStuck(now);
+    return this.upstream.isStuck(now);
   }
 
   revive() {
@@ -81,7 +81,7 @@ export class HttpWire extends Wire {
   }
 
   #finish(token, ledger) {
-    sayGoodbye(this.link.options.fetch, this.url, token, ledger);
+    sayGoodbye(this.session.options.fetch, this.url, token, ledger);
     this.drop();
   }
 }

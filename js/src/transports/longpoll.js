@@ -3,7 +3,7 @@
 import { isLasting } from "../framelimit.js";
 import { Request } from "../request.js";
 import { linesOfFrames } from "../upstream.js";
-import { HttpWire } from "./http.js";
+import { HttpAttachment } from "./http.js";
 
 /** A poll may be so much later than the server says. */
 const SLACK_MS = 3_000;
@@ -21,22 +21,22 @@ const READ = /^!resumed \d/m;
  * Where a POST does not get through beside a poll, there is one request at a time: what is to be said interrupts the poll
  * and goes with the next one.
  */
-export class LongPollWire extends HttpWire {
+export class LongPollAttachment extends HttpAttachment {
   /** Whether the server holds the poll until it has something to say. */
   #isHeld = false;
   /** Whether the next poll must not be held: a first one, which proves the way, or one that answers a question. */
   #mustHurry = true;
   #isAsked = false;
-  /** How many polls have failed in a row. A wire that is not proven has no second try: others wait for its turn. */
+  /** How many polls have failed in a row. An attachment that is not proven has no second try: others wait for its turn. */
   #tries = TRIES - 1;
 
-  constructor(link) {
-    super(link, "longpoll", (how) => (isLasting(how) ? this.end(how) : this.#becomeSingle()));
+  constructor(session) {
+    super(session, "longpoll", (how) => (isLasting(how) ? this.end(how) : this.#useSingleRequest()));
     this.#run();
   }
 
   flush() {
-    if (this.link.isSingle) this.#interrupt();
+    if (this.session.singleRequest) this.#interrupt();
     else super.flush();
   }
 
@@ -44,14 +44,14 @@ export class LongPollWire extends HttpWire {
   ack() {}
 
   ping() {
-    if (!this.link.isSingle) return super.ping();
+    if (!this.session.singleRequest) return super.ping();
     this.#isAsked = this.#mustHurry = true;
     this.#interrupt();
   }
 
   revive() {
-    if (this.link.isSingle) return false;
-    this.#becomeSingle();
+    if (this.session.singleRequest) return false;
+    this.#useSingleRequest();
     return true;
   }
 
@@ -60,25 +60,25 @@ export class LongPollWire extends HttpWire {
   }
 
   async #poll() {
-    const { link } = this;
-    const before = link.ledger.acknowledged;
+    const { session } = this;
+    const before = session.ledger.acknowledged;
     const frames = this.#frames();
     const lines = [this.hello(this.#isHeld ? undefined : 0), ...frames];
-    const { fetch, postMs } = link.options;
+    const { fetch, postMs } = session.options;
     // One that answers a question has taken that long already.
-    const usualMs = this.#isHeld ? link.holdMs + SLACK_MS : this.#isAsked ? postMs : SLACK_MS;
-    const deadlineMs = Math.max(usualMs, link.frameLimit.patienceMs);
+    const usualMs = this.#isHeld ? session.holdMs + SLACK_MS : this.#isAsked ? postMs : SLACK_MS;
+    const deadlineMs = Math.max(usualMs, session.frameLimit.patienceMs);
     const request = new Request(fetch, this.url, lines, { deadlineMs, headers: this.headers });
     this.request = request;
     try {
       const answer = await request.answer;
       if (this.isOver) return;
-      if (!frames.length) link.handlePassed();
+      if (!frames.length) session.handlePassed();
       this.#heard(answer);
-      if (frames.length && link.ledger.acknowledged === before) await this.#handleNoProgress(answer);
+      if (frames.length && session.ledger.acknowledged === before) await this.#handleNoProgress(answer);
     } catch ({ how = "error" }) {
       if (this.isOver || this.request !== request) return;
-      link.handleUnsent(this, frames.length - 1, how);
+      session.handleUnsent(this, frames.length - 1, how);
       this.#mustHurry = true;
       // The next one goes without frames, at once.
       if (!frames.length || !isLasting(how)) await this.#miss(how);
@@ -86,9 +86,9 @@ export class LongPollWire extends HttpWire {
   }
 
   #frames() {
-    const { link } = this;
-    const carries = this.#mustHurry || link.isSingle;
-    const frames = carries && link.token ? linesOfFrames(link) : [];
+    const { session } = this;
+    const carries = this.#mustHurry || session.singleRequest;
+    const frames = carries && session.token ? linesOfFrames(session) : [];
     this.#isHeld = !this.#mustHurry && frames.length === 0;
     return frames;
   }
@@ -96,18 +96,18 @@ export class LongPollWire extends HttpWire {
   #heard(answer) {
     this.#tries = 0;
     this.#mustHurry = false;
-    this.link.heard(this);
+    this.session.heard(this);
     const isAnswer = this.#isAsked && !this.#isHeld;
     if (isAnswer) this.#isAsked = false;
     for (const line of answer.split("\n")) this.receive(line);
-    if (isAnswer) this.control({ word: "pong", received: this.link.ledger.acknowledged });
+    if (isAnswer) this.control({ word: "pong", received: this.session.ledger.acknowledged });
   }
 
   // The server has read what it does not take yet, unless somebody else answers here.
   async #handleNoProgress(answer) {
     if (!READ.test(answer)) return this.#miss("no progress");
-    this.link.handleRead();
-    if (this.link.isSingle) await new Promise((resolve) => setTimeout(resolve, BUSY_MS));
+    this.session.handleRead();
+    if (this.session.singleRequest) await new Promise((resolve) => setTimeout(resolve, BUSY_MS));
   }
 
   // An aborted poll is no loss: what its answer had comes with the next one.
@@ -119,9 +119,9 @@ export class LongPollWire extends HttpWire {
     held.abort();
   }
 
-  #becomeSingle() {
-    this.up.stop();
-    this.link.becomeSingle();
+  #useSingleRequest() {
+    this.upstream.stop();
+    this.session.useSingleRequest();
     this.ping();
   }
 

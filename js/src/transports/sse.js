@@ -5,20 +5,20 @@ import { say } from "../lines.js";
 import { Request, readPieces } from "../request.js";
 import { linesOfFrames } from "../upstream.js";
 import { EventReader } from "./events.js";
-import { HttpWire } from "./http.js";
+import { HttpAttachment } from "./http.js";
 
 /** Until a stream that has not begun is given up. Where there is room for one request alone, the next transport waits for that. */
 const BEGIN_MS = 1_700;
 const BEGIN_TRIPS = 5;
 
 /** One event stream: the body of a response where those can be read as they come, an `EventSource` elsewhere. */
-export class SseWire extends HttpWire {
+export class SseAttachment extends HttpAttachment {
   #source;
 
-  constructor(link) {
+  constructor(session) {
     // An answer that a repeat cannot change says nothing of how many requests the network lets through.
-    super(link, "sse", (how) => this.end(isLasting(how) ? how : "post"));
-    const reading = link.options.streams ? this.#stream() : this.#listen();
+    super(session, "sse", (how) => this.end(isLasting(how) ? how : "post"));
+    const reading = session.options.streams ? this.#stream() : this.#listen();
     reading.then(
       () => this.end("closed"),
       ({ how = "error" }) => this.end(how),
@@ -31,15 +31,15 @@ export class SseWire extends HttpWire {
   }
 
   async #stream() {
-    const { link } = this;
+    const { session } = this;
     const hello = this.hello();
     // What the server may lack goes with a resume, which saves a round trip.
-    const frames = this.isOpening ? [] : linesOfFrames(link);
+    const frames = this.isOpening ? [] : linesOfFrames(session);
     try {
       await this.#read([hello, ...frames]);
     } catch (error) {
       if (this.isOver || !frames.length || !isLasting(error.how)) throw error;
-      link.handleUnsent(this, frames.length - 1, error.how);
+      session.handleUnsent(this, frames.length - 1, error.how);
       await this.#read([this.hello()]);
     }
   }
@@ -47,7 +47,7 @@ export class SseWire extends HttpWire {
   #read(lines) {
     const reader = new EventReader();
     const take = (piece) => {
-      this.link.heard(this);
+      this.session.heard(this);
       for (const line of reader.read(piece)) this.receive(line);
     };
     return this.#post(lines, (response, expect) => readPieces(response, () => expect(Infinity), take));
@@ -58,10 +58,10 @@ export class SseWire extends HttpWire {
     const answer = await this.#post([say.ticket, this.hello()]);
     const ticket = answer.trim().split(" ")[1];
     if (this.isOver) return;
-    this.#source = new this.link.options.EventSource(`${this.url}&ticket=${ticket}`);
+    this.#source = new this.session.options.EventSource(`${this.url}&ticket=${ticket}`);
     await new Promise((resolve) => {
       this.#source.onmessage = ({ data }) => {
-        this.link.heard(this);
+        this.session.heard(this);
         this.receive(data);
       };
       // It would come back by itself, with a ticket that is used up.
@@ -70,8 +70,8 @@ export class SseWire extends HttpWire {
   }
 
   #post(lines, read) {
-    const { fetch, attemptMs } = this.link.options;
-    const deadlineMs = Math.min(attemptMs, Math.max(BEGIN_MS, BEGIN_TRIPS * (this.link.rtt ?? 0)));
+    const { fetch, attemptMs } = this.session.options;
+    const deadlineMs = Math.min(attemptMs, Math.max(BEGIN_MS, BEGIN_TRIPS * (this.session.rtt ?? 0)));
     this.request = new Request(fetch, this.url, lines, { deadlineMs, headers: this.headers, read });
     return this.request.answer;
   }

@@ -1,7 +1,7 @@
 // The session over one WebSocket.
 
 import { encodeMessage, say } from "../lines.js";
-import { Wire } from "./attachment.js";
+import { Attachment } from "./attachment.js";
 
 const SUBPROTOCOL = "lapwing.1";
 /** The close code after a breach of the protocol. */
@@ -10,20 +10,22 @@ const BREACH = 4002;
 /**
  * One WebSocket.
  *
- * `manner.isProbe`: another wire carries the session, and a resume would take it over. So the way is proven by a question
- * before. `manner.settleMs`: even then it has to last for so long.
+ * As a probe, while another attachment carries the session, it proves the way by a question before it asks for the session, which
+ * would take that over; and it has to last for `settleMs`.
  */
-export class WebSocketWire extends Wire {
+export class WebSocketAttachment extends Attachment {
   #socket;
-  #manner;
+  #isProbe;
+  #settleMs;
   #settling;
-  /** How many of our frames were sent by this wire or before it; `null` until the server has said it. */
+  /** How many of our frames were sent by this attachment or before it; `null` until the server has said it. */
   #sent = null;
   #buffered = 0;
 
-  constructor(link, manner) {
-    super(link, "websocket");
-    this.#manner = manner;
+  constructor(session, { isProbe, settleMs }) {
+    super(session, "websocket");
+    this.#isProbe = isProbe;
+    this.#settleMs = settleMs;
     try {
       this.#connect();
     } catch {
@@ -35,7 +37,7 @@ export class WebSocketWire extends Wire {
   /** Sends what was not sent yet. */
   flush() {
     if (this.#sent === null) return;
-    const { ledger, frameLimit } = this.link;
+    const { ledger, frameLimit } = this.session;
     const frames = ledger.after(this.#sent, frameLimit.max - this.inFlight);
     for (const frame of frames) this.#send(encodeMessage(frame));
     this.#sent += frames.length;
@@ -44,7 +46,7 @@ export class WebSocketWire extends Wire {
   }
 
   ack() {
-    this.#send(say.ack(this.link.ledger.tell()));
+    this.#send(say.ack(this.session.ledger.tell()));
   }
 
   ping() {
@@ -74,7 +76,7 @@ export class WebSocketWire extends Wire {
   }
 
   get inFlight() {
-    return Math.max(0, (this.#sent ?? 0) - this.link.ledger.acknowledged);
+    return Math.max(0, (this.#sent ?? 0) - this.session.ledger.acknowledged);
   }
 
   /** The bytes that have not left. */
@@ -95,19 +97,19 @@ export class WebSocketWire extends Wire {
   }
 
   control(control) {
-    if (control.word === "pong" && this.#manner.isProbe) return this.#proven();
+    if (control.word === "pong" && this.#isProbe) return this.#proven();
     if (control.word === "opened") this.#sent = 0;
     if (control.word === "resumed") {
-      // A request on another wire has brought more since: the server would number what we send from here, and of that
+      // A request on another attachment has brought more since: the server would number what we send from here, and of that
       // we keep no more than what it lacks. The next resume has the better count.
-      if (control.received < this.link.ledger.acknowledged) return this.end("overtaken");
+      if (control.received < this.session.ledger.acknowledged) return this.end("overtaken");
       this.#sent = control.received;
     }
     super.control(control);
   }
 
   #connect() {
-    const { options, address } = this.link;
+    const { options, address } = this.session;
     const socket = new options.WebSocket(address.websocket, [SUBPROTOCOL, ...address.offers]);
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#opened();
@@ -120,31 +122,30 @@ export class WebSocketWire extends Wire {
 
   #opened() {
     if (this.#socket.protocol !== SUBPROTOCOL) this.end("no lapwing");
-    else if (this.#manner.isProbe) this.ping();
+    else if (this.#isProbe) this.ping();
     else this.#greet();
   }
 
   #greet() {
     const greet = () => this.#send(this.hello());
-    const { settleMs } = this.#manner;
-    if (settleMs) this.#settling = setTimeout(greet, settleMs);
+    if (this.#settleMs) this.#settling = setTimeout(greet, this.#settleMs);
     else greet();
   }
 
   #proven() {
-    this.#manner = { ...this.#manner, isProbe: false };
+    this.#isProbe = false;
     this.#greet();
   }
 
   #closed(code) {
     // A server that takes no question before the first line says so with this code, which proves the way as well.
-    if (code !== BREACH || !this.#manner.isProbe) return this.end(code === 1006 ? "closed" : `closed ${code}`);
-    this.#manner = { ...this.#manner, isProbe: false };
+    if (code !== BREACH || !this.#isProbe) return this.end(code === 1006 ? "closed" : `closed ${code}`);
+    this.#isProbe = false;
     this.#connect();
   }
 
   #received(data) {
-    this.link.heard(this);
+    this.session.heard(this);
     if (typeof data === "string") this.receive(data);
     else this.guard(() => this.frame(data));
   }
