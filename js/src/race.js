@@ -40,6 +40,8 @@ export class Race {
   #queue = [];
   #allowed;
   #pinned = null;
+  /** The transport that was superseded before its successor was proven, which may be heard in either order. */
+  #superseded = null;
   #climbAt = null;
   #tries = 0;
   /** How often in this round those that failed were started again. */
@@ -103,7 +105,8 @@ export class Race {
     this.#candidates.delete(attachment.name);
     this.#racingSince = null;
     this.#clear("stagger", "again", "retry");
-    this.why = this.#reason(candidate, before);
+    this.why = this.#reason(candidate, before?.name ?? this.#superseded);
+    this.#superseded = null;
     if (before) this.#chooser.carried(before.name, at - this.since);
     this.#chooser.proved(attachment.name, at);
     this.#dropOthers(attachment);
@@ -254,9 +257,10 @@ export class Race {
     const { name } = this.current;
     const age = at - this.since;
     this.current = null;
+    this.#superseded = null;
     this.#clear("climb");
     // Its successor is on its way: it has only been faster than the news.
-    if (how === "superseded" && this.trying.length) return;
+    if (how === "superseded" && this.trying.length) return void (this.#superseded = name);
     this.#note(name, how);
     const isItsFault = how !== "cut" && how !== "superseded";
     if (isItsFault && this.#network().isOnline) this.#chooser.died(name, how, age, at, Math.random());
@@ -312,8 +316,8 @@ export class Race {
   // What it has over an attachment that was well.
   #advantage(name, before) {
     if (!before) return "";
-    if (!this.#allowed.has(before.name)) return `${before.name} is forbidden, `;
-    return `${name === this.#pinned ? "preferred to" : "better than"} ${before.name}, `;
+    if (!this.#allowed.has(before)) return `${before} is forbidden, `;
+    return `${name === this.#pinned ? "preferred to" : "better than"} ${before}, `;
   }
 
   #note(transport, how) {

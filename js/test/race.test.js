@@ -87,6 +87,16 @@ describe("a race", () => {
     });
   }
 
+  it("says so too if the one before learned first that it was superseded", async () => {
+    const { race, next } = await wonBy("websocket");
+    race.forbid("websocket");
+    const successor = await next("sse");
+    race.ended(race.current, "superseded");
+    race.proven(successor);
+    assert.match(race.why, /^websocket is forbidden, proven/);
+    race.stop();
+  });
+
   it("replaces the current one when it dies", async () => {
     const { race, next } = await wonBy("websocket");
     race.ended(race.current, "closed 1006");
