@@ -18,7 +18,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/", HTML, include_str!("../web/index.html")),
     ("/style.css", CSS, include_str!("../web/style.css")),
     ("/chat.css", CSS, include_str!("../web/chat.css")),
-    ("/session.css", CSS, include_str!("../web/session.css")),
+    ("/network.css", CSS, include_str!("../web/network.css")),
     ("/icon.svg", SVG, include_str!("../web/icon.svg")),
     ("/main.js", JS, include_str!("../web/main.js")),
     ("/dom.js", JS, include_str!("../web/dom.js")),
@@ -29,7 +29,10 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/people.js", JS, include_str!("../web/people.js")),
     ("/typing.js", JS, include_str!("../web/typing.js")),
     ("/cursors.js", JS, include_str!("../web/cursors.js")),
-    ("/session.js", JS, include_str!("../web/session.js")),
+    ("/network.js", JS, include_str!("../web/network.js")),
+    ("/lanes.js", JS, include_str!("../web/lanes.js")),
+    ("/other.js", JS, include_str!("../web/other.js")),
+    ("/traffic.js", JS, include_str!("../web/traffic.js")),
 ];
 
 /// Where the page is, unless `ORIGINS` says otherwise.

@@ -4,18 +4,26 @@ import { Socket } from "phoenix";
 import { byId } from "./dom.js";
 import { changeMe, me, onMeChanged } from "./me.js";
 import { watchPointer } from "./cursors.js";
+import { startNetwork, transport } from "./network.js";
+import { Other } from "./other.js";
 import { Room } from "./room.js";
 import { startRooms } from "./rooms.js";
-import { startPanel, transport } from "./session.js";
+import { startTraffic } from "./traffic.js";
 
 const socket = new Socket("/socket", { transport });
-startPanel(socket);
+startNetwork(socket);
 socket.connect();
+
+// With `?one` there is one side to the page: for those who have somebody to talk to.
+const other = new URLSearchParams(location.search).has("one") ? null : new Other();
+if (other) startTraffic(socket, other);
+document.body.classList.toggle("two", other !== null);
 
 let room = null;
 startRooms((name) => {
   room?.leave();
   room = new Room(socket, name);
+  other?.enter(name);
 });
 
 watchPointer((place) => room.point(place));

@@ -10,14 +10,17 @@ const ENTRIES_MAX = 500;
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
 
 export class Messages {
-  #list = byId("messages");
+  #list;
   #own;
+  /** What was said and is not in the room yet, below all that is. */
+  #waiting = element("article", "group own waiting", element("div", "said"));
   /** What is shown, in order of `id`. A line of the system has the id of the message above it. */
   #entries = [];
   #known = new Set();
 
-  constructor(ownUser) {
+  constructor(ownUser, list = byId("messages")) {
     this.#own = ownUser;
+    this.#list = list;
     this.#showEmpty();
   }
 
@@ -29,6 +32,27 @@ export class Messages {
 
   addLine(text) {
     this.#insert({ id: this.#entries.at(-1)?.id ?? 0, line: text });
+  }
+
+  /** Shows at once what its person has said. Returns what `settle` takes when it is known what became of it. */
+  wait(text) {
+    const shown = element("p", "text", text);
+    this.#stickToEnd(true, () => {
+      this.#list.querySelector(".empty")?.remove();
+      this.#waiting.firstElementChild.append(shown);
+      this.#list.append(this.#waiting);
+    });
+    return shown;
+  }
+
+  settle(shown) {
+    shown.remove();
+    if (!this.#waiting.firstElementChild.hasChildNodes()) this.#waiting.remove();
+  }
+
+  /** The id of the last message of the room; 0 without one. */
+  get lastId() {
+    return this.#entries.at(-1)?.id ?? 0;
   }
 
   #insert(entry) {
@@ -52,7 +76,7 @@ export class Messages {
   }
 
   #showAll() {
-    this.#list.replaceChildren();
+    this.#list.replaceChildren(...(this.#waiting.isConnected ? [this.#waiting] : []));
     this.#entries.forEach((entry, at) => this.#show(entry, this.#entries[at - 1]));
   }
 
@@ -63,15 +87,20 @@ export class Messages {
   #show(entry, previous) {
     this.#list.querySelector(".empty")?.remove();
     if ("line" in entry) {
-      this.#list.append(element("p", "system", entry.line));
+      this.#append(element("p", "system", entry.line));
       return;
     }
     const text = element("p", "text", entry.text);
     if (continues(entry, previous)) {
-      this.#list.lastElementChild.querySelector(".said").append(text);
+      const last = this.#waiting.isConnected ? this.#waiting.previousElementSibling : this.#list.lastElementChild;
+      last.querySelector(".said").append(text);
     } else {
-      this.#list.append(this.#group(entry, text));
+      this.#append(this.#group(entry, text));
     }
+  }
+
+  #append(shown) {
+    this.#list.insertBefore(shown, this.#waiting.isConnected ? this.#waiting : null);
   }
 
   #group(message, text) {

@@ -14,6 +14,8 @@ export class Room {
   #others = new OthersTyping();
   #own = new OwnTyping((payload) => this.#tell("typing", payload));
   #people;
+  /** What was said and is not known to be in the room, oldest first. */
+  #waiting = [];
 
   constructor(socket, name) {
     // A function, so that one who was renamed comes back under the new name.
@@ -33,6 +35,7 @@ export class Room {
     const isOther = ({ user }) => user !== me.user;
     this.#channel.on("said", (message) => {
       if (isOther(message)) this.#others.stop(message.user);
+      else this.#settle(message);
       this.#messages.add([message]);
     });
     this.#channel.on("typing", (typist) => {
@@ -49,24 +52,45 @@ export class Room {
       .join()
       .receive("ok", ({ history }) => {
         showProblem("");
+        const missed = history.filter(({ user }) => user === me.user);
+        for (const message of missed) this.#settle(message);
         this.#messages.add(history);
+        // A session that ended took these along.
+        for (const said of this.#waiting) this.#push(said);
         if (document.hidden) this.away(true);
       })
       .receive("error", ({ reason }) => showProblem(`This room cannot be entered: ${reason}`));
   }
 
-  /** Says something; `failed` is called when the room does not have it. */
+  /** Says something, now or when the room is there; `failed` is called when the room refuses it. */
   say(text, failed) {
-    const fail = (reason) => {
-      showProblem(`Not sent: ${reason}`);
-      failed();
-    };
+    const said = { text, failed, after: this.#messages.lastId, shown: this.#messages.wait(text) };
     this.#own.stop();
+    this.#waiting.push(said);
+    if (this.#isJoined()) this.#push(said);
+  }
+
+  // However long it takes: while the session lasts, it arrives.
+  #push(said) {
     this.#channel
-      .push("say", { text })
+      .push("say", { text: said.text })
       .receive("ok", () => showProblem(""))
-      .receive("error", ({ reason }) => fail(reason))
-      .receive("timeout", () => fail("the server does not answer"));
+      .receive("error", ({ reason }) => {
+        this.#drop(said);
+        showProblem(`Not sent: ${reason}`);
+        said.failed();
+      });
+  }
+
+  /** A message of this person's is in the room. */
+  #settle({ id, text }) {
+    const said = this.#waiting.find((said) => said.text === text && id > said.after);
+    if (said) this.#drop(said);
+  }
+
+  #drop(said) {
+    this.#waiting = this.#waiting.filter((other) => other !== said);
+    this.#messages.settle(said.shown);
   }
 
   typed() {

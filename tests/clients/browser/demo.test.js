@@ -164,7 +164,7 @@ describe("the demo", { timeout: 120_000 }, () => {
   async function open(context) {
     const page = await context.newPage();
     page.on("pageerror", (error) => console.error("page error:", error));
-    await page.goto(`http://${server.address}/#lobby`);
+    await page.goto(`http://${server.address}/?one#lobby`);
     await page.locator("#people li").first().waitFor();
     return page;
   }

@@ -1,4 +1,4 @@
-// One session in a real browser: moved by the demo's panel, put into the back/forward cache, taken off the network.
+// One session in a real browser: moved by the demo's switches, put into the back/forward cache, taken off the network.
 
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
@@ -20,7 +20,6 @@ describe("a session in Chromium", { timeout: 120_000 }, () => {
     browser = await launchChromium({ ignoreDefaultArgs: ["--disable-back-forward-cache"] });
     ann = await open("Ann");
     ben = await open("Ben");
-    await ann.locator("#session summary").click();
   });
 
   after(async () => {
@@ -28,26 +27,26 @@ describe("a session in Chromium", { timeout: 120_000 }, () => {
     await server?.stop();
   });
 
-  it("moves from wire to wire as the buttons say, and every message arrives once and in order", async () => {
+  it("moves from transport to transport as the switches say, and every message arrives once and in order", async () => {
     const before = await sessionOf(ann);
     const texts = [];
-    const says = async (wire) => {
-      await carriedBy(ann, wire);
+    const says = async (transport) => {
+      await carriedBy(ann, transport);
       for (const page of [ann, ben]) {
-        texts.push(`by ${wire}, ${texts.length}`);
+        texts.push(`by ${transport}, ${texts.length}`);
         await say(page, texts.at(-1));
         await ben.locator(".text", { hasText: texts.at(-1) }).waitFor();
       }
     };
     await says("WebSocket");
-    await ann.locator("#no-websocket").check();
+    await ann.locator("#use-websocket").uncheck();
     await says("event stream");
     await ann.screenshot({ path: join(output, "session-event-stream.png") });
-    await ann.locator("#no-streams").check();
+    await ann.locator("#use-sse").uncheck();
     await says("long-poll");
     await ann.screenshot({ path: join(output, "session-longpoll.png") });
-    await ann.locator("#no-streams").uncheck();
-    await ann.locator("#no-websocket").uncheck();
+    await ann.locator("#use-sse").check();
+    await ann.locator("#use-websocket").check();
     await says("WebSocket");
     await ann.locator("#cut").click();
     await says("WebSocket");
@@ -99,7 +98,7 @@ describe("a session in Chromium", { timeout: 120_000 }, () => {
     await context.addInitScript((me) => localStorage.setItem("lapwing:me", me), me);
     const page = await context.newPage();
     page.on("pageerror", (error) => console.error("page error:", error));
-    await page.goto(`http://${server.address}/#session`);
+    await page.goto(`http://${server.address}/?one#session`);
     await carriedBy(page, "WebSocket");
     return page;
   }
@@ -119,8 +118,8 @@ describe("a session in Chromium", { timeout: 120_000 }, () => {
     return { ...status, seen: await ben.locator(".system", { hasText: /^Ann (left|came in)/ }).count() };
   }
 
-  async function carriedBy(page, wire) {
-    await page.locator("#status", { hasText: `connected · ${wire}` }).waitFor();
+  async function carriedBy(page, transport) {
+    await page.locator("#status", { hasText: `connected · ${transport}` }).waitFor();
   }
 
   async function say(page, text) {

@@ -1,15 +1,15 @@
-// The demo in any engine: two people, one session moved from wire to wire, and a page that goes and comes back.
+// The demo in any engine: two people, one session moved from transport to transport, and a page that goes and comes back.
 
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { startDemo } from "../support/testbed.js";
 import { see } from "./engine.js";
 
-/** What the boxes of the panel forbid, and what carries the session then. */
+/** The switches that are off, and what carries the session then. */
 const moves = [
   [[], "WebSocket"],
-  [["no-websocket"], "event stream"],
-  [["no-streams"], "long-poll"],
+  [["use-websocket"], "event stream"],
+  [["use-websocket", "use-sse"], "long-poll"],
   [[], "WebSocket"],
 ];
 
@@ -34,7 +34,7 @@ export function demo(engine) {
       await page.evaluate((name) => {
         localStorage.setItem("lapwing:me", JSON.stringify({ user: `user-${name}`, name, color: "#0f766e" }));
       }, name);
-      await page.goto(`http://${host}:${server.port}/#engines`);
+      await page.goto(`http://${host}:${server.port}/?one#engines`);
       await carriedBy(page, "WebSocket");
       return page;
     }
@@ -55,14 +55,14 @@ export function demo(engine) {
       for (const page of [ann, ben]) await see(page, "Ann and Ben", names);
     });
 
-    it("moves a session from wire to wire, and every message is there once and in order", async () => {
+    it("moves a session from transport to transport, and every message is there once and in order", async () => {
       const opened = await ann.evaluate(openedAt);
       const seen = await ben.evaluate(seenComing, "Ann");
-      for (const [forbidden, wire] of moves) {
+      for (const [forbidden, transport] of moves) {
         await ann.evaluate(forbid, forbidden);
-        await carriedBy(ann, wire);
-        await say(ann, `Ann by ${wire}, ${said.length}`);
-        await say(ben, `Ben to ${wire}, ${said.length}`);
+        await carriedBy(ann, transport);
+        await say(ann, `Ann by ${transport}, ${said.length}`);
+        await say(ben, `Ben to ${transport}, ${said.length}`);
       }
       const shown = () => [...document.querySelectorAll(".text")].map((text) => text.textContent);
       for (const page of [ann, ben]) assert.deepEqual(await page.evaluate(shown), said);
@@ -85,15 +85,15 @@ export function demo(engine) {
   });
 }
 
-const carriedBy = (page, wire) =>
-  see(page, `carried by ${wire}`, (wire) => document.getElementById("status")?.textContent === `connected · ${wire}`, wire);
+const carriedBy = (page, transport) =>
+  see(page, `carried by ${transport}`, (transport) => document.getElementById("status")?.textContent === `connected · ${transport}`, transport);
 
 // The functions from here on run in the page.
 
 function forbid(ids) {
-  for (const id of ["no-websocket", "no-streams"]) {
+  for (const id of ["use-websocket", "use-sse", "use-longpoll"]) {
     const box = document.getElementById(id);
-    if (box.checked !== ids.includes(id)) box.click();
+    if (box.checked === ids.includes(id)) box.click();
   }
 }
 

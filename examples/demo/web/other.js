@@ -1,0 +1,62 @@
+// The other side of the conversation, in the same page: a second person with a session of its own, whom nothing cuts off.
+
+import { Presence, Socket } from "phoenix";
+import { Lapwing } from "lapwing-transport";
+import { byId } from "./dom.js";
+import { me } from "./me.js";
+import { Messages } from "./messages.js";
+
+const BIRDS = ["Robin", "Wren"];
+
+/** Somebody who is not this person. */
+const other = () => ({
+  user: `${me.user}-other`,
+  name: BIRDS.find((name) => name !== me.name),
+  color: "#b45309",
+});
+
+export class Other {
+  /** Its socket, for those who count what passes between the two. */
+  socket = new Socket("/socket", { transport: Lapwing });
+  who = other();
+  #channel;
+  #messages;
+
+  constructor() {
+    byId("other").hidden = false;
+    byId("other-name").textContent = this.who.name;
+    this.socket.connect();
+    byId("other-say").addEventListener("submit", (event) => {
+      event.preventDefault();
+      const text = byId("other-text").value.trim();
+      byId("other-text").value = "";
+      if (text) this.#channel.push("say", { text });
+    });
+  }
+
+  /** Goes to another room. */
+  enter(room) {
+    this.#channel?.leave();
+    this.#messages = new Messages(this.who.user, byId("other-messages"));
+    const channel = this.socket.channel(`room:${room}`, this.who);
+    const messages = this.#messages;
+    channel.on("said", (message) => messages.add([message]));
+    this.#watch(new Presence(channel), messages);
+    channel.join().receive("ok", ({ history }) => messages.add(history));
+    this.#channel = channel;
+  }
+
+  /** Says of the person on the other side of the page whether it is here. */
+  #watch(presence, messages) {
+    let isSynced = false;
+    const tell = (key, words) => isSynced && key === me.user && messages.addLine(`${me.name} ${words}`);
+    presence.onJoin((key, current) => !current && tell(key, "came in"));
+    presence.onLeave((key, current) => current.metas.length === 0 && tell(key, "left"));
+    presence.onSync(() => {
+      isSynced = true;
+      const isHere = presence.list((key) => key).includes(me.user);
+      byId("other-sees").textContent = isHere ? `· sees ${me.name} here` : `· does not see ${me.name}`;
+      byId("other-sees").dataset.here = isHere;
+    });
+  }
+}
