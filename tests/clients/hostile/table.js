@@ -109,12 +109,13 @@ export function summary(behaviours, platforms) {
 
 /** The stock client beside ours: `rows` are those of `comparison.js`. */
 export function comparison(rows) {
-  const head = ["fault", "client", "messages lost", "joined again", "seen to leave or come", "longest wait"];
+  const head = ["fault", "client", "messages lost", "doubled", "joined again", "seen to leave or come", "longest wait"];
   const cells = rows.flatMap(({ name, clients }) =>
     clients.map((client, at) => [
       at ? "" : name,
       client.name,
       `${client.lost} of ${client.sent}`,
+      String(client.doubled),
       `${client.rejoins} ×`,
       `${client.flaps} ×`,
       `${(client.worstMs / 1_000).toFixed(1)} s`,
