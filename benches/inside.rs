@@ -13,7 +13,7 @@ use std::{
 
 use hyper_util::rt::TokioIo;
 use lapwing::{
-    Channel, CheckOrigin, HandleResult, Joining, Lapwing, Mount, Payload, Socket, Topic,
+    Channel, CheckOrigin, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic,
     protocol::{Outgoing, Serializer, V2},
     reply,
     transports::{
@@ -32,14 +32,14 @@ const MESSAGE: &str = r#"["1","42","room:lobby","new_msg",{"body":"A message of 
 struct Room;
 
 impl Channel for Room {
-    type Info = ();
+    type State = ();
 
-    async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, _: &str, payload: Payload, _: &mut Socket) -> HandleResult {
-        reply("ok", payload)
+    async fn handle_in(&mut self, _: &str, payload: Payload, _: &Context<Self>) -> Handled {
+        Ok(reply("ok", payload))
     }
 }
 
@@ -161,7 +161,8 @@ async fn in_memory() {
     const MEMBERS: usize = 1_000;
     const REQUESTS: usize = 20_000;
     const BROADCASTS: usize = 20;
-    let mount = Mount::new().channel::<Room>("room:*").check_origin(CheckOrigin::Off).joins_max(usize::MAX);
+    let mount =
+        Mount::new().channel::<Room>("room:*", ()).check_origin(CheckOrigin::Off).joins_max(usize::MAX);
     let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
     let mut clients = Vec::new();
     for _ in 0..MEMBERS {

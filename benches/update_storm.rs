@@ -16,7 +16,9 @@ use std::{
 
 use futures_util::{SinkExt, StreamExt};
 use hyper_util::rt::TokioIo;
-use lapwing::{Channel, CheckOrigin, HandleResult, Joining, Lapwing, Mount, Payload, Socket, Topic, noreply};
+use lapwing::{
+    Channel, CheckOrigin, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, noreply,
+};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio_tungstenite::tungstenite::Message;
@@ -30,14 +32,14 @@ const SECONDS: u64 = 10;
 struct Room;
 
 impl Channel for Room {
-    type Info = ();
+    type State = ();
 
-    async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, _: &str, _: Payload, _: &mut Socket) -> HandleResult {
-        noreply()
+    async fn handle_in(&mut self, _: &str, _: Payload, _: &Context<Self>) -> Handled {
+        Ok(noreply())
     }
 }
 
@@ -96,7 +98,7 @@ fn say(what: &str, late: &[Duration]) -> Duration {
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let mount = Mount::new().channel::<Room>("room:*").check_origin(CheckOrigin::Off);
+        let mount = Mount::new().channel::<Room>("room:*", ()).check_origin(CheckOrigin::Off);
         let lapwing = Lapwing::builder().mount("/socket", mount).build().expect("the mount is valid");
         let address = serve(lapwing.clone()).await;
         let (start, late) = (Instant::now(), Arc::new(Mutex::new(Vec::new())));

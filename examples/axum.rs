@@ -6,28 +6,27 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use lapwing::{
-    Channel, HandleResult, Joining, Lapwing, Mount, Payload, Socket, Topic, noreply, reply, transports,
+    Channel, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, noreply, transports,
 };
-use serde_json::json;
 use tokio::net::TcpListener;
 
 struct Room;
 
 impl Channel for Room {
-    type Info = ();
+    type State = ();
 
-    async fn join(_topic: &Topic, _params: Payload, _socket: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_topic: &Topic, _params: Payload, _joining: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Room)
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         match event {
             "say" => {
-                socket.broadcast("say", payload).ok();
-                noreply()
+                cx.broadcast("say", payload)?;
+                Ok(noreply())
             }
             // Events are the client's to choose: to broadcast any would let one visitor close the channels of all.
-            _ => reply("error", json!({"reason": "unknown event"})),
+            _ => Err(Failure::reason("unmatched event")),
         }
     }
 }
@@ -35,7 +34,7 @@ impl Channel for Room {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The name at which your pages are: those of other sites cannot connect.
-    let mount = Mount::new().host("localhost").channel::<Room>("room:*");
+    let mount = Mount::new().host("localhost").channel::<Room>("room:*", ());
     let lapwing = Lapwing::builder().mount("/socket", mount).build()?;
     let app = Router::new().fallback_service(lapwing.service());
 

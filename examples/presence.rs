@@ -5,7 +5,9 @@ use std::{env, time::Duration};
 use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use lapwing::{Channel, HandleResult, Joining, Lapwing, Mount, Payload, Socket, Topic, reply, transports};
+use lapwing::{
+    Channel, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, noreply, transports,
+};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -16,25 +18,22 @@ struct Member {
 }
 
 impl Channel for Member {
-    type Info = ();
+    type State = ();
 
-    async fn join(_topic: &Topic, params: Payload, _socket: &mut Joining) -> Result<Self, Payload> {
-        params.parse().map_err(|_| json!({"reason": "name is missing"}).into())
+    async fn join(_topic: &Topic, params: Payload, _joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        Ok(params.parse()?)
     }
 
-    async fn joined(&mut self, socket: &mut Socket) {
-        socket.track_and_push_presences(&self.name, json!({"status": "here"})).await.ok();
-    }
-
-    async fn handle_in(&mut self, _event: &str, _payload: Payload, _socket: &mut Socket) -> HandleResult {
-        reply("error", json!({"reason": "unknown event"}))
+    async fn joined(&mut self, cx: &Context<Self>) -> Handled {
+        cx.track_and_push_presences(&self.name, json!({"status": "here"})).await?;
+        Ok(noreply())
     }
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The name at which your pages are: those of other sites cannot connect.
-    let mount = Mount::new().host("localhost").channel::<Member>("room:*");
+    let mount = Mount::new().host("localhost").channel::<Member>("room:*", ());
     let lapwing = Lapwing::builder().mount("/socket", mount).build()?;
     let app = Router::new().fallback_service(lapwing.service());
 

@@ -15,14 +15,18 @@ pub mod pubsub;
 mod server;
 mod session;
 mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod topic;
 mod topics;
 
 pub use channel::{
-    Channel,
-    outcome::{HandleResult, StopReason, noreply, reply, stop},
+    Channel, Receive,
+    context::{Context, Joining, ReplyRef},
+    failure::Failure,
+    outcome::{HandleResult, Handled, StopReason, noreply, reply, stop},
     sender::{SendError, Sender},
-    socket::{JoinInfo, Joining, Pushed, ReplyRef, Socket, new_socket},
+    socket::{JoinInfo, Socket},
 };
 pub use join::{
     assigns::Assigns,
@@ -42,7 +46,7 @@ pub use presence::{
     Count, PresenceError, PresenceOptions,
     typed::{Presence, PresenceDiff, PresenceState},
 };
-pub use protocol::{ChannelMsg, NameLimits, Payload};
+pub use protocol::{ChannelMsg, IntoPayload, Json, NameLimits, Payload};
 pub use server::{
     Builder, Lapwing, ResumesRefused, Stats,
     build_error::BuildError,

@@ -1,8 +1,6 @@
-//! What all joins and sessions of a program share: topics, the way to other nodes, the user's own values.
+//! What all joins and sessions of a program share: topics, presence, the way to other nodes.
 
 use std::{
-    any::{Any, TypeId},
-    collections::HashMap,
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
@@ -27,9 +25,6 @@ use crate::{
     },
 };
 
-/// Values of the user's, one per type.
-pub(crate) type AppData = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
-
 /// What a join has to do: its green thread, begun or not.
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
@@ -41,7 +36,6 @@ pub(crate) struct Node {
     pub(crate) socket_ids: Topics,
     pub(crate) tracker: Tracker,
     pub(crate) pubsub: Arc<dyn PubSub>,
-    pub(crate) app: AppData,
     /// How many joins there are.
     joins: AtomicU64,
     /// Told when the last of them has ended.
@@ -67,12 +61,7 @@ pub enum BroadcastError {
 }
 
 impl Node {
-    pub(crate) fn new(
-        pubsub: Arc<dyn PubSub>,
-        app: AppData,
-        presence: PresenceOptions,
-        fetcher: Option<Fetcher>,
-    ) -> Self {
+    pub(crate) fn new(pubsub: Arc<dyn PubSub>, presence: PresenceOptions, fetcher: Option<Fetcher>) -> Self {
         let topics = Arc::new(Topics::new());
         let publish = {
             let topics = topics.clone();
@@ -84,7 +73,6 @@ impl Node {
             socket_ids: Topics::new(),
             tracker: Tracker::new(presence, Arc::new(publish), fetcher),
             pubsub,
-            app,
             joins: AtomicU64::new(0),
             no_joins: Notify::new(),
             runtime: OnceLock::new(),
@@ -129,11 +117,6 @@ impl Node {
 
     fn dispatch(&self, broadcast: &Broadcast) -> Result<(), BroadcastError> {
         self.topics.dispatch(broadcast).map_err(BroadcastError::Encode)
-    }
-
-    /// The user's value of a type.
-    pub(crate) fn app<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.app.get(&TypeId::of::<T>())?.downcast_ref()
     }
 
     /// How many joins there are, those that are being decided and those that are ending included.

@@ -22,7 +22,9 @@ use std::{
 };
 
 use hyper_util::rt::TokioIo;
-use lapwing::{Channel, CheckOrigin, HandleResult, Joining, Lapwing, Mount, Payload, Socket, Topic, noreply};
+use lapwing::{
+    Channel, CheckOrigin, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, noreply,
+};
 
 /// Live allocations by size; the last is for all that are larger.
 static LIVE: [AtomicI64; SIZES] = [const { AtomicI64::new(0) }; SIZES];
@@ -60,14 +62,14 @@ const JOIN: &str = r#"["1","1","room:lobby","phx_join",{}]"#;
 struct Room;
 
 impl Channel for Room {
-    type Info = ();
+    type State = ();
 
-    async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, _: &str, _: Payload, _: &mut Socket) -> HandleResult {
-        noreply()
+    async fn handle_in(&mut self, _: &str, _: Payload, _: &Context<Self>) -> Handled {
+        Ok(noreply())
     }
 }
 
@@ -76,7 +78,7 @@ fn start() -> (SocketAddr, Lapwing) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let address = listener.local_addr().unwrap();
-    let mount = Mount::new().channel::<Room>("room:*").check_origin(CheckOrigin::Off);
+    let mount = Mount::new().channel::<Room>("room:*", ()).check_origin(CheckOrigin::Off);
     let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
     let served = lapwing.clone();
     std::thread::spawn(move || {

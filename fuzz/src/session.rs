@@ -12,10 +12,8 @@ use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
-use lapwing::{
-    Channel, HandleResult, Joining, Lapwing, LeaveReason, Mount, OutboxLimits, Payload, Service, Socket,
-    Topic, MailboxLimits, noreply, reply, transports::body::Body,
-};
+use lapwing::{   
+    Channel, Joining, Lapwing, LeaveReason, Mount, OutboxLimits, Payload, Service,     Topic, MailboxLimits, noreply, reply, transports::body::Body, Handled, Context, Failure};
 use tower_service::Service as _;
 
 /// Low, so that an input of a few bytes reaches them.
@@ -56,14 +54,14 @@ pub const ALLOCATIONS_PER_SECOND: usize = 32;
 struct Echo;
 
 impl Channel for Echo {
-    type Info = ();
+    type State = ();
 
-    async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, _: &str, payload: Payload, _: &mut Socket) -> HandleResult {
-        reply("ok", payload)
+    async fn handle_in(&mut self, _: &str, payload: Payload, _: &Context<Self>) -> Handled {
+        Ok(reply("ok", payload))
     }
 }
 
@@ -71,21 +69,22 @@ impl Channel for Echo {
 struct Slow;
 
 impl Channel for Slow {
-    type Info = ();
+    type State = ();
 
-    async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         tokio::time::sleep(Duration::from_millis(500)).await;
         // Names that the protocol keeps for itself are refused.
-        let _ = socket.broadcast(event, payload);
-        noreply()
+        let _ = cx.broadcast(event, payload);
+        Ok(noreply())
     }
 
-    async fn leave(&mut self, _: LeaveReason, _: &mut Socket) {
+    async fn leave(&mut self, _: LeaveReason, _: &Context<Self>) -> Result<(), Failure> {
         tokio::time::sleep(Duration::from_millis(2_000)).await;
+        Ok(())
     }
 }
 
@@ -118,8 +117,8 @@ pub struct World {
 impl World {
     pub fn new() -> Self {
         let mount = Mount::new()
-            .channel::<Echo>("echo:*")
-            .channel::<Slow>("slow:*")
+            .channel::<Echo>("echo:*", ())
+            .channel::<Slow>("slow:*", ())
             .joins_max(JOINS_MAX)
             .mailbox(MailboxLimits { messages_max: 16, bytes_max: MAILBOX_BYTES_MAX })
             .outbox(OUTBOX)

@@ -2,10 +2,16 @@
 
 use smol_str::SmolStr;
 
-use crate::protocol::Payload;
+use crate::{
+    channel::failure::Failure,
+    protocol::{IntoPayload, Payload},
+};
+
+/// What a callback returns: what it wants to happen next, or why it failed.
+pub type Handled = Result<HandleResult, Failure>;
 
 /// What a callback wants to happen next.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum HandleResult {
     /// Answer the event with a status, `"ok"` and `"error"` by convention, and a payload. From a callback that
@@ -17,6 +23,8 @@ pub enum HandleResult {
     Stop(StopReason),
     /// Answer the event and then end the join.
     StopWithReply(StopReason, SmolStr, Payload),
+    /// The payload of the answer cannot be written: the same as returning the failure. With a reason the join ends then.
+    Failed(Failure, Option<StopReason>),
 }
 
 /// Answers the event with a status and a payload.
@@ -28,8 +36,8 @@ pub enum HandleResult {
 /// assert!(matches!(reply("ok", json!({"id": 9})), HandleResult::Reply(status, _) if status == "ok"));
 /// ```
 #[must_use]
-pub fn reply(status: impl AsRef<str>, payload: impl Into<Payload>) -> HandleResult {
-    HandleResult::Reply(SmolStr::new(status), payload.into())
+pub fn reply(status: impl AsRef<str>, payload: impl IntoPayload) -> HandleResult {
+    HandleResult::NoReply.with_reply(status, payload)
 }
 
 /// Does nothing further.
@@ -62,13 +70,17 @@ pub fn stop(reason: StopReason) -> HandleResult {
 impl HandleResult {
     /// The same with an answer to the event before it.
     #[must_use]
-    pub fn with_reply(self, status: impl AsRef<str>, payload: impl Into<Payload>) -> Self {
-        let (status, payload) = (SmolStr::new(status), payload.into());
-        match self {
-            Self::Stop(reason) | Self::StopWithReply(reason, ..) => {
-                Self::StopWithReply(reason, status, payload)
-            }
-            Self::NoReply | Self::Reply(..) => Self::Reply(status, payload),
+    pub fn with_reply(self, status: impl AsRef<str>, payload: impl IntoPayload) -> Self {
+        let status = SmolStr::new(status);
+        let reason = match self {
+            Self::Stop(reason) | Self::StopWithReply(reason, ..) => Some(reason),
+            Self::Failed(_, reason) => reason,
+            Self::NoReply | Self::Reply(..) => None,
+        };
+        match (payload.into_payload(), reason) {
+            (Ok(payload), Some(reason)) => Self::StopWithReply(reason, status, payload),
+            (Ok(payload), None) => Self::Reply(status, payload),
+            (Err(error), reason) => Self::Failed(Failure::internal(error), reason),
         }
     }
 }

@@ -1,26 +1,15 @@
-//! What a channel's callbacks are handed.
+//! A join as a handle: what its channel, and whatever that hands it to, can do with it.
 
-use std::{
-    any::{Any, TypeId},
-    fmt,
-    ops::Deref,
-    sync::{Arc, PoisonError},
-};
+use std::{any::Any, ops::Deref, sync::Arc};
 
-use lapwing_transports::{
-    frame::{Frame, FrameKind, Message},
-    outbox::Waiting,
-};
-use smol_str::SmolStr;
+use lapwing_transports::outbox::Waiting;
 
 use crate::{
-    channel::nobody::Nobody,
-    join::{Home, Join, Kind, Log, assigns::Assigns, mailbox::MailboxLimits},
-    node::{BroadcastError, Node},
+    join::{Join, assigns::Assigns},
+    node::BroadcastError,
     presence::{Count, PresenceError, Showing},
-    protocol::{ChannelMsg, EncodeError, Outgoing, Payload, Ref, Serializer as _, V2, event},
-    pubsub::{LocalPubSub, PubSubMsg},
-    sync::Mutex,
+    protocol::{EncodeError, IntoPayload, Outgoing, Payload, Ref, event},
+    pubsub::PubSubMsg,
     topic::Topic,
     topics::{
         Member,
@@ -28,7 +17,7 @@ use crate::{
     },
 };
 
-/// What is known of a join, before and after the client is in: the part that [`Joining`] and [`Socket`] share.
+/// What is known of a join, before and after the client is in: the part that [`Joining`](crate::Joining) and [`Socket`] share.
 #[derive(Clone, Debug)]
 pub struct JoinInfo {
     pub(crate) join: Arc<Join>,
@@ -81,66 +70,23 @@ impl JoinInfo {
     pub fn get_assign<T: Any + Send + Sync>(&self, key: &str) -> Option<Arc<T>> {
         self.join.with_assigns(|assigns| assigns.get(key))
     }
-
-    /// The value of that type that was given to [`Builder::app`](crate::Builder::app).
-    ///
-    /// # Panics
-    /// If there is none: a mistake of the program's that no client can cause. A panic ends the join, no more.
-    #[must_use]
-    pub fn app<T: Any + Send + Sync>(&self) -> &T {
-        let missing = || panic!("no value of type {} was given to Builder::app", std::any::type_name::<T>());
-        self.join.node().app().unwrap_or_else(missing)
-    }
 }
 
-/// A client that is about to be let in, as [`Channel::join`](crate::Channel::join) gets it.
-///
-/// There is no `push` and no `broadcast` here: nothing may reach the client before the reply to its join.
-#[derive(Debug)]
-pub struct Joining {
-    info: JoinInfo,
-    reply: Payload,
-}
-
-impl Joining {
-    pub(crate) fn new(join: Arc<Join>) -> Self {
-        Self { info: JoinInfo { join }, reply: Payload::empty() }
-    }
-
-    /// What the client gets as the response to its join, in the place of `{}`.
-    pub fn set_reply(&mut self, reply: impl Into<Payload>) {
-        self.reply = reply.into();
-    }
-
-    pub(crate) fn into_reply(self) -> Payload {
-        self.reply
-    }
-}
-
-impl Deref for Joining {
-    type Target = JoinInfo;
-
-    fn deref(&self) -> &JoinInfo {
-        &self.info
-    }
-}
-
-/// A join's socket, as its callbacks get it. Cheap to clone; clones can be kept and used anywhere.
+/// A join's socket. Callbacks get it within their [`Context`](crate::Context); it is cheap to clone, and clones can be kept and
+/// used anywhere.
 ///
 /// Once the join is over, what is pushed reaches the client only as long as its connection lasts, and a client
 /// takes it only if it has not joined again.
 #[derive(Clone, Debug)]
 pub struct Socket {
     info: JoinInfo,
-    /// The ref of the event that is being handled.
-    reference: Option<Ref>,
     /// An intercepted event of presence is being handled, which may be passed on.
     is_handling_presence: bool,
 }
 
 impl Socket {
     pub(crate) fn new(join: Arc<Join>) -> Self {
-        Self { info: JoinInfo { join }, reference: None, is_handling_presence: false }
+        Self { info: JoinInfo { join }, is_handling_presence: false }
     }
 
     /// Sends an event to this client alone.
@@ -150,24 +96,25 @@ impl Socket {
     /// [`EncodeError::ReservedEvent`] for names that are the protocol's own. Those of presence are, too, but where
     /// [`handle_out`](crate::Channel::handle_out) passes on what presence says; see
     /// [`push_presences`](Self::push_presences).
-    pub fn push(&self, event: impl AsRef<str>, payload: impl Into<Payload>) -> Result<(), EncodeError> {
+    pub fn push(&self, event: impl AsRef<str>, payload: impl IntoPayload) -> Result<(), EncodeError> {
         let (topic, event) = (&*self.join.topic, event.as_ref());
         if event::is_reserved(event) || (event::is_of_presence(event) && !self.is_handling_presence) {
             return Err(EncodeError::ReservedEvent);
         }
-        self.join.send(Outgoing::Push { join_ref: self.join_ref(), topic, event, payload: &payload.into() })
+        self.join.send(Outgoing::Push {
+            join_ref: self.join_ref(),
+            topic,
+            event,
+            payload: &payload.into_payload()?,
+        })
     }
 
     /// Publishes an event to all subscribers of the topic, this client included, on all nodes.
     ///
     /// # Errors
     /// See [`BroadcastError`].
-    pub fn broadcast(
-        &self,
-        event: impl AsRef<str>,
-        payload: impl Into<Payload>,
-    ) -> Result<(), BroadcastError> {
-        self.join.node().publish(Broadcast::new(&self.join.topic, event, payload))
+    pub fn broadcast(&self, event: impl AsRef<str>, payload: impl IntoPayload) -> Result<(), BroadcastError> {
+        self.join.node().publish(self.broadcast_of(event, payload)?)
     }
 
     /// Publishes an event to all subscribers of the topic but this client.
@@ -177,9 +124,9 @@ impl Socket {
     pub fn broadcast_from(
         &self,
         event: impl AsRef<str>,
-        payload: impl Into<Payload>,
+        payload: impl IntoPayload,
     ) -> Result<(), BroadcastError> {
-        self.join.node().publish(Broadcast::new(&self.join.topic, event, payload).except(self.join.id))
+        self.join.node().publish(self.broadcast_of(event, payload)?.except(self.join.id))
     }
 
     /// Publishes on any topic, as [`Lapwing::publish`](crate::Lapwing::publish) does.
@@ -221,14 +168,6 @@ impl Socket {
         self.join.peer.waiting()
     }
 
-    /// What a reply to the current event needs, to be given later, from anywhere. `None` outside
-    /// [`handle_in`](crate::Channel::handle_in).
-    #[must_use]
-    pub fn reply_ref(&self) -> Option<ReplyRef> {
-        let reference = self.reference.clone()?;
-        Some(ReplyRef { join: self.join.clone(), reference })
-    }
-
     /// Subscribes this join to another topic, too; its broadcasts arrive in
     /// [`handle_broadcast`](crate::Channel::handle_broadcast). A second time does nothing.
     pub fn subscribe(&self, topic: impl Into<Topic>) {
@@ -255,12 +194,8 @@ impl Socket {
     ///
     /// # Errors
     /// See [`PresenceError`].
-    pub async fn track(
-        &self,
-        key: impl AsRef<str>,
-        meta: impl Into<Payload>,
-    ) -> Result<String, PresenceError> {
-        let asked = self.join.track(key.as_ref(), &meta.into(), None);
+    pub async fn track(&self, key: impl AsRef<str>, meta: impl IntoPayload) -> Result<String, PresenceError> {
+        let asked = self.join.track(key.as_ref(), &meta_of(meta)?, None);
         asked.answered().await.inspect_err(|_| self.join.untracked())
     }
 
@@ -268,21 +203,21 @@ impl Socket {
     /// what a join to a room of people begins with.
     ///
     /// ```
-    /// use lapwing::{Channel, HandleResult, Joining, Payload, Socket, Topic, noreply};
+    /// use lapwing::{Channel, Context, Failure, Handled, Joining, Payload, Topic, noreply};
     /// use serde_json::json;
     ///
     /// struct Member(String);
     ///
     /// impl Channel for Member {
-    ///     type Info = ();
-    ///     async fn join(_: &Topic, params: Payload, _: &mut Joining) -> Result<Self, Payload> {
-    ///         params.parse().map(Member).map_err(|_| json!({"reason": "no name"}).into())
+    ///     type State = ();
+    ///
+    ///     async fn join(_: &Topic, params: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+    ///         Ok(Member(params.parse()?))
     ///     }
-    ///     async fn joined(&mut self, socket: &mut Socket) {
-    ///         socket.track_and_push_presences(&self.0, json!({"status": "here"})).await.ok();
-    ///     }
-    ///     async fn handle_in(&mut self, _: &str, _: Payload, _: &mut Socket) -> HandleResult {
-    ///         noreply()
+    ///
+    ///     async fn joined(&mut self, cx: &Context<Self>) -> Handled {
+    ///         cx.track_and_push_presences(&self.0, json!({"status": "here"})).await?;
+    ///         Ok(noreply())
     ///     }
     /// }
     /// ```
@@ -293,10 +228,10 @@ impl Socket {
     pub async fn track_and_push_presences(
         &self,
         key: impl AsRef<str>,
-        meta: impl Into<Payload>,
+        meta: impl IntoPayload,
     ) -> Result<String, PresenceError> {
         let (showing, shown) = Showing::new(self.join.clone());
-        let asked = self.join.track(key.as_ref(), &meta.into(), Some(showing));
+        let asked = self.join.track(key.as_ref(), &meta_of(meta)?, Some(showing));
         let reference = asked.answered().await.inspect_err(|_| self.join.untracked())?;
         shown.answered().await?;
         Ok(reference)
@@ -332,17 +267,17 @@ impl Socket {
     pub async fn update(
         &self,
         key: impl AsRef<str>,
-        meta: impl Into<Payload>,
+        meta: impl IntoPayload,
     ) -> Result<String, PresenceError> {
         let tracker = &self.join.node().tracker;
-        tracker.update(&self.join.topic, key.as_ref(), self.join.id, &meta.into()).answered().await
+        tracker.update(&self.join.topic, key.as_ref(), self.join.id, &meta_of(meta)?).answered().await
     }
 
     /// Changes the meta of a key that this join tracks by a function of the one that it has.
     ///
     /// # Errors
     /// As [`update`](Self::update).
-    pub async fn update_with<P: Into<Payload>>(
+    pub async fn update_with<P: IntoPayload>(
         &self,
         key: impl AsRef<str>,
         change: impl FnOnce(Payload) -> P + Send,
@@ -350,7 +285,7 @@ impl Socket {
         let tracker = &self.join.node().tracker;
         let key = key.as_ref();
         let meta = tracker.meta(&self.join.topic, key, self.join.id).answered().await?;
-        let meta = change(meta).into();
+        let meta = meta_of(change(meta))?;
         tracker.update(&self.join.topic, key, self.join.id, &meta).answered().await
     }
 
@@ -400,8 +335,13 @@ impl Socket {
         self.join.node().tracker.count(&self.join.topic).answered().await
     }
 
-    pub(crate) fn set_reference(&mut self, reference: Option<Ref>) {
-        self.reference = reference;
+    fn broadcast_of(
+        &self,
+        event: impl AsRef<str>,
+        payload: impl IntoPayload,
+    ) -> Result<Broadcast, BroadcastError> {
+        let payload = payload.into_payload().map_err(BroadcastError::Encode)?;
+        Ok(Broadcast::new(&self.join.topic, event, payload))
     }
 
     /// An intercepted event is about to be handled.
@@ -410,108 +350,14 @@ impl Socket {
     }
 }
 
+fn meta_of(meta: impl IntoPayload) -> Result<Payload, PresenceError> {
+    meta.into_payload().map_err(PresenceError::Meta)
+}
+
 impl Deref for Socket {
     type Target = JoinInfo;
 
     fn deref(&self) -> &JoinInfo {
         &self.info
-    }
-}
-
-/// The right to answer one event, once, from any task.
-///
-/// ```
-/// use lapwing::{Channel, HandleResult, Joining, Payload, Socket, Topic, noreply};
-///
-/// struct Slow;
-///
-/// impl Channel for Slow {
-///     type Info = ();
-///     async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
-///         Ok(Slow)
-///     }
-///     async fn handle_in(&mut self, _: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
-///         if let Some(reply) = socket.reply_ref() {
-///             tokio::spawn(async move { reply.reply("ok", payload) });
-///         }
-///         noreply()
-///     }
-/// }
-/// ```
-#[derive(Debug)]
-#[must_use = "the client waits for the answer until its push times out"]
-pub struct ReplyRef {
-    join: Arc<Join>,
-    reference: Ref,
-}
-
-impl ReplyRef {
-    /// Answers the event. That it can be done once is in the type: a client takes no second answer.
-    ///
-    /// # Errors
-    /// When the client's serializer cannot carry the payload.
-    pub fn reply(self, status: impl AsRef<str>, payload: impl Into<Payload>) -> Result<(), EncodeError> {
-        self.join.send(Outgoing::Reply {
-            join_ref: self.join.join_ref.as_ref(),
-            reference: Some(&self.reference),
-            topic: (&self.join.topic).into(),
-            status: status.as_ref(),
-            response: &payload.into(),
-        })
-    }
-}
-
-/// A socket that belongs to no server, for tests of a channel's callbacks: what is pushed is kept and can be
-/// [taken](Pushed::take), broadcasts reach nobody.
-///
-/// ```
-/// use lapwing::{ChannelId, Topic, TransportId, new_socket, protocol::Ref};
-/// use serde_json::json;
-///
-/// let (socket, pushed) = new_socket(Topic::from("room:1"), ChannelId(1), TransportId(2), Some(Ref::from("3")));
-/// assert_eq!(socket.topic(), "room:1");
-/// socket.push("said", json!({"text": "hi"})).unwrap();
-/// assert_eq!(pushed.take()[0].event, "said");
-/// ```
-#[must_use]
-pub fn new_socket(
-    topic: Topic,
-    channel: ChannelId,
-    transport: TransportId,
-    join_ref: Option<Ref>,
-) -> (Socket, Pushed) {
-    const KIND: Kind = Kind { name_of: || "none", intercept: &[], info: || TypeId::of::<()>() };
-    let nobody =
-        Arc::new(Nobody { transport_id: transport, serializer: Arc::new(V2), frames: Mutex::default() });
-    let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), Default::default(), None));
-    let home = Arc::new(Home { node, kind: &KIND, limits: MailboxLimits::default(), log: Log::default() });
-    let mut join = Join::new(nobody.clone(), home, topic, (join_ref, None), Assigns::default());
-    join.id = channel;
-    (Socket::new(Arc::new(join)), Pushed(nobody))
-}
-
-/// What a socket of [`new_socket`] pushed.
-pub struct Pushed(Arc<Nobody>);
-
-impl Pushed {
-    /// Takes all messages pushed so far, oldest first. A payload of bytes is given as the frame it was sent in.
-    #[must_use]
-    pub fn take(&self) -> Vec<ChannelMsg> {
-        let mut frames = self.0.frames.lock().unwrap_or_else(PoisonError::into_inner);
-        frames.drain(..).map(|frame| decode_own(&frame)).collect()
-    }
-}
-
-impl fmt::Debug for Pushed {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pushed").finish_non_exhaustive()
-    }
-}
-
-fn decode_own(frame: &Frame) -> ChannelMsg {
-    let text = std::str::from_utf8(frame.payload()).ok().filter(|_| frame.kind() == FrameKind::Text);
-    match text.and_then(|text| V2.decode(Message::Text(text)).ok()) {
-        Some(message) => message,
-        None => crate::protocol::make_msg(None, None, "", SmolStr::default(), frame.payload().clone()),
     }
 }

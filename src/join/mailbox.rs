@@ -37,12 +37,14 @@ pub enum ChannelMailbox {
         /// What a reply has to refer to.
         reference: Option<Ref>,
     },
-    /// A message from the rest of the program, a [`Channel::Info`](crate::Channel::Info).
+    /// A message from the rest of the program, see [`Receive`](crate::Receive).
     Info(Box<dyn Any + Send>),
     /// A broadcast that was intercepted, or one on another topic that the join is subscribed to.
     Broadcast(Arc<Broadcast>),
-    /// Nothing carries the client's session for now (`true`), or something does again.
-    Away(bool),
+    /// Nothing carries the client's session for now.
+    Away,
+    /// Something carries it again.
+    Back,
     /// The client leaves; carries what the reply has to refer to.
     Leave(Option<Ref>),
     /// The join is ended from outside.
@@ -62,7 +64,7 @@ impl ChannelMailbox {
                 broadcast.topic.len() + broadcast.event.len() + broadcast.payload.size()
             }
             Self::Leave(reference) => of_ref(reference),
-            Self::Info(_) | Self::Away(_) | Self::Stop(_) => 0,
+            Self::Info(_) | Self::Away | Self::Back | Self::Stop(_) => 0,
         };
         size_of::<Self>() + held
     }
@@ -74,7 +76,8 @@ impl fmt::Debug for ChannelMailbox {
             Self::Event { event, .. } => {
                 f.debug_tuple("Event").field(&format_args!("{:?}", event.to_string())).finish()
             }
-            Self::Away(is_away) => f.debug_tuple("Away").field(is_away).finish(),
+            Self::Away => f.write_str("Away"),
+            Self::Back => f.write_str("Back"),
             Self::Info(_) => f.write_str("Info"),
             Self::Broadcast(broadcast) => f.debug_tuple("Broadcast").field(&broadcast.event).finish(),
             Self::Leave(_) => f.write_str("Leave"),
@@ -104,11 +107,20 @@ impl Mailbox {
         message: ChannelMailbox,
         limits: &MailboxLimits,
     ) -> Result<(), ChannelMailbox> {
-        if self.is_full(limits) || (!self.is_empty() && self.bytes + message.bytes() > limits.bytes_max) {
+        if !self.has_room(message.bytes(), limits) {
             return Err(message);
         }
         self.push(message);
         Ok(())
+    }
+
+    /// Whether there is room for a message of the program's own.
+    pub(crate) fn has_room_for_info(&self, limits: &MailboxLimits) -> bool {
+        self.has_room(size_of::<ChannelMailbox>(), limits)
+    }
+
+    fn has_room(&self, bytes: usize, limits: &MailboxLimits) -> bool {
+        !self.is_full(limits) && (self.is_empty() || self.bytes + bytes <= limits.bytes_max)
     }
 
     pub(crate) fn pop(&mut self) -> Option<ChannelMailbox> {
@@ -177,14 +189,15 @@ mod tests {
             (ChannelMailbox::Event { event: name.into(), payload, reference: reference.clone() }, 11_012),
             (ChannelMailbox::Leave(reference), 10_002),
             (ChannelMailbox::Info(Box::new(())), 0),
-            (ChannelMailbox::Away(true), 0),
+            (ChannelMailbox::Away, 0),
+            (ChannelMailbox::Back, 0),
         ] {
             assert_eq!(message.bytes(), size_of::<ChannelMailbox>() + held, "{message:?}");
         }
         // Thousands of the smallest do not pass for nothing.
         let limits = MailboxLimits { messages_max: usize::MAX, ..MailboxLimits::default() };
         let mut mailbox = Mailbox::default();
-        while mailbox.try_push(ChannelMailbox::Away(true), &limits).is_ok() {}
+        while mailbox.try_push(ChannelMailbox::Away, &limits).is_ok() {}
         assert!(mailbox.len() * size_of::<ChannelMailbox>() <= limits.bytes_max);
     }
 

@@ -15,10 +15,11 @@
 pub(crate) mod assigns;
 pub(crate) mod leave_reason;
 pub(crate) mod mailbox;
+pub(crate) mod refs;
 mod succession;
 
 use std::{
-    any::{Any, TypeId},
+    any::Any,
     fmt,
     sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
@@ -31,6 +32,7 @@ use crate::{
         assigns::Assigns,
         leave_reason::LeaveReason,
         mailbox::{ChannelMailbox, Mailbox, MailboxLimits},
+        refs::Refs,
     },
     node::{Node, Task},
     occasionally::Occasionally,
@@ -71,7 +73,6 @@ pub(crate) struct Kind {
     /// The name of the channel's type.
     pub(crate) name_of: fn() -> &'static str,
     pub(crate) intercept: &'static [&'static str],
-    pub(crate) info: fn() -> TypeId,
 }
 
 impl Kind {
@@ -85,6 +86,8 @@ impl Kind {
 pub(crate) struct Home {
     pub(crate) node: Arc<Node>,
     pub(crate) kind: &'static Kind,
+    /// The state of the route, of the type that its channel says.
+    pub(crate) state: Arc<dyn Any + Send + Sync>,
     pub(crate) limits: MailboxLimits,
     pub(crate) log: Log,
 }
@@ -93,6 +96,7 @@ pub(crate) struct Home {
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) crashes: Occasionally,
+    pub(crate) failures: Occasionally,
     pub(crate) leave_crashes: Occasionally,
     pub(crate) encodings: Occasionally,
     pub(crate) endless: Occasionally,
@@ -184,10 +188,10 @@ impl Join {
         peer: Arc<dyn Peer>,
         home: Arc<Home>,
         topic: Topic,
-        refs: (Option<Ref>, Option<Ref>),
+        refs: Refs,
         assigns: Assigns,
     ) -> Self {
-        let (join_ref, reference) = refs;
+        let Refs { join_ref, reference } = refs;
         let state = State {
             mailbox: Mailbox::default(),
             turn: Turn::Running(None),
@@ -221,6 +225,11 @@ impl Join {
 
     pub(crate) fn kind(&self) -> &'static Kind {
         self.home.kind
+    }
+
+    /// The state of the route.
+    pub(crate) fn route_state(&self) -> &(dyn Any + Send + Sync) {
+        &*self.home.state
     }
 
     pub(crate) fn log(&self) -> &Log {
@@ -260,25 +269,26 @@ impl Join {
         }
     }
 
-    /// Takes a message of the program's, if there is room.
-    pub(crate) fn info(
+    /// Takes a message of the program's, if there is room; it is packed only then.
+    pub(crate) fn info<M>(
         self: &Arc<Self>,
-        message: Box<dyn Any + Send>,
-    ) -> Result<(), NotTaken<Box<dyn Any + Send>>> {
+        message: M,
+        pack: impl FnOnce(M) -> Box<dyn Any + Send>,
+    ) -> Result<(), NotTaken<M>> {
         let mut state = self.state();
         if state.ended {
             return Err(NotTaken::Ended(message));
         }
         if let Some(channel) = state.turn.begin() {
             drop(state);
-            self.node().spawn(channel.rise(self.clone(), Some(ChannelMailbox::Info(message))));
+            self.node().spawn(channel.rise(self.clone(), Some(ChannelMailbox::Info(pack(message)))));
             return Ok(());
         }
-        match state.mailbox.try_push(ChannelMailbox::Info(message), &self.home.limits) {
-            Ok(()) => Ok(()),
-            Err(ChannelMailbox::Info(message)) => Err(NotTaken::Full(message)),
-            Err(_) => unreachable!("what was not taken is given back"),
+        if !state.mailbox.has_room_for_info(&self.home.limits) {
+            return Err(NotTaken::Full(message));
         }
+        state.mailbox.push(ChannelMailbox::Info(pack(message)));
+        Ok(())
     }
 
     /// The task is done and its channel may rest, unless something has come meanwhile: then it is given back.

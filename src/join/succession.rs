@@ -13,8 +13,8 @@ use std::{sync::Arc, task::Waker};
 
 use super::{Join, stop};
 use crate::{
-    join::leave_reason::LeaveReason,
-    protocol::{Payload, Ref},
+    join::{leave_reason::LeaveReason, refs::Refs},
+    protocol::Payload,
 };
 
 /// What a join has to do with others of its client and topic.
@@ -33,11 +33,11 @@ pub(crate) struct Start {
     pub(crate) running: Running,
     pub(crate) params: Payload,
     /// The refs of the join message, to be echoed in its reply.
-    pub(crate) refs: (Option<Ref>, Option<Ref>),
+    pub(crate) refs: Refs,
 }
 
 impl Start {
-    pub(crate) fn new(join: Arc<Join>, params: Payload, refs: (Option<Ref>, Option<Ref>)) -> Self {
+    pub(crate) fn new(join: Arc<Join>, params: Payload, refs: Refs) -> Self {
         join.node().join_started();
         Self { running: Running::new(join), params, refs }
     }

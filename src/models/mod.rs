@@ -6,7 +6,6 @@
 //! in two orders: the checker reports it with the schedule that led to it.
 
 use std::{
-    any::TypeId,
     sync::{Arc, PoisonError},
     task::{Poll, Waker},
 };
@@ -20,15 +19,18 @@ use shuttle::{
 
 use crate::{
     channel::{
-        Channel,
-        outcome::{HandleResult, noreply},
-        socket::{Joining, Socket},
+        Channel, Receive,
+        context::{Context, Joining},
+        failure::Failure,
+        outcome::{Handled, noreply},
+        sender::Sender,
     },
     join::{
         Home, Join, Peer, Replaced, Start,
         assigns::Assigns,
         leave_reason::LeaveReason,
         mailbox::{ChannelMailbox, MailboxLimits},
+        refs::Refs,
     },
     node::Node,
     protocol::{Payload, Ref, Serializer, V2},
@@ -108,44 +110,47 @@ struct Room {
 
 impl Room {
     /// What takes a while; nobody else may have the channel meanwhile.
-    async fn work(&mut self, line: String) -> HandleResult {
+    async fn work(&mut self, line: String) -> Handled {
         assert!(!std::mem::replace(&mut self.is_busy, true), "two have the channel");
         future::yield_now().await;
         self.log.write(line);
         self.is_busy = false;
-        noreply()
+        Ok(noreply())
     }
 }
 
 impl Channel for Room {
-    type Info = u32;
+    type State = Arc<Log>;
 
     const INTERCEPT: &'static [&'static str] = &["cast"];
 
-    async fn join(_: &Topic, _: Payload, socket: &mut Joining) -> Result<Self, Payload> {
-        let log = socket.app::<Arc<Log>>().clone();
+    async fn join(_: &Topic, _: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        let log = joining.state().clone();
         future::yield_now().await;
         log.write("join");
         Ok(Self { log, is_busy: false })
     }
 
-    async fn handle_in(&mut self, event: &str, _: Payload, _: &mut Socket) -> HandleResult {
+    async fn handle_in(&mut self, event: &str, _: Payload, _: &Context<Self>) -> Handled {
         if event == "hang" {
             std::future::pending::<()>().await;
         }
         self.work(event.to_owned()).await
     }
 
-    async fn handle_out(&mut self, event: &str, _: Payload, _: &mut Socket) -> HandleResult {
+    async fn handle_out(&mut self, event: &str, _: Payload, _: &Context<Self>) -> Handled {
         self.work(event.to_owned()).await
     }
 
-    async fn handle_info(&mut self, number: u32, _: &mut Socket) -> HandleResult {
-        self.work(format!("info{number}")).await
-    }
-
-    async fn leave(&mut self, _: LeaveReason, _: &mut Socket) {
+    async fn leave(&mut self, _: LeaveReason, _: &Context<Self>) -> Result<(), Failure> {
         self.log.write("leave");
+        Ok(())
+    }
+}
+
+impl Receive<u32> for Room {
+    async fn handle_info(&mut self, number: u32, _: &Context<Self>) -> Handled {
+        self.work(format!("info{number}")).await
     }
 }
 
@@ -257,10 +262,9 @@ struct Server {
 impl Server {
     fn new(messages_max: usize) -> Self {
         let log = Arc::new(Log::default());
-        let app = [(TypeId::of::<Arc<Log>>(), Arc::new(log.clone()) as _)].into();
-        let node = Arc::new(Node::new(Arc::new(LocalPubSub), app, Default::default(), None));
+        let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), None));
         let limits = MailboxLimits { messages_max, ..MailboxLimits::default() };
-        let route = ChannelRoute::new::<Room>("room").unwrap();
+        let route = ChannelRoute::new::<Room>("room", log.clone()).unwrap();
         let router = Arc::new(Router::new(vec![route], &node, limits));
         Self { node, router, log }
     }
@@ -269,7 +273,7 @@ impl Server {
     fn start(&self, client: &Arc<Client>, join_ref: &str) {
         let (route, home) = self.router.route("room").unwrap();
         let home: Arc<Home> = home.clone();
-        let refs = (Some(Ref::from(join_ref)), Some(Ref::from(join_ref)));
+        let refs = Refs { join_ref: Some(Ref::from(join_ref)), reference: Some(Ref::from(join_ref)) };
         let mut joins = client.joins.lock().unwrap();
         let current = joins.pop();
         let join = Join::new(client.clone(), home, Topic::from("room"), refs.clone(), Assigns::default());
@@ -318,7 +322,9 @@ fn all_that_comes_is_handled_once_and_in_order_however_the_channel_rests() {
             let client = client.clone();
             move || ["in1", "in2"].map(|event| client.say(event))
         });
-        let sender = thread::spawn(move || [1, 2].map(|number| join.info(Box::new(number as u32)).unwrap()));
+        let sender = thread::spawn(move || {
+            [1, 2].map(|number| Sender::<Room>::new(join.clone()).send(number as u32).unwrap())
+        });
         let caster = thread::spawn({
             let server = server.clone();
             move || server.broadcast("cast")
@@ -357,9 +363,9 @@ fn an_end_is_never_missed_whoever_makes_it_and_whatever_comes_meanwhile() {
         let sender = thread::spawn({
             let (server, join) = (server.clone(), join.clone());
             move || {
-                let _ = join.info(Box::new(1_u32));
+                let _ = Sender::<Room>::new(join.clone()).send(1_u32);
                 server.broadcast("cast");
-                join.post_later(ChannelMailbox::Away(true));
+                join.post_later(ChannelMailbox::Away);
             }
         });
         // As the join that replaces it would.

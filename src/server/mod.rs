@@ -10,22 +10,15 @@ pub(crate) mod subscription;
 pub(crate) mod tracked;
 pub(crate) mod unknown_mount;
 
-use std::{
-    any::{Any, TypeId},
-    collections::HashMap,
-    fmt,
-    pin::Pin,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use lapwing_transports::{endpoint::Endpoint, resumable::lines::Refused};
 use serde::Serialize;
 
 use crate::{
-    node::{AppData, BroadcastError, Node},
+    node::{BroadcastError, Node},
     presence::{Count, PresenceError, PresenceOptions, fetch::Fetcher},
-    protocol::Payload,
+    protocol::{IntoPayload, Payload},
     pubsub::{LocalPubSub, PubSub, PubSubMsg},
     server::{
         build_error::BuildError,
@@ -146,7 +139,6 @@ impl ResumesRefused {
 pub struct Builder {
     mounts: Vec<(String, Mount)>,
     pubsub: Arc<dyn PubSub>,
-    app: AppData,
     presence: PresenceOptions,
     fetcher: Option<Fetcher>,
     shutdown_timeout: Duration,
@@ -158,7 +150,6 @@ impl Lapwing {
         Builder {
             mounts: Vec::new(),
             pubsub: Arc::new(LocalPubSub),
-            app: HashMap::new(),
             presence: PresenceOptions::default(),
             fetcher: None,
             shutdown_timeout: SHUTDOWN_TIMEOUT,
@@ -173,9 +164,9 @@ impl Lapwing {
         &self,
         topic: impl Into<Topic>,
         event: impl AsRef<str>,
-        payload: impl Into<Payload>,
+        payload: impl IntoPayload,
     ) -> Result<(), BroadcastError> {
-        self.0.node.publish(Broadcast::new(topic, event, payload))
+        self.0.node.publish(broadcast_of(topic, event, payload)?)
     }
 
     /// Publishes an event as it says itself: to all subscribers of its topic, or to all but one, on all nodes or on this one.
@@ -234,9 +225,10 @@ impl Lapwing {
         &self,
         topic: impl Into<Topic>,
         key: impl Into<String>,
-        meta: impl Into<Payload>,
+        meta: impl IntoPayload,
     ) -> Result<Tracked, PresenceError> {
-        Tracked::new(self.0.node.clone(), topic.into(), key.into(), meta.into()).await
+        let meta = meta.into_payload().map_err(PresenceError::Meta)?;
+        Tracked::new(self.0.node.clone(), topic.into(), key.into(), meta).await
     }
 
     /// How many are present on a topic.
@@ -277,12 +269,6 @@ impl Lapwing {
         stats
     }
 
-    /// The value of that type that was given to [`Builder::app`].
-    #[must_use]
-    pub fn app<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.0.node.app()
-    }
-
     /// The routes of a mount, in the order in which they are tried.
     ///
     /// # Errors
@@ -315,6 +301,15 @@ impl Lapwing {
     }
 }
 
+fn broadcast_of(
+    topic: impl Into<Topic>,
+    event: impl AsRef<str>,
+    payload: impl IntoPayload,
+) -> Result<Broadcast, BroadcastError> {
+    let payload = payload.into_payload().map_err(BroadcastError::Encode)?;
+    Ok(Broadcast::new(topic, event, payload))
+}
+
 impl Builder {
     /// Mounts channels at a path. A segment `:name` is a variable that becomes a connect parameter.
     pub fn mount(mut self, path: impl Into<String>, mount: Mount) -> Self {
@@ -325,13 +320,6 @@ impl Builder {
     /// Carries broadcasts to other nodes. Default: there are none.
     pub fn pubsub(mut self, pubsub: Arc<dyn PubSub>) -> Self {
         self.pubsub = pubsub;
-        self
-    }
-
-    /// Shares a value of the program's with all channels, see [`JoinInfo::app`](crate::JoinInfo::app). One per
-    /// type; a second one takes the place of the first.
-    pub fn app<T: Any + Send + Sync>(mut self, value: T) -> Self {
-        self.app.insert(TypeId::of::<T>(), Arc::new(value));
         self
     }
 
@@ -383,7 +371,7 @@ impl Builder {
     /// # Errors
     /// See [`BuildError`].
     pub fn build(self) -> Result<Lapwing, BuildError> {
-        let node = Arc::new(Node::new(self.pubsub, self.app, self.presence, self.fetcher));
+        let node = Arc::new(Node::new(self.pubsub, self.presence, self.fetcher));
         let mut mounts: Vec<Mounted> = Vec::new();
         for (name, mount) in self.mounts {
             let path = MountPath::new(&name);

@@ -80,11 +80,12 @@ impl Mount {
         }
     }
 
-    /// Routes the topics of a pattern, exact or ending in `*`, to a channel. The first route that matches wins.
+    /// Routes the topics of a pattern, exact or ending in `*`, to a channel, whose joins share the state: a value, or an
+    /// [`Arc`] of one that the rest of the program has, too. The first route that matches wins.
     ///
     /// A bad pattern is reported by [`Builder::build`](crate::Builder::build).
-    pub fn channel<C: Channel>(mut self, pattern: &str) -> Self {
-        self.routes.push(ChannelRoute::new::<C>(pattern).map_err(BuildError::Pattern));
+    pub fn channel<C: Channel>(mut self, pattern: &str, state: impl Into<Arc<C::State>>) -> Self {
+        self.routes.push(ChannelRoute::new::<C>(pattern, state).map_err(BuildError::Pattern));
         self
     }
 

@@ -3,7 +3,11 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    node::Node, presence::PresenceError, protocol::Payload, topic::Topic, topics::broadcast::ChannelId,
+    node::Node,
+    presence::PresenceError,
+    protocol::{IntoPayload, Payload},
+    topic::Topic,
+    topics::broadcast::ChannelId,
 };
 
 /// A presence that belongs to the program itself: a job, a bot, a bridge to another system. It goes when this is
@@ -40,8 +44,9 @@ impl Tracked {
     ///
     /// # Errors
     /// See [`PresenceError`].
-    pub async fn update(&self, meta: impl Into<Payload>) -> Result<String, PresenceError> {
-        self.node.tracker.update(&self.topic, &self.key, self.owner, &meta.into()).answered().await
+    pub async fn update(&self, meta: impl IntoPayload) -> Result<String, PresenceError> {
+        let meta = meta.into_payload().map_err(PresenceError::Meta)?;
+        self.node.tracker.update(&self.topic, &self.key, self.owner, &meta).answered().await
     }
 }
 

@@ -13,7 +13,7 @@ use lapwing_transports::{
 use tracing::debug;
 
 use crate::{
-    join::{self, Join, Replaced, Start, leave_reason::LeaveReason, mailbox::ChannelMailbox},
+    join::{self, Join, Replaced, Start, leave_reason::LeaveReason, mailbox::ChannelMailbox, refs::Refs},
     node::{Node, Task},
     protocol::{
         ChannelMsg, Field, NameRef, Outgoing, Payload, Ref, SerializerList,
@@ -168,11 +168,11 @@ impl Handler for Hub {
     }
 
     fn away(&self, session: &Session) {
-        tell_joins(session, true);
+        tell_joins(session, || ChannelMailbox::Away);
     }
 
     fn back(&self, session: &Session) {
-        tell_joins(session, false);
+        tell_joins(session, || ChannelMailbox::Back);
     }
 
     fn closed(&self, session: &Session, reason: CloseReason) {
@@ -261,7 +261,7 @@ impl Hub {
             unmatched(session, &msg);
             return None;
         };
-        let refs = (msg.join_ref, msg.reference);
+        let refs = Refs { join_ref: msg.join_ref, reference: msg.reference };
         let assigns = session.state().assigns.merged(route.assigns());
         let join = Arc::new(Join::new(session.clone(), home.clone(), topic, refs.clone(), assigns));
         state.insert(join.clone());
@@ -269,11 +269,11 @@ impl Hub {
     }
 }
 
-/// Tells every join of a client whether it is away.
-fn tell_joins(session: &Session, is_away: bool) {
+/// Tells every join of a client.
+fn tell_joins(session: &Session, message: fn() -> ChannelMailbox) {
     let joins: Vec<_> = session.state().state().joins.iter().cloned().collect();
     for join in joins {
-        join.post_later(ChannelMailbox::Away(is_away));
+        join.post_later(message());
     }
 }
 

@@ -1,6 +1,6 @@
 //! Which channel a topic belongs to.
 
-use std::{any::TypeId, fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc};
 
 use crate::{
     channel::Channel,
@@ -13,23 +13,24 @@ use crate::{
 /// A pattern of topics and the channel it leads to.
 ///
 /// ```
-/// # use lapwing::{Channel, ChannelRoute, HandleResult, Joining, Payload, Socket, Topic, noreply};
+/// # use lapwing::{Channel, ChannelRoute, Failure, Joining, Payload, Topic};
 /// # struct Room;
 /// # impl Channel for Room {
-/// #     type Info = ();
-/// #     async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> { Ok(Room) }
-/// #     async fn handle_in(&mut self, _: &str, _: Payload, _: &mut Socket) -> HandleResult { noreply() }
+/// #     type State = ();
+/// #     async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> { Ok(Room) }
 /// # }
-/// let route = ChannelRoute::new::<Room>("room:*").unwrap();
+/// let route = ChannelRoute::new::<Room>("room:*", ()).unwrap();
 /// assert_eq!(route.pattern(), "room:*");
 /// assert!(route.handler().ends_with("Room"));
 /// assert!(route.matches("room:lobby") && !route.matches("lobby"));
-/// assert!(ChannelRoute::new::<Room>("ro*m").is_err(), "a star is the last character or none");
+/// assert!(ChannelRoute::new::<Room>("ro*m", ()).is_err(), "a star is the last character or none");
 /// ```
 #[derive(Clone)]
 pub struct ChannelRoute {
     pattern: TopicPattern,
     kind: &'static Kind,
+    /// The state that all joins share, of the type that the channel says.
+    state: Arc<dyn Any + Send + Sync>,
     assigns: Assigns,
     /// Makes the task of a join. One function per channel type: behind it all is typed.
     start: fn(Start) -> Task,
@@ -38,14 +39,15 @@ pub struct ChannelRoute {
 }
 
 impl ChannelRoute {
-    /// A route to a channel.
+    /// A route to a channel, with the state that all its joins share.
     ///
     /// # Errors
     /// When the pattern has a `*` that is not its last character.
-    pub fn new<C: Channel>(pattern: &str) -> Result<Self, PatternError> {
+    pub fn new<C: Channel>(pattern: &str, state: impl Into<Arc<C::State>>) -> Result<Self, PatternError> {
         Ok(Self {
             pattern: TopicPattern::new(pattern)?,
             kind: const { &kind::<C>() },
+            state: state.into(),
             assigns: Assigns::default(),
             start: task::start::<C>,
             succeed: task::succeed::<C>,
@@ -91,7 +93,7 @@ impl ChannelRoute {
 }
 
 const fn kind<C: Channel>() -> Kind {
-    Kind { name_of: std::any::type_name::<C>, intercept: C::INTERCEPT, info: TypeId::of::<C::Info> }
+    Kind { name_of: std::any::type_name::<C>, intercept: C::INTERCEPT }
 }
 
 impl fmt::Debug for ChannelRoute {
@@ -111,8 +113,12 @@ pub(crate) struct Router {
 
 impl Router {
     pub(crate) fn new(routes: Vec<ChannelRoute>, node: &Arc<Node>, limits: MailboxLimits) -> Self {
-        let home = |kind| Arc::new(Home { node: node.clone(), kind, limits, log: Log::default() });
-        Self { routes: routes.into_iter().map(|route| (route.clone(), home(route.kind))).collect() }
+        let with_home = |route: ChannelRoute| {
+            let (node, state) = (node.clone(), route.state.clone());
+            let home = Home { node, kind: route.kind, state, limits, log: Log::default() };
+            (route, Arc::new(home))
+        };
+        Self { routes: routes.into_iter().map(with_home).collect() }
     }
 
     pub(crate) fn route(&self, topic: &str) -> Option<&(ChannelRoute, Arc<Home>)> {

@@ -24,10 +24,14 @@ use tracing::{Instrument as _, debug};
 use crate::{
     channel::{
         Channel,
-        outcome::{HandleResult, StopReason},
-        socket::{Joining, Socket},
+        context::{Context, Joining},
+        failure::Failure,
+        outcome::{HandleResult, Handled, StopReason},
+        sender::Parcel,
     },
-    join::{Join, Next, Resting, Running, Start, leave_reason::LeaveReason, mailbox::ChannelMailbox},
+    join::{
+        Join, Next, Resting, Running, Start, leave_reason::LeaveReason, mailbox::ChannelMailbox, refs::Refs,
+    },
     node::Task,
     occasionally::occasionally,
     protocol::{EncodeError, Name, Outgoing, Payload, Ref, name_limits::quoted},
@@ -126,20 +130,19 @@ async fn unless_killed<C>(
 }
 
 /// Row 4 to 7: joins, answers, subscribes.
-async fn run_start<C: Channel>(
-    join: Arc<Join>,
-    params: Payload,
-    refs: (Option<Ref>, Option<Ref>),
-) -> Option<Box<C>> {
+async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> Option<Box<C>> {
     let predecessor = join.take_predecessor();
     let mut joining = Joining::new(join.clone());
     let joined = catch(async { C::join(&join.topic, params, &mut joining).await }).await;
     let reply = joining.into_reply();
     let channel = match joined {
         Ok(Ok(channel)) => Some(channel),
-        Ok(Err(reason)) => {
+        Ok(Err(failure)) => {
             debug!(topic = %join.quoted_topic(), channel = join.kind().name(), id = join.id.0, "join refused");
-            answer(&join, &refs, "error", &reason);
+            if failure.cause().is_some() {
+                log_failure(&join, "join", &failure);
+            }
+            answer(&join, &refs, "error", &failure.payload());
             None
         }
         Err(panic) => {
@@ -160,11 +163,15 @@ async fn run_start<C: Channel>(
     join.set_joined(subscribed);
     close_predecessor(predecessor.as_deref());
     debug!(topic = %join.quoted_topic(), channel = join.kind().name(), id = join.id.0, "joined");
-    let mut socket = Socket::new(join.clone());
-    match catch(async { channel.joined(&mut socket).await }).await {
-        Ok(()) => Some(Box::new(channel)),
-        Err(panic) => {
-            finish(&join, &mut channel, &mut socket, End::crash(panic)).await;
+    let cx = Context::new(join.clone());
+    let end = match catch(async { channel.joined(&cx).await }).await {
+        Ok(result) => apply(&join, "joined", None, result),
+        Err(panic) => Some(crashed(&join, panic)),
+    };
+    match end {
+        None => Some(Box::new(channel)),
+        Some(end) => {
+            finish(&join, &mut channel, &cx, end).await;
             None
         }
     }
@@ -176,7 +183,7 @@ async fn run_batch<C: Channel>(
     mut channel: Box<C>,
     mut message: Option<ChannelMailbox>,
 ) -> Option<Box<C>> {
-    let mut socket = Socket::new(join.clone());
+    let mut cx = Context::new(join.clone());
     loop {
         // A mailbox that is filled as fast as it is emptied must not keep the worker from other tasks.
         tokio::task::coop::consume_budget().await;
@@ -185,10 +192,10 @@ async fn run_batch<C: Channel>(
             Next::Overflowed => {
                 Some(End::crash("the mailbox is full and a broadcast had no room".to_owned()))
             }
-            Next::Message(message) => handle(&join, &mut *channel, &mut socket, message).await,
+            Next::Message(message) => handle(&join, &mut *channel, &mut cx, message).await,
         };
         if let Some(end) = end {
-            finish(&join, &mut *channel, &mut socket, end).await;
+            finish(&join, &mut *channel, &cx, end).await;
             return None;
         }
     }
@@ -218,59 +225,68 @@ impl End {
 async fn handle<C: Channel>(
     join: &Arc<Join>,
     channel: &mut C,
-    socket: &mut Socket,
+    cx: &mut Context<C>,
     message: ChannelMailbox,
 ) -> Option<End> {
-    // The ref to answer to, if the message is an event; the ref itself may be null.
+    // The ref to answer to, if the message is an event and the callback has not taken it; the ref itself may be null.
     let mut answers = None;
-    let result = match message {
+    let (callback, result) = match message {
         ChannelMailbox::Event { event, payload, reference } => {
             debug!(event = %quoted(&event), topic = %join.quoted_topic(), id = join.id.0, "handling event");
-            socket.set_reference(reference.clone());
-            answers = Some(reference);
+            cx.begin_event(reference.clone());
             let event = text(&event);
-            let result = catch(async { channel.handle_in(&event, payload, socket).await }).await;
-            socket.set_reference(None);
-            result
+            let result = catch(async { channel.handle_in(&event, payload, cx).await }).await;
+            let is_taken = cx.end_event();
+            answers = Some(reference).filter(|_| !is_taken);
+            ("handle_in", result)
         }
-        ChannelMailbox::Info(message) => match message.downcast() {
-            Ok(message) => catch(async { channel.handle_info(*message, socket).await }).await,
+        ChannelMailbox::Info(message) => match message.downcast::<Parcel<C>>() {
+            Ok(parcel) => ("handle_info", catch(async { parcel.open(channel, cx).await }).await),
             Err(_) => unreachable!("a sender is made for its channel's messages only"),
         },
         ChannelMailbox::Broadcast(broadcast) if broadcast.topic == join.topic => {
             let payload = broadcast.payload.clone();
-            socket.set_intercepted(&broadcast.event);
-            let result = catch(async { channel.handle_out(&broadcast.event, payload, socket).await }).await;
-            socket.set_intercepted("");
-            result
+            cx.socket_mut().set_intercepted(&broadcast.event);
+            let result = catch(async { channel.handle_out(&broadcast.event, payload, cx).await }).await;
+            cx.socket_mut().set_intercepted("");
+            ("handle_out", result)
         }
         ChannelMailbox::Broadcast(broadcast) => {
-            catch(async { channel.handle_broadcast(broadcast, socket).await }).await
+            ("handle_broadcast", catch(async { channel.handle_broadcast(broadcast, cx).await }).await)
         }
-        ChannelMailbox::Away(is_away) => catch(async { channel.handle_away(is_away, socket).await }).await,
+        ChannelMailbox::Away => ("away", catch(async { channel.away(cx).await }).await),
+        ChannelMailbox::Back => ("back", catch(async { channel.back(cx).await }).await),
         ChannelMailbox::Leave(reference) => {
-            answer(join, &(join.join_ref.clone(), reference), "ok", &Payload::empty());
+            let refs = Refs { join_ref: join.join_ref.clone(), reference };
+            answer(join, &refs, "ok", &Payload::empty());
             return Some(End { goodbye: Goodbye::Close, reason: LeaveReason::NormalLeave });
         }
         ChannelMailbox::Stop(reason) => return Some(stopped_from_outside(reason)),
     };
     match result {
-        Err(panic) => {
-            let (what, topic, channel) = (said(&panic), join.quoted_topic(), join.kind().name());
-            occasionally!(join.log().crashes, error, panic = %what, %topic, channel, "channel crashed");
-            Some(End::crash(panic))
-        }
-        Ok(result) => apply(join, answers, result),
+        Err(panic) => Some(crashed(join, panic)),
+        Ok(result) => apply(join, callback, answers, result),
     }
 }
 
+/// A callback panicked.
+fn crashed(join: &Join, panic: String) -> End {
+    let (what, topic, channel) = (said(&panic), join.quoted_topic(), join.kind().name());
+    occasionally!(join.log().crashes, error, panic = %what, %topic, channel, "channel crashed");
+    End::crash(panic)
+}
+
 /// Does what a callback asked for.
-fn apply(join: &Join, answers: Option<Option<Ref>>, result: HandleResult) -> Option<End> {
+fn apply(join: &Join, callback: &'static str, answers: Option<Option<Ref>>, result: Handled) -> Option<End> {
     let (stop, reply) = match result {
-        HandleResult::NoReply => return None,
-        HandleResult::Reply(status, payload) => (None, Some((status, payload))),
-        HandleResult::Stop(reason) => (Some(reason), None),
-        HandleResult::StopWithReply(reason, status, payload) => (Some(reason), Some((status, payload))),
+        Ok(HandleResult::NoReply) => return None,
+        Ok(HandleResult::Reply(status, payload)) => (None, Some((status, payload))),
+        Ok(HandleResult::Stop(reason)) => (Some(reason), None),
+        Ok(HandleResult::StopWithReply(reason, status, payload)) => (Some(reason), Some((status, payload))),
+        Ok(HandleResult::Failed(failure, reason)) => {
+            (reason, Some(failed(join, callback, &answers, &failure)))
+        }
+        Err(failure) => (None, Some(failed(join, callback, &answers, &failure))),
     };
     if let (Some((status, payload)), Some(reference)) = (reply, answers)
         && let Err(error) = send_reply(join, (join.join_ref.as_ref(), reference.as_ref()), &status, &payload)
@@ -288,6 +304,25 @@ fn apply(join: &Join, answers: Option<Option<Ref>>, result: HandleResult) -> Opt
     })
 }
 
+/// The answer to an event whose callback failed. What the client is not told, or nobody is there to be told, is logged.
+fn failed(
+    join: &Join,
+    callback: &'static str,
+    answers: &Option<Option<Ref>>,
+    failure: &Failure,
+) -> (SmolStr, Payload) {
+    if failure.cause().is_some() || answers.is_none() {
+        log_failure(join, callback, failure);
+    }
+    (SmolStr::new_static("error"), failure.payload())
+}
+
+fn log_failure(join: &Join, callback: &'static str, failure: &Failure) {
+    let (chain, topic, channel) = (failure.chain(), join.quoted_topic(), join.kind().name());
+    let cause = said(&chain);
+    occasionally!(join.log().failures, error, %cause, callback, %topic, channel, "callback failed");
+}
+
 fn stopped_from_outside(reason: LeaveReason) -> End {
     let goodbye = match reason {
         LeaveReason::Kicked(_) | LeaveReason::NormalLeave => Goodbye::Close,
@@ -298,7 +333,7 @@ fn stopped_from_outside(reason: LeaveReason) -> End {
 }
 
 /// The last steps: the topic is free, the client is told, the channel may clean up.
-async fn finish<C: Channel>(join: &Arc<Join>, channel: &mut C, socket: &mut Socket, end: End) {
+async fn finish<C: Channel>(join: &Arc<Join>, channel: &mut C, cx: &Context<C>, end: End) {
     join.withdraw();
     let topic = &*join.topic;
     let goodbye = match end.goodbye {
@@ -317,9 +352,13 @@ async fn finish<C: Channel>(join: &Arc<Join>, channel: &mut C, socket: &mut Sock
         turn_away(join);
     }
     debug!(topic = %join.quoted_topic(), id = join.id.0, reason = reason_word(&end.reason), "left");
-    if let Err(panic) = catch(async { channel.leave(end.reason, socket).await }).await {
-        let (panic, topic, channel) = (said(&panic), join.quoted_topic(), join.kind().name());
-        occasionally!(join.log().leave_crashes, error, %panic, %topic, channel, "leave crashed");
+    match catch(async { channel.leave(end.reason, cx).await }).await {
+        Ok(Ok(())) => {}
+        Ok(Err(failure)) => log_failure(join, "leave", &failure),
+        Err(panic) => {
+            let (panic, topic, channel) = (said(&panic), join.quoted_topic(), join.kind().name());
+            occasionally!(join.log().leave_crashes, error, %panic, %topic, channel, "leave crashed");
+        }
     }
 }
 
@@ -328,10 +367,12 @@ fn turn_away(join: &Join) {
     while let Some(message) = join.take_left() {
         match message {
             ChannelMailbox::Event { reference, .. } => {
-                answer(join, &(None, reference), "error", &Payload::reason("unmatched topic"));
+                let refs = Refs { join_ref: None, reference };
+                answer(join, &refs, "error", &Payload::reason("unmatched topic"));
             }
             ChannelMailbox::Leave(reference) => {
-                answer(join, &(join.join_ref.clone(), reference), "ok", &Payload::empty());
+                let refs = Refs { join_ref: join.join_ref.clone(), reference };
+                answer(join, &refs, "ok", &Payload::empty());
             }
             _ => {}
         }
@@ -370,8 +411,8 @@ fn member(join: &Arc<Join>) -> Member {
 }
 
 /// Sends a reply that the library itself makes, or one of a join callback.
-fn answer(join: &Join, refs: &(Option<Ref>, Option<Ref>), status: &str, response: &Payload) {
-    let result = send_reply(join, (refs.0.as_ref(), refs.1.as_ref()), status, response);
+fn answer(join: &Join, refs: &Refs, status: &str, response: &Payload) {
+    let result = send_reply(join, (refs.join_ref.as_ref(), refs.reference.as_ref()), status, response);
     if let Err(error) = result {
         let topic = join.quoted_topic();
         occasionally!(join.log().encodings, error, %error, %topic, "reply could not be encoded");

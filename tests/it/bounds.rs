@@ -6,7 +6,7 @@ use std::{
 };
 
 use lapwing::{
-    Channel, Drain, HandleResult, Joining, Lapwing, Mount, Payload, PresenceDiff, PresenceState, Socket,
+    Channel, Context, Drain, Failure, Handled, Joining, Lapwing, Mount, Payload, PresenceDiff, PresenceState,
     Topic, noreply,
 };
 use serde_json::{Value, json};
@@ -28,19 +28,19 @@ use crate::support::{
 struct Quiet;
 
 impl Channel for Quiet {
-    type Info = ();
+    type State = ();
 
-    async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, _: &str, _: Payload, _: &mut Socket) -> HandleResult {
-        noreply()
+    async fn handle_in(&mut self, _: &str, _: Payload, _: &Context<Self>) -> Handled {
+        Ok(noreply())
     }
 }
 
 async fn serve(mount: Mount) -> (Lapwing, std::net::SocketAddr) {
-    let lapwing = Lapwing::builder().mount("/socket", mount.channel::<Quiet>("room:*")).build().unwrap();
+    let lapwing = Lapwing::builder().mount("/socket", mount.channel::<Quiet>("room:*", ())).build().unwrap();
     let address = lab::serve(&lapwing).await;
     (lapwing, address)
 }

@@ -3,38 +3,42 @@
 use std::sync::Arc;
 
 use lapwing::{
-    Broadcast, Channel, ChannelId, ChannelMailbox, ChannelRoute, HandleResult, Joining, LeaveReason, Payload,
-    Socket, StopReason, Topic, TransportId, new_socket, noreply,
+    Broadcast, Channel, ChannelId, ChannelMailbox, ChannelRoute, Context, Failure, HandleResult, Handled,
+    Joining, LeaveReason, Payload, Receive, StopReason, Topic, TransportId, noreply,
     protocol::{ChannelMsg, Ref, close_msg, error_msg, make_msg, parse, reply_msg, serialize},
     pubsub::PubSubMsg,
     reply, stop,
+    testing::{new_context, new_socket},
 };
 use serde_json::{Value, json};
 
 struct Room;
 
 impl Channel for Room {
-    type Info = &'static str;
+    type State = ();
 
-    async fn join(topic: &Topic, _params: Payload, _socket: &mut Joining) -> Result<Self, Payload> {
-        if topic == "room:closed" { Err(json!({"reason": "closed"}).into()) } else { Ok(Self) }
+    async fn join(topic: &Topic, _params: Payload, _joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        if topic == "room:closed" { Err(Failure::reason("closed")) } else { Ok(Self) }
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, _socket: &mut Socket) -> HandleResult {
+    async fn handle_in(&mut self, event: &str, payload: Payload, _cx: &Context<Self>) -> Handled {
         match event {
-            "echo" => reply("ok", payload),
-            "bye" => stop(StopReason::Normal),
-            _ => noreply(),
+            "echo" => Ok(reply("ok", payload)),
+            "bye" => Ok(stop(StopReason::Normal)),
+            _ => Ok(noreply()),
         }
     }
 
-    async fn handle_info(&mut self, message: &'static str, socket: &mut Socket) -> HandleResult {
-        socket.push("info", json!({"message": message})).expect("an object can be pushed");
-        noreply()
+    async fn leave(&mut self, reason: LeaveReason, cx: &Context<Self>) -> Result<(), Failure> {
+        cx.push("left", json!({"reason": format!("{reason:?}")}))?;
+        Ok(())
     }
+}
 
-    async fn leave(&mut self, reason: LeaveReason, socket: &mut Socket) {
-        socket.push("left", json!({"reason": format!("{reason:?}")})).expect("an object can be pushed");
+impl Receive<&'static str> for Room {
+    async fn handle_info(&mut self, message: &'static str, cx: &Context<Self>) -> Handled {
+        cx.push("info", json!({"message": message}))?;
+        Ok(noreply())
     }
 }
 
@@ -53,19 +57,19 @@ fn a_socket_has_its_topic_its_ids_its_join_ref_and_assigns() {
 
 #[tokio::test]
 async fn callbacks_give_results_and_push_to_their_client() {
-    let (mut socket, pushed) =
-        new_socket(Topic::from("room:1"), ChannelId(1), TransportId(2), Some(Ref::from("7")));
+    let join_ref = Some(Ref::from("7"));
+    let (cx, pushed) = new_context::<Room>(Topic::from("room:1"), ChannelId(1), TransportId(2), join_ref, ());
     let mut room = Room;
-    let result = room.handle_in("echo", json!({"a": 1}).into(), &mut socket).await;
-    assert!(matches!(result, HandleResult::Reply(status, _) if status == "ok"));
-    assert!(matches!(room.handle_in("x", Payload::empty(), &mut socket).await, HandleResult::NoReply));
-    let result = room.handle_in("bye", Payload::empty(), &mut socket).await;
-    assert!(matches!(result, HandleResult::Stop(StopReason::Normal)));
-    room.handle_info("hello", &mut socket).await;
-    socket.broadcast("all", json!({})).expect("nobody is subscribed");
-    socket.broadcast_from("others", json!({})).expect("nobody is subscribed");
+    let result = room.handle_in("echo", json!({"a": 1}).into(), &cx).await;
+    assert!(matches!(result, Ok(HandleResult::Reply(status, _)) if status == "ok"));
+    assert!(matches!(room.handle_in("x", Payload::empty(), &cx).await, Ok(HandleResult::NoReply)));
+    let result = room.handle_in("bye", Payload::empty(), &cx).await;
+    assert!(matches!(result, Ok(HandleResult::Stop(StopReason::Normal))));
+    room.handle_info("hello", &cx).await.unwrap();
+    cx.broadcast("all", json!({})).expect("nobody is subscribed");
+    cx.broadcast_from("others", json!({})).expect("nobody is subscribed");
     for reason in [LeaveReason::NormalLeave, LeaveReason::Disconnect, LeaveReason::Kicked("spam".into())] {
-        room.leave(reason, &mut socket).await;
+        room.leave(reason, &cx).await.unwrap();
     }
     let events: Vec<_> = pushed.take().into_iter().map(|msg| msg.event.to_string()).collect();
     assert_eq!(events, ["info", "left", "left", "left"]);
@@ -73,13 +77,13 @@ async fn callbacks_give_results_and_push_to_their_client() {
 
 #[test]
 fn a_route_has_a_pattern_and_a_handler_and_matches_exactly_or_by_prefix() {
-    let exact = ChannelRoute::new::<Room>("notify:").expect("the pattern is valid");
+    let exact = ChannelRoute::new::<Room>("notify:", ()).expect("the pattern is valid");
     assert!(exact.matches("notify:") && !exact.matches("notify:1"));
-    let prefix = ChannelRoute::new::<Room>("room:*").expect("the pattern is valid");
+    let prefix = ChannelRoute::new::<Room>("room:*", ()).expect("the pattern is valid");
     assert!(prefix.matches("room:") && prefix.matches("room:1") && !prefix.matches("rooms"));
     assert_eq!(prefix.pattern(), "room:*");
     assert!(prefix.handler().ends_with("Room"));
-    assert!(ChannelRoute::new::<Room>("*:room").is_err());
+    assert!(ChannelRoute::new::<Room>("*:room", ()).is_err());
 }
 
 #[test]
@@ -118,13 +122,16 @@ fn a_mailbox_holds_events_infos_broadcasts_and_leaves() {
         ChannelMailbox::Event { event: "say".into(), payload: Payload::empty(), reference: None },
         ChannelMailbox::Info(Box::new(())),
         ChannelMailbox::Broadcast(Arc::new(broadcast)),
+        ChannelMailbox::Away,
+        ChannelMailbox::Back,
         ChannelMailbox::Leave(Some(Ref::from("2"))),
         ChannelMailbox::Stop(LeaveReason::Disconnect),
     ];
     let names: Vec<_> = messages.iter().map(|message| format!("{message:?}")).collect();
     assert_eq!(
         names,
-        ["Event(\"say\")", "Info", "Broadcast(\"shout\")", "Leave", "Stop(Disconnect)"].map(str::to_owned)
+        ["Event(\"say\")", "Info", "Broadcast(\"shout\")", "Away", "Back", "Leave", "Stop(Disconnect)"]
+            .map(str::to_owned)
     );
 }
 

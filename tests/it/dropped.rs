@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
-use lapwing::{Channel, HandleResult, Joining, Lapwing, LeaveReason, Mount, Payload, Socket, Topic, noreply};
+use lapwing::{
+    Channel, Context, Failure, Handled, Joining, Lapwing, LeaveReason, Mount, Payload, Topic, noreply,
+};
 use tokio::sync::mpsc;
 use tower_service::Service as _;
 
@@ -12,21 +14,22 @@ use tower_service::Service as _;
 struct Guest(mpsc::UnboundedSender<&'static str>);
 
 impl Channel for Guest {
-    type Info = ();
+    type State = ();
 
-    async fn join(_: &Topic, _: Payload, socket: &mut Joining) -> Result<Self, Payload> {
-        let events = socket.assigns().get::<mpsc::UnboundedSender<&'static str>>("events").unwrap();
+    async fn join(_: &Topic, _: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        let events = joining.assigns().get::<mpsc::UnboundedSender<&'static str>>("events").unwrap();
         events.send("joined").unwrap();
         Ok(Self((*events).clone()))
     }
 
-    async fn handle_in(&mut self, _: &str, _: Payload, _: &mut Socket) -> HandleResult {
-        noreply()
+    async fn handle_in(&mut self, _: &str, _: Payload, _: &Context<Self>) -> Handled {
+        Ok(noreply())
     }
 
-    async fn leave(&mut self, reason: LeaveReason, _: &mut Socket) {
+    async fn leave(&mut self, reason: LeaveReason, _: &Context<Self>) -> Result<(), Failure> {
         assert_eq!(reason, LeaveReason::Draining);
         self.0.send("left").unwrap();
+        Ok(())
     }
 }
 
@@ -34,7 +37,7 @@ impl Channel for Guest {
 async fn sessions_that_nothing_carries_end_with_their_server() {
     let (events, mut heard) = mpsc::unbounded_channel();
     let accept = lapwing::Accept::new().assign("events", events);
-    let mount = Mount::new().channel::<Guest>("room:*").connect(move |_| {
+    let mount = Mount::new().channel::<Guest>("room:*", ()).connect(move |_| {
         let accept = accept.clone();
         async move { Ok(accept) }
     });

@@ -1,6 +1,10 @@
 //! Clients that join and leave faster than channels can end.
 
-use lapwing::{Channel, HandleResult, Joining, Lapwing, LeaveReason, Mount, Payload, Socket, Topic, reply};
+use std::sync::Arc;
+
+use lapwing::{
+    Channel, Context, Failure, Handled, Joining, Lapwing, LeaveReason, Mount, Payload, Topic, reply,
+};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
@@ -17,29 +21,28 @@ struct Gate(Semaphore);
 struct Lingering;
 
 impl Channel for Lingering {
-    type Info = ();
+    type State = Gate;
 
-    async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, _: &str, payload: Payload, _: &mut Socket) -> HandleResult {
-        reply("ok", payload)
+    async fn handle_in(&mut self, _: &str, payload: Payload, _: &Context<Self>) -> Handled {
+        Ok(reply("ok", payload))
     }
 
-    async fn leave(&mut self, _: LeaveReason, socket: &mut Socket) {
-        socket.app::<Gate>().0.acquire().await.unwrap().forget();
+    async fn leave(&mut self, _: LeaveReason, cx: &Context<Self>) -> Result<(), Failure> {
+        cx.state().0.acquire().await.unwrap().forget();
+        Ok(())
     }
 }
 
-async fn serve(mount: Mount) -> (Lapwing, Client) {
-    let lapwing = Lapwing::builder()
-        .app(Gate(Semaphore::new(0)))
-        .mount("/socket", mount.channel::<Lingering>("room:*"))
-        .build()
-        .unwrap();
+async fn serve(mount: Mount) -> (Lapwing, Arc<Gate>, Client) {
+    let gate = Arc::new(Gate(Semaphore::new(0)));
+    let mount = mount.channel::<Lingering>("room:*", gate.clone());
+    let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
     let address = lab::serve(&lapwing).await;
-    (lapwing, Client::connect(address, Vsn::V2).await)
+    (lapwing, gate, Client::connect(address, Vsn::V2).await)
 }
 
 async fn joins_fall_to(lapwing: &Lapwing, count: u64) {
@@ -54,7 +57,7 @@ async fn joins_fall_to(lapwing: &Lapwing, count: u64) {
 #[tokio::test]
 async fn a_topic_that_is_joined_again_and_again_has_one_join_that_waits() {
     const JOINS: u32 = 5_000;
-    let (lapwing, mut client) = serve(Mount::new()).await;
+    let (lapwing, gate, mut client) = serve(Mount::new()).await;
     client.join("0", "room:1").await;
     for n in 1..=JOINS {
         client.send(json!([n.to_string(), n.to_string(), "room:1", "phx_join", {}])).await;
@@ -75,7 +78,7 @@ async fn a_topic_that_is_joined_again_and_again_has_one_join_that_waits() {
     client.send(json!(["again", "b", "room:1", "echo", {}])).await;
     client.expect_silence().await;
 
-    lapwing.app::<Gate>().unwrap().0.add_permits(1);
+    gate.0.add_permits(1);
     client.expect(ok("again", "again", "room:1", json!({}))).await;
     client.expect(closed("0", "room:1")).await;
     client.expect(ok("again", "b", "room:1", json!({}))).await;
@@ -85,7 +88,7 @@ async fn a_topic_that_is_joined_again_and_again_has_one_join_that_waits() {
 #[tokio::test]
 async fn as_many_joins_may_be_ending_as_may_be_joined() {
     const MAX: usize = 5;
-    let (lapwing, mut client) = serve(Mount::new().joins_max(MAX)).await;
+    let (lapwing, gate, mut client) = serve(Mount::new().joins_max(MAX)).await;
     for n in 0..MAX {
         let n = n.to_string();
         client.join(&n, "room:1").await;
@@ -99,19 +102,19 @@ async fn as_many_joins_may_be_ending_as_may_be_joined() {
         client.expect(replied(json!("9"), "9", topic, "error", reason)).await;
     }
     assert_eq!(lapwing.stats().joins, MAX as u64);
-    lapwing.app::<Gate>().unwrap().0.add_permits(1);
+    gate.0.add_permits(1);
     joins_fall_to(&lapwing, MAX as u64 - 1).await;
     client.join("10", "room:2").await;
 }
 
 #[tokio::test]
 async fn a_join_that_waits_goes_with_its_session() {
-    let (lapwing, mut client) = serve(Mount::new()).await;
+    let (lapwing, gate, mut client) = serve(Mount::new()).await;
     client.join("1", "room:1").await;
     client.send(json!(["2", "2", "room:1", "phx_join", {}])).await;
     client.expect_heartbeat().await;
     drop(client);
-    lapwing.app::<Gate>().unwrap().0.add_permits(2);
+    gate.0.add_permits(2);
     joins_fall_to(&lapwing, 0).await;
     assert_eq!(lapwing.stats().topics, 0);
 }
@@ -119,11 +122,11 @@ async fn a_join_that_waits_goes_with_its_session() {
 #[tokio::test]
 async fn a_session_that_ends_needs_no_task_for_each_of_its_joins() {
     const JOINS: usize = 1_000;
-    let (lapwing, mut client) = serve(Mount::new().joins_max(JOINS)).await;
+    let (lapwing, gate, mut client) = serve(Mount::new().joins_max(JOINS)).await;
     for n in 0..JOINS {
         client.join("1", &format!("room:{n}")).await;
     }
-    lapwing.app::<Gate>().unwrap().0.add_permits(JOINS);
+    gate.0.add_permits(JOINS);
     drop(client);
     let mut tasks_max = 0;
     let ended = async {

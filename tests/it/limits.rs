@@ -1,10 +1,13 @@
 //! One test per bound that only a server of one's own reaches; the others are in `hostile`, `rfc6455` and `longpoll`.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use lapwing::{
-    Channel, HandleResult, Joining, Lapwing, MailboxLimits, Mount, OutboxLimits, Payload, SendError, Socket,
-    Topic, noreply, reply,
+    Channel, Context, Failure, Handled, Joining, Lapwing, MailboxLimits, Mount, OutboxLimits, Payload,
+    Receive, SendError, Sender, Topic, noreply, reply,
 };
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -16,56 +19,58 @@ use crate::support::{
     websocket::RawSocket,
 };
 
-/// Lets callbacks go on.
-struct Gate(Semaphore);
+/// What the joins share.
+struct Shared {
+    /// Lets callbacks go on.
+    gate: Semaphore,
+    senders: Mutex<Vec<Sender<Slow>>>,
+}
 
 /// Waits at the gate for each event, and tells nobody anything by itself.
 struct Slow;
 
 impl Channel for Slow {
-    type Info = u32;
+    type State = Shared;
     const INTERCEPT: &'static [&'static str] = &["wanted"];
 
-    async fn join(_: &Topic, _: Payload, socket: &mut Joining) -> Result<Self, Payload> {
-        let senders = socket.app::<std::sync::Mutex<Vec<lapwing::Sender<Slow>>>>();
-        senders.lock().unwrap().push(socket.sender());
+    async fn join(_: &Topic, _: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        joining.state().senders.lock().unwrap().push(joining.sender());
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         match event {
             "wait" => {
-                socket.app::<Gate>().0.acquire().await.unwrap().forget();
-                reply("ok", payload)
+                cx.state().gate.acquire().await.unwrap().forget();
+                Ok(reply("ok", payload))
             }
             "hold" => {
-                socket.push("holding", Payload::empty()).unwrap();
-                socket.app::<Gate>().0.acquire().await.unwrap().forget();
-                reply("ok", payload)
+                cx.push("holding", Payload::empty()).unwrap();
+                cx.state().gate.acquire().await.unwrap().forget();
+                Ok(reply("ok", payload))
             }
-            _ => reply("ok", payload),
+            _ => Ok(reply("ok", payload)),
         }
-    }
-
-    async fn handle_info(&mut self, _: u32, _: &mut Socket) -> HandleResult {
-        noreply()
     }
 }
 
-async fn serve(mount: Mount) -> (Lapwing, std::net::SocketAddr) {
-    let lapwing = Lapwing::builder()
-        .app(Gate(Semaphore::new(0)))
-        .app(std::sync::Mutex::new(Vec::<lapwing::Sender<Slow>>::new()))
-        .mount("/socket", mount.channel::<Slow>("slow:*"))
-        .build()
-        .unwrap();
+impl Receive<u32> for Slow {
+    async fn handle_info(&mut self, _: u32, _: &Context<Self>) -> Handled {
+        Ok(noreply())
+    }
+}
+
+async fn serve(mount: Mount) -> (Lapwing, Arc<Shared>, std::net::SocketAddr) {
+    let shared = Arc::new(Shared { gate: Semaphore::new(0), senders: Mutex::default() });
+    let mount = mount.channel::<Slow>("slow:*", shared.clone());
+    let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
     let address = lab::serve(&lapwing).await;
-    (lapwing, address)
+    (lapwing, shared, address)
 }
 
 #[tokio::test]
 async fn a_client_that_floods_a_join_waits_and_loses_nothing_and_others_notice_nothing() {
-    let (lapwing, address) =
+    let (_lapwing, shared, address) =
         serve(Mount::new().mailbox(MailboxLimits { messages_max: 8, ..MailboxLimits::default() })).await;
     let mut flooder = Client::joined(address, Vsn::V2, "slow:1").await;
     let mut bystander = Client::joined(address, Vsn::V2, "slow:1").await;
@@ -75,7 +80,7 @@ async fn a_client_that_floods_a_join_waits_and_loses_nothing_and_others_notice_n
     bystander.send(json!(["1", "2", "slow:1", "echo", {}])).await;
     bystander.expect(ok("1", "2", "slow:1", json!({}))).await;
     flooder.expect_silence().await;
-    lapwing.app::<Gate>().unwrap().0.add_permits(100);
+    shared.gate.add_permits(100);
     for n in 0..100 {
         flooder.expect(ok("1", &n.to_string(), "slow:1", json!({"n": n}))).await;
     }
@@ -84,19 +89,18 @@ async fn a_client_that_floods_a_join_waits_and_loses_nothing_and_others_notice_n
 
 #[tokio::test]
 async fn a_full_mailbox_refuses_the_programs_messages_and_ends_a_join_that_would_miss_a_broadcast() {
-    let (lapwing, address) =
+    let (lapwing, shared, address) =
         serve(Mount::new().mailbox(MailboxLimits { messages_max: 4, ..MailboxLimits::default() })).await;
     let mut client = Client::joined(address, Vsn::V2, "slow:1").await;
     client.send(json!(["1", "2", "slow:1", "hold", {}])).await;
     client.expect(json!(["1", null, "slow:1", "holding", {}])).await;
-    let sender =
-        lapwing.app::<std::sync::Mutex<Vec<lapwing::Sender<Slow>>>>().unwrap().lock().unwrap()[0].clone();
+    let sender = shared.senders.lock().unwrap()[0].clone();
     for n in 0..4 {
         sender.send(n).unwrap();
     }
     assert_eq!(sender.send(4), Err(SendError::Full(4)), "the message is given back");
     lapwing.broadcast("slow:1", "wanted", json!({})).unwrap();
-    lapwing.app::<Gate>().unwrap().0.add_permits(1);
+    shared.gate.add_permits(1);
     client.expect(ok("1", "2", "slow:1", json!({}))).await;
     client.expect(crashed("1", "slow:1")).await;
     client.join("3", "slow:1").await;
@@ -105,7 +109,7 @@ async fn a_full_mailbox_refuses_the_programs_messages_and_ends_a_join_that_would
 #[tokio::test]
 async fn a_client_that_does_not_read_is_closed_with_1013_and_the_others_get_everything() {
     let limits = OutboxLimits { frames_max: 64, ..OutboxLimits::default() };
-    let (lapwing, address) = serve(Mount::new().outbox(limits)).await;
+    let (lapwing, _shared, address) = serve(Mount::new().outbox(limits)).await;
     let mut stuck = Client::joined(address, Vsn::V2, "slow:1").await;
     let mut reader = Client::joined(address, Vsn::V2, "slow:1").await;
     let large = "x".repeat(64 * 1024);
@@ -125,7 +129,7 @@ async fn a_client_that_does_not_read_is_closed_with_1013_and_the_others_get_ever
 
 #[tokio::test]
 async fn one_session_too_many_is_refused_with_503() {
-    let (_lapwing, address) = serve(Mount::new().sessions_max(1)).await;
+    let (_lapwing, _shared, address) = serve(Mount::new().sessions_max(1)).await;
     let mut first = Client::joined(address, Vsn::V2, "slow:1").await;
     let refused = RawSocket::handshake(address, "/socket/websocket?vsn=2.0.0", &[]).await.err();
     assert_eq!(refused.map(|response| response.status), Some(503));
@@ -138,7 +142,7 @@ async fn a_connection_that_does_not_answer_its_close_is_dropped_when_the_linger_
     let mount = Mount::new()
         .connect(|_| async { Ok(lapwing::Accept::new().id("user:1")) })
         .websocket(|websocket| websocket.linger = Duration::from_millis(200));
-    let (lapwing, address) = serve(mount).await;
+    let (lapwing, _shared, address) = serve(mount).await;
     let client = Client::joined(address, Vsn::V2, "slow:1").await;
     lapwing.disconnect("user:1").unwrap();
     let gone = async {
@@ -152,7 +156,7 @@ async fn a_connection_that_does_not_answer_its_close_is_dropped_when_the_linger_
 
 #[tokio::test]
 async fn a_query_too_long_is_refused_and_says_so() {
-    let (_lapwing, address) = serve(Mount::new()).await;
+    let (_lapwing, _shared, address) = serve(Mount::new()).await;
     let path = format!("/socket/websocket?vsn=2.0.0&x={}", "y".repeat(20_000));
     let refused = RawSocket::handshake(address, &path, &[]).await.err().unwrap();
     assert_eq!(refused.status, 400);
@@ -164,7 +168,7 @@ async fn a_post_that_the_channel_does_not_take_within_the_window_is_answered_408
     let mount = Mount::new()
         .mailbox(MailboxLimits { messages_max: 4, ..MailboxLimits::default() })
         .longpoll(|longpoll| longpoll.window = Duration::from_millis(300));
-    let (lapwing, address) = serve(mount).await;
+    let (_lapwing, shared, address) = serve(mount).await;
     let token = http::get(address, "/socket/longpoll?vsn=2.0.0").await.json()["token"].clone();
     let path = format!("/socket/longpoll?vsn=2.0.0&token={}", token.as_str().unwrap());
     let mut lines = vec![json!(["1", "1", "slow:1", "phx_join", {}]).to_string()];
@@ -173,7 +177,7 @@ async fn a_post_that_the_channel_does_not_take_within_the_window_is_answered_408
     let posted = http::request(address, "POST", &path, &headers, Some(lines.join("\n").as_bytes())).await;
     assert_eq!(posted.json(), json!({"status": 408}));
     // What was taken before is handled all the same.
-    lapwing.app::<Gate>().unwrap().0.add_permits(100);
+    shared.gate.add_permits(100);
     let polled = http::get(address, &path).await.json();
     assert!(!polled["messages"].as_array().unwrap().is_empty(), "{polled}");
 }
@@ -185,7 +189,7 @@ async fn a_stock_client_behind_a_busy_channel_is_answered_and_not_taken_for_sile
     let mount = Mount::new()
         .mailbox(MailboxLimits { messages_max: 1, ..MailboxLimits::default() })
         .websocket(|websocket| websocket.idle_timeout = IDLE);
-    let (lapwing, address) = serve(mount).await;
+    let (_lapwing, shared, address) = serve(mount).await;
     let mut client = Client::joined(address, Vsn::V2, "slow:1").await;
     let mut silent = Client::joined(address, Vsn::V2, "slow:1").await;
     client.send(json!(["1", "2", "slow:1", "hold", {}])).await;
@@ -199,7 +203,7 @@ async fn a_stock_client_behind_a_busy_channel_is_answered_and_not_taken_for_sile
     client.send(json!([null, "hb", "phoenix", "heartbeat", {}])).await;
     assert!(silent.close_code_within(Duration::from_secs(10)).await.is_some(), "whoever is silent is closed");
     tokio::time::sleep(IDLE).await;
-    lapwing.app::<Gate>().unwrap().0.add_permits(3);
+    shared.gate.add_permits(3);
     for reference in ["2", "3", "4"] {
         let next = client.next_message().await;
         if next[1] == "hb" {

@@ -1,17 +1,17 @@
 //! What strangers can write into the log: at `info` nothing, at `debug` nothing that is not quoted and cut.
 
 use std::{
-    io,
+    fmt, io,
     sync::{Arc, Mutex},
     time::Instant,
 };
 
-use lapwing::{Channel, HandleResult, Joining, Lapwing, Mount, Payload, Socket, Topic, noreply, reply};
+use lapwing::{Channel, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, noreply, reply};
 use serde_json::json;
 use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
 
 use crate::support::{
-    channels::{Client, Vsn, crashed, ok, unmatched},
+    channels::{Client, Vsn, closed, crashed, ok, reply as replied, unmatched},
     http, lab,
     websocket::RawSocket,
 };
@@ -19,21 +19,38 @@ use crate::support::{
 struct Room;
 
 impl Channel for Room {
-    type Info = ();
+    type State = ();
 
-    async fn join(topic: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
-        if topic == "room:forbidden" { Err(json!({}).into()) } else { Ok(Self) }
+    async fn join(topic: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+        if topic == "room:forbidden" { Err(Failure::new(json!({}))) } else { Ok(Self) }
     }
 
-    async fn handle_in(&mut self, event: &str, _: Payload, socket: &mut Socket) -> HandleResult {
+    async fn handle_in(&mut self, event: &str, _: Payload, cx: &Context<Self>) -> Handled {
         match event {
             "bytes" => {
-                socket.broadcast("bytes", vec![1, 2, 3]).ok();
-                noreply()
+                cx.broadcast("bytes", vec![1, 2, 3]).ok();
+                Ok(noreply())
             }
-            "ok" => reply("ok", json!({})),
+            "ok" => Ok(reply("ok", json!({}))),
+            "fail" => Err(Failure::internal(Broken(io::Error::other(format!("disk full{FORGED}"))))),
             unknown => panic!("no clause for {unknown}"),
         }
+    }
+}
+
+/// An error with a cause.
+#[derive(Debug)]
+struct Broken(io::Error);
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("not saved")
+    }
+}
+
+impl std::error::Error for Broken {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
     }
 }
 
@@ -76,7 +93,7 @@ async fn logged(level: LevelFilter, deed: impl AsyncFnOnce(Lapwing, std::net::So
         let _second = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish());
         tracing::callsite::rebuild_interest_cache();
         let lapwing = Lapwing::builder()
-            .mount("/socket", Mount::new().channel::<Room>("room:*").joins_max(2))
+            .mount("/socket", Mount::new().channel::<Room>("room:*", ()).joins_max(2))
             .build()
             .unwrap();
         let address = lab::serve(&lapwing).await;
@@ -171,20 +188,46 @@ async fn what_a_stranger_calls_things_is_quoted_and_cut() {
     assert!(has(&["bytes more"]), "{log}");
 }
 
-#[tokio::test]
-async fn a_crash_loop_writes_a_line_a_second() {
+/// Brings the same line about 300 times; it must be written once a second.
+async fn loops(line: &str, again: impl AsyncFn(&mut Client)) -> String {
     let start = Instant::now();
     let log = logged(LevelFilter::INFO, async |_, address| {
         let mut client = Client::connect(address, Vsn::V2).await;
         for _ in 0..300 {
-            client.join("1", "room:1").await;
-            client.send(json!(["1", "2", "room:1", "crash", {}])).await;
-            client.expect(crashed("1", "room:1")).await;
+            again(&mut client).await;
         }
     })
     .await;
     let lines = log.lines().count();
     let lines_max = 1 + start.elapsed().as_secs() as usize;
     assert!((1..=lines_max).contains(&lines), "{lines} lines in {:?}: {log}", start.elapsed());
-    assert!(log.contains("channel crashed") && log.contains("passed_over=0"), "{log}");
+    assert!(log.contains(line) && log.contains("passed_over=0"), "{log}");
+    log
+}
+
+#[tokio::test]
+async fn a_crash_loop_writes_a_line_a_second() {
+    loops("channel crashed", async |client| {
+        client.join("1", "room:1").await;
+        client.send(json!(["1", "2", "room:1", "crash", {}])).await;
+        client.expect(crashed("1", "room:1")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_callback_that_fails_again_and_again_writes_a_line_a_second_with_all_causes() {
+    let log = loops("callback failed", async |client| {
+        client.join("1", "room:1").await;
+        client.send(json!(["1", "2", "room:1", "fail", {}])).await;
+        let internal = json!({"reason": "internal"});
+        client.expect(replied(json!("1"), "2", "room:1", "error", internal)).await;
+        client.send(json!(["1", "3", "room:1", "phx_leave", {}])).await;
+        client.expect(ok("1", "3", "room:1", json!({}))).await;
+        client.expect(closed("1", "room:1")).await;
+    })
+    .await;
+    let line = log.lines().next().unwrap();
+    assert!(line.contains(r#"cause="not saved: disk full\n2026-01-01"#), "quoted: {log}");
+    assert!(line.contains(r#"callback="handle_in""#) && line.contains(r#"topic="room:1""#), "{log}");
 }

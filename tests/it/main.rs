@@ -4,6 +4,7 @@
 
 mod bounds;
 mod budget;
+mod callbacks;
 mod contract;
 mod defaults;
 mod dropped;

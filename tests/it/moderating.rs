@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use lapwing::{
-    Accept, Broadcast, Channel, HandleResult, Joining, Lapwing, LeaveReason, Mount, Payload, Socket,
+    Accept, Broadcast, Channel, Context, Failure, Handled, Joining, Lapwing, LeaveReason, Mount, Payload,
     Subscription, Topic, noreply, reply, transports::connect::Transport,
 };
 use serde_json::{Value, json};
@@ -20,32 +20,33 @@ use crate::support::{
 struct Room;
 
 impl Channel for Room {
-    type Info = ();
+    type State = ();
 
     const INTERCEPT: &'static [&'static str] = &["whisper"];
 
-    async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         let user: String = payload.parse().unwrap();
         match event {
-            "kick" => socket.kick("room:1", user, "moderated").unwrap(),
-            "ban" => socket.disconnect(user).unwrap(),
-            _ => return reply("ok", json!({"frames": socket.waiting().frames})),
+            "kick" => cx.kick("room:1", user, "moderated").unwrap(),
+            "ban" => cx.disconnect(user).unwrap(),
+            _ => return Ok(reply("ok", json!({"frames": cx.waiting().frames}))),
         }
-        noreply()
+        Ok(noreply())
     }
 
-    async fn leave(&mut self, reason: LeaveReason, socket: &mut Socket) {
-        let left = json!([socket.socket_id(), format!("{reason:?}")]);
-        socket.publish(Broadcast::new("left", &*socket.topic().clone(), left).local()).unwrap();
+    async fn leave(&mut self, reason: LeaveReason, cx: &Context<Self>) -> Result<(), Failure> {
+        let left = json!([cx.socket_id(), format!("{reason:?}")]);
+        cx.publish(Broadcast::new("left", &*cx.topic().clone(), left).local()).unwrap();
+        Ok(())
     }
 }
 
 async fn serve() -> (Lapwing, SocketAddr) {
-    let mount = Mount::new().channel::<Room>("room:*").connect(|request| async move {
+    let mount = Mount::new().channel::<Room>("room:*", ()).connect(|request| async move {
         let id = request.param("user").map(|user| format!("user:{user}"));
         Ok(id.map_or_else(Accept::new, |id| Accept::new().id(id)))
     });

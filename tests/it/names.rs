@@ -1,7 +1,7 @@
 //! What clients call things: how long that may be, and halves of characters in it.
 
 use lapwing::{
-    Channel, HandleResult, Joining, Lapwing, Mount, NameLimits, Payload, PresenceState, Socket, Topic,
+    Channel, Context, Failure, Handled, Joining, Lapwing, Mount, NameLimits, Payload, PresenceState, Topic,
     protocol::{FiveKey, SerializerList, V1},
     reply,
 };
@@ -16,28 +16,29 @@ use crate::support::{
 struct Parrot;
 
 impl Channel for Parrot {
-    type Info = ();
+    type State = ();
 
-    async fn join(topic: &Topic, params: Payload, socket: &mut Joining) -> Result<Self, Payload> {
-        socket.set_reply(json!({"topic": topic.as_str(), "params": params.parse::<Value>().unwrap()}));
+    async fn join(topic: &Topic, params: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        joining.set_reply(json!({"topic": topic.as_str(), "params": params.parse::<Value>().unwrap()}))?;
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         if event == "track" {
-            socket.track("me", payload).await.unwrap();
-            let state: PresenceState = socket.presences().await.unwrap().parse().unwrap();
-            return reply("ok", json!({"name": state["me"].metas[0]["name"]}));
+            cx.track("me", payload).await.unwrap();
+            let state: PresenceState = cx.presences().await.unwrap().parse().unwrap();
+            return Ok(reply("ok", json!({"name": state["me"].metas[0]["name"]})));
         }
         match payload.as_binary() {
-            Some(bytes) => reply("ok", json!({"event": event, "bytes": bytes.len()})),
-            None => reply("ok", json!({"event": event, "payload": payload.parse::<Value>().unwrap()})),
+            Some(bytes) => Ok(reply("ok", json!({"event": event, "bytes": bytes.len()}))),
+            None => Ok(reply("ok", json!({"event": event, "payload": payload.parse::<Value>().unwrap()}))),
         }
     }
 }
 
 async fn serve(limits: NameLimits) -> (Lapwing, std::net::SocketAddr) {
-    let mount = || Mount::new().channel::<Parrot>("room:*").channel::<Parrot>("\u{fffd}").names(limits);
+    let mount =
+        || Mount::new().channel::<Parrot>("room:*", ()).channel::<Parrot>("\u{fffd}", ()).names(limits);
     let five_key = SerializerList::new().with("~> 2.0.0", FiveKey).with("~> 1.0.0", V1);
     let lapwing = Lapwing::builder()
         .mount("/socket", mount())

@@ -8,8 +8,8 @@ use std::{
 };
 
 use lapwing::{
-    Channel, HandleResult, Joining, Lapwing, Mount, Payload, PresenceDiff, PresenceError, PresenceOptions,
-    PresenceState, Socket, Topic, TopicPattern, noreply,
+    Channel, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, PresenceDiff, PresenceError,
+    PresenceOptions, PresenceState, Topic, TopicPattern, noreply,
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
@@ -25,21 +25,22 @@ use crate::support::{
 struct Present(String);
 
 impl Channel for Present {
-    type Info = ();
+    type State = ();
 
-    async fn join(_: &Topic, params: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, params: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Self(params.parse::<Value>().unwrap()["name"].as_str().unwrap().to_owned()))
     }
 
-    async fn joined(&mut self, socket: &mut Socket) {
-        match socket.track_and_push_presences(&self.0, json!({})).await {
-            Err(PresenceError::StateTooLong { .. }) => socket.push_presences_up_to(2).await.unwrap(),
+    async fn joined(&mut self, cx: &Context<Self>) -> Handled {
+        match cx.track_and_push_presences(&self.0, json!({})).await {
+            Err(PresenceError::StateTooLong { .. }) => cx.push_presences_up_to(2).await.unwrap(),
             shown => drop(shown.unwrap()),
         }
+        Ok(noreply())
     }
 
-    async fn handle_in(&mut self, _: &str, _: Payload, _: &mut Socket) -> HandleResult {
-        noreply()
+    async fn handle_in(&mut self, _: &str, _: Payload, _: &Context<Self>) -> Handled {
+        Ok(noreply())
     }
 }
 
@@ -124,7 +125,7 @@ async fn crew(crew: usize, address: SocketAddr, pairs: usize) -> usize {
 async fn nobody_misses_who_came_a_moment_later() {
     const CREWS: usize = 20;
     const PAIRS: usize = 2_000;
-    let mount = Mount::new().channel::<Present>("here:*").joins_max(PAIRS / CREWS);
+    let mount = Mount::new().channel::<Present>("here:*", ()).joins_max(PAIRS / CREWS);
     let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
     let address = lab::serve(&lapwing).await;
     let crews: Vec<_> = (0..CREWS).map(|n| tokio::spawn(crew(n, address, PAIRS / CREWS))).collect();
@@ -139,7 +140,7 @@ async fn nobody_misses_who_came_a_moment_later() {
 async fn nor_where_names_are_fetched_first() {
     const CREWS: usize = 4;
     const PAIRS: usize = 100;
-    let mount = Mount::new().channel::<Present>("here:*");
+    let mount = Mount::new().channel::<Present>("here:*", ());
     let lapwing = Lapwing::builder()
         .mount("/socket", mount)
         .fetch(Duration::from_secs(60), |_, keys| async move {
@@ -226,7 +227,7 @@ async fn a_state_is_encoded_once_for_all_who_ask_and_again_only_when_something_h
 async fn a_state_that_is_too_long_is_refused_and_its_first_keys_are_not() {
     let mut options = PresenceOptions::default();
     options.state_bytes_max = 2_000;
-    let mount = Mount::new().channel::<Present>("here:*");
+    let mount = Mount::new().channel::<Present>("here:*", ());
     let lapwing = Lapwing::builder().presence(options).mount("/socket", mount).build().unwrap();
     let mut tracked = Vec::new();
     for n in 0..10 {
@@ -250,7 +251,7 @@ async fn a_state_that_is_too_long_is_refused_and_its_first_keys_are_not() {
 async fn a_count_only_topic_pushes_numbers() {
     let mut options = PresenceOptions::default();
     options.count_only = vec![TopicPattern::new("here:*").unwrap()];
-    let mount = Mount::new().channel::<Present>("here:*");
+    let mount = Mount::new().channel::<Present>("here:*", ());
     let lapwing = Lapwing::builder().presence(options).mount("/socket", mount).build().unwrap();
     let address = lab::serve(&lapwing).await;
     let mut client = Client::connect(address, Vsn::V2).await;

@@ -10,8 +10,8 @@ use std::{
 };
 
 use lapwing::{
-    Channel, Count, HandleResult, Joining, Lapwing, Mount, Payload, PresenceDiff, PresenceError,
-    PresenceOptions, PresenceState, Socket, Topic, TopicPattern, reply,
+    Channel, Context, Count, Failure, Handled, Joining, Lapwing, Mount, Payload, PresenceDiff, PresenceError,
+    PresenceOptions, PresenceState, Topic, TopicPattern, reply,
 };
 use serde_json::{Map, Value, json};
 
@@ -24,34 +24,35 @@ use crate::support::{
 struct Room;
 
 impl Channel for Room {
-    type Info = ();
+    type State = ();
     const INTERCEPT: &'static [&'static str] = &["presence_diff"];
 
-    async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         let given: Value = payload.parse().unwrap();
         let key = given["key"].as_str().unwrap_or_default();
         let done = match event {
-            "track" => socket.track(key, given["meta"].clone()).await.map(drop),
-            "update" => socket.update(key, given["meta"].clone()).await.map(drop),
-            "untrack" => socket.untrack(key).await,
-            "list" => return reply("ok", socket.presences_up_to(2).await.unwrap()),
-            "get" => return reply("ok", socket.presence(key).await.unwrap()),
+            "track" => cx.track(key, given["meta"].clone()).await.map(drop),
+            "update" => cx.update(key, given["meta"].clone()).await.map(drop),
+            "untrack" => cx.untrack(key).await,
+            "list" => return Ok(reply("ok", cx.presences_up_to(2).await.unwrap())),
+            "get" => return Ok(reply("ok", cx.presence(key).await.unwrap())),
             other => panic!("no clause for {other}"),
         };
         match done {
-            Ok(()) => reply("ok", json!({})),
-            Err(error) => reply("error", json!({"reason": error.to_string()})),
+            Ok(()) => Ok(reply("ok", json!({}))),
+            Err(error) => Ok(reply("error", json!({"reason": error.to_string()}))),
         }
     }
 }
 
 async fn serve(build: impl FnOnce(lapwing::Builder) -> lapwing::Builder) -> (Lapwing, Client) {
-    let lapwing =
-        build(Lapwing::builder().mount("/socket", Mount::new().channel::<Room>("room:*"))).build().unwrap();
+    let lapwing = build(Lapwing::builder().mount("/socket", Mount::new().channel::<Room>("room:*", ())))
+        .build()
+        .unwrap();
     let address = lab::serve(&lapwing).await;
     let client = Client::joined(address, Vsn::V2, "room:1").await;
     (lapwing, client)

@@ -6,8 +6,8 @@ use std::{
 };
 
 use lapwing::{
-    Accept, Broadcast, BroadcastError, Channel, ChannelId, HandleResult, Joining, Lapwing, Mount, Payload,
-    Socket, Topic,
+    Accept, Broadcast, BroadcastError, Channel, ChannelId, Context, Failure, Handled, Joining, Lapwing,
+    Mount, Payload, Topic,
     protocol::EncodeError,
     pubsub::{Audience, Deliver, PubSub, PubSubError, PubSubMsg},
     reply,
@@ -23,19 +23,19 @@ use crate::support::{
 struct Careless;
 
 impl Channel for Careless {
-    type Info = ();
+    type State = ();
 
-    async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         let refused = [
-            socket.push(event, payload.clone()).map_err(|error| error.to_string()),
-            socket.broadcast(event, payload.clone()).map_err(|error| error.to_string()),
-            socket.broadcast_from(event, payload).map_err(|error| error.to_string()),
+            cx.push(event, payload.clone()).map_err(|error| error.to_string()),
+            cx.broadcast(event, payload.clone()).map_err(|error| error.to_string()),
+            cx.broadcast_from(event, payload).map_err(|error| error.to_string()),
         ];
-        reply("ok", json!(refused.map(|result| result.err())))
+        Ok(reply("ok", json!(refused.map(|result| result.err()))))
     }
 }
 
@@ -53,7 +53,7 @@ const RESERVED: [&str; 10] = [
 ];
 
 fn mount() -> Mount {
-    Mount::new().channel::<Careless>("*").connect(|request| async move {
+    Mount::new().channel::<Careless>("*", ()).connect(|request| async move {
         let user = request.param("user").unwrap_or("nobody").to_owned();
         Ok(Accept::new().id(format!("user:{user}")))
     })
@@ -100,7 +100,7 @@ async fn the_program_cannot_broadcast_them_either() {
     }
     lapwing.broadcast("t", "phx", json!({})).unwrap();
     assert_eq!(task.recv().await.unwrap().event, "phx");
-    let (socket, _) = lapwing::new_socket("t".into(), ChannelId(1), lapwing::TransportId(1), None);
+    let (socket, _) = lapwing::testing::new_socket("t".into(), ChannelId(1), lapwing::TransportId(1), None);
     assert!(matches!(socket.push("phx_close", json!({})), Err(EncodeError::ReservedEvent)));
 }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use lapwing::{
-    Accept, Broadcast, BuildError, Channel, HandleResult, Joining, Lapwing, LeaveReason, Mount, Payload,
-    Refusal, SendError, Sender, Socket, StopReason, Topic, noreply,
+    Accept, Broadcast, BuildError, Channel, Context, Failure, Handled, Joining, Lapwing, LeaveReason, Mount,
+    Payload, Receive, Refusal, SendError, Sender, StopReason, Topic, noreply,
     protocol::{FiveKey, SerializerList},
     pubsub::{Deliver, PubSub, PubSubError, PubSubMsg},
     reply, stop,
@@ -41,63 +41,74 @@ impl Log {
     }
 }
 
+/// What the joins of a test share with it.
+#[derive(Default)]
+struct Told {
+    log: Log,
+    /// Of the last join.
+    sender: Mutex<Option<Sender<Worker>>>,
+}
+
 /// Does whatever the tests here need of a channel.
 struct Worker;
 
 impl Channel for Worker {
-    type Info = Value;
+    type State = Told;
     const INTERCEPT: &'static [&'static str] = &["secret"];
 
-    async fn join(_: &Topic, params: Payload, socket: &mut Joining) -> Result<Self, Payload> {
-        socket.set_reply(json!({"params": params.parse::<Value>().unwrap_or_default()}));
-        *socket.app::<Mutex<Option<Sender<Self>>>>().lock().unwrap() = Some(socket.sender());
+    async fn join(_: &Topic, params: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        joining.set_reply(json!({"params": params.parse::<Value>().unwrap_or_default()}))?;
+        *joining.state().sender.lock().unwrap() = Some(joining.sender());
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         match event {
             "subscribe" => {
-                socket.subscribe("news");
-                socket.subscribe("news");
-                reply("ok", Payload::empty())
+                cx.subscribe("news");
+                cx.subscribe("news");
+                Ok(reply("ok", Payload::empty()))
             }
             "unsubscribe" => {
-                socket.unsubscribe("news");
-                reply("ok", Payload::empty())
+                cx.unsubscribe("news");
+                Ok(reply("ok", Payload::empty()))
             }
-            "push_array" => match socket.push("array", json!([1])) {
-                Ok(()) => reply("ok", Payload::empty()),
-                Err(error) => reply("error", json!({"reason": error.to_string()})),
+            "push_array" => match cx.push("array", json!([1])) {
+                Ok(()) => Ok(reply("ok", Payload::empty())),
+                Err(error) => Ok(reply("error", json!({"reason": error.to_string()}))),
             },
-            "kick" => stop(StopReason::Kicked("spam".into())),
+            "kick" => Ok(stop(StopReason::Kicked("spam".into()))),
             "crash" => panic!("asked to"),
             "wait" => {
                 tokio::time::sleep(Duration::from_millis(200)).await;
-                reply("ok", payload)
+                Ok(reply("ok", payload))
             }
-            _ => reply("ok", payload),
+            _ => Ok(reply("ok", payload)),
         }
     }
 
-    async fn handle_out(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+    async fn handle_out(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         let mut payload: Value = payload.parse().unwrap();
-        payload["for"] = json!(socket.channel_id().0);
-        socket.push(event, payload).unwrap();
-        noreply()
+        payload["for"] = json!(cx.channel_id().0);
+        cx.push(event, payload).unwrap();
+        Ok(noreply())
     }
 
-    async fn handle_info(&mut self, message: Value, socket: &mut Socket) -> HandleResult {
-        socket.push("info", message).unwrap();
-        noreply()
+    async fn handle_broadcast(&mut self, broadcast: Arc<Broadcast>, cx: &Context<Self>) -> Handled {
+        cx.push(&broadcast.event, json!({"from": broadcast.topic.as_str()})).unwrap();
+        Ok(noreply())
     }
 
-    async fn handle_broadcast(&mut self, broadcast: Arc<Broadcast>, socket: &mut Socket) -> HandleResult {
-        socket.push(&broadcast.event, json!({"from": broadcast.topic.as_str()})).unwrap();
-        noreply()
+    async fn leave(&mut self, reason: LeaveReason, cx: &Context<Self>) -> Result<(), Failure> {
+        cx.state().log.push(format!("{} {reason:?}", cx.topic()));
+        Ok(())
     }
+}
 
-    async fn leave(&mut self, reason: LeaveReason, socket: &mut Socket) {
-        socket.app::<Log>().push(format!("{} {reason:?}", socket.topic()));
+impl Receive<Value> for Worker {
+    async fn handle_info(&mut self, message: Value, cx: &Context<Self>) -> Handled {
+        cx.push("info", message).unwrap();
+        Ok(noreply())
     }
 }
 
@@ -111,14 +122,14 @@ impl Drop for Fragile {
 }
 
 impl Channel for Fragile {
-    type Info = ();
+    type State = ();
 
-    async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, _: &str, payload: Payload, _: &mut Socket) -> HandleResult {
-        reply("ok", payload)
+    async fn handle_in(&mut self, _: &str, payload: Payload, _: &Context<Self>) -> Handled {
+        Ok(reply("ok", payload))
     }
 }
 
@@ -126,26 +137,23 @@ struct Lab {
     lapwing: Lapwing,
     address: std::net::SocketAddr,
     log: Log,
+    told: Arc<Told>,
 }
 
 async fn lab() -> Lab {
-    let log = Log::default();
-    let mount = Mount::new().channel::<Worker>("work:*").channel::<Fragile>("fragile").connect(
-        |request| async move {
+    let told = Arc::new(Told::default());
+    let mount = Mount::new()
+        .channel::<Worker>("work:*", told.clone())
+        .channel::<Fragile>("fragile", ())
+        .connect(|request| async move {
             Ok(match request.param("user") {
                 Some(user) => Accept::new().id(format!("user:{user}")),
                 None => Accept::new(),
             })
-        },
-    );
-    let lapwing = Lapwing::builder()
-        .app(log.clone())
-        .app(Mutex::new(None::<Sender<Worker>>))
-        .mount("/socket", mount)
-        .build()
-        .unwrap();
+        });
+    let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
     let address = lab::serve(&lapwing).await;
-    Lab { lapwing, address, log }
+    Lab { lapwing, address, log: told.log.clone(), told }
 }
 
 impl Lab {
@@ -222,7 +230,7 @@ async fn all_connections_of_a_user_are_disconnected_by_id() {
 async fn a_sender_reaches_one_join_until_it_ends() {
     let lab = lab().await;
     let mut client = lab.joined(Vsn::V2, "work:1").await;
-    let sender = lab.lapwing.app::<Mutex<Option<Sender<Worker>>>>().unwrap().lock().unwrap().clone().unwrap();
+    let sender = lab.told.sender.lock().unwrap().clone().unwrap();
     sender.send(json!({"hello": true})).unwrap();
     client.expect(json!(["1", null, "work:1", "info", {"hello": true}])).await;
     client.send(json!(["1", "2", "work:1", "kick", {}])).await;
@@ -341,7 +349,8 @@ async fn a_shutdown_sends_everybody_away_and_waits_for_the_last_leave() {
 
 #[test]
 fn mistakes_of_the_program_are_found_when_the_server_is_built() {
-    let bad = Lapwing::builder().mount("/socket", Mount::new().channel::<Worker>("wo*rk")).build();
+    let bad =
+        Lapwing::builder().mount("/socket", Mount::new().channel::<Worker>("wo*rk", Told::default())).build();
     assert!(matches!(bad, Err(BuildError::Pattern(_))));
     let twice = Lapwing::builder().mount("/socket", Mount::new()).mount("/socket/", Mount::new()).build();
     assert_eq!(twice.err(), Some(BuildError::DuplicateMount("/socket/".into())));
@@ -397,13 +406,8 @@ async fn the_connect_callback_sees_who_connects_and_can_refuse_with_any_status()
 #[tokio::test]
 async fn serializers_are_chosen_by_version_and_can_be_added() {
     let serializers = SerializerList::default().with("~> 3.0", FiveKey);
-    let mount = Mount::new().channel::<Worker>("work:*").serializers(serializers);
-    let lapwing = Lapwing::builder()
-        .app(Log::default())
-        .app(Mutex::new(None::<Sender<Worker>>))
-        .mount("/socket", mount)
-        .build()
-        .unwrap();
+    let mount = Mount::new().channel::<Worker>("work:*", Told::default()).serializers(serializers);
+    let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
     let address = lab::serve(&lapwing).await;
     let mut socket = RawSocket::connect(address, "/socket/websocket?vsn=3.1.0").await;
     socket
@@ -454,9 +458,7 @@ async fn an_adapter_is_given_what_is_for_all_nodes_and_delivers_what_comes_from_
 #[tokio::test]
 async fn a_mount_nests_in_axum() {
     let lapwing = Lapwing::builder()
-        .app(Log::default())
-        .app(Mutex::new(None::<Sender<Worker>>))
-        .mount("/socket", Mount::new().channel::<Worker>("work:*"))
+        .mount("/socket", Mount::new().channel::<Worker>("work:*", Told::default()))
         .build()
         .unwrap();
     let app = axum::Router::new()

@@ -3,8 +3,8 @@
 use std::{future, time::Duration};
 
 use lapwing::{
-    Accept, Channel, ConnectRequest, HandleResult, Joining, Lapwing, LeaveReason, Mount, Payload,
-    PresenceError, Refusal, ShutdownReport, Socket, Topic, noreply,
+    Accept, Channel, ConnectRequest, Context, Failure, Handled, Joining, Lapwing, LeaveReason, Mount,
+    Payload, PresenceError, Refusal, ShutdownReport, Topic, noreply,
 };
 use serde_json::json;
 use tokio::{net::TcpListener, time::timeout};
@@ -40,26 +40,28 @@ async fn shut_down(lapwing: &Lapwing) -> ShutdownReport {
 struct Room;
 
 impl Channel for Room {
-    type Info = ();
+    type State = ();
 
-    async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    async fn joined(&mut self, socket: &mut Socket) {
-        if *socket.topic() == "room:tracked" {
-            socket.track("somebody", json!({})).await.unwrap();
+    async fn joined(&mut self, cx: &Context<Self>) -> Handled {
+        if *cx.topic() == "room:tracked" {
+            cx.track("somebody", json!({})).await.unwrap();
         }
+        Ok(noreply())
     }
 
-    async fn handle_in(&mut self, _: &str, _: Payload, _: &mut Socket) -> HandleResult {
-        noreply()
+    async fn handle_in(&mut self, _: &str, _: Payload, _: &Context<Self>) -> Handled {
+        Ok(noreply())
     }
 
-    async fn leave(&mut self, _: LeaveReason, socket: &mut Socket) {
-        if *socket.topic() == "room:stubborn" {
+    async fn leave(&mut self, _: LeaveReason, cx: &Context<Self>) -> Result<(), Failure> {
+        if *cx.topic() == "room:stubborn" {
             future::pending().await
         }
+        Ok(())
     }
 }
 
@@ -123,8 +125,8 @@ async fn a_program_that_does_not_decide_is_not_waited_for() {
 #[tokio::test]
 async fn a_server_goes_down_within_its_time_and_says_who_was_left() {
     const TIME: Duration = Duration::from_millis(500);
-    let mount = Mount::new().channel::<Room>("room:*").websocket(|websocket| websocket.linger = far());
-    let alone = Mount::new().channel::<Room>("room:*").drain(None);
+    let mount = Mount::new().channel::<Room>("room:*", ()).websocket(|websocket| websocket.linger = far());
+    let alone = Mount::new().channel::<Room>("room:*", ()).drain(None);
     let lapwing = Lapwing::builder()
         .mount("/socket", mount)
         .mount("/alone", alone)
@@ -145,7 +147,7 @@ async fn a_server_goes_down_within_its_time_and_says_who_was_left() {
 
 #[tokio::test]
 async fn a_server_that_went_down_has_nothing_running() {
-    let mount = Mount::new().channel::<Room>("room:*");
+    let mount = Mount::new().channel::<Room>("room:*", ());
     let fetch = |_, _| async { std::collections::HashMap::new() };
     let lapwing = Lapwing::builder().fetch(far(), fetch).mount("/socket", mount).build().unwrap();
     let address = lab::serve(&lapwing).await;
@@ -179,7 +181,7 @@ fn far() -> Duration {
 /// As `Lapwing::shutdown` says it.
 #[tokio::test]
 async fn axum_goes_down_behind_the_sessions() {
-    let (lapwing, _) = serve(Mount::new().channel::<Room>("room:*")).await;
+    let (lapwing, _) = serve(Mount::new().channel::<Room>("room:*", ())).await;
     let app = axum::Router::new().nest_service("/socket", lapwing.at("/socket").unwrap());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

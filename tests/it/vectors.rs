@@ -7,7 +7,7 @@ use std::{
 };
 
 use lapwing::{
-    Accept, Channel, CheckOrigin, HandleResult, Joining, Lapwing, Mount, Payload, Socket, Topic, reply,
+    Accept, Channel, CheckOrigin, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, reply,
 };
 use serde_json::{Value, json};
 
@@ -30,16 +30,16 @@ struct Handed(Arc<Mutex<Vec<Value>>>);
 struct Chess;
 
 impl Channel for Chess {
-    type Info = ();
+    type State = Handed;
 
-    async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         let payload: Value = payload.parse().unwrap_or_else(|_| json!("bytes"));
-        socket.app::<Handed>().0.lock().unwrap().push(json!([event, payload]));
-        reply("ok", json!({}))
+        cx.state().0.lock().unwrap().push(json!([event, payload]));
+        Ok(reply("ok", json!({})))
     }
 }
 
@@ -53,7 +53,7 @@ async fn lab() -> Lab {
     let (handed, tokens) = (Handed::default(), Arc::<Mutex<Vec<Option<String>>>>::default());
     let told = tokens.clone();
     let mount = Mount::new()
-        .channel::<Chess>("chess:*")
+        .channel::<Chess>("chess:*", handed.clone())
         .check_origin(CheckOrigin::Off)
         .auth_token()
         .longpoll(|longpoll| longpoll.window = std::time::Duration::from_millis(300))
@@ -61,7 +61,7 @@ async fn lab() -> Lab {
             told.lock().unwrap().push(request.auth_token);
             async { Ok(Accept::new()) }
         });
-    let lapwing = Lapwing::builder().app(handed.clone()).mount("/socket", mount).build().unwrap();
+    let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
     Lab { address: lab::serve(&lapwing).await, handed, tokens }
 }
 

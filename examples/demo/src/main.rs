@@ -39,8 +39,8 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), AnyError> {
     let web = Arc::new(Web::load()?);
-    let mount = Mount::new().check_origin(web::origins()?).channel::<Room>("room:*");
-    let lapwing = Lapwing::builder().mount("/socket", mount).app(History::default()).build()?;
+    let mount = Mount::new().check_origin(web::origins()?).channel::<Room>("room:*", History::default());
+    let lapwing = Lapwing::builder().mount("/socket", mount).build()?;
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
     let port: u16 = env::var("PORT").ok().map_or(Ok(4000), |port| port.parse())?;
     let listener = TcpListener::bind((host.as_str(), port)).await?;

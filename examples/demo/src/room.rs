@@ -1,7 +1,7 @@
 //! The channel: one member of one room.
 
-use lapwing::{Channel, HandleResult, Joining, Payload, Socket, Topic, noreply, reply};
-use serde::Deserialize;
+use lapwing::{Channel, Context, Failure, Handled, Joining, Json, Payload, Socket, Topic, noreply, reply};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::history::{History, Message};
@@ -19,6 +19,39 @@ struct Params {
     user: String,
 }
 
+#[derive(Serialize)]
+struct Joined {
+    history: Vec<Message>,
+}
+
+#[derive(Deserialize)]
+struct Say {
+    text: String,
+}
+
+#[derive(Deserialize)]
+struct Rename {
+    name: Option<String>,
+    color: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Away {
+    away: bool,
+}
+
+#[derive(Deserialize)]
+struct Typing {
+    typing: bool,
+}
+
+/// A place in the page, from 0 to 1 each way.
+#[derive(Deserialize)]
+struct Cursor {
+    x: f64,
+    y: f64,
+}
+
 pub(crate) struct Room {
     user: String,
     name: String,
@@ -29,60 +62,58 @@ pub(crate) struct Room {
 }
 
 impl Channel for Room {
-    type Info = ();
+    type State = History;
 
-    async fn join(topic: &Topic, params: Payload, socket: &mut Joining) -> Result<Self, Payload> {
-        let params: Params = params.parse().map_err(|_| refusal("name, color and user are needed"))?;
+    async fn join(topic: &Topic, params: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        let params: Params = params.parse()?;
         if topic.as_str().chars().count() > "room:".len() + ROOM_CHARS_MAX {
-            return Err(refusal("the room's name is too long"));
+            return Err(Failure::reason("the room's name is too long"));
         }
         if !is_of_length(&params.user, USER_CHARS_MAX) {
-            return Err(refusal("user must have 1 to 64 characters"));
+            return Err(Failure::reason("user must have 1 to 64 characters"));
         }
-        let (name, color) = check_look(&params.name, &params.color).map_err(refusal)?;
-        let history = socket.app::<History>().after(topic.as_str(), 0);
+        let (name, color) = check_look(&params.name, &params.color)?;
+        let history = joining.state().after(topic.as_str(), 0);
         let seen = history.last().map_or(0, |message| message.id);
-        socket.set_reply(json!({"history": history}));
+        joining.set_reply(Json(Joined { history }))?;
         Ok(Self { user: params.user, name, color, away: false, seen })
     }
 
-    async fn joined(&mut self, socket: &mut Socket) {
+    async fn joined(&mut self, cx: &Context<Self>) -> Handled {
         // Said after the history was read and before this join was subscribed. The page drops doubles.
-        for message in socket.app::<History>().after(socket.topic().as_str(), self.seen) {
-            let _ = socket.push("said", json!(message));
+        for message in cx.state().after(cx.topic().as_str(), self.seen) {
+            cx.push("said", Json(message))?;
         }
-        if let Err(error) = socket.track_and_push_presences(&self.user, self.meta(socket)).await {
-            tracing::debug!(%error, "a member is not shown");
-        }
+        cx.track_and_push_presences(&self.user, self.meta(cx)).await?;
+        Ok(noreply())
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
-        let payload: Value = payload.parse().unwrap_or_default();
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         match event {
-            "say" => self.say(&payload, socket),
-            "rename" => self.rename(&payload, socket).await,
+            "say" => self.say(payload.parse()?, cx),
+            "rename" => self.rename(payload.parse()?, cx).await,
             "away" => {
-                self.away = payload["away"].as_bool().unwrap_or_default();
-                self.show(socket).await
+                let Away { away } = payload.parse()?;
+                self.away = away;
+                self.show(cx).await
             }
             "typing" => {
-                let typing = payload["typing"].as_bool().unwrap_or_default();
+                let Typing { typing } = payload.parse()?;
                 let said = json!({"user": self.user, "name": self.name, "typing": typing});
-                // Nobody misses a lost one: the page forgets who typed after some seconds.
-                let _ = socket.broadcast_from("typing", said);
-                noreply()
+                cx.broadcast_from("typing", said)?;
+                Ok(noreply())
             }
-            "cursor" => self.cursor(&payload, socket),
-            _ => reply("error", refusal("unknown event")),
+            "cursor" => self.cursor(payload.parse()?, cx),
+            _ => Err(Failure::reason("unmatched event")),
         }
     }
 }
 
 impl Room {
-    fn say(&self, payload: &Value, socket: &Socket) -> HandleResult {
-        let text = payload["text"].as_str().unwrap_or_default().trim();
+    fn say(&self, Say { text }: Say, cx: &Context<Self>) -> Handled {
+        let text = text.trim();
         if !is_of_length(text, TEXT_CHARS_MAX) {
-            return reply("error", refusal("a message has 1 to 2000 characters"));
+            return Err(Failure::reason("a message has 1 to 2000 characters"));
         }
         let message = Message {
             id: 0,
@@ -92,41 +123,30 @@ impl Room {
             text: text.to_owned(),
             at: 0,
         };
-        let publish = |message: &Message| socket.broadcast("said", json!(message));
-        match socket.app::<History>().add(socket.topic().as_str(), message, publish) {
-            Ok(()) => reply("ok", Payload::empty()),
-            Err(error) => reply("error", refusal(&error.to_string())),
-        }
+        let publish = |message: &Message| cx.broadcast("said", Json(message));
+        cx.state().add(cx.topic().as_str(), message, publish)?;
+        Ok(reply("ok", Payload::empty()))
     }
 
-    async fn rename(&mut self, payload: &Value, socket: &Socket) -> HandleResult {
-        let name = payload["name"].as_str().unwrap_or(&self.name);
-        let color = payload["color"].as_str().unwrap_or(&self.color);
-        match check_look(name, color) {
-            Ok((name, color)) => {
-                (self.name, self.color) = (name, color);
-                self.show(socket).await
-            }
-            Err(reason) => reply("error", refusal(reason)),
-        }
+    async fn rename(&mut self, rename: Rename, cx: &Context<Self>) -> Handled {
+        let name = rename.name.as_ref().unwrap_or(&self.name);
+        let color = rename.color.as_ref().unwrap_or(&self.color);
+        (self.name, self.color) = check_look(name, color)?;
+        self.show(cx).await
     }
 
     /// Tells the room how this member looks now.
-    async fn show(&self, socket: &Socket) -> HandleResult {
-        match socket.update(&self.user, self.meta(socket)).await {
-            Ok(_) => reply("ok", Payload::empty()),
-            Err(error) => reply("error", refusal(&error.to_string())),
-        }
+    async fn show(&self, socket: &Socket) -> Handled {
+        socket.update(&self.user, self.meta(socket)).await?;
+        Ok(reply("ok", Payload::empty()))
     }
 
-    fn cursor(&self, payload: &Value, socket: &Socket) -> HandleResult {
-        let place = |key: &str| payload[key].as_f64().filter(|value| (0.0..=1.0).contains(value));
-        if let (Some(x), Some(y)) = (place("x"), place("y")) {
+    fn cursor(&self, Cursor { x, y }: Cursor, socket: &Socket) -> Handled {
+        if [x, y].iter().all(|place| (0.0..=1.0).contains(place)) {
             let moved = json!({"user": self.user, "tab": tab(socket), "x": x, "y": y});
-            // The next one is a twentieth of a second away.
-            let _ = socket.broadcast_from("cursor", moved);
+            socket.broadcast_from("cursor", moved)?;
         }
-        noreply()
+        Ok(noreply())
     }
 
     fn meta(&self, socket: &Socket) -> Value {
@@ -139,22 +159,18 @@ fn tab(socket: &Socket) -> String {
     socket.channel_id().0.to_string()
 }
 
-fn check_look(name: &str, color: &str) -> Result<(String, String), &'static str> {
+fn check_look(name: &str, color: &str) -> Result<(String, String), Failure> {
     let name = name.trim();
     if !is_of_length(name, NAME_CHARS_MAX) {
-        return Err("a name has 1 to 32 characters");
+        return Err(Failure::reason("a name has 1 to 32 characters"));
     }
     let digits = color.strip_prefix('#').unwrap_or_default();
     if digits.len() != 6 || !digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return Err("a color is # and six hexadecimal digits");
+        return Err(Failure::reason("a color is # and six hexadecimal digits"));
     }
     Ok((name.to_owned(), color.to_owned()))
 }
 
 fn is_of_length(text: &str, chars_max: usize) -> bool {
     (1..=chars_max).contains(&text.chars().count())
-}
-
-fn refusal(reason: &str) -> Payload {
-    json!({"reason": reason}).into()
 }

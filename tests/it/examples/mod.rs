@@ -65,7 +65,7 @@ async fn serves(program: &Program, other: &mut Client) {
     let answer = reply_to(&mut client, "nonsense").await.pop().unwrap();
     assert_eq!(
         answer[4],
-        json!({"status": "error", "response": {"reason": "unknown event"}}),
+        json!({"status": "error", "response": {"reason": "unmatched event"}}),
         "{}",
         program.name
     );

@@ -8,7 +8,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
 };
 use lapwing::{
-    Channel, CheckOrigin, Drain, HandleResult, Joining, Lapwing, Mount, Payload, Socket, Topic, noreply,
+    Channel, CheckOrigin, Context, Drain, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, noreply,
 };
 use tokio::{net::TcpListener, time::timeout};
 
@@ -48,14 +48,14 @@ async fn all_wires_hear_why_before_their_connection_ends() {
 struct Room;
 
 impl Channel for Room {
-    type Info = ();
+    type State = ();
 
-    async fn join(_: &Topic, _: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         Ok(Room)
     }
 
-    async fn handle_in(&mut self, _: &str, _: Payload, _: &mut Socket) -> HandleResult {
-        noreply()
+    async fn handle_in(&mut self, _: &str, _: Payload, _: &Context<Self>) -> Handled {
+        Ok(noreply())
     }
 }
 
@@ -65,7 +65,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[tokio::test]
 async fn the_sessions_of_a_connection_end_in_batches_and_its_streams_go_on_until_then() {
     let drain = Drain { batch: BATCH, interval: PAUSE, ..Drain::default() };
-    let mount = Mount::new().channel::<Room>("room:*").check_origin(CheckOrigin::Off).drain(Some(drain));
+    let mount = Mount::new().channel::<Room>("room:*", ()).check_origin(CheckOrigin::Off).drain(Some(drain));
     let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use lapwing::Mount;
 
-use super::{Gate, broadcast, broadcasted, count, diary, expect_diary, join, joined, pause, serve};
+use super::{broadcast, broadcasted, count, diary, expect_diary, join, joined, pause, serve};
 use crate::support::{
     lateness::on_time,
     sessions::{Carrier, Session, WIRES, Wire},
@@ -104,7 +104,7 @@ async fn a_client_that_hangs_up_while_its_resume_waits_is_away() {
         );
         // The room is busy: its diary has to wait.
         pause(1_200).await;
-        lapwing.app::<Gate>().unwrap().0.add_permits(100);
+        lapwing.shared.gate.add_permits(100);
         expect_diary(&lapwing, &["join", "away"]).await;
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use lapwing::{MailboxLimits, Mount};
 use serde_json::json;
 
-use super::{Gate, joined, serve};
+use super::{joined, serve};
 use crate::support::{
     channels::ok,
     events::EventStream,
@@ -53,7 +53,7 @@ async fn a_websocket_that_is_not_read_says_so_and_keeps_its_session() {
     }
     // For longer than the window: the fifth frame lies in the socket, and so would a sign of life.
     hear(&mut session, "!busy 4", 12).await;
-    lapwing.app::<Gate>().unwrap().0.add_permits(4);
+    lapwing.shared.gate.add_permits(4);
     for reference in 2..=5 {
         while session.next().await != Line::Text(waited(reference).to_string()) {}
     }
@@ -72,7 +72,7 @@ async fn a_stream_says_that_a_channel_is_busy_and_so_does_the_answer_to_a_post()
         assert_eq!(session.post_lines(&fifth).await, ["!ack 4", "!busy 4"]);
     }
     hear(&mut session, "!busy 4", 3).await;
-    lapwing.app::<Gate>().unwrap().0.add_permits(4);
+    lapwing.shared.gate.add_permits(4);
     while session.post_lines(&fifth).await[0] != "!ack 5" {}
     for reference in 2..=5 {
         while session.next().await != Line::Text(waited(reference).to_string()) {}
@@ -89,7 +89,7 @@ async fn a_poll_says_that_a_channel_is_busy() {
     let fifth = format!("!from 5\n{}", wait(5));
     assert_eq!(lines_of(&session.poll(30_000, &fifth).await), ["!resumed 4", "!busy 4"]);
     assert_eq!(lines_of(&session.poll(0, &fifth).await), ["!resumed 4", "!busy 4"]);
-    lapwing.app::<Gate>().unwrap().0.add_permits(4);
+    lapwing.shared.gate.add_permits(4);
     for reference in 2..=4 {
         while session.next().await != Line::Text(waited(reference).to_string()) {}
     }
@@ -108,7 +108,7 @@ async fn a_stream_is_answered_before_the_frames_are_taken_that_came_with_it() {
     let mut stream = EventStream::request(address, "POST", &path, &[], Some(&body)).await;
     assert_eq!(stream.next().await.as_deref(), Some("!resumed 4"));
     assert_eq!(stream.next().await.as_deref(), Some("!busy 4"));
-    lapwing.app::<Gate>().unwrap().0.add_permits(3);
+    lapwing.shared.gate.add_permits(3);
     let mut frames = 0;
     while frames < 3 {
         let line = stream.next().await.unwrap();

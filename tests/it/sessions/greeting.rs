@@ -11,7 +11,7 @@ use crate::support::{
     websocket::{Event, Frame, PING, RawSocket},
 };
 
-async fn upgraded(mount: Mount) -> (lapwing::Lapwing, RawSocket) {
+async fn upgraded(mount: Mount) -> (super::Lab, RawSocket) {
     let (lapwing, address) = serve(mount).await;
     (lapwing, upgrade(address, &Wire::Websocket.path("/socket")).await)
 }

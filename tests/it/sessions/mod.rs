@@ -20,11 +20,16 @@ mod stats;
 mod tickets;
 mod upstream;
 
-use std::{net::SocketAddr, sync::Mutex, time::Duration};
+use std::{
+    net::SocketAddr,
+    ops::Deref,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use lapwing::{
-    Accept, Channel, ConnectRequest, HandleResult, Joining, Lapwing, LeaveReason, Mount, OutboxLimits,
-    Payload, Refusal, Socket, Topic, noreply, reply, transports::options::TransportOptions,
+    Accept, Channel, ConnectRequest, Context, Failure, Handled, Joining, Lapwing, LeaveReason, Mount,
+    OutboxLimits, Payload, Refusal, Topic, noreply, reply, transports::options::TransportOptions,
 };
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -35,18 +40,34 @@ use crate::support::{
     sessions::{Session, Wire},
 };
 
-/// What happened to the joins of a lab, in order.
-#[derive(Default)]
-struct Diary(Mutex<Vec<String>>);
+/// What the joins of a lab share.
+struct Shared {
+    /// What happened to them, in order.
+    diary: Mutex<Vec<String>>,
+    /// Lets callbacks go on.
+    gate: Semaphore,
+}
 
-impl Diary {
+impl Shared {
     fn note(&self, entry: impl Into<String>) {
-        self.0.lock().unwrap().push(entry.into());
+        self.diary.lock().unwrap().push(entry.into());
     }
 }
 
-/// Lets callbacks go on.
-struct Gate(Semaphore);
+/// A server, with what its joins share.
+#[derive(Clone)]
+struct Lab {
+    lapwing: Lapwing,
+    shared: Arc<Shared>,
+}
+
+impl Deref for Lab {
+    type Target = Lapwing;
+
+    fn deref(&self) -> &Lapwing {
+        &self.lapwing
+    }
+}
 
 /// Keeps a count, so that a join that is not the same any more is found out.
 struct Room {
@@ -54,34 +75,40 @@ struct Room {
 }
 
 impl Channel for Room {
-    type Info = ();
+    type State = Shared;
 
-    async fn join(_: &Topic, _: Payload, socket: &mut Joining) -> Result<Self, Payload> {
-        socket.app::<Diary>().note("join");
+    async fn join(_: &Topic, _: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        joining.state().note("join");
         Ok(Self { count: 0 })
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         match event {
             "count" => {
                 self.count += 1;
-                reply("ok", json!({"count": self.count}))
+                Ok(reply("ok", json!({"count": self.count})))
             }
             "wait" => {
-                socket.app::<Gate>().0.acquire().await.unwrap().forget();
-                reply("ok", payload)
+                cx.state().gate.acquire().await.unwrap().forget();
+                Ok(reply("ok", payload))
             }
-            _ => noreply(),
+            _ => Ok(noreply()),
         }
     }
 
-    async fn handle_away(&mut self, is_away: bool, socket: &mut Socket) -> HandleResult {
-        socket.app::<Diary>().note(if is_away { "away" } else { "back" });
-        noreply()
+    async fn away(&mut self, cx: &Context<Self>) -> Handled {
+        cx.state().note("away");
+        Ok(noreply())
     }
 
-    async fn leave(&mut self, reason: LeaveReason, socket: &mut Socket) {
-        socket.app::<Diary>().note(format!("leave {reason:?}"));
+    async fn back(&mut self, cx: &Context<Self>) -> Handled {
+        cx.state().note("back");
+        Ok(noreply())
+    }
+
+    async fn leave(&mut self, reason: LeaveReason, cx: &Context<Self>) -> Result<(), Failure> {
+        cx.state().note(format!("leave {reason:?}"));
+        Ok(())
     }
 }
 
@@ -94,26 +121,25 @@ async fn connect(request: ConnectRequest) -> Result<Accept, Refusal> {
 }
 
 /// A server whose `/socket` is this mount with rooms, and another at `/other`.
-async fn serve(mount: Mount) -> (Lapwing, SocketAddr) {
+async fn serve(mount: Mount) -> (Lab, SocketAddr) {
+    let shared = Arc::new(Shared { diary: Mutex::default(), gate: Semaphore::new(0) });
     let lapwing = Lapwing::builder()
-        .app(Diary::default())
-        .app(Gate(Semaphore::new(0)))
-        .mount("/socket", mount.channel::<Room>("room:*").connect(connect))
-        .mount("/other", Mount::new().channel::<Room>("room:*"))
+        .mount("/socket", mount.channel::<Room>("room:*", shared.clone()).connect(connect))
+        .mount("/other", Mount::new().channel::<Room>("room:*", shared.clone()))
         .build()
         .unwrap();
     let address = lab::serve(&lapwing).await;
-    (lapwing, address)
+    (Lab { lapwing, shared }, address)
 }
 
 /// What the joins went through so far.
-fn diary(lapwing: &Lapwing) -> Vec<String> {
-    lapwing.app::<Diary>().unwrap().0.lock().unwrap().clone()
+fn diary(lab: &Lab) -> Vec<String> {
+    lab.shared.diary.lock().unwrap().clone()
 }
 
 /// Waits until the joins went through this.
-async fn expect_diary(lapwing: &Lapwing, wanted: &[&str]) {
-    until(|| diary(lapwing) == wanted, || format!("{:?}, not {wanted:?}", diary(lapwing))).await;
+async fn expect_diary(lab: &Lab, wanted: &[&str]) {
+    until(|| diary(lab) == wanted, || format!("{:?}, not {wanted:?}", diary(lab))).await;
 }
 
 /// Waits until something is so.

@@ -1,6 +1,6 @@
 //! Nobody is seen to leave who only changed wires.
 
-use lapwing::{Channel, HandleResult, Joining, Lapwing, Mount, Payload, Socket, Topic, noreply};
+use lapwing::{Channel, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, noreply};
 use serde_json::json;
 
 use super::pause;
@@ -14,19 +14,20 @@ use crate::support::{
 struct Present(String);
 
 impl Channel for Present {
-    type Info = ();
+    type State = ();
 
-    async fn join(_: &Topic, params: Payload, _: &mut Joining) -> Result<Self, Payload> {
+    async fn join(_: &Topic, params: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
         let params: serde_json::Value = params.parse().unwrap_or_default();
         Ok(Self(params["name"].as_str().unwrap_or("nobody").to_owned()))
     }
 
-    async fn joined(&mut self, socket: &mut Socket) {
-        socket.track(&self.0, json!({})).await.unwrap();
+    async fn joined(&mut self, cx: &Context<Self>) -> Handled {
+        cx.track(&self.0, json!({})).await.unwrap();
+        Ok(noreply())
     }
 
-    async fn handle_in(&mut self, _: &str, _: Payload, _: &mut Socket) -> HandleResult {
-        noreply()
+    async fn handle_in(&mut self, _: &str, _: Payload, _: &Context<Self>) -> Handled {
+        Ok(noreply())
     }
 }
 
@@ -39,7 +40,7 @@ async fn present(address: std::net::SocketAddr, name: &str) -> Session {
 
 #[tokio::test]
 async fn presence_sees_nobody_leave_who_moves_and_everybody_who_ends() {
-    let mount = Mount::new().channel::<Present>("here:*");
+    let mount = Mount::new().channel::<Present>("here:*", ());
     let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
     let address = lab::serve(&lapwing).await;
     let mut watcher = present(address, "watcher").await;

@@ -3,7 +3,7 @@
 use lapwing::Mount;
 use serde_json::json;
 
-use super::{AT_ONCE, Gate, count, joined, options, pause, serve};
+use super::{AT_ONCE, count, joined, options, pause, serve};
 use crate::support::{
     channels::ok,
     echo,
@@ -142,7 +142,7 @@ async fn a_flood_waits_for_the_channel_and_loses_nothing() {
         let post = session.post(&body);
         let opened = async {
             pause(100).await;
-            lapwing.app::<Gate>().unwrap().0.add_permits(100);
+            lapwing.shared.gate.add_permits(100);
         };
         let asked = std::time::Instant::now();
         let (answer, ()) = tokio::join!(post, opened);
@@ -174,7 +174,7 @@ async fn a_post_that_waits_goes_on_when_the_channel_does_although_the_stream_was
     session.cut();
     pause(100).await;
     let asked = std::time::Instant::now();
-    lapwing.app::<Gate>().unwrap().0.add_permits(100);
+    lapwing.shared.gate.add_permits(100);
     assert_eq!(post.await.unwrap(), "!ack 30\n");
     assert!(asked.elapsed() < AT_ONCE, "{:?}", asked.elapsed());
 }

@@ -26,8 +26,8 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
 };
 use lapwing::{
-    Accept, Body, Channel, CheckOrigin, ConnectRequest, HandleResult, Joining, Lapwing, Mount, Payload,
-    PeerAddr, Refusal, Socket, StopReason, Topic, noreply, reply, stop,
+    Accept, Body, Channel, CheckOrigin, ConnectRequest, Context, Failure, Handled, Joining, Lapwing, Mount,
+    Payload, PeerAddr, Refusal, StopReason, Topic, noreply, reply, stop,
     transports::{
         body::ResponseFuture,
         close::CloseReason,
@@ -52,55 +52,55 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 struct Room;
 
 impl Channel for Room {
-    type Info = ();
+    type State = ();
 
-    async fn join(topic: &Topic, params: Payload, socket: &mut Joining) -> Result<Self, Payload> {
+    async fn join(topic: &Topic, params: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
         match topic.as_str() {
-            "room:forbidden" => return Err(json!({"reason": "unauthorized"}).into()),
+            "room:forbidden" => return Err(Failure::reason("unauthorized")),
             "room:joincrash" => panic!("asked to crash"),
             "room:ident" => {
-                let user = socket.get_assign::<String>("user");
+                let user = joining.get_assign::<String>("user");
                 let params: serde_json::Value = params.parse().unwrap_or_default();
-                socket.set_reply(json!({"you": user.as_deref(), "params": params}));
+                joining.set_reply(json!({"you": user.as_deref(), "params": params}))?;
             }
             _ => {}
         }
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         let sent = match event {
-            "ping" => return reply("ok", payload),
-            "shout" => socket.broadcast("shout", payload).map_err(|error| error.to_string()),
-            "shout_from" => socket.broadcast_from("shout", payload).map_err(|error| error.to_string()),
-            "push_me" => socket.push("pushed", payload).map_err(|error| error.to_string()),
-            "noop" => return noreply(),
-            "ok_bare" => return reply("ok", Payload::empty()),
-            "error_bare" => return reply("error", Payload::empty()),
-            "boom_reply" => return reply("error", json!({"reason": "no"})),
+            "ping" => return Ok(reply("ok", payload)),
+            "shout" => cx.broadcast("shout", payload).map_err(|error| error.to_string()),
+            "shout_from" => cx.broadcast_from("shout", payload).map_err(|error| error.to_string()),
+            "push_me" => cx.push("pushed", payload).map_err(|error| error.to_string()),
+            "noop" => return Ok(noreply()),
+            "ok_bare" => return Ok(reply("ok", Payload::empty())),
+            "error_bare" => return Ok(reply("error", Payload::empty())),
+            "boom_reply" => return Ok(reply("error", json!({"reason": "no"}))),
             "late_reply" => {
-                if let Some(late) = socket.reply_ref() {
+                if let Some(late) = cx.take_reply() {
                     tokio::spawn(async move {
                         tokio::time::sleep(Duration::from_millis(50)).await;
                         late.reply("ok", payload)
                     });
                 }
-                return noreply();
+                return Ok(noreply());
             }
             "crash" => panic!("asked to crash"),
-            "stop" => return stop(StopReason::Normal),
-            "stop_shutdown" => return stop(StopReason::Shutdown),
-            "stop_other" => return stop(StopReason::Error("asked to".into())),
-            "stop_reply" => return stop(StopReason::Normal).with_reply("ok", Payload::empty()),
-            "bin" => return reply("ok", vec![1, 2, 3, 255]),
-            "bin_push" => socket.push("bin_pushed", vec![9, 8, 7]).map_err(|error| error.to_string()),
+            "stop" => return Ok(stop(StopReason::Normal)),
+            "stop_shutdown" => return Ok(stop(StopReason::Shutdown)),
+            "stop_other" => return Ok(stop(StopReason::Error("asked to".into()))),
+            "stop_reply" => return Ok(stop(StopReason::Normal).with_reply("ok", Payload::empty())),
+            "bin" => return Ok(reply("ok", vec![1, 2, 3, 255])),
+            "bin_push" => cx.push("bin_pushed", vec![9, 8, 7]).map_err(|error| error.to_string()),
             "bin_echo" if payload.as_binary().is_some() => {
-                socket.broadcast("bin_cast", payload).map_err(|error| error.to_string())
+                cx.broadcast("bin_cast", payload).map_err(|error| error.to_string())
             }
-            "bin_reply" if payload.as_binary().is_some() => return reply("ok", payload),
+            "bin_reply" if payload.as_binary().is_some() => return Ok(reply("ok", payload)),
             unknown => panic!("no clause for {unknown}"),
         };
-        sent.map_or_else(|error| stop(StopReason::Error(error)), |()| noreply())
+        Ok(sent.map_or_else(|error| stop(StopReason::Error(error)), |()| noreply()))
     }
 }
 
@@ -110,45 +110,46 @@ struct Present {
 }
 
 impl Channel for Present {
-    type Info = ();
+    type State = ();
 
-    async fn join(_: &Topic, _: Payload, socket: &mut Joining) -> Result<Self, Payload> {
-        let user = socket.get_assign::<String>("user");
+    async fn join(_: &Topic, _: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        let user = joining.get_assign::<String>("user");
         Ok(Self { key: user.map_or_else(|| "anon".to_owned(), |user| user.to_string()) })
     }
 
-    async fn joined(&mut self, socket: &mut Socket) {
+    async fn joined(&mut self, cx: &Context<Self>) -> Handled {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let meta = json!({"online_at": now, "name": format!("name-{}", self.key)});
-        let _ = socket.track_and_push_presences(&self.key, meta).await;
+        let _ = cx.track_and_push_presences(&self.key, meta).await;
+        Ok(noreply())
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, socket: &mut Socket) -> HandleResult {
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         // The client gets its reply first and the diff like everybody else, as it was recorded.
-        let answer = |socket: &Socket| {
-            if let Some(event) = socket.reply_ref() {
+        let answer = |cx: &Context<Self>| {
+            if let Some(event) = cx.take_reply() {
                 let _ = event.reply("ok", Payload::empty());
             }
         };
         let done = match event {
-            "ping" => return reply("ok", payload),
+            "ping" => return Ok(reply("ok", payload)),
             "update" => {
-                answer(socket);
+                answer(cx);
                 let changes: serde_json::Map<String, Value> = payload.parse().unwrap_or_default();
                 let change = |meta: Payload| {
                     let mut meta: serde_json::Map<String, Value> = meta.parse().unwrap_or_default();
                     meta.insert("status".into(), changes.get("status").cloned().unwrap_or_default());
                     Value::Object(meta)
                 };
-                socket.update_with(&self.key, change).await.map(drop)
+                cx.update_with(&self.key, change).await.map(drop)
             }
             "untrack" => {
-                answer(socket);
-                socket.untrack(&self.key).await
+                answer(cx);
+                cx.untrack(&self.key).await
             }
             unknown => panic!("no clause for {unknown}"),
         };
-        done.map_or_else(|error| stop(StopReason::Error(error.to_string())), |()| noreply())
+        Ok(done.map_or_else(|error| stop(StopReason::Error(error.to_string())), |()| noreply()))
     }
 }
 
@@ -182,7 +183,7 @@ async fn connect(request: ConnectRequest) -> Result<Accept, Refusal> {
 }
 
 fn rooms() -> Mount {
-    Mount::new().channel::<Room>("room:*").channel::<Present>("presence:*").connect(connect)
+    Mount::new().channel::<Room>("room:*", ()).channel::<Present>("presence:*", ()).connect(connect)
 }
 
 fn build() -> (Lapwing, Endpoint<Echo>) {
@@ -196,7 +197,7 @@ fn build() -> (Lapwing, Endpoint<Echo>) {
         .longpoll(|longpoll| longpoll.window = Duration::from_secs(1))
         .resume(|resume| resume.window = Duration::from_secs(3));
     let origin = Mount::new()
-        .channel::<Room>("room:*")
+        .channel::<Room>("room:*", ())
         .check_origin(CheckOrigin::list(["https://good.example"]).expect("the pattern is valid"));
     let lapwing = Lapwing::builder()
         .mount("/socket", long)

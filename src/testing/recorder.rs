@@ -1,4 +1,4 @@
-//! A session of no server, for sockets that tests make.
+//! A session of no server, which keeps what is pushed.
 
 use std::sync::{Arc, PoisonError};
 
@@ -11,15 +11,15 @@ use crate::{
     topics::{Lane, broadcast::TransportId},
 };
 
-/// Keeps what is pushed, and has no client.
-pub(crate) struct Nobody {
+/// A session without a client.
+pub(crate) struct Recorder {
     pub(crate) transport_id: TransportId,
     pub(crate) serializer: Arc<dyn Serializer>,
     /// What was pushed.
     pub(crate) frames: Mutex<Vec<Frame>>,
 }
 
-impl Lane for Nobody {
+impl Lane for Recorder {
     fn push_frame(&self, frame: Frame) {
         self.frames.lock().unwrap_or_else(PoisonError::into_inner).push(frame);
     }
@@ -41,7 +41,7 @@ impl Lane for Nobody {
     }
 }
 
-impl Peer for Nobody {
+impl Peer for Recorder {
     fn waiting(&self) -> Waiting {
         Waiting::default()
     }

@@ -1,0 +1,165 @@
+//! What a channel's callbacks are handed.
+
+use std::{
+    fmt,
+    marker::PhantomData,
+    ops::Deref,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use crate::{
+    channel::socket::{JoinInfo, Socket},
+    join::Join,
+    protocol::{EncodeError, IntoPayload, Outgoing, Payload, Ref},
+};
+
+/// What a callback is handed: the join's [`Socket`], and what is typed by the channel or belongs to this callback alone.
+///
+/// It derefs to the [`Socket`], which can be cloned and kept; a context is lent for the time of the callback.
+pub struct Context<C> {
+    socket: Socket,
+    /// The ref of the event that is being handled.
+    reference: Option<Ref>,
+    /// The right to answer was taken.
+    is_taken: AtomicBool,
+    channel: PhantomData<fn() -> C>,
+}
+
+impl<C> Context<C> {
+    pub(crate) fn new(join: Arc<Join>) -> Self {
+        let socket = Socket::new(join);
+        Self { socket, reference: None, is_taken: AtomicBool::new(false), channel: PhantomData }
+    }
+
+    /// Takes the right to answer the current event, for an answer to be given later, from anywhere. What the callback
+    /// returns answers nothing then. `None` outside [`handle_in`](crate::Channel::handle_in), for an event that wants no
+    /// answer, and the second time.
+    #[must_use]
+    pub fn take_reply(&self) -> Option<ReplyRef> {
+        let reference = self.reference.clone()?;
+        // One callback at a time has the context.
+        let is_first = !self.is_taken.swap(true, Ordering::Relaxed);
+        is_first.then(|| ReplyRef { join: self.socket.join.clone(), reference })
+    }
+
+    /// An event is about to be handled.
+    pub(crate) fn begin_event(&mut self, reference: Option<Ref>) {
+        self.reference = reference;
+        *self.is_taken.get_mut() = false;
+    }
+
+    /// It was. Returns whether the right to answer was taken.
+    pub(crate) fn end_event(&mut self) -> bool {
+        self.reference = None;
+        std::mem::take(self.is_taken.get_mut())
+    }
+
+    /// The socket, for what is about to be handled.
+    pub(crate) fn socket_mut(&mut self) -> &mut Socket {
+        &mut self.socket
+    }
+}
+
+impl<C> Deref for Context<C> {
+    type Target = Socket;
+
+    fn deref(&self) -> &Socket {
+        &self.socket
+    }
+}
+
+impl<C> fmt::Debug for Context<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Context").field(&self.socket).finish()
+    }
+}
+
+/// A client that is about to be let in, as [`Channel::join`](crate::Channel::join) gets it.
+///
+/// There is no `push` and no `broadcast` here: nothing may reach the client before the reply to its join.
+pub struct Joining<C> {
+    info: JoinInfo,
+    reply: Payload,
+    channel: PhantomData<fn() -> C>,
+}
+
+impl<C> Joining<C> {
+    pub(crate) fn new(join: Arc<Join>) -> Self {
+        Self { info: JoinInfo { join }, reply: Payload::empty(), channel: PhantomData }
+    }
+
+    /// Sets what the client gets as the response to its join, in the place of `{}`.
+    ///
+    /// # Errors
+    /// [`EncodeError::Json`] if the value cannot be written as JSON.
+    pub fn set_reply(&mut self, reply: impl IntoPayload) -> Result<(), EncodeError> {
+        self.reply = reply.into_payload()?;
+        Ok(())
+    }
+
+    pub(crate) fn into_reply(self) -> Payload {
+        self.reply
+    }
+}
+
+impl<C> Deref for Joining<C> {
+    type Target = JoinInfo;
+
+    fn deref(&self) -> &JoinInfo {
+        &self.info
+    }
+}
+
+impl<C> fmt::Debug for Joining<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Joining").field("info", &self.info).field("reply", &self.reply).finish()
+    }
+}
+
+/// The right to answer one event, once, from any task.
+///
+/// ```
+/// use lapwing::{Channel, Context, Failure, Handled, Joining, Payload, Topic, noreply};
+///
+/// struct Slow;
+///
+/// impl Channel for Slow {
+///     type State = ();
+///
+///     async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+///         Ok(Slow)
+///     }
+///
+///     async fn handle_in(&mut self, _: &str, payload: Payload, cx: &Context<Self>) -> Handled {
+///         if let Some(reply) = cx.take_reply() {
+///             tokio::spawn(async move { reply.reply("ok", payload) });
+///         }
+///         Ok(noreply())
+///     }
+/// }
+/// ```
+#[derive(Debug)]
+#[must_use = "the client waits for the answer until its push times out"]
+pub struct ReplyRef {
+    join: Arc<Join>,
+    reference: Ref,
+}
+
+impl ReplyRef {
+    /// Answers the event.
+    ///
+    /// # Errors
+    /// When the payload cannot be written, or the client's serializer cannot carry it.
+    pub fn reply(self, status: impl AsRef<str>, payload: impl IntoPayload) -> Result<(), EncodeError> {
+        self.join.send(Outgoing::Reply {
+            join_ref: self.join.join_ref.as_ref(),
+            reference: Some(&self.reference),
+            topic: (&self.join.topic).into(),
+            status: status.as_ref(),
+            response: &payload.into_payload()?,
+        })
+    }
+}

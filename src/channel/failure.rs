@@ -1,0 +1,260 @@
+//! Why a callback could not do what it was to do.
+
+use std::{error::Error, fmt};
+
+use crate::{
+    node::BroadcastError,
+    presence::PresenceError,
+    protocol::{EncodeError, IntoPayload, Payload, PayloadError, RawJson},
+};
+
+/// Errors of a chain that are logged: more are none of an error's that was made with care.
+const CAUSES_MAX: usize = 16;
+
+/// Why a callback failed: either an answer that the client gets, or a cause that the log gets.
+///
+/// `?` makes one of every error. The client is told about its own mistakes and about limits that it met
+/// ([`PayloadError`], [`PresenceError`], what cannot be pushed or broadcast); every other error is *internal*: it is logged with
+/// all its causes, and the client is told `{"reason": "internal"}`.
+///
+/// A failure of [`join`](crate::Channel::join) refuses the client. That of another callback ends nothing: the client gets
+/// an error reply if the callback was to answer it, and if nobody waits for an answer the failure is logged.
+///
+/// ```
+/// use lapwing::{Channel, Context, Failure, Handled, Joining, Payload, Topic, reply};
+/// use serde::Deserialize;
+/// use serde_json::json;
+///
+/// struct Till { cents: u64 }
+///
+/// #[derive(Deserialize)]
+/// struct Coins { text: String }
+///
+/// impl Channel for Till {
+///     type State = ();
+///
+///     async fn join(topic: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+///         if topic == "till:closed" {
+///             return Err(Failure::reason("closed"));
+///         }
+///         Ok(Till { cents: 0 })
+///     }
+///
+///     async fn handle_in(&mut self, _: &str, payload: Payload, _: &Context<Self>) -> Handled {
+///         // {"reason": "invalid payload", "field": "text", "error": "missing"}
+///         let Coins { text } = payload.parse()?;
+///         // An error of the program's: logged, and {"reason": "internal"}.
+///         self.cents += text.parse::<u64>()?;
+///         if self.cents > 100 {
+///             return Err(Failure::new(json!({"reason": "full", "cents_max": 100})));
+///         }
+///         Ok(reply("ok", json!({"cents": self.cents})))
+///     }
+/// }
+/// ```
+///
+/// It is no [`Error`] itself, as otherwise it could not be made of all of them. Errors in a box, and those of `anyhow` and
+/// `eyre`, go through [`internal`](Self::internal).
+#[derive(Debug)]
+#[must_use = "a failure does nothing until a callback returns it"]
+pub struct Failure(Repr);
+
+#[derive(Debug)]
+enum Repr {
+    Answer(Payload),
+    Internal(Box<dyn Error + Send + Sync>),
+}
+
+impl Failure {
+    /// One that the client gets as it is. A value that cannot be written as JSON is an internal failure.
+    pub fn new(payload: impl IntoPayload) -> Self {
+        match payload.into_payload() {
+            Ok(payload) => Self(Repr::Answer(payload)),
+            Err(error) => Self::internal(error),
+        }
+    }
+
+    /// One that the client gets as `{"reason": reason}`.
+    pub fn reason(reason: impl AsRef<str>) -> Self {
+        Self(Repr::Answer(Payload::reason(reason.as_ref())))
+    }
+
+    /// One whose cause is the program's own business, whatever its type.
+    ///
+    /// ```
+    /// use lapwing::Failure;
+    ///
+    /// let failure = Failure::internal("the cache is cold");
+    /// assert_eq!(failure.payload().as_json().unwrap().as_str(), r#"{"reason":"internal"}"#);
+    /// assert_eq!(failure.cause().unwrap().to_string(), "the cache is cold");
+    /// ```
+    pub fn internal(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self(Repr::Internal(cause.into()))
+    }
+
+    /// The payload that the client gets.
+    #[must_use]
+    pub fn payload(&self) -> Payload {
+        match &self.0 {
+            Repr::Answer(payload) => payload.clone(),
+            Repr::Internal(_) => Payload::reason("internal"),
+        }
+    }
+
+    /// The cause of an internal failure.
+    #[must_use]
+    pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
+        match &self.0 {
+            Repr::Answer(_) => None,
+            Repr::Internal(cause) => Some(&**cause),
+        }
+    }
+
+    /// The cause with its own causes, or the answer: for a log, and as long as the errors want it.
+    pub(crate) fn chain(&self) -> String {
+        let cause = match &self.0 {
+            Repr::Answer(Payload::Json(json)) => return json.to_string(),
+            Repr::Answer(Payload::Binary(_)) => return "an answer of bytes".to_owned(),
+            Repr::Internal(cause) => cause,
+        };
+        let first: &(dyn Error + 'static) = &**cause;
+        let causes = std::iter::successors(Some(first), |&error| error.source()).take(CAUSES_MAX);
+        causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let cause: Box<dyn Error + Send + Sync> = Box::new(error);
+        match answer_of(&*cause) {
+            Some(payload) => Self(Repr::Answer(payload)),
+            None => Self(Repr::Internal(cause)),
+        }
+    }
+}
+
+impl From<Payload> for Failure {
+    fn from(payload: Payload) -> Self {
+        Self(Repr::Answer(payload))
+    }
+}
+
+impl From<RawJson> for Failure {
+    fn from(json: RawJson) -> Self {
+        Self(Repr::Answer(json.into()))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.chain())
+    }
+}
+
+/// What the client is told of an error, if that is one of the library's that the client can do something about.
+fn answer_of(error: &(dyn Error + Send + Sync + 'static)) -> Option<Payload> {
+    if let Some(error) = error.downcast_ref::<PayloadError>() {
+        return Some(error.to_json().into());
+    }
+    let is_told = if let Some(error) = error.downcast_ref::<EncodeError>() {
+        can_be_told(error)
+    } else if let Some(error) = error.downcast_ref::<BroadcastError>() {
+        match error {
+            BroadcastError::ReservedEvent => true,
+            BroadcastError::Encode(error) => return can_be_told(error).then(|| reason_of(error)),
+            BroadcastError::PubSub(_) => false,
+        }
+    } else {
+        error
+            .downcast_ref::<PresenceError>()
+            .is_some_and(|error| !matches!(error, PresenceError::Encode(_) | PresenceError::Closed))
+    };
+    is_told.then(|| reason_of(error))
+}
+
+fn can_be_told(error: &EncodeError) -> bool {
+    !matches!(error, EncodeError::Json(_) | EncodeError::Custom(_))
+}
+
+fn reason_of(error: &(impl Error + ?Sized)) -> Payload {
+    Payload::reason(&error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::pubsub::PubSubError;
+
+    fn fails<E>(error: E) -> Failure
+    where
+        Failure: From<E>,
+    {
+        let failed: Result<(), E> = Err(error);
+        (|| -> Result<(), Failure> { Ok(failed?) })().unwrap_err()
+    }
+
+    fn told(failure: &Failure) -> String {
+        failure.payload().as_json().unwrap().to_string()
+    }
+
+    #[test]
+    fn the_client_is_told_of_mistakes_and_limits_and_of_nothing_else() {
+        let wrong = Payload::from(json!({})).parse::<u8>().unwrap_err();
+        for (failure, answer) in [
+            (fails(wrong), r#"{"error":"invalid type: map, expected u8","reason":"invalid payload"}"#),
+            (fails(EncodeError::ReservedEvent), r#"{"reason":"the event's name is reserved"}"#),
+            (fails(BroadcastError::ReservedEvent), r#"{"reason":"the event's name is reserved"}"#),
+            (
+                fails(BroadcastError::Encode(EncodeError::NotObject)),
+                r#"{"reason":"payload of a push or broadcast is neither a JSON object nor bytes"}"#,
+            ),
+            (fails(PresenceError::NotTracked), r#"{"reason":"the key is not tracked"}"#),
+            (fails(Payload::reason("no")), r#"{"reason":"no"}"#),
+            (fails(RawJson::new("[1.0]").unwrap()), "[1.0]"),
+            (Failure::reason("closed"), r#"{"reason":"closed"}"#),
+            (Failure::new(json!(["a"])), r#"["a"]"#),
+        ] {
+            assert_eq!(told(&failure), answer);
+            assert!(failure.cause().is_none(), "{failure}");
+        }
+        for failure in [
+            fails(std::io::Error::other("disk full")),
+            fails(serde_json::from_str::<u8>("x").unwrap_err()),
+            fails(EncodeError::Custom("mine".into())),
+            fails(BroadcastError::PubSub(PubSubError("down".into()))),
+            fails(BroadcastError::Encode(EncodeError::Custom("mine".into()))),
+            fails(PresenceError::Closed),
+            Failure::new(crate::protocol::Json(std::collections::BTreeMap::from([((1, 2), 3)]))),
+            Failure::internal("as a text"),
+        ] {
+            assert_eq!(told(&failure), r#"{"reason":"internal"}"#, "{failure}");
+            assert!(failure.cause().is_some(), "{failure}");
+        }
+    }
+
+    /// One that names itself as its cause's cause.
+    #[derive(Debug)]
+    struct Endless;
+
+    impl fmt::Display for Endless {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("again")
+        }
+    }
+
+    impl Error for Endless {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&Endless)
+        }
+    }
+
+    #[test]
+    fn a_log_gets_all_causes_but_not_without_end() {
+        let failure = fails(BroadcastError::PubSub(PubSubError("the link is down".into())));
+        assert!(failure.chain().ends_with("the link is down"), "{failure}");
+        assert!(failure.chain().starts_with("the broadcast reached this node alone: "), "{failure}");
+        assert_eq!(fails(Endless).chain().matches("again").count(), CAUSES_MAX);
+    }
+}

@@ -1,0 +1,59 @@
+//! Values on their way out.
+
+use serde::Serialize;
+
+use super::{error::EncodeError, payload::Payload, raw_json::RawJson};
+
+/// A value that a reply, a push, a broadcast or a presence can carry.
+///
+/// A [`serde_json::Value`], a [`RawJson`] and a [`Payload`] are, as bytes (`Vec<u8>`, [`Bytes`](bytes::Bytes)) are; every other
+/// serializable value is behind [`Json`].
+///
+/// ```
+/// use lapwing::{IntoPayload, Json};
+/// use serde::Serialize;
+///
+/// #[derive(Serialize)]
+/// struct Said { text: &'static str }
+///
+/// let payload = Json(Said { text: "hi" }).into_payload()?;
+/// assert_eq!(payload.as_json().unwrap().as_str(), r#"{"text":"hi"}"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait IntoPayload {
+    /// The payload.
+    ///
+    /// # Errors
+    /// [`EncodeError::Json`] if the value cannot be written as JSON.
+    fn into_payload(self) -> Result<Payload, EncodeError>;
+}
+
+impl<P: Into<Payload>> IntoPayload for P {
+    fn into_payload(self) -> Result<Payload, EncodeError> {
+        Ok(self.into())
+    }
+}
+
+/// A serializable value, written once, straight to text.
+///
+/// ```
+/// use lapwing::{HandleResult, Json, reply};
+///
+/// let HandleResult::Reply(_, payload) = reply("ok", Json([1, 2])) else { panic!("a list can be written") };
+/// assert_eq!(payload.as_json().unwrap().as_str(), "[1,2]");
+///
+/// // A map whose keys are no strings cannot, and is an internal failure.
+/// let map = std::collections::BTreeMap::from([((1, 2), 3)]);
+/// assert!(matches!(reply("ok", Json(map)), HandleResult::Failed(..)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Json<T>(
+    /// The value, or a reference to it.
+    pub T,
+);
+
+impl<T: Serialize> IntoPayload for Json<T> {
+    fn into_payload(self) -> Result<Payload, EncodeError> {
+        RawJson::from_serialize(&self.0).map(Payload::Json).map_err(EncodeError::Json)
+    }
+}

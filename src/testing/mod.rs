@@ -1,0 +1,135 @@
+//! For tests of channels, with the feature `testing`.
+
+mod recorder;
+
+use std::{
+    any::Any,
+    fmt,
+    sync::{Arc, PoisonError},
+};
+
+use lapwing_transports::frame::{Frame, FrameKind, Message};
+use smol_str::SmolStr;
+
+use crate::{
+    channel::{Channel, context::Context, socket::Socket},
+    join::{Home, Join, Kind, Log, assigns::Assigns, mailbox::MailboxLimits, refs::Refs},
+    node::Node,
+    protocol::{ChannelMsg, Ref, Serializer as _, V2},
+    pubsub::LocalPubSub,
+    sync::Mutex,
+    topic::Topic,
+    topics::broadcast::{ChannelId, TransportId},
+};
+
+use self::recorder::Recorder;
+
+/// A socket that belongs to no server, for tests of a channel's callbacks: what is pushed is kept and can be
+/// [taken](Pushed::take), broadcasts reach recorder.
+///
+/// ```
+/// use lapwing::{ChannelId, Topic, TransportId, protocol::Ref, testing::new_socket};
+/// use serde_json::json;
+///
+/// let (socket, pushed) = new_socket(Topic::from("room:1"), ChannelId(1), TransportId(2), Some(Ref::from("3")));
+/// assert_eq!(socket.topic(), "room:1");
+/// socket.push("said", json!({"text": "hi"})).unwrap();
+/// assert_eq!(pushed.take()[0].event, "said");
+/// ```
+#[must_use]
+pub fn new_socket(
+    topic: Topic,
+    channel: ChannelId,
+    transport: TransportId,
+    join_ref: Option<Ref>,
+) -> (Socket, Pushed) {
+    const KIND: Kind = Kind { name_of: || "none", intercept: &[] };
+    let refs = Refs { join_ref, reference: None };
+    let (join, pushed) = new_join(topic, channel, transport, refs, (&KIND, Arc::new(())));
+    (Socket::new(join), pushed)
+}
+
+/// The same for one callback of a channel, to be called as the function that it is.
+///
+/// ```
+/// use lapwing::{
+///     Channel, ChannelId, Context, Failure, Handled, HandleResult, Joining, Payload, Topic, TransportId, reply,
+///     testing::new_context,
+/// };
+/// use serde_json::json;
+///
+/// struct Greeter;
+///
+/// impl Channel for Greeter {
+///     type State = String;
+///
+///     async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+///         Ok(Greeter)
+///     }
+///
+///     async fn handle_in(&mut self, _: &str, _: Payload, cx: &Context<Self>) -> Handled {
+///         Ok(reply("ok", json!({"greeting": cx.state()})))
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")] async fn main() {
+/// let (cx, _pushed) = new_context("room:1".into(), ChannelId(1), TransportId(2), None, "hello".to_owned());
+/// let result = Greeter.handle_in("greet", Payload::empty(), &cx).await;
+/// assert!(matches!(result, Ok(HandleResult::Reply(status, _)) if status == "ok"));
+/// # }
+/// ```
+#[must_use]
+pub fn new_context<C: Channel>(
+    topic: Topic,
+    channel: ChannelId,
+    transport: TransportId,
+    join_ref: Option<Ref>,
+    state: impl Into<Arc<C::State>>,
+) -> (Context<C>, Pushed) {
+    let refs = Refs { join_ref, reference: None };
+    let kind = const { &Kind { name_of: std::any::type_name::<C>, intercept: C::INTERCEPT } };
+    let (join, pushed) = new_join(topic, channel, transport, refs, (kind, state.into()));
+    (Context::new(join), pushed)
+}
+
+fn new_join(
+    topic: Topic,
+    channel: ChannelId,
+    transport: TransportId,
+    refs: Refs,
+    (kind, state): (&'static Kind, Arc<dyn Any + Send + Sync>),
+) -> (Arc<Join>, Pushed) {
+    let recorder =
+        Arc::new(Recorder { transport_id: transport, serializer: Arc::new(V2), frames: Mutex::default() });
+    let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), None));
+    let home = Home { node, kind, state, limits: MailboxLimits::default(), log: Log::default() };
+    let mut join = Join::new(recorder.clone(), Arc::new(home), topic, refs, Assigns::default());
+    join.id = channel;
+    (Arc::new(join), Pushed(recorder))
+}
+
+/// What a socket of [`new_socket`] pushed.
+pub struct Pushed(Arc<Recorder>);
+
+impl Pushed {
+    /// Takes all messages pushed so far, oldest first. A payload of bytes is given as the frame it was sent in.
+    #[must_use]
+    pub fn take(&self) -> Vec<ChannelMsg> {
+        let mut frames = self.0.frames.lock().unwrap_or_else(PoisonError::into_inner);
+        frames.drain(..).map(|frame| decode_own(&frame)).collect()
+    }
+}
+
+impl fmt::Debug for Pushed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pushed").finish_non_exhaustive()
+    }
+}
+
+fn decode_own(frame: &Frame) -> ChannelMsg {
+    let text = std::str::from_utf8(frame.payload()).ok().filter(|_| frame.kind() == FrameKind::Text);
+    match text.and_then(|text| V2.decode(Message::Text(text)).ok()) {
+        Some(message) => message,
+        None => crate::protocol::make_msg(None, None, "", SmolStr::default(), frame.payload().clone()),
+    }
+}
