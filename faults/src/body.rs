@@ -14,7 +14,7 @@ pub(crate) enum Framing {
     UntilEnd,
 }
 
-/// What comes next in a chunked body.
+/// The next part of a chunked body.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Chunk {
     Size,
@@ -24,12 +24,12 @@ pub(crate) enum Chunk {
     Nothing,
 }
 
-/// What is wanted of a body.
+/// The wanted form of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     /// Every byte as it came.
     Raw,
-    /// What the chunks hold.
+    /// The contents of the chunks.
     Data,
 }
 

@@ -1,4 +1,4 @@
-//! What a proxy has seen.
+//! Counts of what a proxy has seen.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// What a proxy has seen since it was started.
+/// Counts of what a proxy has seen since it was started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Counters {

@@ -158,7 +158,7 @@ impl Ends<'_> {
     }
 }
 
-/// What becomes of a request before anything else is done with it.
+/// The fate of a request, decided before anything else is done with it.
 enum Fate {
     Forwarded,
     Answered(u16),

@@ -1,4 +1,4 @@
-//! What a middlebox does wrong.
+//! The misbehaviour of middleboxes.
 
 use std::{
     num::{NonZeroU32, NonZeroU64},

@@ -12,7 +12,7 @@ use tokio::{
 
 use crate::{dice::Dice, life::Life, shared::Shared};
 
-/// What has come from one end and was not handed on yet.
+/// Bytes that have come from one end and were not handed on yet.
 #[derive(Debug)]
 pub(crate) struct Inlet {
     chunks: mpsc::UnboundedReceiver<Chunk>,
@@ -119,5 +119,5 @@ impl Pump<'_> {
 /// How much may be under way in one direction; then nothing more is read, and the sender has to wait.
 const UNDER_WAY_BYTES_MAX: usize = 256 << 10;
 const READ_BYTES: usize = 16 << 10;
-/// What a chunk takes besides its bytes, roughly.
+/// The rough overhead of a chunk besides its bytes.
 const CHUNK_COST_MIN: usize = 64;

@@ -19,7 +19,7 @@ Prints `listening on IP:PORT`, then takes commands on the standard input, one a 
   {\"freeze\":true}   {\"counters\":true}
 Ends when the standard input is closed.";
 
-/// What may be on a line of the standard input.
+/// A command: one line of the standard input.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Command {
@@ -30,7 +30,7 @@ enum Command {
     Counters(True),
 }
 
-/// What is answered.
+/// An answer: one line of the standard output.
 #[derive(Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Answer {

@@ -5,7 +5,7 @@ use httparse::{EMPTY_HEADER, Header, Status};
 
 use crate::body::{Chunk, Framing};
 
-/// What is at the beginning of a buffer.
+/// The state of the beginning of a buffer.
 #[derive(Debug)]
 pub(crate) enum Found<T> {
     /// A head, taken out of the buffer.

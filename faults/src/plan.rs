@@ -11,7 +11,7 @@ use crate::{
     fault::{BUFFER_BYTES_MAX, Fault, Of},
 };
 
-/// What is set. A new one is made at each change, so that what is counted and rolled begins anew.
+/// The faults that are set. A new plan is made at each change, so that what is counted and rolled begins anew.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
     pub(crate) is_down: bool,

@@ -50,7 +50,7 @@ impl Options {
         self
     }
 
-    /// What decides [`Fault::DropRandom`] and the jitter of [`Fault::Delay`].
+    /// The seed that decides [`Fault::DropRandom`] and the jitter of [`Fault::Delay`].
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -126,7 +126,7 @@ impl Proxy {
         self.control.send_modify(|control| control.freezes += 1);
     }
 
-    /// What it has seen.
+    /// Returns counts of what it has seen.
     #[must_use]
     pub fn counters(&self) -> Counters {
         self.shared.tally.now().clone()

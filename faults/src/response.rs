@@ -36,7 +36,7 @@ pub(crate) struct Relay<'a, 'b> {
     pub(crate) client: &'a mut Outlet<'b>,
 }
 
-/// What is done to a response.
+/// The treatment of a response.
 #[derive(Clone, Copy)]
 enum Treatment {
     Pass,

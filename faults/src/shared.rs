@@ -1,4 +1,4 @@
-//! What all connections of a proxy have in common.
+//! State shared by all connections of a proxy.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -18,7 +18,7 @@ pub(crate) struct Shared {
     pub(crate) tally: Tally,
 }
 
-/// What the proxy's owner wants.
+/// The wishes of the proxy's owner.
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
     pub(crate) plan: Arc<Plan>,

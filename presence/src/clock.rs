@@ -1,10 +1,10 @@
-//! What a node has seen of everybody's clocks.
+//! The clocks of all replicas, as far as a node has seen them.
 
 use std::collections::BTreeMap;
 
 use crate::tag::{Clock, ReplicaId};
 
-/// What a node has seen: for each replica that it knows, up to which clock.
+/// The clocks that a node has seen: for each replica that it knows, up to which one.
 ///
 /// A replica that is absent is one that the node does not know, and does not want to hear about.
 ///

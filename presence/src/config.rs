@@ -1,4 +1,4 @@
-//! What a caller can choose about the state.
+//! Options of the state.
 
 /// How [`Presences`](crate::Presences) is laid out and bounded.
 ///

@@ -1,4 +1,4 @@
-//! What travels between replicas: the changes of some clocks, or a whole part.
+//! Deltas, which travel between replicas: the changes of some clocks, or a whole part.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::{
     tag::{Clock, ReplicaId},
 };
 
-/// What one node knows and another may lack: for some replicas, the changes between two clocks or the whole
+/// The knowledge of one node that another may lack: for some replicas, the changes between two clocks or the whole
 /// part.
 ///
 /// A delta is a value to carry to another node's [`Presences::merge`](crate::Presences::merge). It may be
@@ -28,7 +28,7 @@ impl Delta {
         self.parts.iter().map(Part::len).sum()
     }
 
-    /// What it takes in memory at most, as if it shared nothing with a state.
+    /// The bytes that it takes in memory at most, as if it shared nothing with a state.
     pub fn bytes(&self) -> usize {
         self.parts.iter().map(Part::bytes).sum()
     }
@@ -40,7 +40,7 @@ impl Delta {
     }
 }
 
-/// What is said about one replica.
+/// The part of a delta that is about one replica.
 #[derive(Clone, Debug)]
 pub(crate) struct Part {
     pub(crate) replica: ReplicaId,
@@ -60,7 +60,7 @@ impl Part {
         self.chunks.iter().map(Vec::len).sum()
     }
 
-    /// What the part takes at most, as if nobody else had its entries.
+    /// The bytes that the part takes at most, as if nobody else had its entries.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>() + self.changes().map(Change::bytes).sum::<usize>()
     }
@@ -90,7 +90,7 @@ impl Change {
         entry
     }
 
-    /// What the change takes at most, as if nobody else had its entry and its topic's name. Both are often
+    /// The bytes that the change takes at most, as if nobody else had its entry and its topic's name. Both are often
     /// shared; but what is bounded by this must be bounded also when they are not.
     pub(crate) fn bytes(&self) -> usize {
         size_of::<Self>() + self.topic().len() + self.entry().bytes()

@@ -1,4 +1,4 @@
-//! What a call changed: per topic, who joined and who left.
+//! The changes of a call: per topic, who joined and who left.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 
 use crate::{entry::Entry, tag::Tag};
 
-/// What one call changed in what is shown; with [`absorb`](Diff::absorb), what several calls changed
+/// The changes of one call in what is shown; with [`absorb`](Diff::absorb), those of several calls
 /// together.
 ///
 /// An update is the old entry among the leaves and the new one among the joins of the same diff. No tag is
@@ -197,7 +197,7 @@ fn address(topic: &Arc<str>) -> usize {
     topic.as_ptr().addr()
 }
 
-/// What changed in one topic.
+/// The changes in one topic.
 ///
 /// Apply the joins before the leaves, as phoenix.js does, and a key does not vanish while its entry is
 /// updated.

@@ -61,17 +61,17 @@ impl Entry {
         Self(Arc::from(scratch.as_slice()))
     }
 
-    /// Who is present.
+    /// The key: who is present.
     pub fn key(&self) -> &str {
         str::from_utf8(&self.0[KEY..self.key_end()]).expect("packed from a str")
     }
 
-    /// Who is responsible for the entry.
+    /// The owner: who is responsible for the entry.
     pub fn owner(&self) -> Owner {
         Owner(u64::from_be_bytes(self.field(OWNER)))
     }
 
-    /// What is said about who is present, as it was given.
+    /// The meta, as it was given.
     pub fn meta(&self) -> &[u8] {
         &self.0[self.key_end()..]
     }
@@ -91,7 +91,7 @@ impl Entry {
         Some(Tag::from_bytes(bytes))
     }
 
-    /// What the entry takes: its block with the two counts. Known without looking at the block.
+    /// The bytes that the entry takes: its block with the two counts. Known without looking at the block.
     pub(crate) fn bytes(&self) -> usize {
         self.0.len() + 2 * size_of::<usize>()
     }

@@ -18,7 +18,7 @@ pub(crate) struct History {
     holes: usize,
     /// Every change after this clock is in the log, or replaced by one that is.
     floor: Clock,
-    /// What the changes in the log take.
+    /// The bytes that the changes in the log take.
     bytes: usize,
     changes_max: usize,
     bytes_max: usize,

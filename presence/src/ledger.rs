@@ -35,7 +35,7 @@ pub(crate) struct Ledger {
     bounds: Bounds,
 }
 
-/// What each known replica may take, and how many there may be.
+/// The bounds of each known replica, and of their number.
 #[derive(Clone, Copy, Debug)]
 struct Bounds {
     held_changes_max: usize,
@@ -53,7 +53,7 @@ pub(crate) struct Known {
     /// The part is complete up to here.
     pub(crate) clock: Clock,
     pub(crate) history: History,
-    /// What came ahead of a gap. No element's range contains another's, and all start after `clock`.
+    /// Ranges that came ahead of a gap. No element's range contains another's, and all start after `clock`.
     held: Vec<Part>,
 }
 
@@ -128,7 +128,7 @@ impl Ledger {
 
     /// Decides what of a delta is to be applied, in this order, and takes note of it as if it were.
     ///
-    /// What is known already is left out, what starts after a gap is held back, and what was held back before
+    /// Changes that are known already are left out, what starts after a gap is held back, and what was held back before
     /// a gap that now closes comes with it.
     pub(crate) fn plan(&mut self, delta: &Delta) -> Vec<Step> {
         let mut steps = Vec::new();
@@ -189,7 +189,7 @@ impl Ledger {
         self.known.iter().flatten()
     }
 
-    /// What this node has seen of the replicas that it shows.
+    /// The clocks that this node has seen of the replicas that it shows.
     ///
     /// Those that are down are left out: nobody shall send us news of them, and nobody shall ask us, or a
     /// node that came after they went would ask at every heartbeat (phoenix_pubsub's PR 136).
@@ -212,7 +212,7 @@ impl Known {
         Entry::pack(Tag::new(self.id.origin(), self.clock), previous, owner, key, meta, scratch)
     }
 
-    /// What is held back and reaches beyond `clock`.
+    /// The held-back ranges that reach beyond `clock`.
     pub(crate) fn held_after(&self, clock: Clock) -> impl Iterator<Item = &Part> {
         self.held.iter().filter(move |part| part.to > clock)
     }

@@ -64,7 +64,7 @@ pub struct Replica {
     presences: Presences,
     config: ReplicaConfig,
     peers: Peers,
-    /// What waits to be sent, each with the bytes that it takes, and their sum.
+    /// Messages that wait to be sent, each with the bytes that it takes, and their sum.
     transmits: VecDeque<(Transmit, usize)>,
     transmits_bytes: usize,
     next_tick: Duration,
@@ -204,7 +204,7 @@ impl Replica {
         &self.presences
     }
 
-    /// What to send next, if anything.
+    /// Returns the next message to send, if there is one.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         let (transmit, bytes) = self.transmits.pop_front()?;
         self.transmits_bytes -= bytes;

@@ -22,7 +22,7 @@ use self::owners::Owners;
 
 /// The presences of a cluster, as one node sees them.
 ///
-/// What this node tracks is changed by [`track`](Self::track), [`update`](Self::update),
+/// The presences of this node are changed by [`track`](Self::track), [`update`](Self::update),
 /// [`untrack`](Self::untrack) and [`untrack_all`](Self::untrack_all); what others track comes in by
 /// [`merge`](Self::merge), and what they lack goes out by [`extract`](Self::extract). Every change returns
 /// the [`Diff`] that it caused here. [`Replica`](crate::Replica) decides when to do so.
@@ -41,7 +41,7 @@ pub struct Presences {
 }
 
 impl Presences {
-    /// Nobody is present, and no other replica is known.
+    /// An empty state: no presence, and no other replica known.
     ///
     /// The id must not have been used before: see [`ReplicaId`].
     pub fn new(id: ReplicaId, config: Config) -> Self {
@@ -175,7 +175,7 @@ impl Presences {
         self.id
     }
 
-    /// Who is shown in a topic, on any replica; the entries of one key follow each other.
+    /// Iterates over the entries shown in a topic, of any replica; those of one key follow each other.
     ///
     /// # Examples
     ///
@@ -219,7 +219,7 @@ impl Presences {
         self.shards.iter().flat_map(State::topics)
     }
 
-    /// What this node has seen of the replicas that it shows, itself among them.
+    /// The clocks that this node has seen of the replicas that it shows, itself among them.
     pub fn clocks(&self) -> Clocks {
         self.ledger.clocks()
     }

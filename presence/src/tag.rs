@@ -1,4 +1,4 @@
-//! Who wrote an entry, for whom, and when: the names that everything else is built from.
+//! Names for who wrote an entry, for whom, and when: that everything else is built from.
 
 use std::fmt;
 
@@ -56,7 +56,7 @@ impl ReplicaId {
     }
 }
 
-/// Who is responsible for an entry: in lapwing, the id of a join.
+/// The owner of an entry, responsible for it: in lapwing, the id of a join.
 ///
 /// When the owner ends, [`Presences::untrack_all`](crate::Presences::untrack_all) removes all that it
 /// tracked.

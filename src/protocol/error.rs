@@ -1,4 +1,4 @@
-//! What can be wrong with a frame that came in, or with a message that is to go out.
+//! Errors of frames that came in, and of messages that are to go out.
 
 use std::{error::Error, fmt, str::Utf8Error};
 
@@ -65,10 +65,10 @@ pub enum DecodeError {
     FieldNotText {
         /// Which one.
         field: Field,
-        /// What is wrong with it.
+        /// Describes what is wrong with it.
         source: Utf8Error,
     },
-    /// What a serializer of the user's own has to say.
+    /// An error of a serializer of the program's own.
     Custom(Box<dyn Error + Send + Sync>),
 }
 
@@ -121,7 +121,7 @@ pub enum EncodeError {
         /// How many bytes it has.
         len: usize,
     },
-    /// What a serializer of the user's own has to say.
+    /// An error of a serializer of the program's own.
     Custom(Box<dyn Error + Send + Sync>),
 }
 

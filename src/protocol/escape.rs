@@ -16,13 +16,13 @@ pub(super) fn needs_escape(text: &str) -> bool {
     text.bytes().fold(false, |found, byte| found | is_escaped(byte))
 }
 
-/// What stands between the quotes of a valid JSON string, if it stands for itself.
+/// Returns the text between the quotes of a valid JSON string, if it stands for itself.
 pub(super) fn unquoted(json: &str) -> Option<&str> {
     let inner = json.strip_prefix('"')?.strip_suffix('"')?;
     if inner.contains('\\') { None } else { Some(inner) }
 }
 
-/// What a valid JSON string says. Half of a character is read as U+FFFD.
+/// Decodes a valid JSON string. Half of a character is read as U+FFFD.
 pub(super) fn unescaped(json: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     match unquoted(json) {
         Some(inner) => Ok(Cow::Borrowed(inner)),

@@ -14,9 +14,9 @@ pub const CLOSE: &str = "phx_close";
 pub const HEARTBEAT: &str = "heartbeat";
 /// The topic on which heartbeats travel; an event of another name on it is an ordinary event.
 pub const HEARTBEAT_TOPIC: &str = "phoenix";
-/// Who is present on a topic.
+/// The presences of a topic.
 pub const PRESENCE_STATE: &str = "presence_state";
-/// Who came and who went.
+/// Changes of the presences of a topic: who came and who went.
 pub const PRESENCE_DIFF: &str = "presence_diff";
 /// How many are present, on topics where clients are told numbers.
 pub const PRESENCE_COUNT: &str = "presence_count";

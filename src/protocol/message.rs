@@ -25,13 +25,13 @@ use super::{
 pub struct ChannelMsg {
     /// Which join of the topic the message belongs to; on the wire `join_ref`.
     pub join_ref: Option<Ref>,
-    /// What a reply will repeat; on the wire `ref`.
+    /// The reference that a reply will repeat; on the wire `ref`.
     pub reference: Option<Ref>,
     /// The topic.
     pub topic: Name,
     /// The event.
     pub event: Name,
-    /// What the message carries.
+    /// The payload.
     pub payload: Payload,
 }
 

@@ -1,11 +1,11 @@
-//! What a message carries.
+//! Payloads: the values that messages carry.
 
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{error::EncodeError, payload_error::PayloadError, raw_json::RawJson};
 
-/// What a message carries: JSON or bytes, cheap to clone and passed on unchanged.
+/// The value that a message carries: JSON or bytes, cheap to clone and passed on unchanged.
 ///
 /// Made of a [`serde_json::Value`], a [`RawJson`], or bytes; of anything else serializable by [`Json`](super::Json) or
 /// [`Payload::json`].
@@ -50,7 +50,7 @@ impl Payload {
         RawJson::from_serialize(value).map(Self::Json).map_err(EncodeError::Json)
     }
 
-    /// What the library itself refuses with: `{"reason": text}`.
+    /// The payload of the library's own refusals: `{"reason": text}`.
     pub(crate) fn reason(text: &str) -> Self {
         serde_json::json!({ "reason": text }).into()
     }

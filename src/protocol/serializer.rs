@@ -55,7 +55,7 @@ pub trait Serializer: Send + Sync + 'static {
     /// If this wire cannot carry it. Nothing is sent; the one who wanted it sent is told.
     fn encode(&self, outgoing: Outgoing<'_>) -> Result<Frame, EncodeError>;
 
-    /// What to call the serializer in logs; its type, if nothing else is said.
+    /// The serializer's name in logs; its type, if nothing else is said.
     fn name(&self) -> &str {
         type_name::<Self>()
     }
@@ -82,7 +82,7 @@ pub enum Outgoing<'a> {
         topic: &'a str,
         /// The event.
         event: &'a str,
-        /// What it carries: an object or bytes.
+        /// The payload: an object or bytes.
         payload: &'a Payload,
     },
     /// The answer to a message.
@@ -95,7 +95,7 @@ pub enum Outgoing<'a> {
         topic: NameRef<'a>,
         /// By convention `"ok"` or `"error"`.
         status: &'a str,
-        /// What it carries: any JSON, or bytes.
+        /// The payload: any JSON, or bytes.
         response: &'a Payload,
     },
     /// From a topic to all its subscribers. It has no refs, so that all get the same frame.
@@ -104,7 +104,7 @@ pub enum Outgoing<'a> {
         topic: &'a str,
         /// The event.
         event: &'a str,
-        /// What it carries: an object or bytes.
+        /// The payload: an object or bytes.
         payload: &'a Payload,
     },
     /// The join ended in good order. The ref on the wire repeats the join_ref.

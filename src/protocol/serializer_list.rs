@@ -44,7 +44,7 @@ enum Precision {
 }
 
 impl SerializerList {
-    /// What a client means that sends no `vsn`: the oldest version, not the newest.
+    /// The version of a client that sends no `vsn`: the oldest, not the newest.
     pub const VERSION_WHEN_ABSENT: &str = "1.0.0";
 
     /// An empty list, which serves nobody yet.

@@ -339,7 +339,7 @@ mod tests {
     }
 
     proptest! {
-        /// The four laws of the module's documentation against a plain model: a list of all that was pushed.
+        /// The laws of the module's documentation against a plain model: a list of all that was pushed.
         #[test]
         fn laws_hold_for_every_order_of_calls(steps in proptest::collection::vec(step(), 1..120)) {
             let limits = OutboxLimits { frames_max: 8, bytes_max: 100 };

@@ -1,4 +1,4 @@
-//! What replicas say to each other.
+//! Messages between replicas.
 
 use crate::{
     clock::Clocks,
@@ -15,9 +15,9 @@ pub enum Message {
     Heartbeat {
         /// The sender.
         from: ReplicaId,
-        /// What the sender has seen of the replicas that it shows, itself among them.
+        /// The clocks that the sender has seen of the replicas that it shows, itself among them.
         clocks: Clocks,
-        /// What the sender changed since its last heartbeat.
+        /// The sender's own changes since its last heartbeat.
         delta: Delta,
     },
     /// The sender lacks something that the receiver is said to have.
@@ -28,12 +28,12 @@ pub enum Message {
         /// The replicas of which it lacks something, with what it has seen of them.
         seen: Clocks,
     },
-    /// What was requested.
+    /// The request that this answers.
     #[non_exhaustive]
     Transfer {
         /// The sender.
         from: ReplicaId,
-        /// What the receiver lacked.
+        /// The changes that the receiver lacked.
         delta: Delta,
     },
     /// The sender has ended.
@@ -45,7 +45,7 @@ pub enum Message {
 }
 
 impl Message {
-    /// What the message takes in memory at most, as if it shared nothing with a state.
+    /// The bytes that the message takes in memory at most, as if it shared nothing with a state.
     pub(super) fn bytes(&self) -> usize {
         let (clocks, delta) = match self {
             Self::Heartbeat { clocks, delta, .. } => (clocks.len(), delta.bytes()),

@@ -1,4 +1,4 @@
-//! What is known of the other replicas' lives, and what to ask whom.
+//! The other replicas: whether they live, and what to ask of which.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -14,7 +14,7 @@ pub(super) struct Peer {
     heard: Duration,
     /// The greatest clock that it is said to have reached.
     reached: Clock,
-    /// Somebody else who has seen more of it than this node.
+    /// Another replica that has seen more of it than this node.
     relay: Option<ReplicaId>,
     /// Since when this node is behind that clock, if it is.
     behind: Option<Duration>,

@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Presences {
-    /// What a node lacks that has seen `seen`: for each replica that is named there and that is further along
+    /// Extracts what a node lacks that has seen `seen`: for each replica that is named there and that is further along
     /// here, the changes if they are all remembered, else the whole part.
     ///
     /// Replicas that are not named are left out: who has not heard of a replica does not want what others

@@ -16,7 +16,7 @@ impl Presences {
     ///
     /// It can be anything: known already, incomplete, about replicas that are down. What starts after changes
     /// that this node lacks is held back until they come ([`clock`](Self::clock) tells that they have not).
-    /// What is said about this node itself, or about a replica that it has not heard to be up, is left aside.
+    /// Parts about this node itself, or about a replica that it has not heard to be up, are left aside.
     ///
     /// # Threads
     ///

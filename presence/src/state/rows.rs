@@ -1,6 +1,6 @@
 //! The rows of a shard's tables, laid out to be small.
 //!
-//! What one presence costs with a key of 16 and a meta of 60 bytes: 122 bytes for the entry's block with its
+//! The cost of one presence with a key of 16 and a meta of 60 bytes: 122 bytes for the entry's block with its
 //! two counts, 48 for its [`Slot`], 28 for its [`Key`] row unless the key has other entries, 16 for a pointer
 //! from the history, and about 5 to 8 for a place in each of three hash tables. A table holds four-byte ids
 //! and nothing else; names are compared where they are.
