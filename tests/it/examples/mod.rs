@@ -1,6 +1,7 @@
 //! The examples as programs of their own, attacked: they are copied, so they have to be safe as they stand.
 //!
-//! The README's first program is `examples/axum.rs` (`text`), and what the guides show of servers is in one of the others.
+//! The README's first program is `examples/chat.rs` (`text`), for behind a proxy; `axum.rs` is the same with the limits of a server that
+//! anybody reaches. What the documents show of servers is in one of the others.
 
 mod demo;
 mod end;

@@ -15,12 +15,14 @@ fn blocks(markdown: &str) -> Vec<&str> {
 #[test]
 fn the_program_of_the_readme_is_an_example() {
     let readme = read("README.md");
-    let example = read("examples/axum.rs");
-    let program = example.split_once("\n\n").expect("a line of documentation, then the program").1;
+    let example = read("examples/chat.rs");
+    let program = example.split_once("\n\n").expect("a paragraph of documentation, then the program").1;
     assert_eq!(blocks(&readme), [program]);
+    let lines = program.lines().filter(|line| !line.is_empty()).count();
+    assert!(lines <= 25, "the chat has {lines} lines");
 }
 
-/// Line by line, as a guide leaves out what it does not speak of.
+/// Line by line, as a guide leaves out what it does not speak of. (The pages of `docs/guide` are compiled as they are.)
 #[test]
 fn what_the_guides_show_is_in_the_examples() {
     let examples = ["axum", "hyper", "presence", "tls"].map(|name| read(&format!("examples/{name}.rs")));
