@@ -96,7 +96,7 @@ fn the_guide_for_servers_names_the_defaults() {
     let body_timeout = LongpollOptions::default().body_timeout;
     assert_eq!(body_timeout, ResumeOptions::default().body_timeout);
     says(
-        "deploying.md",
+        "guide/deploying.md",
         &[
             format!("the bodies of its own requests {}.", seconds(body_timeout)),
             format!("After {}, by default, the", seconds(Drain::default().timeout)),

@@ -1,0 +1,31 @@
+//! The guide, one page each: what to do in a program that uses lapwing. It is documentation alone.
+
+#[doc = include_str!("../docs/guide/authentication.md")]
+pub mod authentication {}
+
+#[doc = include_str!("../docs/guide/state-and-errors.md")]
+pub mod state_and_errors {}
+
+#[doc = include_str!("../docs/guide/payloads.md")]
+pub mod payloads {}
+
+#[doc = include_str!("../docs/guide/presence.md")]
+pub mod presence {}
+
+#[doc = include_str!("../docs/guide/testing.md")]
+pub mod testing {}
+
+#[doc = include_str!("../docs/guide/slow-clients.md")]
+pub mod slow_clients {}
+
+#[doc = include_str!("../docs/guide/deploying.md")]
+pub mod deploying {}
+
+#[doc = include_str!("../docs/guide/phoenix.md")]
+pub mod phoenix {}
+
+#[doc = include_str!("../docs/guide/socketio.md")]
+pub mod socketio {}
+
+#[doc = include_str!("../docs/sessions.md")]
+pub mod sessions {}
