@@ -166,7 +166,8 @@ fn spread(prefix: &str, item: &str, paths: &mut Vec<String>) {
 
 #[test]
 fn files_import_in_no_circle() {
-    let folders = ["src", "transports/src", "presence/src", "cluster/src", "engines/driver/src"];
+    let folders =
+        ["src", "transports/src", "presence/src", "cluster/src", "engines/driver/src", "engines/redis/src"];
     for folder in folders {
         let imports = imports(folder);
         assert!(imports.values().any(|files| !files.is_empty()), "no import was found in {folder}");
