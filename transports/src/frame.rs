@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 #[cfg(feature = "net")]
-use std::sync::OnceLock;
+use std::sync::{
+    OnceLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use bytes::Bytes;
 
@@ -42,6 +45,18 @@ struct Encoded {
     /// Where it is counted, once it waits where more than a little does: once for all who wait for it, for as long as it lives.
     #[cfg(feature = "net")]
     counted: OnceLock<Arc<Budget>>,
+    /// Its [`Look`] once somebody has looked, in one number. Who polls again and again would have megabytes looked through each time.
+    #[cfg(feature = "net")]
+    look: AtomicU64,
+}
+
+/// What of a payload matters to who writes it into JSON or as a line.
+#[cfg(feature = "net")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Look {
+    /// Bytes that a JSON string has more, its quotes aside.
+    pub(crate) escapes: usize,
+    pub(crate) has_line_breaks: bool,
 }
 
 /// A frame as an event, counted if it is more than a little.
@@ -77,6 +92,8 @@ impl Frame {
             event: OnceLock::new(),
             #[cfg(feature = "net")]
             counted: OnceLock::new(),
+            #[cfg(feature = "net")]
+            look: AtomicU64::new(0),
         }))
     }
 
@@ -96,6 +113,20 @@ impl Frame {
             Box::new(Event { bytes, _charge: charge })
         });
         event.bytes.clone()
+    }
+
+    /// What the payload looks like, found out at the first call for all clones of the frame.
+    #[cfg(feature = "net")]
+    pub(crate) fn look(&self, find_out: impl FnOnce(&[u8]) -> Look) -> Look {
+        const IS_KNOWN: u64 = 1 << 63;
+        let known = self.0.look.load(Ordering::Relaxed);
+        if known & IS_KNOWN != 0 {
+            return Look { escapes: (known & !IS_KNOWN) as usize >> 1, has_line_breaks: known & 1 != 0 };
+        }
+        let look = find_out(self.payload());
+        let number = IS_KNOWN | (look.escapes as u64) << 1 | u64::from(look.has_line_breaks);
+        self.0.look.store(number, Ordering::Relaxed);
+        look
     }
 
     /// What the frame takes.

@@ -4,7 +4,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::frame::{Frame, FrameKind};
+use crate::frame::{Frame, FrameKind, Look};
 
 /// How a frame is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +25,7 @@ impl Form {
         match frame.kind() {
             FrameKind::Binary => Self::Starred,
             // A frame that is quoted already has no line break in it.
-            FrameKind::Text if frame.payload().iter().any(|byte| matches!(byte, b'\n' | b'\r')) => {
-                Self::Quoted
-            }
+            FrameKind::Text if frame.look(look).has_line_breaks => Self::Quoted,
             FrameKind::Text => Self::Plain,
         }
     }
@@ -40,12 +38,13 @@ impl Form {
         }
     }
 
-    /// How many bytes a payload has in this form.
-    pub(crate) fn bytes(self, payload: &[u8]) -> usize {
+    /// How many bytes a frame has in this form, never less than its payload.
+    pub(crate) fn bytes(self, frame: &Frame) -> usize {
+        let payload = frame.payload();
         let base64 = payload.len().div_ceil(3) * 4;
         match self {
             Self::Plain => payload.len(),
-            Self::Quoted => 2 + payload.iter().map(|byte| escaped_bytes(*byte)).sum::<usize>(),
+            Self::Quoted => 2 + payload.len() + frame.look(look).escapes,
             Self::Starred => 1 + base64,
             Self::QuotedBase64 => 2 + base64,
         }
@@ -90,12 +89,19 @@ impl Form {
     }
 }
 
-/// As `serde_json` escapes.
-fn escaped_bytes(byte: u8) -> usize {
+fn look(payload: &[u8]) -> Look {
+    payload.iter().fold(Look::default(), |Look { escapes, has_line_breaks }, byte| Look {
+        escapes: escapes + escape_bytes(*byte),
+        has_line_breaks: has_line_breaks || matches!(byte, b'\n' | b'\r'),
+    })
+}
+
+/// How many bytes longer it is, as `serde_json` escapes.
+fn escape_bytes(byte: u8) -> usize {
     match byte {
-        b'"' | b'\\' | 0x08 | b'\t' | b'\n' | 0x0C | b'\r' => 2,
-        0..=0x1F => 6,
-        _ => 1,
+        b'"' | b'\\' | 0x08 | b'\t' | b'\n' | 0x0C | b'\r' => 1,
+        0..=0x1F => 5,
+        _ => 0,
     }
 }
 
@@ -119,7 +125,13 @@ mod tests {
         #[test]
         fn pieces_are_together_what_the_whole_is(text in ".{0,200}|[\\x00-\\x7f]{0,200}", room in 0usize..80) {
             let json = serde_json::to_vec(&text).unwrap();
-            prop_assert_eq!(Form::Quoted.bytes(text.as_bytes()), json.len());
+            let frame = Frame::text(&*text);
+            // The second time it is remembered.
+            for _ in 0..2 {
+                prop_assert_eq!(Form::Quoted.bytes(&frame), json.len());
+                let is_quoted = text.contains(['\n', '\r']);
+                prop_assert_eq!(Form::of_line(&frame), if is_quoted { Form::Quoted } else { Form::Plain });
+            }
             prop_assert_eq!(in_pieces(Form::Quoted, text.as_bytes(), room), json);
             prop_assert_eq!(in_pieces(Form::Plain, text.as_bytes(), room), text.as_bytes());
         }
@@ -130,7 +142,7 @@ mod tests {
             for (form, whole) in
                 [(Form::Starred, format!("*{base64}")), (Form::QuotedBase64, format!("\"{base64}\""))]
             {
-                prop_assert_eq!(form.bytes(&bytes), whole.len());
+                prop_assert_eq!(form.bytes(&Frame::binary(bytes.clone())), whole.len());
                 prop_assert_eq!(in_pieces(form, &bytes, room), whole.as_bytes());
             }
         }

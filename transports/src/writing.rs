@@ -50,12 +50,17 @@ impl Layout {
     pub(crate) fn span(self, core: &Core, sent: Seq, bytes_max: usize) -> Span {
         let mut span = Span { sent, last: sent, bytes: 0 };
         for frame in core.session.waiting_after(sent) {
-            let bytes = (self.form)(frame).bytes(frame.payload()) + 1;
-            if span.last > sent && span.bytes + bytes > bytes_max {
+            // Looking through a frame that is too large for all that would be for nothing.
+            let has_room = |bytes| span.last == sent || span.bytes + bytes < bytes_max;
+            if !has_room(frame.payload().len()) {
+                break;
+            }
+            let bytes = (self.form)(frame).bytes(frame);
+            if !has_room(bytes) {
                 break;
             }
             span.last.0 += 1;
-            span.bytes += bytes;
+            span.bytes += bytes + 1;
         }
         if span.last > sent && !self.is_terminator {
             span.bytes -= 1;
