@@ -12,6 +12,7 @@ use tokio::time::timeout;
 use crate::{
     body::RequestBody,
     clock::{Clock, Tick},
+    close::CloseReason,
     live::LiveSession,
 };
 
@@ -96,7 +97,7 @@ impl<'a, B: RequestBody> Inbound<'a, B> {
         }
     }
 
-    /// Reads all of it. `may_hold` is asked before the buffer grows to so many bytes, and now and then while nothing comes.
+    /// Reads all of it. `may_hold` is asked before the buffer grows to so many bytes, with each piece, and now and then while nothing comes.
     pub(crate) async fn all(
         &mut self,
         mut may_hold: impl FnMut(usize) -> Result<(), Unread>,
@@ -117,9 +118,9 @@ impl<'a, B: RequestBody> Inbound<'a, B> {
                 self.drop_spent_piece();
             }
             match self.come().await? {
-                Came::Piece => {}
                 Came::End => return Ok(std::mem::take(&mut self.read)),
-                Came::Nothing => may_hold(self.read.capacity())?,
+                // What grows no more may still be unwanted.
+                Came::Piece | Came::Nothing => may_hold(self.read.capacity())?,
             }
         }
     }
@@ -189,8 +190,11 @@ impl<S> Held<S> {
 
     /// Holds so many bytes instead, while the session lives and the mount may hold them.
     pub(crate) fn resize(&mut self, bytes: usize) -> Result<(), Unread> {
-        if self.session.closed().is_some() {
-            return Err(Unread::Unwanted);
+        match self.session.closed() {
+            None => {}
+            // It may have been closed for this very body.
+            Some(CloseReason::OverBudget) => return Err(Unread::OverBudget),
+            Some(_) => return Err(Unread::Unwanted),
         }
         match bytes.checked_sub(self.bytes) {
             Some(more) => self.session.hold(more).map_err(|_| Unread::OverBudget)?,
