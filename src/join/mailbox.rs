@@ -68,6 +68,14 @@ impl ChannelMailbox {
         };
         size_of::<Self>() + held
     }
+
+    /// What it holds if it is the client's; nothing otherwise.
+    pub(crate) fn bytes_of_client(&self) -> usize {
+        match self {
+            Self::Event { .. } | Self::Leave(_) => self.bytes(),
+            _ => 0,
+        }
+    }
 }
 
 impl fmt::Debug for ChannelMailbox {
@@ -90,14 +98,17 @@ impl fmt::Debug for ChannelMailbox {
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     queue: Option<Box<VecDeque<ChannelMailbox>>>,
-    bytes: usize,
+    bytes: u32,
+    /// Bytes of the client's that wait or are being handled, its join's params among them. Every join has this number: hence no
+    /// larger ones.
+    of_client: u32,
 }
 
 impl Mailbox {
     /// Puts a message at the end, over the bound if need be: for what comes from a client, of whom nothing more
     /// is read while [`is_full`](Self::is_full), and for the few messages that end a join.
     pub(crate) fn push(&mut self, message: ChannelMailbox) {
-        self.bytes += message.bytes();
+        self.bytes = self.bytes.saturating_add(number(message.bytes()));
         self.queue.get_or_insert_default().push_back(message);
     }
 
@@ -120,7 +131,7 @@ impl Mailbox {
     }
 
     fn has_room(&self, bytes: usize, limits: &MailboxLimits) -> bool {
-        !self.is_full(limits) && (self.is_empty() || self.bytes + bytes <= limits.bytes_max)
+        !self.is_full(limits) && (self.is_empty() || self.bytes as usize + bytes <= limits.bytes_max)
     }
 
     pub(crate) fn pop(&mut self) -> Option<ChannelMailbox> {
@@ -129,7 +140,7 @@ impl Mailbox {
         if queue.is_empty() {
             self.queue = None;
         }
-        self.bytes -= message.as_ref().map_or(0, ChannelMailbox::bytes);
+        self.bytes = self.bytes.saturating_sub(number(message.as_ref().map_or(0, ChannelMailbox::bytes)));
         message
     }
 
@@ -138,17 +149,34 @@ impl Mailbox {
     }
 
     pub(crate) fn is_full(&self, limits: &MailboxLimits) -> bool {
-        self.len() >= limits.messages_max || self.bytes >= limits.bytes_max
+        self.len() >= limits.messages_max || self.bytes as usize >= limits.bytes_max
     }
 
     /// Whether there is so much room again that reading on is worth it.
     pub(crate) fn is_relaxed(&self, limits: &MailboxLimits) -> bool {
-        self.len() <= limits.messages_max / 2 && self.bytes <= limits.bytes_max / 2
+        self.len() <= limits.messages_max / 2 && self.bytes as usize <= limits.bytes_max / 2
     }
 
     pub(crate) fn len(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.len())
     }
+
+    /// So many bytes of the client's are held until they are settled.
+    pub(crate) fn owe(&mut self, bytes: usize) {
+        self.of_client = self.of_client.saturating_add(number(bytes));
+    }
+
+    /// So many bytes of the client's are not held any more. Returns how many of them still were.
+    pub(crate) fn settle(&mut self, bytes: usize) -> usize {
+        let settled = number(bytes).min(self.of_client);
+        self.of_client -= settled;
+        settled as usize
+    }
+}
+
+/// Four gigabytes and more are as many as can be told.
+fn number(bytes: usize) -> u32 {
+    u32::try_from(bytes).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

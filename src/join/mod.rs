@@ -54,6 +54,13 @@ pub(crate) trait Peer: Lane {
     /// How much waits for the client.
     fn waiting(&self) -> Waiting;
 
+    /// Counts bytes of the client's that are held from now on. If the mount can hold no more, the session is closed and nothing
+    /// is counted.
+    fn hold(&self, bytes: usize) -> bool;
+
+    /// They are not held any more.
+    fn release(&self, bytes: usize);
+
     /// A mailbox of this session's is full: nothing more is to be read from the client.
     fn pause_reading(&self);
 
@@ -246,6 +253,10 @@ impl Join {
     /// Returns the task that is to handle it, unless one is at work already.
     #[must_use]
     pub(crate) fn post(self: &Arc<Self>, message: ChannelMailbox) -> Option<Task> {
+        let held = message.bytes_of_client();
+        if held > 0 && !self.hold(held) {
+            return None;
+        }
         let mut state = self.state();
         if state.ended {
             return None;
@@ -260,6 +271,30 @@ impl Join {
             self.peer.pause_reading();
         }
         None
+    }
+
+    /// Counts bytes of the client's until they are handled, or the join is over. Not if it is already, or if the mount can hold
+    /// no more; then the session is closed.
+    pub(crate) fn hold(&self, bytes: usize) -> bool {
+        if !self.peer.hold(bytes) {
+            return false;
+        }
+        let mut state = self.state();
+        if state.ended {
+            drop(state);
+            self.peer.release(bytes);
+            return false;
+        }
+        state.mailbox.owe(bytes);
+        true
+    }
+
+    /// Bytes of the client's were handled.
+    pub(crate) fn handled(&self, bytes: usize) {
+        if bytes > 0 {
+            let settled = self.state().mailbox.settle(bytes);
+            self.peer.release(settled);
+        }
     }
 
     /// Takes a message that no client waits for.
@@ -393,7 +428,7 @@ impl Join {
             return;
         }
         let resume = std::mem::take(&mut state.pausing);
-        let mailbox = std::mem::take(&mut state.mailbox);
+        let mut mailbox = std::mem::take(&mut state.mailbox);
         let turn = std::mem::replace(&mut state.turn, Turn::Running(None));
         drop(state);
         if resume {
@@ -406,7 +441,9 @@ impl Join {
             self.clear();
         }
         // Dropped outside the lock: messages of the user's may do anything in their destructors.
+        let settled = mailbox.settle(usize::MAX);
         drop((mailbox, turn));
+        self.peer.release(settled);
     }
 
     fn clear(&self) {

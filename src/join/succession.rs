@@ -39,6 +39,8 @@ pub(crate) struct Start {
 impl Start {
     pub(crate) fn new(join: Arc<Join>, params: Payload, refs: Refs) -> Self {
         join.node().join_started();
+        // If that is too much, the session is over, and soon this.
+        let _ = join.hold(params.size());
         Self { running: Running::new(join), params, refs }
     }
 }

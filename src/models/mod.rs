@@ -199,6 +199,12 @@ impl Peer for Client {
         Waiting::default()
     }
 
+    fn hold(&self, _: usize) -> bool {
+        true
+    }
+
+    fn release(&self, _: usize) {}
+
     fn pause_reading(&self) {
         self.full.fetch_add(1, Ordering::AcqRel);
     }

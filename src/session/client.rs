@@ -134,6 +134,18 @@ impl Peer for LiveSession<Client> {
         LiveSession::waiting(self)
     }
 
+    fn hold(&self, bytes: usize) -> bool {
+        let held = LiveSession::hold(self, bytes).is_ok();
+        if !held {
+            self.close(CloseReason::OverBudget);
+        }
+        held
+    }
+
+    fn release(&self, bytes: usize) {
+        LiveSession::release(self, bytes);
+    }
+
     fn pause_reading(&self) {
         self.state().full.fetch_add(FULL, Ordering::AcqRel);
     }

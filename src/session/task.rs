@@ -133,7 +133,9 @@ async fn unless_killed<C>(
 async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> Option<Box<C>> {
     let predecessor = join.take_predecessor();
     let mut joining = Joining::new(join.clone());
+    let held = params.size();
     let joined = catch(async { C::join(&join.topic, params, &mut joining).await }).await;
+    join.handled(held);
     let reply = joining.into_reply();
     let channel = match joined {
         Ok(Ok(channel)) => Some(channel),
@@ -192,7 +194,12 @@ async fn run_batch<C: Channel>(
             Next::Overflowed => {
                 Some(End::crash("the mailbox is full and a broadcast had no room".to_owned()))
             }
-            Next::Message(message) => handle(&join, &mut *channel, &mut cx, message).await,
+            Next::Message(message) => {
+                let held = message.bytes_of_client();
+                let end = handle(&join, &mut *channel, &mut cx, message).await;
+                join.handled(held);
+                end
+            }
         };
         if let Some(end) = end {
             finish(&join, &mut *channel, &cx, end).await;

@@ -46,6 +46,12 @@ impl Peer for Recorder {
         Waiting::default()
     }
 
+    fn hold(&self, _: usize) -> bool {
+        true
+    }
+
+    fn release(&self, _: usize) {}
+
     fn pause_reading(&self) {}
 
     fn resume_reading(&self) {}

@@ -3,6 +3,7 @@
 
 mod answers;
 mod bodies;
+mod events;
 mod opens;
 mod sessions;
 
@@ -15,7 +16,11 @@ use tokio::{
     net::{TcpSocket, TcpStream},
 };
 
-use crate::support::echo::{self, Echo};
+use crate::support::{
+    PATIENCE,
+    echo::{self, Echo},
+    websocket::{Event, RawSocket},
+};
 
 /// A server that echoes, with a budget.
 async fn serve(bytes_max: usize, set: impl FnOnce(&mut TransportOptions)) -> (Endpoint<Echo>, SocketAddr) {
@@ -70,4 +75,16 @@ async fn all_of(stream: &mut TcpStream) -> Vec<u8> {
     };
     tokio::time::timeout(Duration::from_secs(20), reading).await.expect("the connection ends");
     all
+}
+
+/// With which code a WebSocket is closed, if it is closed with any.
+async fn close_code(socket: &mut RawSocket) -> Option<u16> {
+    while let Some(event) = socket.next_within(PATIENCE).await {
+        match event {
+            Event::Close(code, _) => return Some(code),
+            Event::End => return None,
+            _ => {}
+        }
+    }
+    None
 }

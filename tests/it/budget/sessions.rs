@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::{serve, until, until_all_is_given_back};
+use super::{close_code, serve, until, until_all_is_given_back};
 use crate::support::{
-    PATIENCE, http,
+    http,
     sessions::{Wire, attach},
     websocket::{BINARY, Event, Frame, RawSocket},
 };
@@ -22,13 +22,6 @@ async fn begin_message(socket: &mut RawSocket, bytes: usize) {
 async fn assert_is_served(socket: &mut RawSocket) {
     socket.send(Frame::text("still there")).await;
     assert_eq!(socket.next_but_pongs().await, Event::Text("still there".into()));
-}
-
-async fn close_code(socket: &mut RawSocket) -> Option<u16> {
-    match socket.next_within(PATIENCE).await {
-        Some(Event::Close(code, _)) => Some(code),
-        _ => None,
-    }
 }
 
 #[tokio::test]
