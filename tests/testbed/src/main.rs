@@ -87,6 +87,11 @@ impl Channel for Room {
                 }
                 return Ok(noreply());
             }
+            "wait" => {
+                let ms: u64 = payload.parse::<Value>().ok().and_then(|wait| wait["ms"].as_u64()).unwrap_or(0);
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                return Ok(reply("ok", Payload::empty()));
+            }
             "crash" => panic!("asked to crash"),
             "stop" => return Ok(stop(StopReason::Normal)),
             "stop_shutdown" => return Ok(stop(StopReason::Shutdown)),
@@ -240,7 +245,7 @@ fn respond(lapwing: &Lapwing, echo: &Endpoint<Echo>, request: Request<Incoming>)
     Box::pin(std::future::ready(Ok(Response::new(Body::from(text)))))
 }
 
-/// How long a client may take to send the head of a request.
+/// How long a client may take to say which protocol it speaks.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a client may take to end the last streams of a connection, once its sessions are over.
@@ -269,7 +274,7 @@ async fn serve(
         let _ = Box::pin(watcher.watch(connection)).await;
     } else {
         let mut server = http1::Builder::new();
-        server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+        lapwing::transports::http1::configure(&mut server);
         let _ = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
     }
 }
