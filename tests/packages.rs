@@ -17,6 +17,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("lapwing-presence", &[]),
     ("lapwing-cluster", &[]),
     ("lapwing-cluster-driver", &[]),
+    ("lapwing-nats", &[]),
     ("lapwing-redis", &[]),
     ("lapwing-faults", &["client.js"]),
 ];

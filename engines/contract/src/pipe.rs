@@ -23,11 +23,12 @@ pub struct Pipe {
     task: AbortHandle,
 }
 
-/// What an open connection does not pass.
-#[derive(Clone, Debug, Default)]
+/// A connection: what it does not pass, and what passes it.
+#[derive(Debug)]
 struct Connection {
     to_engine: Arc<AtomicBool>,
     to_node: Arc<AtomicBool>,
+    ways: [AbortHandle; 2],
 }
 
 impl Pipe {
@@ -44,12 +45,15 @@ impl Pipe {
             let mut both_ways = JoinSet::new();
             while let Ok((node, _)) = listener.accept().await {
                 let Ok(server) = TcpStream::connect(("127.0.0.1", port)).await else { continue };
-                let connection = Connection::default();
-                known.lock().unwrap().push(connection.clone());
+                let (swallows_to, swallows_from) = (Arc::<AtomicBool>::default(), Arc::default());
                 let (from_node, to_node) = node.into_split();
                 let (from_server, to_server) = server.into_split();
-                both_ways.spawn(pass(from_node, to_server, connection.to_engine));
-                both_ways.spawn(pass(from_server, to_node, connection.to_node));
+                let ways = [
+                    both_ways.spawn(pass(from_node, to_server, Arc::clone(&swallows_to))),
+                    both_ways.spawn(pass(from_server, to_node, Arc::clone(&swallows_from))),
+                ];
+                let connection = Connection { to_engine: swallows_to, to_node: swallows_from, ways };
+                known.lock().unwrap().push(connection);
             }
         });
         Self { addr, connections, task: task.abort_handle() }
@@ -70,6 +74,18 @@ impl Pipe {
             match direction {
                 HalfOpen::ToEngine => connection.to_engine.store(true, Ordering::Relaxed),
                 HalfOpen::ToNode => connection.to_node.store(true, Ordering::Relaxed),
+            }
+        }
+    }
+
+    /// Ends the connections that are there.
+    ///
+    /// # Panics
+    /// If the pipe panicked.
+    pub fn cut(&self) {
+        for connection in self.connections.lock().unwrap().drain(..) {
+            for way in connection.ways {
+                way.abort();
             }
         }
     }
