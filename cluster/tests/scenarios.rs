@@ -45,7 +45,7 @@ fn a_broadcast_reaches_all_other_nodes_once() {
 
 #[test]
 fn a_node_without_members_hears_nothing() {
-    let config = Config { spread: Spread::Topics, ..Config::default() };
+    let config = Config::default().spread(Spread::Topics);
     let mut net = Net::new(2, &config);
     net.subscribe(1, "room:1");
     net.publish(0, "room:2", "hello");
@@ -74,7 +74,7 @@ fn an_engine_that_is_away_for_half_a_minute_kills_nobody_and_loses_nothing_that_
 
 #[test]
 fn what_the_ring_could_not_hold_is_told_once() {
-    let config = Config { ring_bytes_max: 500, ..Config::default() };
+    let config = Config::default().ring_bytes_max(500);
     let mut net = Net::new(2, &config);
     net.subscribe(1, "room:1");
     net.pass(secs(1));
@@ -175,7 +175,7 @@ fn a_refused_channel_is_told_and_can_be_wanted_again() {
 
 #[test]
 fn a_topic_channel_is_given_up_some_time_after_its_last_member_left() {
-    let config = Config { spread: Spread::Topics, ..Config::default() };
+    let config = Config::default().spread(Spread::Topics);
     let mut net = Net::new(1, &config);
     net.subscribe(0, "room:1");
     let count = |net: &Net| net.engine.connections[&0].subscribed.len();
@@ -244,7 +244,7 @@ fn a_call_that_is_not_answered_names_who_did_not() {
 
 #[test]
 fn calls_that_wait_are_bounded() {
-    let config = Config { calls_max: 2, ..Config::default() };
+    let config = Config::default().calls_max(2);
     let mut net = Net::new(2, &config);
     let now = net.now;
     let mut call = || net.nodes[0].call(now, None, Bytes::new(), secs(2));
@@ -285,7 +285,7 @@ fn a_message_of_a_later_version_is_counted_and_told_as_a_gap_once() {
 
 #[test]
 fn strangers_are_bounded() {
-    let config = Config { peers_max: 4, ..Config::default() };
+    let config = Config::default().peers_max(4);
     let mut net = Net::new(3, &config);
     net.subscribe(0, "room:1");
     for stranger in 100..200 {

@@ -57,7 +57,7 @@ fn covers(world: &World, program: &Program, (gap, step): (&Gap, u64), published:
     let is_in_scope = match gap.scope {
         Scope::All => step >= published.step || is_last_word,
         Scope::Key { key, after, upto } => {
-            key == world.hasher.key(world.config.spread, published.topic)
+            key == world.hasher.key(world.config.topic_spread(), published.topic)
                 && after < published.number
                 && published.number <= upto
         }

@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use lapwing_cluster::{
     Config, Event, Gap, Identity, Instance, Interest, Node, Output, PeerEnd, Sent, Spread, TopicHasher,
-    wire::{Message, PayloadKind},
+    wire::{Message, PayloadKind, WireLimits},
 };
 
 use super::{dice::Dice, engine::Engine};
@@ -45,6 +45,7 @@ pub struct Published {
 
 pub struct World {
     pub config: Config,
+    ring_bytes_max: usize,
     pub programs: Vec<Option<Program>>,
     pub published: Vec<Published>,
     /// Instances that died, and did not depart.
@@ -67,20 +68,25 @@ impl World {
         let mut dice = Dice::new(seed);
         let mut config = Config::default();
         if dice.one_in(2) {
-            config.spread = Spread::Topics;
-            config.keys_max = if dice.one_in(2) { 3 } else { 64 };
+            config = config.spread(Spread::Topics);
+            config = config.keys_max(if dice.one_in(2) { 3 } else { 64 });
         } else {
-            config.spread = Spread::Partitions(if dice.one_in(2) { 1 } else { 4 });
+            config = config.spread(Spread::Partitions(if dice.one_in(2) { 1 } else { 4 }));
         }
-        config.ring_bytes_max = [600, 4_000, 1_000_000][dice.below(3) as usize];
-        config.in_flight_bytes_max = [200, 100_000][dice.below(2) as usize];
-        config.held_max = [2, 256][dice.below(2) as usize];
-        config.wire.tops_max = [1, 4_096][dice.below(2) as usize];
-        config.wire.publishes_max = [1, 1_024][dice.below(2) as usize];
+        let ring_bytes_max = [600, 4_000, 1_000_000][dice.below(3) as usize];
+        config = config.ring_bytes_max(ring_bytes_max);
+        config = config.in_flight_bytes_max([200, 100_000][dice.below(2) as usize]);
+        config = config.held_max([2, 256][dice.below(2) as usize]);
+        config = config.wire(WireLimits {
+            tops_max: [1, 4_096][dice.below(2) as usize],
+            publishes_max: [1, 1_024][dice.below(2) as usize],
+            ..WireLimits::default()
+        });
         let mut engine = Engine::default();
         engine.drops = [0, 0, 0, 20][dice.below(4) as usize];
         let mut world = Self {
             config,
+            ring_bytes_max,
             programs: Vec::new(),
             published: Vec::new(),
             dead: Vec::new(),
@@ -308,7 +314,7 @@ impl World {
     fn trace(&self, node: usize, event: &Event) {
         match event {
             Event::Message { channel, bytes } => {
-                let message = Message::decode(bytes, &self.config.wire);
+                let message = Message::decode(bytes, &WireLimits::default());
                 println!("{} {:?} node {node} hears by {channel:?}: {message:?}", self.step, self.now);
             }
             other => println!("{} {:?} node {node}: {other:?}", self.step, self.now),
@@ -321,7 +327,7 @@ impl World {
         while let Some(work) = program.node.poll_work(self.now) {
             connection.commands.push_back(work);
         }
-        assert!(program.node.ring_bytes() <= self.config.ring_bytes_max);
+        assert!(program.node.ring_bytes() <= self.ring_bytes_max);
     }
 
     fn hear(&mut self, node: usize) {
@@ -347,7 +353,7 @@ impl World {
                 Output::Gap(gap) => program.gaps.push((gap, self.step)),
                 Output::Confirmed(key) => {
                     for (topic, since) in &mut program.members {
-                        if self.hasher.key(self.config.spread, topic) == key {
+                        if self.hasher.key(self.config.topic_spread(), topic) == key {
                             since.get_or_insert(self.step);
                         }
                     }

@@ -75,7 +75,8 @@ pub async fn broadcasts_reach_all_others_once_and_in_order<S: Server>() {
 /// See above.
 pub async fn a_join_that_is_confirmed_misses_nothing<S: Server>() {
     let server = S::start().await;
-    let config = || Config { spread: Spread::Topics, ..Config::default() };
+    let linger = Duration::from_millis(500);
+    let config = || Config::default().spread(Spread::Topics).linger(linger);
     let options = |name: &str| Options::new("contract").name(name).config(config());
     let joins = TestNode::with(options("joins"), server.engine("joins")).await;
     let publishes = TestNode::with(options("publishes"), server.engine("publishes")).await;
@@ -91,7 +92,7 @@ pub async fn a_join_that_is_confirmed_misses_nothing<S: Server>() {
     for number in 0..300 {
         joins.cluster.unsubscribe(&format!("room:{number}"));
     }
-    tokio::time::sleep(config().linger + Duration::from_millis(100)).await;
+    tokio::time::sleep(linger + Duration::from_millis(100)).await;
     joins.join("room:300").await;
     eventually("the topics are given up", || {
         publishes.publish("room:7", "anybody?");

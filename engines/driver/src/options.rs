@@ -105,7 +105,7 @@ impl Options {
     /// # Errors
     /// See [`StartError`].
     pub async fn start<E: Engine>(self, mut engine: E) -> Result<(Cluster, Events), StartError> {
-        let spread = self.config.spread;
+        let spread = self.config.topic_spread();
         let names = Names::new(&self.app, E::SEPARATOR, spread).map_err(StartError::App)?;
         let instance = Instance(getrandom::u64().map_err(StartError::Random)?);
         let name = if self.name.is_empty() { instance.to_string() } else { self.name };
