@@ -15,10 +15,10 @@ impl Channel for Room {
     }
 
     async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
-        match event {
-            "say" => cx.broadcast("say", payload)?,
-            _ => return Err(Failure::reason("unknown event")),
+        if event != "say" {
+            return Err(Failure::reason("unknown event"));
         }
+        cx.broadcast("say", payload)?;
         Ok(noreply())
     }
 }

@@ -50,7 +50,7 @@ pub use presence::{
 };
 pub use protocol::{ChannelMsg, IntoPayload, Json, NameLimits, Payload};
 pub use server::{
-    Builder, Lapwing, ResumesRefused, Stats,
+    Builder, KeptStats, Lapwing, ResumesRefused, Stats,
     build_error::BuildError,
     inspect::{SessionInfo, TopicInfo},
     mount::{Drain, Mount},
@@ -65,4 +65,7 @@ pub use topic::{PatternError, Topic, TopicPattern};
 pub use topics::{
     MemberInfo,
     broadcast::{Broadcast, ChannelId, TransportId},
+    history::{HistoryError, NotRecovered, Read, Recovery},
+    keep::Keep,
+    position::{Position, PositionError},
 };

@@ -4,8 +4,9 @@ use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    sync::{Arc, OnceLock},
+    sync::{Arc, OnceLock, Weak},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use tokio::{runtime::Handle, sync::Notify};
@@ -19,14 +20,21 @@ use crate::{
         self,
         atomic::{AtomicU64, Ordering},
     },
+    topic::Topic,
     topics::{
         Topics,
         broadcast::{Broadcast, ChannelId, TransportId},
+        history::{HistoryError, Read},
+        kept::Kept,
+        position::Position,
     },
 };
 
 /// What a join has to do: its green thread, begun or not.
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What is too old takes memory for so much longer.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// One program's part of the whole.
 pub(crate) struct Node {
@@ -61,8 +69,13 @@ pub enum BroadcastError {
 }
 
 impl Node {
-    pub(crate) fn new(pubsub: Arc<dyn PubSub>, presence: PresenceOptions, fetcher: Option<Fetcher>) -> Self {
-        let topics = Arc::new(Topics::new());
+    pub(crate) fn new(
+        pubsub: Arc<dyn PubSub>,
+        presence: PresenceOptions,
+        fetcher: Option<Fetcher>,
+        kept: Option<Box<Kept>>,
+    ) -> Self {
+        let topics = Arc::new(Topics::keeping(kept));
         let publish = {
             let topics = topics.clone();
             // An encoding that failed is in the log already.
@@ -82,7 +95,7 @@ impl Node {
     }
 
     /// Publishes on all nodes, or on this one alone if the broadcast says so.
-    pub(crate) fn publish(&self, mut broadcast: Broadcast) -> Result<(), BroadcastError> {
+    pub(crate) fn publish(&self, mut broadcast: Broadcast) -> Result<Option<Position>, BroadcastError> {
         check(&broadcast)?;
         if broadcast.is_local {
             return self.dispatch(&broadcast);
@@ -91,8 +104,8 @@ impl Node {
         let mut message = PubSubMsg::new(broadcast);
         let published = self.pubsub.publish(&message).map_err(BroadcastError::PubSub);
         message.broadcast.from = from;
-        self.dispatch(&message.broadcast)?;
-        published
+        let position = self.dispatch(&message.broadcast)?;
+        published.map(|()| position)
     }
 
     /// Ends all connections with a socket id, or joins of theirs, on all nodes.
@@ -110,13 +123,25 @@ impl Node {
             Audience::Subscribers => self.dispatch(&message.broadcast),
             Audience::SocketId => {
                 self.socket_ids.dispatch_apart(&message.broadcast);
-                Ok(())
+                Ok(None)
             }
         };
     }
 
-    fn dispatch(&self, broadcast: &Broadcast) -> Result<(), BroadcastError> {
+    fn dispatch(&self, broadcast: &Broadcast) -> Result<Option<Position>, BroadcastError> {
         self.topics.dispatch(broadcast).map_err(BroadcastError::Encode)
+    }
+
+    /// Reads a part of a kept topic's history.
+    pub(crate) fn history(
+        &self,
+        topic: &Topic,
+        read: Read,
+        limit: usize,
+    ) -> Result<Vec<Arc<Broadcast>>, HistoryError> {
+        let kept = self.topics.kept().ok_or(HistoryError::NotKept)?;
+        let messages = kept.read(topic, read, limit).ok_or(HistoryError::NotKept)?;
+        messages.map_err(HistoryError::NotRecovered)
     }
 
     /// How many joins there are, those that are being decided and those that are ending included.
@@ -126,7 +151,14 @@ impl Node {
 
     pub(crate) fn join_started(&self) {
         self.joins.fetch_add(1, Ordering::Relaxed);
-        self.runtime.get_or_init(Handle::current);
+        let mut is_first = false;
+        let runtime = self.runtime.get_or_init(|| {
+            is_first = true;
+            Handle::current()
+        });
+        if is_first && self.topics.kept().is_some() {
+            sync::spawn(runtime, sweep(Arc::downgrade(&self.topics)));
+        }
     }
 
     pub(crate) fn join_ended(&self) {
@@ -182,6 +214,15 @@ impl Node {
 
     fn next_id(&self) -> u64 {
         self.last_id.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// Forgets what kept topics have remembered for long enough, for as long as there are topics.
+async fn sweep(topics: Weak<Topics>) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        let Some(topics) = topics.upgrade() else { return };
+        topics.kept().inspect(|kept| kept.sweep());
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
     channel::socket::{JoinInfo, Socket},
     join::Join,
     protocol::{EncodeError, IntoPayload, Outgoing, Payload, Ref},
+    topics::history::Recovery,
 };
 
 /// What a callback is handed: the join's [`Socket`], and what is typed by the channel or belongs to this callback alone.
@@ -25,13 +26,20 @@ pub struct Context<C> {
     reference: Option<Ref>,
     /// The right to answer was taken.
     is_taken: AtomicBool,
+    recovery: Option<Recovery>,
     channel: PhantomData<fn() -> C>,
 }
 
 impl<C> Context<C> {
     pub(crate) fn new(join: Arc<Join>) -> Self {
         let socket = Socket::new(join);
-        Self { socket, reference: None, is_taken: AtomicBool::new(false), channel: PhantomData }
+        Self {
+            socket,
+            reference: None,
+            is_taken: AtomicBool::new(false),
+            recovery: None,
+            channel: PhantomData,
+        }
     }
 
     /// Takes the right to answer the current event, for an answer to be given later, from anywhere. What the callback
@@ -43,6 +51,17 @@ impl<C> Context<C> {
         // One callback at a time has the context.
         let is_first = !self.is_taken.swap(true, Ordering::Relaxed);
         is_first.then(|| ReplyRef { join: self.socket.join.clone(), reference })
+    }
+
+    /// What came of the client's wish to get what it missed on a kept topic ([`Mount::keep`](crate::Mount::keep)): known in
+    /// [`joined`](crate::Channel::joined). `None` if it did not ask, and outside that callback.
+    #[must_use]
+    pub fn recovery(&self) -> Option<Recovery> {
+        self.recovery
+    }
+
+    pub(crate) fn set_recovery(&mut self, recovery: Option<Recovery>) {
+        self.recovery = recovery;
     }
 
     /// An event is about to be handled.

@@ -14,6 +14,9 @@ use crate::{
     topics::{
         Member,
         broadcast::{Broadcast, ChannelId, TransportId},
+        history::{HistoryError, Read},
+        log::Offset,
+        position::Position,
     },
 };
 
@@ -77,16 +80,25 @@ impl JoinInfo {
 ///
 /// Once the join is over, what is pushed reaches the client only as long as its connection lasts, and a client
 /// takes it only if it has not joined again.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Socket {
     info: JoinInfo,
     /// An intercepted event of presence is being handled, which may be passed on.
     is_handling_presence: bool,
+    /// An intercepted event is being handled that has this place in the topic's history: what is pushed tells it.
+    offset: Option<Offset>,
+}
+
+/// A clone belongs to no callback.
+impl Clone for Socket {
+    fn clone(&self) -> Self {
+        Self { info: self.info.clone(), is_handling_presence: self.is_handling_presence, offset: None }
+    }
 }
 
 impl Socket {
     pub(crate) fn new(join: Arc<Join>) -> Self {
-        Self { info: JoinInfo { join }, is_handling_presence: false }
+        Self { info: JoinInfo { join }, is_handling_presence: false, offset: None }
     }
 
     /// Sends an event to this client alone.
@@ -101,19 +113,22 @@ impl Socket {
         if event::is_reserved(event) || (event::is_of_presence(event) && !self.is_handling_presence) {
             return Err(EncodeError::ReservedEvent);
         }
-        self.join.send(Outgoing::Push {
-            join_ref: self.join_ref(),
-            topic,
-            event,
-            payload: &payload.into_payload()?,
-        })
+        let payload = &payload.into_payload()?;
+        match self.offset {
+            Some(offset) => self.join.send_recorded(offset, event, payload),
+            None => self.join.send(Outgoing::Push { join_ref: self.join_ref(), topic, event, payload }),
+        }
     }
 
     /// Publishes an event to all subscribers of the topic, this client included, on all nodes.
     ///
     /// # Errors
     /// See [`BroadcastError`].
-    pub fn broadcast(&self, event: impl AsRef<str>, payload: impl IntoPayload) -> Result<(), BroadcastError> {
+    pub fn broadcast(
+        &self,
+        event: impl AsRef<str>,
+        payload: impl IntoPayload,
+    ) -> Result<Option<Position>, BroadcastError> {
         self.join.node().publish(self.broadcast_of(event, payload)?)
     }
 
@@ -125,7 +140,7 @@ impl Socket {
         &self,
         event: impl AsRef<str>,
         payload: impl IntoPayload,
-    ) -> Result<(), BroadcastError> {
+    ) -> Result<Option<Position>, BroadcastError> {
         self.join.node().publish(self.broadcast_of(event, payload)?.except(self.join.id))
     }
 
@@ -133,8 +148,23 @@ impl Socket {
     ///
     /// # Errors
     /// See [`BroadcastError`].
-    pub fn publish(&self, broadcast: Broadcast) -> Result<(), BroadcastError> {
+    pub fn publish(&self, broadcast: Broadcast) -> Result<Option<Position>, BroadcastError> {
         self.join.node().publish(broadcast)
+    }
+
+    /// Where the topic stands, if it is kept: see [`Lapwing::position`](crate::Lapwing::position).
+    #[must_use]
+    pub fn position(&self) -> Option<Position> {
+        self.join.node().topics.kept()?.position(&self.join.topic)
+    }
+
+    /// Reads at most `limit` messages of the topic, if it is kept, oldest first: see
+    /// [`Lapwing::history`](crate::Lapwing::history).
+    ///
+    /// # Errors
+    /// See [`HistoryError`].
+    pub fn history(&self, read: Read, limit: usize) -> Result<Vec<Arc<Broadcast>>, HistoryError> {
+        self.join.node().history(&self.join.topic, read, limit)
     }
 
     /// Ends the joins of a socket id on a topic, as [`Lapwing::kick`](crate::Lapwing::kick) does.
@@ -345,8 +375,11 @@ impl Socket {
     }
 
     /// An intercepted event is about to be handled.
-    pub(crate) fn set_intercepted(&mut self, event: &str) {
-        self.is_handling_presence = event::is_of_presence(event);
+    pub(crate) fn set_intercepted(&mut self, broadcast: Option<&Broadcast>) {
+        self.is_handling_presence =
+            broadcast.is_some_and(|broadcast| event::is_of_presence(&broadcast.event));
+        let position = broadcast.and_then(|broadcast| broadcast.position);
+        self.offset = position.filter(|_| self.join.has_asked()).map(|position| position.offset);
     }
 }
 

@@ -13,6 +13,7 @@
 //! channel rests in it, and a task is made of it when something comes.
 
 pub(crate) mod assigns;
+mod inbox;
 pub(crate) mod leave_reason;
 pub(crate) mod mailbox;
 pub(crate) mod refs;
@@ -43,7 +44,7 @@ use crate::{
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     topic::Topic,
-    topics::{Delivery, Inbox, Lane, MemberInfo, Subscribed, broadcast::ChannelId},
+    topics::{Lane, Subscribed, broadcast::ChannelId, delivery::RecordedFrames, log::Offset},
 };
 
 use self::succession::Kin;
@@ -148,6 +149,8 @@ pub(crate) struct Join {
     pub(crate) has_join_ref: bool,
     /// The task is to end at once, whatever its callback is waiting for.
     killed: AtomicBool,
+    /// The client asked for positions.
+    asked: AtomicBool,
     /// How many presences the join tracks, those that are still asked for included.
     tracking: AtomicU32,
     /// Whether the join ever tracked a presence.
@@ -220,6 +223,7 @@ impl Join {
             has_join_ref: join_ref.is_some(),
             join_ref: join_ref.or(reference),
             killed: AtomicBool::new(false),
+            asked: AtomicBool::new(false),
             tracking: AtomicU32::new(0),
             tracked: AtomicBool::new(false),
             state: Mutex::new(state),
@@ -482,6 +486,33 @@ impl Join {
         Ok(())
     }
 
+    /// Encodes what the channel makes of a broadcast that has a place in the topic's history, and queues.
+    pub(crate) fn send_recorded(
+        &self,
+        offset: Offset,
+        event: &str,
+        payload: &Payload,
+    ) -> Result<(), EncodeError> {
+        let serializer = &**self.peer.serializer();
+        let frames = RecordedFrames::encode(serializer, (&self.topic, event, payload), offset)?;
+        frames.each(|frame| self.peer.push_frame(frame));
+        Ok(())
+    }
+
+    /// Whether the channel wants to see an event of its topic before its client does.
+    pub(crate) fn intercepts(&self, event: &str) -> bool {
+        self.home.kind.intercept.contains(&event)
+    }
+
+    /// The client asked for positions.
+    pub(crate) fn set_asked(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn with_assigns<R>(&self, use_them: impl FnOnce(&mut Assigns) -> R) -> R {
         use_them(&mut self.state().assigns)
     }
@@ -546,41 +577,6 @@ impl Viewer for Join {
 
     fn show(&self, frame: Frame) {
         self.peer.push_frame(frame);
-    }
-}
-
-/// A join is an inbox where it intercepts events, and for topics other than its own.
-impl Inbox for Join {
-    fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
-        let broadcast = delivery.broadcast;
-        if broadcast.from == Some(self.id) {
-            return;
-        }
-        let is_own = broadcast.topic == self.topic;
-        if is_own && !self.home.kind.intercept.contains(&broadcast.event.as_str()) {
-            if let Some(frame) = delivery.frame(self.peer.serializer()) {
-                self.peer.push_broadcast(frame);
-            }
-            return;
-        }
-        let mut state = self.state();
-        if state.ended {
-            return;
-        }
-        let message = ChannelMailbox::Broadcast(delivery.shared());
-        if let Some(channel) = state.turn.begin() {
-            drop(state);
-            return self.node().spawn(channel.rise(self.clone(), Some(message)));
-        }
-        if state.mailbox.try_push(message, &self.home.limits).is_err() {
-            // A broadcaster never waits, and a gap must not be passed over in silence: the join ends with an
-            // error, upon which the client joins again.
-            state.overflowed = true;
-        }
-    }
-
-    fn join_of(&self, topic: &Topic) -> Option<MemberInfo> {
-        (*topic == self.topic).then(|| MemberInfo::new(self.id, &*self.peer))
     }
 }
 

@@ -268,7 +268,7 @@ struct Server {
 impl Server {
     fn new(messages_max: usize) -> Self {
         let log = Arc::new(Log::default());
-        let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), None));
+        let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), None, None));
         let limits = MailboxLimits { messages_max, ..MailboxLimits::default() };
         let route = ChannelRoute::new::<Room>("room", log.clone()).unwrap();
         let router = Arc::new(Router::new(vec![route], &node, limits));

@@ -20,6 +20,8 @@ pub const PRESENCE_STATE: &str = "presence_state";
 pub const PRESENCE_DIFF: &str = "presence_diff";
 /// How many are present, on topics where clients are told numbers.
 pub const PRESENCE_COUNT: &str = "presence_count";
+/// Where the bytes before it are in the history of a kept topic, for clients that asked: see [`Mount::keep`](crate::Mount::keep).
+pub const AT: &str = "_at";
 
 /// Whether a program may neither push nor broadcast an event of this name.
 ///

@@ -48,6 +48,9 @@ impl Serializer for FiveKey {
                 json_frame([join_ref, None], topic, event, payload)
             }
             Outgoing::Broadcast { topic, event, payload } => json_frame([None, None], topic, event, payload),
+            Outgoing::Recorded { at, topic, event, payload } => {
+                json_frame([None, Some(at)], topic, event, payload)
+            }
             Outgoing::Reply { join_ref, reference, topic, status, response } => {
                 let payload = reply_payload(status, object::json_of(response)?);
                 Ok(text_frame([join_ref, reference], topic, event::REPLY.into(), &payload))

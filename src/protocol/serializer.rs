@@ -107,6 +107,17 @@ pub enum Outgoing<'a> {
         /// The payload: an object or bytes.
         payload: &'a Payload,
     },
+    /// A broadcast on a kept topic, to all its subscribers that asked for positions: the place of a ref has where it is.
+    Recorded {
+        /// Where it is in the topic's history.
+        at: &'a Ref,
+        /// The topic.
+        topic: &'a str,
+        /// The event.
+        event: &'a str,
+        /// What it carries: an object or bytes. Where bytes leave no place for a ref, an event `_at` follows that has it.
+        payload: &'a Payload,
+    },
     /// The join ended in good order. The ref on the wire repeats the join_ref.
     Close {
         /// Which join.

@@ -45,6 +45,10 @@ impl Serializer for V1 {
                 let payload = [Piece::Json(object::json_of(payload)?.as_str())];
                 text_frame(event, &payload, None, topic.into())
             }
+            Outgoing::Recorded { at, topic, event, payload } => {
+                let payload = [Piece::Json(object::json_of(payload)?.as_str())];
+                text_frame(event, &payload, Some(at), topic.into())
+            }
             Outgoing::Reply { reference, topic, status, response, .. } => {
                 let payload = reply_payload(status, object::json_of(response)?);
                 text_frame(event::REPLY, &payload, reference, topic)

@@ -65,6 +65,13 @@ impl Serializer for V2 {
                 }
                 Payload::Binary(data) => v2_binary::encode_broadcast(topic, event, data),
             },
+            Outgoing::Recorded { at, topic, event, payload } => match payload {
+                Payload::Json(json) => {
+                    let head = [Piece::Json("null"), Piece::reference(Some(at)), Piece::Text(topic)];
+                    Ok(text_frame(head, event, [pushable(json)?]))
+                }
+                Payload::Binary(data) => v2_binary::encode_broadcast(topic, event, data),
+            },
             Outgoing::Close { join_ref, topic } => {
                 let head = [Piece::reference(join_ref), Piece::reference(join_ref), Piece::Text(topic)];
                 Ok(text_frame(head, event::CLOSE, [Piece::Json("{}")]))

@@ -2,6 +2,7 @@
 
 pub(crate) mod build_error;
 pub(crate) mod inspect;
+pub(crate) mod kept;
 pub(crate) mod mount;
 pub(crate) mod path;
 pub(crate) mod service;
@@ -29,12 +30,15 @@ use crate::{
         unknown_mount::UnknownMount,
     },
     session::{handler::Hub, router::ChannelRoute},
-    topic::Topic,
-    topics::broadcast::Broadcast,
+    topic::{Topic, TopicPattern},
+    topics::{broadcast::Broadcast, kept::Kept, position::Position},
 };
 
 /// What a shutdown may take by default.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Enough for some ten thousand rooms with a few hundred bytes for each of their last twenty messages.
+const HISTORY_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// A server of channels. Cheap to clone; all clones are one.
 ///
@@ -87,6 +91,8 @@ pub struct Stats {
     pub topics: usize,
     /// Presences tracked on this node.
     pub presences: u64,
+    /// What kept topics remember on this node.
+    pub kept: KeptStats,
     /// Frames written to clients so far.
     pub frames_out: u64,
     /// Bytes of them.
@@ -97,6 +103,18 @@ pub struct Stats {
     pub bytes_held: usize,
     /// Sessions closed so far because too many bytes were held, and most of them for these.
     pub over_budget: u64,
+}
+
+/// How much kept topics remember: see [`Mount::keep`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct KeptStats {
+    /// Topics that remember anything, or did a short while ago.
+    pub topics: usize,
+    /// Messages.
+    pub messages: usize,
+    /// Bytes that all of it takes, as [`Builder::history_bytes_max`] bounds them.
+    pub bytes: usize,
 }
 
 /// How often a resumable session was not begun or not carried on, by reason. `docs/sessions.md` says what each means.
@@ -142,6 +160,7 @@ pub struct Builder {
     presence: PresenceOptions,
     fetcher: Option<Fetcher>,
     shutdown_timeout: Duration,
+    history_bytes_max: usize,
 }
 
 impl Lapwing {
@@ -153,6 +172,7 @@ impl Lapwing {
             presence: PresenceOptions::default(),
             fetcher: None,
             shutdown_timeout: SHUTDOWN_TIMEOUT,
+            history_bytes_max: HISTORY_BYTES_MAX,
         }
     }
 
@@ -165,7 +185,7 @@ impl Lapwing {
         topic: impl Into<Topic>,
         event: impl AsRef<str>,
         payload: impl IntoPayload,
-    ) -> Result<(), BroadcastError> {
+    ) -> Result<Option<Position>, BroadcastError> {
         self.0.node.publish(broadcast_of(topic, event, payload)?)
     }
 
@@ -173,7 +193,7 @@ impl Lapwing {
     ///
     /// # Errors
     /// See [`BroadcastError`].
-    pub fn publish(&self, broadcast: Broadcast) -> Result<(), BroadcastError> {
+    pub fn publish(&self, broadcast: Broadcast) -> Result<Option<Position>, BroadcastError> {
         self.0.node.publish(broadcast)
     }
 
@@ -246,6 +266,10 @@ impl Lapwing {
             joins: self.0.node.joins(),
             topics: self.0.node.topics.len(),
             presences: self.0.node.tracker.len(),
+            kept: self.0.node.topics.kept().map_or_else(KeptStats::default, |kept| {
+                let (bytes, messages, topics) = kept.held();
+                KeptStats { topics, messages, bytes }
+            }),
             ..Stats::default()
         };
         for Mounted { endpoint, .. } in &self.0.mounts {
@@ -274,7 +298,7 @@ impl Lapwing {
     /// # Errors
     /// If there is no such mount.
     pub fn routes(&self, mount: &str) -> Result<impl Iterator<Item = &ChannelRoute>, UnknownMount> {
-        let mounted = &self.0.mounts[self.position(mount)?];
+        let mounted = &self.0.mounts[self.find_mount(mount)?];
         Ok(mounted.endpoint.handler().router().routes())
     }
 
@@ -291,7 +315,7 @@ impl Lapwing {
     }
 
     /// The place of a mount among the others.
-    pub(crate) fn position(&self, path: &str) -> Result<usize, UnknownMount> {
+    pub(crate) fn find_mount(&self, path: &str) -> Result<usize, UnknownMount> {
         let mounts = &self.0.mounts;
         let wanted = MountPath::new(path);
         mounts.iter().position(|mounted| mounted.path == wanted).ok_or_else(|| UnknownMount {
@@ -366,12 +390,26 @@ impl Builder {
         self
     }
 
+    /// How many bytes the histories of all kept topics may take together. Default 64 MiB. When there is no more room, a topic
+    /// that records makes place among its own messages, and what finds none is sent and not remembered.
+    pub fn history_bytes_max(mut self, bytes: usize) -> Self {
+        self.history_bytes_max = bytes;
+        self
+    }
+
     /// Puts the parts together.
     ///
     /// # Errors
     /// See [`BuildError`].
     pub fn build(self) -> Result<Lapwing, BuildError> {
-        let node = Arc::new(Node::new(self.pubsub, self.presence, self.fetcher));
+        let mut keeps = Vec::new();
+        for (_, mount) in &self.mounts {
+            for (pattern, keep) in &mount.keeps {
+                keeps.push((TopicPattern::new(pattern).map_err(BuildError::Pattern)?, *keep));
+            }
+        }
+        let kept = (!keeps.is_empty()).then(|| Kept::new(keeps, self.history_bytes_max)).map(Box::new);
+        let node = Arc::new(Node::new(self.pubsub, self.presence, self.fetcher, kept));
         let mut mounts: Vec<Mounted> = Vec::new();
         for (name, mount) in self.mounts {
             let path = MountPath::new(&name);

@@ -20,6 +20,7 @@ use crate::{
         handler::{self, Hub},
         router::{ChannelRoute, Router},
     },
+    topics::keep::Keep,
 };
 
 /// Channels under one path, with the wires that lead to them. Defaults are Phoenix's where it has the option.
@@ -46,6 +47,8 @@ pub struct Mount {
     names: NameLimits,
     transports: TransportOptions,
     pub(crate) drain: Option<Drain>,
+    /// Patterns of topics that are kept.
+    pub(crate) keeps: Vec<(String, Keep)>,
 }
 
 /// The pace at which a server that shuts down sends its clients away.
@@ -77,6 +80,7 @@ impl Mount {
             names: NameLimits::default(),
             transports: TransportOptions::default(),
             drain: Some(Drain::default()),
+            keeps: Vec::new(),
         }
     }
 
@@ -220,6 +224,22 @@ impl Mount {
     /// Does without long-poll.
     pub fn without_longpoll(mut self) -> Self {
         self.transports.longpoll = None;
+        self
+    }
+
+    /// Keeps what is broadcast on the topics of a pattern, for clients that come back: see [`Keep`] for how much.
+    ///
+    /// A client asks with a parameter of its join, `_since`: a position, `""` for where the topic stands, `"-20"` for the last
+    /// twenty. The reply says `_at`, a position, `_recovered` and `_replayed` beside what the channel answers, which must be an
+    /// object; when it could not be given what it missed, `_recovered` is false and `_reason` says why: `epoch`, `trimmed`,
+    /// `too_many` or `unreadable`. Then come the messages that it missed, in order, and then what is broadcast from there on,
+    /// each with its offset in the place of the ref, as `"@58"`. Clients that do not ask get Phoenix's frames. Presence and
+    /// what is [`unrecorded`](crate::Broadcast::unrecorded) is not kept; the first pattern that matches counts, over all mounts.
+    ///
+    /// A client that comes back gets what its channel's `broadcast_from` left out for it, too. Events that the channel intercepts
+    /// go through its `handle_out` again.
+    pub fn keep(mut self, pattern: impl Into<String>, keep: Keep) -> Self {
+        self.keeps.push((pattern.into(), keep));
         self
     }
 

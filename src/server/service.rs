@@ -85,7 +85,7 @@ impl Lapwing {
     /// assert_eq!(error.to_string(), r#"there is no mount at "/sockets": the mounts are "/socket""#);
     /// ```
     pub fn at(&self, path: &str) -> Result<LapwingService, UnknownMount> {
-        let index = self.position(path)?;
+        let index = self.find_mount(path)?;
         Ok(LapwingService { lapwing: self.clone(), scope: Scope::One(index) })
     }
 }

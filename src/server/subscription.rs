@@ -10,7 +10,7 @@ use std::{
 use crate::{
     node::Node,
     topic::Topic,
-    topics::{Delivery, Inbox, Member, Subscribed, broadcast::Broadcast},
+    topics::{Inbox, Member, Subscribed, broadcast::Broadcast, delivery::Delivery},
 };
 
 /// Broadcasts that wait for a task at most. A task that lags further is told how many it missed.

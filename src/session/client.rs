@@ -19,7 +19,7 @@ use crate::{
     pubsub::Order,
     session::joins::{Joined, Joins},
     topic::Topic,
-    topics::{Delivery, Inbox, Lane, Subscribed, broadcast::TransportId},
+    topics::{Inbox, Lane, Subscribed, broadcast::TransportId, delivery::Delivery},
 };
 
 /// A full mailbox.

@@ -4,6 +4,7 @@ pub(crate) mod accept;
 pub(crate) mod client;
 pub(crate) mod handler;
 pub(crate) mod joins;
+pub(crate) mod recovery;
 pub(crate) mod router;
 pub(crate) mod task;
 mod text_only;

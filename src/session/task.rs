@@ -35,6 +35,7 @@ use crate::{
     node::Task,
     occasionally::occasionally,
     protocol::{EncodeError, Name, Outgoing, Payload, Ref, name_limits::quoted},
+    session::recovery,
     topics::Member,
 };
 
@@ -132,6 +133,7 @@ async fn unless_killed<C>(
 /// Row 4 to 7: joins, answers, subscribes.
 async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> Option<Box<C>> {
     let predecessor = join.take_predecessor();
+    let asked = recovery::asked(&join, &params);
     let mut joining = Joining::new(join.clone());
     let held = params.size();
     let joined = catch(async { C::join(&join.topic, params, &mut joining).await }).await;
@@ -160,12 +162,21 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
         turn_away(&join);
         return None;
     };
-    let member = member(&join);
-    let subscribed = join.node().topics.subscribe(&join.topic, member, || answer(&join, &refs, "ok", &reply));
+    let mut recovered = None;
+    if asked.is_some() {
+        join.set_asked();
+    }
+    let subscribed = join.node().topics.subscribe(&join.topic, member(&join), || match asked {
+        None => answer(&join, &refs, "ok", &reply),
+        Some(since) => {
+            recovered = recovery::answer(&join, since, &reply, |reply| answer(&join, &refs, "ok", reply));
+        }
+    });
     join.set_joined(subscribed);
     close_predecessor(predecessor.as_deref());
     debug!(topic = %join.quoted_topic(), channel = join.kind().name(), id = join.id.0, "joined");
-    let cx = Context::new(join.clone());
+    let mut cx = Context::new(join.clone());
+    cx.set_recovery(recovered);
     let end = match catch(async { channel.joined(&cx).await }).await {
         Ok(result) => apply(&join, "joined", None, result),
         Err(panic) => Some(crashed(&join, panic)),
@@ -253,9 +264,9 @@ async fn handle<C: Channel>(
         },
         ChannelMailbox::Broadcast(broadcast) if broadcast.topic == join.topic => {
             let payload = broadcast.payload.clone();
-            cx.socket_mut().set_intercepted(&broadcast.event);
+            cx.socket_mut().set_intercepted(Some(&broadcast));
             let result = catch(async { channel.handle_out(&broadcast.event, payload, cx).await }).await;
-            cx.socket_mut().set_intercepted("");
+            cx.socket_mut().set_intercepted(None);
             ("handle_out", result)
         }
         ChannelMailbox::Broadcast(broadcast) => {
@@ -410,7 +421,7 @@ fn close_predecessor(old: Option<&Join>) {
 }
 
 fn member(join: &Arc<Join>) -> Member {
-    if join.kind().intercept.is_empty() {
+    if join.kind().intercept.is_empty() && !join.has_asked() {
         Member::Lane { lane: join.peer.clone(), channel: join.id }
     } else {
         Member::Inbox(join.clone())

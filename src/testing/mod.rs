@@ -101,7 +101,7 @@ fn new_join(
 ) -> (Arc<Join>, Pushed) {
     let recorder =
         Arc::new(Recorder { transport_id: transport, serializer: Arc::new(V2), frames: Mutex::default() });
-    let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), None));
+    let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), None, None));
     let home = Home { node, kind, state, limits: MailboxLimits::default(), log: Log::default() };
     let mut join = Join::new(recorder.clone(), Arc::new(home), topic, refs, Assigns::default());
     join.id = channel;

@@ -1,6 +1,6 @@
 //! What is published on a topic, and who did it.
 
-use crate::{protocol::Payload, topic::Topic};
+use crate::{protocol::Payload, topic::Topic, topics::position::Position};
 use smol_str::SmolStr;
 
 /// The number of a join, unique on its node for as long as the node runs.
@@ -37,8 +37,12 @@ pub struct Broadcast {
     /// The join that is passed by: the sender of a `broadcast_from`. Joins have numbers on their own node only; what
     /// goes to other nodes says nothing of it.
     pub from: Option<ChannelId>,
+    /// Where it is in the history of its topic, if that is kept and this was recorded.
+    pub position: Option<Position>,
     /// Whether other nodes are not told.
     pub(crate) is_local: bool,
+    /// Whether a kept topic does not record it.
+    pub(crate) is_unrecorded: bool,
 }
 
 impl Broadcast {
@@ -50,7 +54,9 @@ impl Broadcast {
             event: SmolStr::new(event),
             payload: payload.into(),
             from: None,
+            position: None,
             is_local: false,
+            is_unrecorded: false,
         }
     }
 
@@ -58,6 +64,13 @@ impl Broadcast {
     #[must_use]
     pub fn except(mut self, join: ChannelId) -> Self {
         self.from = Some(join);
+        self
+    }
+
+    /// Is not recorded by a kept topic: for what is of no use to a client that comes back, such as who is typing.
+    #[must_use]
+    pub fn unrecorded(mut self) -> Self {
+        self.is_unrecorded = true;
         self
     }
 

@@ -12,9 +12,14 @@
 //! waking a task, never I/O. Lock order: shard, then members, then whatever a member's push locks.
 
 pub(crate) mod broadcast;
+pub(crate) mod delivery;
+pub(crate) mod history;
+pub(crate) mod keep;
+pub(crate) mod kept;
+pub(crate) mod log;
+pub(crate) mod position;
 
 use std::{
-    cell::OnceCell,
     collections::HashMap,
     fmt,
     hash::BuildHasher,
@@ -22,19 +27,23 @@ use std::{
 };
 
 use foldhash::quality::RandomState;
-use lapwing_transports::{frame::Frame, quoted::Quoted, shrink::Shrink};
+use lapwing_transports::{frame::Frame, shrink::Shrink};
 use slab::Slab;
-use tracing::debug;
 
 use crate::{
-    occasionally::{Occasionally, occasionally},
-    protocol::{EncodeError, Outgoing, Serializer},
+    occasionally::Occasionally,
+    protocol::{EncodeError, Serializer},
     sync::{
         Mutex, MutexGuard, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
     topic::Topic,
-    topics::broadcast::{Broadcast, ChannelId, TransportId},
+    topics::{
+        broadcast::{Broadcast, ChannelId, TransportId},
+        delivery::Delivery,
+        kept::Kept,
+        position::Position,
+    },
 };
 
 /// Enough that two workers seldom meet on one, few enough that an empty table is small.
@@ -88,6 +97,8 @@ pub(crate) struct Topics {
     count: AtomicUsize,
     /// Of the log lines about broadcasts that could not be encoded.
     log: Occasionally,
+    /// Which topics are kept, and what they remember; nothing where none is.
+    kept: Option<Box<Kept>>,
 }
 
 /// Some of the topics, by name.
@@ -150,10 +161,20 @@ pub(crate) struct Subscribed {
 
 impl Topics {
     pub(crate) fn new() -> Self {
+        Self::keeping(None)
+    }
+
+    /// Topics of which some are kept.
+    pub(crate) fn keeping(kept: Option<Box<Kept>>) -> Self {
         let hasher = RandomState::default();
         let shard = || RwLock::new(HashMap::with_hasher(hasher.clone()));
         let shards = std::iter::repeat_with(shard).take(SHARDS).collect();
-        Self { shards, hasher, count: AtomicUsize::new(0), log: Occasionally::default() }
+        Self { shards, hasher, count: AtomicUsize::new(0), log: Occasionally::default(), kept }
+    }
+
+    /// Which topics are kept, and what they remember.
+    pub(crate) fn kept(&self) -> Option<&Kept> {
+        self.kept.as_deref()
     }
 
     /// How many topics have a subscriber.
@@ -195,40 +216,59 @@ impl Topics {
         }
     }
 
-    /// Gives a broadcast to all subscribers of its topic on this node.
+    /// Gives a broadcast to all subscribers of its topic on this node. Returns its position, if it was recorded.
     ///
     /// # Errors
     /// The first encoding that failed; members with other serializers have got it.
-    pub(crate) fn dispatch(&self, broadcast: &Broadcast) -> Result<(), EncodeError> {
-        let Some(entry) = self.find(&broadcast.topic) else { return Ok(()) };
-        let members = entry.members();
-        let mut delivery = self.delivery(broadcast);
-        for (_, member) in &members.slab {
-            match member {
-                Member::Lane { channel, .. } if broadcast.from == Some(*channel) => {}
-                Member::Lane { lane, .. } => {
-                    if let Some(frame) = delivery.frame(lane.serializer()) {
-                        lane.push_broadcast(frame);
-                    }
-                }
-                Member::Inbox(inbox) => inbox.clone().deliver(&mut delivery),
-            }
+    pub(crate) fn dispatch(&self, broadcast: &Broadcast) -> Result<Option<Position>, EncodeError> {
+        if let Some(kept) = &self.kept
+            && let Some(rule) = kept.rule(broadcast)
+        {
+            return self.dispatch_recorded(kept, rule, broadcast).map(Some);
         }
-        delivery.failed.map_or(Ok(()), Err)
+        let Some(entry) = self.find(&broadcast.topic) else { return Ok(None) };
+        let members = entry.members();
+        let mut delivery = Delivery::new(broadcast, None, &self.log);
+        members.deliver(&mut delivery);
+        delivery.failed.map_or(Ok(None), Err)
+    }
+
+    /// Records a broadcast and gives it out, with the members locked: all that happens on a topic has one order.
+    fn dispatch_recorded(
+        &self,
+        kept: &Kept,
+        rule: usize,
+        broadcast: &Broadcast,
+    ) -> Result<Position, EncodeError> {
+        // A topic without members has a lock, too: a client that joins meanwhile gets this one by replay or live, and not twice.
+        let mut entry = self.entry(&broadcast.topic);
+        let mut members = entry.members();
+        while members.removed {
+            drop(members);
+            entry = self.entry(&broadcast.topic);
+            members = entry.members();
+        }
+        let (shared, position) = kept.append(rule, broadcast);
+        let mut delivery = Delivery::new(&shared, Some(shared.clone()), &self.log);
+        members.deliver(&mut delivery);
+        let failed = delivery.failed.take();
+        kept.add_frames(&shared, delivery.into_recorded());
+        let is_empty = members.slab.is_empty();
+        drop(members);
+        if is_empty {
+            self.remove_if_empty(&broadcast.topic);
+        }
+        failed.map_or(Ok(position), Err)
     }
 
     /// Gives a broadcast to the inboxes of a topic when that is free again: for those that lock more than an inbox may.
     pub(crate) fn dispatch_apart(&self, broadcast: &Broadcast) {
         let Some(entry) = self.find(&broadcast.topic) else { return };
         let inboxes: Vec<_> = entry.members().slab.iter().filter_map(|(_, member)| member.inbox()).collect();
-        let mut delivery = self.delivery(broadcast);
+        let mut delivery = Delivery::new(broadcast, None, &self.log);
         for inbox in inboxes {
             inbox.deliver(&mut delivery);
         }
-    }
-
-    fn delivery<'a>(&'a self, broadcast: &'a Broadcast) -> Delivery<'a> {
-        Delivery { broadcast, shared: OnceCell::new(), frames: Vec::new(), failed: None, log: &self.log }
     }
 
     /// The topics one after the other, each with how many subscribe to it. A shard is taken at a time, and no lock is held
@@ -301,6 +341,22 @@ impl Topics {
     }
 }
 
+impl Members {
+    fn deliver(&self, delivery: &mut Delivery<'_>) {
+        for (_, member) in &self.slab {
+            match member {
+                Member::Lane { channel, .. } if delivery.broadcast.from == Some(*channel) => {}
+                Member::Lane { lane, .. } => {
+                    if let Some(frame) = delivery.frame(lane.serializer()) {
+                        lane.push_broadcast(frame);
+                    }
+                }
+                Member::Inbox(inbox) => inbox.clone().deliver(delivery),
+            }
+        }
+    }
+}
+
 impl TopicEntry {
     fn members(&self) -> MutexGuard<'_, Members> {
         // A serializer of the user's may panic under this lock; the table is sound all the same.
@@ -311,49 +367,6 @@ impl TopicEntry {
 impl fmt::Debug for Topics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Topics").field("len", &self.len()).finish()
-    }
-}
-
-/// One broadcast on its way to the members of its topic.
-pub(crate) struct Delivery<'a> {
-    pub(crate) broadcast: &'a Broadcast,
-    shared: OnceCell<Arc<Broadcast>>,
-    /// One frame per serializer, nearly always one or two.
-    frames: Vec<(*const (), Option<Frame>)>,
-    failed: Option<EncodeError>,
-    log: &'a Occasionally,
-}
-
-impl Delivery<'_> {
-    /// The broadcast in a shape that mailboxes can keep.
-    pub(crate) fn shared(&self) -> Arc<Broadcast> {
-        self.shared.get_or_init(|| Arc::new(self.broadcast.clone())).clone()
-    }
-
-    /// The broadcast as a serializer encodes it; `None` if it cannot.
-    pub(crate) fn frame(&mut self, serializer: &Arc<dyn Serializer>) -> Option<Frame> {
-        let key = Arc::as_ptr(serializer).cast::<()>();
-        if let Some((_, frame)) = self.frames.iter().find(|(known, _)| *known == key) {
-            return frame.clone();
-        }
-        let Broadcast { topic, event, payload, .. } = self.broadcast;
-        let frame = match serializer.encode(Outgoing::Broadcast { topic, event, payload }) {
-            Ok(frame) => Some(frame),
-            Err(error) => {
-                let (topic, event) = (Quoted::new(topic), Quoted::new(event));
-                // That some client cannot take bytes is no fault of whoever sends them to all.
-                if matches!(error, EncodeError::BinaryPayload) {
-                    debug!(%topic, %event, serializer = serializer.name(), "a client that takes no bytes is passed by");
-                } else {
-                    let serializer = serializer.name();
-                    occasionally!(self.log, warn, %topic, %event, %error, serializer, "broadcast could not be encoded");
-                    self.failed.get_or_insert(error);
-                }
-                None
-            }
-        };
-        self.frames.push((key, frame.clone()));
-        frame
     }
 }
 

@@ -12,6 +12,7 @@ mod examples;
 mod hostile;
 mod http2;
 mod joins;
+mod kept;
 mod limits;
 mod logs;
 mod longpoll;

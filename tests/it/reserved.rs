@@ -32,8 +32,8 @@ impl Channel for Careless {
     async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         let refused = [
             cx.push(event, payload.clone()).map_err(|error| error.to_string()),
-            cx.broadcast(event, payload.clone()).map_err(|error| error.to_string()),
-            cx.broadcast_from(event, payload).map_err(|error| error.to_string()),
+            cx.broadcast(event, payload.clone()).map(drop).map_err(|error| error.to_string()),
+            cx.broadcast_from(event, payload).map(drop).map_err(|error| error.to_string()),
         ];
         Ok(reply("ok", json!(refused.map(|result| result.err()))))
     }

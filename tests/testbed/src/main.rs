@@ -26,8 +26,8 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
 };
 use lapwing::{
-    Accept, Body, Channel, CheckOrigin, ConnectRequest, Context, Failure, Handled, Joining, Lapwing, Mount,
-    Payload, PeerAddr, Refusal, StopReason, Topic, noreply, reply, stop,
+    Accept, Body, Broadcast, Channel, CheckOrigin, ConnectRequest, Context, Failure, Handled, Joining, Keep,
+    Lapwing, Mount, Payload, PeerAddr, Read, Refusal, StopReason, Topic, noreply, reply, stop,
     transports::{
         body::ResponseFuture,
         close::CloseReason,
@@ -39,6 +39,7 @@ use lapwing::{
         options::TransportOptions,
     },
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{
     net::{TcpListener, TcpSocket, TcpStream, lookup_host},
@@ -71,8 +72,8 @@ impl Channel for Room {
     async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         let sent = match event {
             "ping" => return Ok(reply("ok", payload)),
-            "shout" => cx.broadcast("shout", payload).map_err(|error| error.to_string()),
-            "shout_from" => cx.broadcast_from("shout", payload).map_err(|error| error.to_string()),
+            "shout" => cx.broadcast("shout", payload).map(drop).map_err(|error| error.to_string()),
+            "shout_from" => cx.broadcast_from("shout", payload).map(drop).map_err(|error| error.to_string()),
             "push_me" => cx.push("pushed", payload).map_err(|error| error.to_string()),
             "noop" => return Ok(noreply()),
             "ok_bare" => return Ok(reply("ok", Payload::empty())),
@@ -100,13 +101,39 @@ impl Channel for Room {
             "bin" => return Ok(reply("ok", vec![1, 2, 3, 255])),
             "bin_push" => cx.push("bin_pushed", vec![9, 8, 7]).map_err(|error| error.to_string()),
             "bin_echo" if payload.as_binary().is_some() => {
-                cx.broadcast("bin_cast", payload).map_err(|error| error.to_string())
+                cx.broadcast("bin_cast", payload).map(drop).map_err(|error| error.to_string())
             }
             "bin_reply" if payload.as_binary().is_some() => return Ok(reply("ok", payload)),
+            "whisper" if is_kept(cx) => {
+                let whisper = Broadcast::new(cx.topic(), "shout", payload).unrecorded();
+                cx.publish(whisper).map(drop).map_err(|error| error.to_string())
+            }
+            "history" if is_kept(cx) => {
+                let Last { last } = payload.parse()?;
+                let messages = cx.history(Read::Last, last)?;
+                let messages: Vec<_> = messages.iter().map(|message| remembered(message)).collect();
+                return Ok(reply("ok", json!({"messages": messages})));
+            }
             unknown => panic!("no clause for {unknown}"),
         };
         Ok(sent.map_or_else(|error| stop(StopReason::Error(error)), |()| noreply()))
     }
+}
+
+/// What `history` asks for.
+#[derive(Deserialize)]
+struct Last {
+    last: usize,
+}
+
+fn is_kept(cx: &Context<Room>) -> bool {
+    cx.topic().starts_with("kept:")
+}
+
+/// A message of a kept topic as `history` tells it.
+fn remembered(message: &Broadcast) -> Value {
+    let payload: Value = message.payload.parse().unwrap_or_default();
+    json!({"at": message.position, "event": &*message.event, "payload": payload})
 }
 
 /// Who is here: tracks the user and shows everybody.
@@ -192,7 +219,10 @@ fn rooms() -> Mount {
 }
 
 fn build() -> (Lapwing, Endpoint<Echo>) {
+    let last = env::var("KEEP").ok().and_then(|last| last.parse().ok()).unwrap_or(100);
     let long = rooms()
+        .channel::<Room>("kept:*", ())
+        .keep("kept:*", Keep::last(last).for_at_most(Duration::from_secs(300)))
         .check_origin(CheckOrigin::Off)
         .joins_max(usize::MAX)
         .websocket(|websocket| websocket.idle_timeout = Duration::from_secs(3600));

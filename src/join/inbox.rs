@@ -1,0 +1,53 @@
+//! A join where it wants the broadcast itself: it intercepts events, listens to topics other than its own, or has a client that
+//! asked for positions.
+
+use std::sync::Arc;
+
+use crate::{
+    join::{Join, mailbox::ChannelMailbox},
+    topic::Topic,
+    topics::{Inbox, MemberInfo, broadcast::Broadcast, delivery::Delivery},
+};
+
+impl Inbox for Join {
+    fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
+        let broadcast = delivery.broadcast;
+        if broadcast.from == Some(self.id) {
+            return;
+        }
+        if broadcast.topic != self.topic || self.intercepts(&broadcast.event) {
+            return self.mail(delivery.shared());
+        }
+        if broadcast.position.is_some() && self.has_asked() {
+            if let Some(frames) = delivery.recorded(self.peer.serializer()) {
+                frames.each(|frame| self.peer.push_broadcast(frame));
+            }
+        } else if let Some(frame) = delivery.frame(self.peer.serializer()) {
+            self.peer.push_broadcast(frame);
+        }
+    }
+
+    fn join_of(&self, topic: &Topic) -> Option<MemberInfo> {
+        (*topic == self.topic).then(|| MemberInfo::new(self.id, &*self.peer))
+    }
+}
+
+impl Join {
+    /// Puts a broadcast into the mailbox.
+    pub(crate) fn mail(self: &Arc<Self>, broadcast: Arc<Broadcast>) {
+        let mut state = self.state();
+        if state.ended {
+            return;
+        }
+        let message = ChannelMailbox::Broadcast(broadcast);
+        if let Some(channel) = state.turn.begin() {
+            drop(state);
+            return self.node().spawn(channel.rise(self.clone(), Some(message)));
+        }
+        if state.mailbox.try_push(message, &self.home.limits).is_err() {
+            // A broadcaster never waits, and a gap must not be passed over in silence: the join ends with an
+            // error, upon which the client joins again.
+            state.overflowed = true;
+        }
+    }
+}

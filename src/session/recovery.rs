@@ -1,0 +1,77 @@
+//! A join on a kept topic: what its client asks for, what it is told, and what it gets.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde_json::Value;
+use tracing::debug;
+
+use crate::{
+    join::Join,
+    protocol::{Payload, RawJson},
+    topics::history::{Answer, Recovery, Since},
+};
+
+/// The parameter of a join that asks.
+#[derive(Deserialize)]
+struct Params {
+    #[serde(rename = "_since")]
+    since: Option<Value>,
+}
+
+/// What the params of a join ask for; `None` if nothing, or if the topic is not kept.
+pub(super) fn asked(join: &Join, params: &Payload) -> Option<Since> {
+    if !join.node().topics.kept()?.is_kept(&join.topic) {
+        return None;
+    }
+    match params.parse::<Params>().ok()?.since? {
+        Value::String(text) => Some(Since::read(&text)),
+        _ => Some(Since::Unreadable),
+    }
+}
+
+/// Answers a join that asked, and gives its client what it missed. The topic's members are locked, so that what is broadcast
+/// comes after that.
+pub(super) fn answer(
+    join: &Arc<Join>,
+    since: Since,
+    reply: &Payload,
+    answer: impl FnOnce(&Payload),
+) -> Option<Recovery> {
+    let mut recovery = join.node().topics.kept()?.recover(&join.topic, since)?;
+    answer(&merged(join, reply, &recovery.answer));
+    let (replay, not_recovered) = (&recovery.answer.replay, recovery.answer.refused);
+    let told = Recovery { replayed: replay.end - replay.start, not_recovered };
+    recovery.replay(|recorded| {
+        if join.intercepts(&recorded.broadcast.event) {
+            join.mail(recorded.broadcast.clone());
+            return;
+        }
+        match recorded.frames(join.peer.serializer()) {
+            Ok(frames) => frames.each(|frame| join.peer.push_broadcast(frame)),
+            Err(error) => {
+                debug!(%error, topic = %join.quoted_topic(), "a client that takes no bytes is passed by")
+            }
+        }
+    });
+    Some(told)
+}
+
+/// The channel's own reply, and what the client is told beside it.
+fn merged(join: &Join, reply: &Payload, answer: &Answer) -> Payload {
+    let own = reply.as_json().map(RawJson::as_str).and_then(|text| {
+        let text = text.trim();
+        Some(text.strip_prefix('{')?.strip_suffix('}')?.trim())
+    });
+    let Some(own) = own else {
+        debug!(topic = %join.quoted_topic(), "a reply that is no object has no place for a position");
+        return reply.clone();
+    };
+    let comma = if own.is_empty() { "" } else { "," };
+    let Answer { at, replay, refused } = answer;
+    let (recovered, replayed) = (refused.is_none(), replay.end - replay.start);
+    let reason = refused.map(|why| format!(r#","_reason":"{}""#, why.word())).unwrap_or_default();
+    let text =
+        format!(r#"{{{own}{comma}"_at":"{at}","_recovered":{recovered},"_replayed":{replayed}{reason}}}"#);
+    RawJson::new(&text).map_or_else(|_| reply.clone(), Payload::Json)
+}

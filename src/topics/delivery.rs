@@ -1,0 +1,137 @@
+//! One broadcast on its way to the members of its topic: encoded at most once per serializer, and once more with its position
+//! where a member asked for that.
+
+use std::{cell::OnceCell, sync::Arc};
+
+use lapwing_transports::{frame::Frame, quoted::Quoted};
+use tracing::debug;
+
+use crate::{
+    occasionally::{Occasionally, occasionally},
+    protocol::{EncodeError, Outgoing, Payload, Ref, Serializer, event},
+    topics::{broadcast::Broadcast, log::Offset},
+};
+
+/// The frames of a broadcast that tell its position: the second one where the first has no place for it.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordedFrames(Frame, Option<Frame>);
+
+impl RecordedFrames {
+    /// Encodes topic, event and payload with their place in the topic's history.
+    pub(crate) fn encode(
+        serializer: &dyn Serializer,
+        (topic, event, payload): (&str, &str, &Payload),
+        offset: Offset,
+    ) -> Result<Self, EncodeError> {
+        let at = Ref::from(format!("@{}", offset.0));
+        let frame = serializer.encode(Outgoing::Recorded { at: &at, topic, event, payload })?;
+        let second = match payload {
+            Payload::Json(_) => None,
+            Payload::Binary(_) => {
+                let empty = Payload::empty();
+                let at = Outgoing::Recorded { at: &at, topic, event: event::AT, payload: &empty };
+                Some(serializer.encode(at)?)
+            }
+        };
+        Ok(Self(frame, second))
+    }
+
+    /// Encodes a broadcast.
+    pub(crate) fn of(
+        serializer: &dyn Serializer,
+        broadcast: &Broadcast,
+        offset: Offset,
+    ) -> Result<Self, EncodeError> {
+        Self::encode(serializer, (&broadcast.topic, &broadcast.event, &broadcast.payload), offset)
+    }
+
+    /// Gives the frames out one after the other.
+    pub(crate) fn each(&self, mut push: impl FnMut(Frame)) {
+        push(self.0.clone());
+        if let Some(second) = &self.1 {
+            push(second.clone());
+        }
+    }
+}
+
+/// One broadcast on its way to the members of its topic.
+pub(crate) struct Delivery<'a> {
+    pub(crate) broadcast: &'a Broadcast,
+    shared: OnceCell<Arc<Broadcast>>,
+    /// One frame per serializer, nearly always one or two.
+    frames: Vec<(*const (), Option<Frame>)>,
+    /// The same with the broadcast's position, for the joins that asked for it.
+    recorded: Vec<(Arc<dyn Serializer>, RecordedFrames)>,
+    pub(super) failed: Option<EncodeError>,
+    log: &'a Occasionally,
+}
+
+impl<'a> Delivery<'a> {
+    pub(super) fn new(
+        broadcast: &'a Broadcast,
+        shared: Option<Arc<Broadcast>>,
+        log: &'a Occasionally,
+    ) -> Self {
+        let shared = shared.map_or_else(OnceCell::new, OnceCell::from);
+        Self { broadcast, shared, frames: Vec::new(), recorded: Vec::new(), failed: None, log }
+    }
+
+    /// What was encoded with the position.
+    pub(super) fn into_recorded(self) -> Vec<(Arc<dyn Serializer>, RecordedFrames)> {
+        self.recorded
+    }
+    /// The broadcast in a shape that mailboxes can keep.
+    pub(crate) fn shared(&self) -> Arc<Broadcast> {
+        self.shared.get_or_init(|| Arc::new(self.broadcast.clone())).clone()
+    }
+
+    /// The broadcast as a serializer encodes it; `None` if it cannot.
+    pub(crate) fn frame(&mut self, serializer: &Arc<dyn Serializer>) -> Option<Frame> {
+        let key = Arc::as_ptr(serializer).cast::<()>();
+        if let Some((_, frame)) = self.frames.iter().find(|(known, _)| *known == key) {
+            return frame.clone();
+        }
+        let Broadcast { topic, event, payload, .. } = self.broadcast;
+        let frame = match serializer.encode(Outgoing::Broadcast { topic, event, payload }) {
+            Ok(frame) => Some(frame),
+            Err(error) => {
+                self.not_encoded(serializer, error);
+                None
+            }
+        };
+        self.frames.push((key, frame.clone()));
+        frame
+    }
+
+    /// The broadcast as a serializer encodes it for a join that asked for positions; `None` if it cannot, or if the broadcast
+    /// has none.
+    pub(crate) fn recorded(&mut self, serializer: &Arc<dyn Serializer>) -> Option<RecordedFrames> {
+        let position = self.broadcast.position?;
+        if let Some((_, frames)) = self.recorded.iter().find(|(known, _)| Arc::ptr_eq(known, serializer)) {
+            return Some(frames.clone());
+        }
+        match RecordedFrames::of(&**serializer, self.broadcast, position.offset) {
+            Ok(frames) => {
+                self.recorded.push((serializer.clone(), frames.clone()));
+                Some(frames)
+            }
+            Err(error) => {
+                self.not_encoded(serializer, error);
+                None
+            }
+        }
+    }
+
+    fn not_encoded(&mut self, serializer: &Arc<dyn Serializer>, error: EncodeError) {
+        let Broadcast { topic, event, .. } = self.broadcast;
+        let (topic, event) = (Quoted::new(topic), Quoted::new(event));
+        // That some client cannot take bytes is no fault of whoever sends them to all.
+        if matches!(error, EncodeError::BinaryPayload) {
+            debug!(%topic, %event, serializer = serializer.name(), "a client that takes no bytes is passed by");
+        } else {
+            let serializer = serializer.name();
+            occasionally!(self.log, warn, %topic, %event, %error, serializer, "broadcast could not be encoded");
+            self.failed.get_or_insert(error);
+        }
+    }
+}

@@ -1,0 +1,399 @@
+//! The histories of one node's kept topics, in memory.
+//!
+//! Each history, a [`Log`], has an *epoch*: a number that no other has. The first epoch of a process is random, so that a
+//! position from before a restart is told from one of today. A topic of which nothing is remembered has no history; a client
+//! that asks there is told the next epoch, *which begins nowhere yet*, and offset 0.
+//!
+//! ```text
+//!              first message                  nothing left of it, and forgotten
+//!   no history ─────────────▶ history, epoch n ─────────────────▶ no history      forgotten = max(forgotten, n)
+//!   position (next epoch, 0)   positions (n, 0…top)
+//! ```
+//!
+//! A position (e, 0) that was given where nothing was, is still good if every history that began since is there in full or was
+//! another topic's: `forgotten < e` says so for those that are gone. Pure: time comes in as an argument.
+
+use std::{collections::HashMap, error, fmt, ops::Range, sync::Arc, time::Duration};
+
+use crate::{
+    protocol::{EncodeError, Serializer},
+    topic::{Topic, TopicPattern},
+    topics::{
+        broadcast::Broadcast,
+        delivery::RecordedFrames,
+        keep::Keep,
+        log::{Cap, Gap, Log, Offset},
+        position::Position,
+    },
+};
+
+/// What a remembered message takes beside its text: the entry, the broadcast, the counters of what is shared.
+const MESSAGE_BYTES: usize = 128;
+
+/// What a history takes beside its messages and its topic.
+const HISTORY_BYTES: usize = 192;
+
+/// What a client that joins asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Since {
+    /// Where the topic stands, and nothing else.
+    Now,
+    /// The last so many messages.
+    Last(usize),
+    /// What came after a position.
+    After(Position),
+    /// Something that makes no sense.
+    Unreadable,
+}
+
+/// What a client that asked is told, and what it gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Answer {
+    /// The position from which the client goes on: where the replay begins, or else where the topic stands.
+    pub(crate) at: Position,
+    /// The offsets that the client is to get, after `at`.
+    pub(crate) replay: Range<u64>,
+    /// Why the client does not get what it missed.
+    pub(crate) refused: Option<NotRecovered>,
+}
+
+/// Why a client that comes back does not get what it missed, or a program what it asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum NotRecovered {
+    /// Its position is of another history: the server was started anew, or forgot the topic meanwhile.
+    Epoch,
+    /// Some of what it missed is no longer remembered.
+    Trimmed,
+    /// It missed more than one join is given.
+    TooMany,
+    /// What it sent is no position.
+    Unreadable,
+}
+
+/// What came of a client's wish to get what it missed, as a channel learns it in `joined`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovery {
+    /// How many messages it is given.
+    pub replayed: u64,
+    /// Why it is not given what it missed; `None` if it is.
+    pub not_recovered: Option<NotRecovered>,
+}
+
+impl NotRecovered {
+    /// The reason in a word, as clients are told it.
+    ///
+    /// ```
+    /// assert_eq!(lapwing::NotRecovered::TooMany.word(), "too_many");
+    /// ```
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Epoch => "epoch",
+            Self::Trimmed => "trimmed",
+            Self::TooMany => "too_many",
+            Self::Unreadable => "unreadable",
+        }
+    }
+}
+
+impl fmt::Display for NotRecovered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Epoch => "the position is of another history",
+            Self::Trimmed => "some of what was missed is no longer remembered",
+            Self::TooMany => "more was missed than is given at once",
+            Self::Unreadable => "not a position of a kept topic",
+        })
+    }
+}
+
+impl error::Error for NotRecovered {}
+
+/// Why a history could not be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HistoryError {
+    /// No mount keeps the topic: see [`Mount::keep`](crate::Mount::keep).
+    NotKept,
+    /// What was asked for is not there.
+    NotRecovered(NotRecovered),
+}
+
+impl fmt::Display for HistoryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotKept => {
+                f.write_str("the topic is not kept: give the mount a `keep` whose pattern matches it")
+            }
+            Self::NotRecovered(why) => why.fmt(f),
+        }
+    }
+}
+
+impl error::Error for HistoryError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::NotKept => None,
+            Self::NotRecovered(why) => Some(why),
+        }
+    }
+}
+
+/// Which part of a history a program reads, with [`Lapwing::history`](crate::Lapwing::history).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// The first messages after a position.
+    After(Position),
+    /// The last messages before a position, its own message included.
+    Before(Position),
+    /// The last messages.
+    Last,
+}
+
+/// A message that is remembered.
+pub(crate) struct Recorded {
+    pub(crate) broadcast: Arc<Broadcast>,
+    /// The frames that were made of it with its position, by serializer.
+    pub(crate) frames: Vec<(Arc<dyn Serializer>, RecordedFrames)>,
+}
+
+impl Recorded {
+    /// The frames that a serializer makes of it: made once, for all who ever get it.
+    pub(crate) fn frames(&mut self, serializer: &Arc<dyn Serializer>) -> Result<RecordedFrames, EncodeError> {
+        if let Some((_, frames)) = self.frames.iter().find(|(known, _)| Arc::ptr_eq(known, serializer)) {
+            return Ok(frames.clone());
+        }
+        let Some(position) = self.broadcast.position else { unreachable!("what is recorded has a position") };
+        let frames = RecordedFrames::of(&**serializer, &self.broadcast, position.offset)?;
+        self.frames.push((serializer.clone(), frames.clone()));
+        Ok(frames)
+    }
+}
+
+impl fmt::Debug for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Recorded").field(&self.broadcast).finish()
+    }
+}
+
+/// All histories of a node.
+#[derive(Debug)]
+pub(crate) struct Histories {
+    rules: Vec<(TopicPattern, Keep)>,
+    topics: HashMap<Topic, History>,
+    /// The epoch of the next history.
+    next_epoch: u64,
+    first_epoch: u64,
+    /// The highest epoch of a history that is gone, or that was never kept for want of room.
+    forgotten: u64,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+#[derive(Debug)]
+struct History {
+    epoch: u64,
+    rule: usize,
+    log: Log<Recorded>,
+    /// When the last message came.
+    last: Duration,
+}
+
+impl Since {
+    /// Reads what a client put into the params of its join.
+    pub(crate) fn read(text: &str) -> Self {
+        if text.is_empty() {
+            return Self::Now;
+        }
+        let read = match text.strip_prefix('-') {
+            Some(count) if count.starts_with('+') => None,
+            Some(count) => count.parse().ok().map(Self::Last),
+            None => text.parse().ok().map(Self::After),
+        };
+        read.unwrap_or(Self::Unreadable)
+    }
+}
+
+impl Histories {
+    /// `seed` is random; `bytes_max` is what all histories together may take.
+    pub(crate) fn new(rules: Vec<(TopicPattern, Keep)>, bytes_max: usize, seed: u64) -> Self {
+        // Room to count on, and nothing is given the epoch 0.
+        let first_epoch = (seed >> 16).max(1);
+        Self {
+            rules,
+            topics: HashMap::new(),
+            next_epoch: first_epoch,
+            first_epoch,
+            forgotten: 0,
+            bytes: 0,
+            bytes_max,
+        }
+    }
+
+    /// Records a broadcast as the next of its topic, as far as there is room. Returns it with its position.
+    pub(crate) fn append(&mut self, rule: usize, mut broadcast: Broadcast, now: Duration) -> Arc<Broadcast> {
+        let keep = self.rules[rule].1;
+        let topic = broadcast.topic.clone();
+        let fixed = HISTORY_BYTES + topic.len();
+        if !self.topics.contains_key(&topic) {
+            let epoch = self.next_epoch;
+            self.next_epoch += 1;
+            if self.bytes + fixed > self.bytes_max {
+                // As if it had been remembered, and forgotten at once.
+                self.forgotten = epoch;
+                broadcast.position = Some(Position { epoch, offset: Offset(1) });
+                return Arc::new(broadcast);
+            }
+            self.bytes += fixed;
+            self.topics.insert(topic.clone(), History { epoch, rule, log: Log::new(), last: now });
+        }
+        let Some(history) = self.topics.get_mut(&topic) else { unreachable!("it was just put there") };
+        let before = history.log.bytes();
+        let room = (self.bytes_max + before).saturating_sub(self.bytes);
+        let bytes = MESSAGE_BYTES + topic.len() + broadcast.event.len() + broadcast.payload.size();
+        let next = Offset(history.log.top().0 + 1);
+        broadcast.position = Some(Position { epoch: history.epoch, offset: next });
+        let broadcast = Arc::new(broadcast);
+        let recorded = Recorded { broadcast: broadcast.clone(), frames: Vec::new() };
+        history.log.append(recorded, bytes, now, &keep.bounds, room);
+        history.last = now;
+        self.bytes = self.bytes - before + history.log.bytes();
+        broadcast
+    }
+
+    /// Where a topic stands.
+    pub(crate) fn position(&self, topic: &Topic) -> Position {
+        match self.topics.get(topic) {
+            Some(history) => Position { epoch: history.epoch, offset: history.log.top() },
+            None => Position { epoch: self.next_epoch, offset: Offset(0) },
+        }
+    }
+
+    /// What a client that asks is told and gets.
+    pub(crate) fn answer(&mut self, topic: &Topic, since: Since, keep: &Keep, now: Duration) -> Answer {
+        self.trim(topic, now);
+        let here = self.position(topic);
+        let from = match since {
+            Since::Now => Ok(here.offset),
+            Since::Last(count) => Ok(self.before_last(topic, count, &keep.cap)),
+            Since::After(position) => self.missed(topic, position, &keep.cap),
+            Since::Unreadable => Err(NotRecovered::Unreadable),
+        };
+        match from {
+            Ok(from) => Answer {
+                at: Position { offset: from, ..here },
+                replay: from.0 + 1..here.offset.0 + 1,
+                refused: None,
+            },
+            Err(refused) => Answer { at: here, replay: 0..0, refused: Some(refused) },
+        }
+    }
+
+    /// The offset from which a client that was at `position` goes on in today's history of the topic.
+    fn missed(&self, topic: &Topic, position: Position, cap: &Cap) -> Result<Offset, NotRecovered> {
+        let is_of_today = (self.first_epoch..=self.next_epoch).contains(&position.epoch);
+        let was_nowhere = is_of_today && position.offset == Offset(0) && self.forgotten < position.epoch;
+        let Some(history) = self.topics.get(topic) else {
+            return if was_nowhere { Ok(Offset(0)) } else { Err(NotRecovered::Epoch) };
+        };
+        if history.epoch != position.epoch && !(was_nowhere && position.epoch <= history.epoch) {
+            return Err(NotRecovered::Epoch);
+        }
+        match history.log.since(position.offset, cap) {
+            Ok(_) => Ok(position.offset),
+            Err(Gap::Trimmed) => Err(NotRecovered::Trimmed),
+            Err(Gap::TooMany) => Err(NotRecovered::TooMany),
+            Err(Gap::Ahead) => Err(NotRecovered::Epoch),
+        }
+    }
+
+    fn before_last(&self, topic: &Topic, count: usize, cap: &Cap) -> Offset {
+        self.topics.get(topic).map_or(Offset(0), |history| history.log.before_last(count, cap))
+    }
+
+    /// At most `limit` messages of a topic, in order. Those after a position are all there, from the next one on; before a
+    /// position or the end there may have been more.
+    pub(crate) fn read(
+        &mut self,
+        topic: &Topic,
+        read: Read,
+        limit: usize,
+        now: Duration,
+    ) -> Result<Vec<Arc<Broadcast>>, NotRecovered> {
+        self.trim(topic, now);
+        let unbounded = Cap { messages: usize::MAX, bytes: usize::MAX };
+        let top = self.position(topic).offset.0;
+        let (first, end) = match read {
+            Read::After(position) => {
+                let first = self.missed(topic, position, &unbounded)?.0 + 1;
+                (first, top.min(first.saturating_add(limit as u64).saturating_sub(1)))
+            }
+            Read::Before(position) => {
+                let is_here = self.topics.get(topic).is_some_and(|history| history.epoch == position.epoch);
+                if !is_here || position.offset.0 > top {
+                    return Err(NotRecovered::Epoch);
+                }
+                let end = position.offset.0;
+                (end.saturating_sub(limit as u64) + 1, end)
+            }
+            Read::Last => (top.saturating_sub(limit as u64) + 1, top),
+        };
+        let first = first.max(self.span(topic).0);
+        Ok((first..=end).filter_map(|offset| Some(self.get(topic, offset)?.broadcast.clone())).collect())
+    }
+
+    /// A remembered message.
+    pub(crate) fn get_mut(&mut self, topic: &Topic, offset: u64) -> Option<&mut Recorded> {
+        self.topics.get_mut(topic)?.log.get_mut(Offset(offset))
+    }
+
+    /// A remembered message.
+    pub(crate) fn get(&self, topic: &Topic, offset: u64) -> Option<&Recorded> {
+        self.topics.get(topic)?.log.get(Offset(offset))
+    }
+
+    /// The oldest offset that is remembered, and the newest; the first is above the second where nothing is.
+    pub(crate) fn span(&self, topic: &Topic) -> (u64, u64) {
+        let Some(history) = self.topics.get(topic) else { return (1, 0) };
+        let top = history.log.top().0;
+        (top + 1 - history.log.len() as u64, top)
+    }
+
+    /// Forgets what is too old, in all topics; and topics of which nothing is left and nobody can have a good position.
+    pub(crate) fn sweep(&mut self, now: Duration) {
+        let (bytes, forgotten, rules) = (&mut self.bytes, &mut self.forgotten, &self.rules);
+        self.topics.retain(|topic, history| {
+            let before = history.log.bytes();
+            let bounds = &rules[history.rule].1.bounds;
+            history.log.trim(now, bounds);
+            *bytes = *bytes - before + history.log.bytes();
+            // Kept as long again, so that a client is told that something was trimmed and not that all is new.
+            let is_over = history.log.len() == 0 && now.saturating_sub(history.last) > 2 * bounds.age;
+            if is_over {
+                *bytes -= HISTORY_BYTES + topic.len();
+                *forgotten = history.epoch.max(*forgotten);
+            }
+            !is_over
+        });
+        if self.topics.capacity() > 64 && self.topics.len() < self.topics.capacity() / 8 {
+            self.topics.shrink_to(2 * self.topics.len());
+        }
+    }
+
+    fn trim(&mut self, topic: &Topic, now: Duration) {
+        let Some(history) = self.topics.get_mut(topic) else { return };
+        let before = history.log.bytes();
+        history.log.trim(now, &self.rules[history.rule].1.bounds);
+        self.bytes = self.bytes - before + history.log.bytes();
+    }
+
+    /// The bytes that all histories take, and how many messages and topics that is.
+    pub(crate) fn held(&self) -> (usize, usize, usize) {
+        (self.bytes, self.topics.values().map(|history| history.log.len()).sum(), self.topics.len())
+    }
+}
+
+#[cfg(test)]
+mod tests;
