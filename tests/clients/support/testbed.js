@@ -33,10 +33,10 @@ export function startExample(name, options) {
 }
 
 /** Starts a program that prints `listening on ADDRESS`. */
-async function start(name, build, { port = 0 } = {}) {
+async function start(name, build, { port = 0, env = {} } = {}) {
   const child = spawn(programOf(name, build), {
     cwd: root,
-    env: { ...process.env, PORT: String(port), HOST: "127.0.0.1" },
+    env: { ...process.env, ...env, PORT: String(port), HOST: "127.0.0.1" },
     stdio: ["ignore", "pipe", "pipe"],
   });
   process.once("exit", () => child.kill());

@@ -1,0 +1,15 @@
+/** A channel of phoenix.js, as far as `recover` needs it. */
+export interface RecoverableChannel {
+  joinPush: unknown;
+  onMessage(event: string, payload?: unknown, ref?: unknown, joinRef?: unknown): unknown;
+}
+
+/**
+ * Makes a channel that is not joined yet ask, each time it joins, for what was broadcast on its topic since it last heard
+ * something, where the server keeps the topic (`Mount::keep`). What it missed arrives as ordinary messages behind the reply to its
+ * join, which says `_recovered`; false means that there is a hole, and `_reason` says why.
+ *
+ * @param since Where to begin: the position of an earlier page, `""` (default) for nothing old, `"-20"` for the last twenty.
+ * @returns The channel's position now, for an earlier page to keep; the text is opaque.
+ */
+export function recover(channel: RecoverableChannel, since?: string): () => string;
