@@ -17,11 +17,11 @@ use lapwing::{
     protocol::{Outgoing, Serializer, V2},
     reply,
     transports::{
+        dialect::lines::ClientLine,
         frame::{Frame, Message},
-        outbox::OutboxLimits,
-        resumable::lines::ClientLine,
-        session::{Seq, Session},
-        websocket::codec::{DecodeLimits, Decoder, OpCode, append_frame},
+        options::DecodeLimits,
+        session::{Seq, Session, outbox::OutboxLimits},
+        websocket::codec::{Decoder, OpCode, append_frame},
     },
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};

@@ -41,7 +41,7 @@ pub use lapwing_transports::{
     connect::{ConnectRequest, PeerAddr, Refusal},
     options::{LongpollOptions, ResumeOptions, SseOptions, WebsocketOptions},
     origin::CheckOrigin,
-    outbox::{OutboxLimits, Waiting},
+    session::outbox::{OutboxLimits, Waiting},
 };
 pub use node::BroadcastError;
 pub use presence::{

@@ -29,11 +29,10 @@ const PURE: &[&str] = &[
     "presence/src",
     "transports/src/close.rs",
     "transports/src/frame.rs",
-    "transports/src/outbox.rs",
-    "transports/src/query.rs",
-    "transports/src/resumable/lines.rs",
-    "transports/src/session.rs",
-    "transports/src/websocket/closing.rs",
+    "transports/src/dialect",
+    "transports/src/http/query.rs",
+    "transports/src/session",
+    "transports/src/websocket/closing/mod.rs",
     "transports/src/websocket/codec",
 ];
 

@@ -6,7 +6,7 @@ use lapwing_fuzz::Bound;
 use lapwing_transports::{
     frame::{Frame, Message},
     fuzzing::{event, line},
-    resumable::lines::ClientLine,
+    dialect::lines::ClientLine,
 };
 use libfuzzer_sys::fuzz_target;
 

@@ -9,7 +9,8 @@ mod masked;
 use lapwing_fuzz::live;
 use lapwing_transports::{
     frame::Message,
-    websocket::codec::{DecodeLimits, Decoder, Event, ProtocolError},
+    options::DecodeLimits,
+    websocket::codec::{Decoder, Event, ProtocolError},
 };
 use libfuzzer_sys::fuzz_target;
 

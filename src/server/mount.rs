@@ -6,7 +6,7 @@ use lapwing_transports::{
     connect::{ConnectRequest, Refusal},
     options::{LongpollOptions, ResumeOptions, SseOptions, TransportOptions, WebsocketOptions},
     origin::CheckOrigin,
-    outbox::OutboxLimits,
+    session::outbox::OutboxLimits,
 };
 
 use crate::{

@@ -86,7 +86,8 @@ impl ConnectRequest {
         Self {
             transport,
             is_resumable: false,
-            params: crate::query::parse(query, &crate::query::QueryLimits::default()).unwrap_or_default(),
+            params: crate::http::query::parse(query, &crate::http::query::QueryLimits::default())
+                .unwrap_or_default(),
             uri,
             headers: HeaderMap::new(),
             extensions: Extensions::new(),

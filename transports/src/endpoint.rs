@@ -13,18 +13,18 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::{
-    body::{Body, RequestBody, ResponseFuture, ready},
     connect::{PathVariables, Transport},
-    counters::Counters,
     handler::Handler,
-    heard_out::{HeardOut, Rest},
-    live::LiveSession,
+    http::{
+        body::{Body, RequestBody, ResponseFuture, ready},
+        heard_out::{HeardOut, Rest},
+        refusal::{is_ambiguous, not_found, refusal, wants_websocket, without_upgrade},
+    },
+    live::{LiveSession, counters::Census, counters::Counters},
     longpoll,
     manager::Manager,
     options::TransportOptions,
-    refusal::{is_ambiguous, not_found, refusal, wants_websocket, without_upgrade},
-    registry::Census,
-    resumable, websocket,
+    requests, websocket,
 };
 
 /// Time for a connection that has come as the server went down to hear so, beyond the second that its greeting may take.
@@ -124,14 +124,14 @@ impl<H: Handler> Endpoint<H> {
                 websocket::respond(self.0.clone(), request)
             }
             Transport::Longpoll if self.0.options.longpoll.is_some() => {
-                if self.0.options.resume.is_some() && resumable::http::is_spoken(&request) {
-                    resumable::http::respond(self.0.clone(), wire, request)
+                if self.0.options.resume.is_some() && requests::is_spoken(&request) {
+                    requests::respond(self.0.clone(), wire, request)
                 } else {
                     longpoll::respond(&self.0, request)
                 }
             }
             Transport::Sse if self.0.options.sse.is_some() && self.0.options.resume.is_some() => {
-                resumable::http::respond(self.0.clone(), wire, request)
+                requests::respond(self.0.clone(), wire, request)
             }
             _ => ready(not_found(&request)),
         }

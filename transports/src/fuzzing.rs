@@ -6,23 +6,23 @@ use bytes::Bytes;
 
 use crate::{
     budget::Budget,
+    dialect::{lines, post, token},
     frame::Frame,
     longpoll,
-    options::{ResumeOptions, SseOptions},
-    resumable::{self, lines, post},
-    sse::{stream, ticket::Tickets},
+    manager::tickets::Tickets,
+    options::SseOptions,
+    sse::stream,
 };
 
 /// How many lines follow the first of a POST's body, if all of them may.
 pub fn post(body: &[u8], lines_max: usize) -> Option<usize> {
-    let options = ResumeOptions { lines_max, ..Default::default() };
     let (_, rest) = post::parse(body).ok()?;
-    post::check(rest, &options).ok()
+    post::check(rest, lines_max).ok()
 }
 
 /// A session's token as it is written again after it was read.
 pub fn token(text: &str) -> Option<String> {
-    resumable::token::Token::decode(text).map(|token| token.encode())
+    token::Token::decode(text).map(|token| token.encode())
 }
 
 /// The same of the stock dialect's token.

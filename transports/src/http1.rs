@@ -42,7 +42,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::body::Body;
+    use crate::http::body::Body;
 
     /// The other end of a connection that is served with these settings.
     fn served() -> DuplexStream {

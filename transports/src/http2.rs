@@ -150,7 +150,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::body::Body;
+    use crate::http::body::Body;
 
     const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];

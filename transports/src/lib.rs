@@ -4,80 +4,54 @@
 //! trait, [`handler::Handler`]; an [`endpoint::Endpoint`] makes an HTTP service of it. Most users want the
 //! crate `lapwing`, which puts channels on top.
 //!
-//! The rooms, each using only those to its right:
+//! The rooms, each using only those to its right; those in braces do not use each other:
 //!
 //! ```text
-//! endpoint ─ {websocket sse longpoll} ─ resumable ─ caller ─ manager ─ handler, registry ─ live ─ calls, session* ─ outbox* ─ frame*
+//! endpoint ─ requests ─ {websocket sse longpoll} ─ manager ─ handler ─ bodies ─ live ─ connect ─ options ─ http ─
+//! dialect* ─ session* ─ frame* ─ {budget surrogates*} ─ {http1 sync shrink quoted*} ─ http2 ─ close*
 //! ```
 //!
 //! Rooms marked with * are pure: no task, no clock, no socket. They are all there is without the default
 //! feature `net`.
 
 pub mod close;
+pub mod dialect;
 pub mod frame;
-pub mod outbox;
 pub mod quoted;
 pub mod session;
 pub mod surrogates;
 
 #[cfg(feature = "net")]
-pub mod body;
+mod bodies;
 #[cfg(feature = "net")]
 pub mod budget;
 #[cfg(feature = "net")]
-mod caller;
-#[cfg(feature = "net")]
-mod calls;
-#[cfg(feature = "net")]
-mod clock;
-#[cfg(feature = "net")]
 pub mod connect;
 #[cfg(feature = "net")]
-pub mod counters;
-#[cfg(feature = "net")]
-mod endings;
-#[cfg(feature = "net")]
 pub mod endpoint;
-#[cfg(feature = "net")]
-mod flusher;
 #[cfg(all(fuzzing, feature = "net"))]
 #[doc(hidden)]
 pub mod fuzzing;
 #[cfg(feature = "net")]
 pub mod handler;
 #[cfg(feature = "net")]
-mod head;
-#[cfg(feature = "net")]
-mod heard_out;
+mod http;
 #[cfg(feature = "net")]
 pub mod http1;
 #[cfg(feature = "net")]
 pub mod http2;
-#[cfg(feature = "net")]
-mod inbound;
-#[cfg(shuttle)]
-#[cfg(test)]
-mod interleavings;
 #[cfg(feature = "net")]
 pub mod live;
 #[cfg(feature = "net")]
 pub mod longpoll;
 #[cfg(feature = "net")]
 mod manager;
+#[cfg(all(test, shuttle))]
+mod models;
 #[cfg(feature = "net")]
 pub mod options;
 #[cfg(feature = "net")]
-pub mod origin;
-#[cfg(feature = "net")]
-mod pieces;
-#[cfg(feature = "net")]
-pub mod query;
-#[cfg(feature = "net")]
-pub mod refusal;
-#[cfg(feature = "net")]
-pub mod registry;
-#[cfg(feature = "net")]
-pub mod resumable;
+mod requests;
 #[cfg(feature = "net")]
 pub mod shrink;
 #[cfg(feature = "net")]
@@ -86,7 +60,6 @@ mod sse;
 mod sync;
 #[cfg(feature = "net")]
 pub mod websocket;
+
 #[cfg(feature = "net")]
-mod window;
-#[cfg(feature = "net")]
-mod writing;
+pub use self::http::{body, origin, query, refusal};

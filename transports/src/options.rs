@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{origin::CheckOrigin, outbox::OutboxLimits, query::QueryLimits, websocket::codec::DecodeLimits};
+use crate::{
+    http::{origin::CheckOrigin, query::QueryLimits},
+    session::outbox::OutboxLimits,
+};
 
 /// Options of one mount: which wires it has and how they behave.
 ///
@@ -116,6 +119,29 @@ impl Default for WebsocketOptions {
             message_timeout: Duration::from_secs(180),
             linger: Duration::from_secs(5),
         }
+    }
+}
+
+/// How much a client may send at once. At each bound the connection is refused with an error, never trimmed.
+///
+/// All of them are checked against the announced length, before the payload arrives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeLimits {
+    /// Payload bytes of one frame. Default 10,000,000: what Phoenix's WebSocket adapter accepts, so that a
+    /// client that works there works here. Nothing is reserved for it: memory follows what has arrived.
+    pub frame_bytes_max: usize,
+    /// Payload bytes of one message, over all its fragments. Default 10,000,000: cutting a message into
+    /// fragments should neither win nor lose anything.
+    pub message_bytes_max: usize,
+    /// Frames of one message, empty ones included. Default 65,536: a message of 4 MiB in fragments of 64
+    /// bytes, the worst that the Autobahn suite expects to work. Empty fragments are not refused one by one
+    /// (the RFC allows them) but count here, so that nobody can keep a message open with them for ever.
+    pub fragments_max: usize,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        Self { frame_bytes_max: 10_000_000, message_bytes_max: 10_000_000, fragments_max: 65_536 }
     }
 }
 

@@ -11,8 +11,7 @@ use std::collections::VecDeque;
 use lapwing_transports::{
     close::CloseReason,
     frame::Frame,
-    outbox::OutboxLimits,
-    session::{Attachment, Pushed, ResumeError, Seq, Session, Taken},
+    session::{Attachment, Pushed, ResumeError, Seq, Session, Taken, outbox::OutboxLimits},
 };
 
 const SCHEDULES: u64 = 20_000;

@@ -10,12 +10,12 @@ use http_body_util::{BodyExt as _, Full};
 use lapwing_transports::{
     close::CloseReason,
     connect::{ConnectRequest, PathVariables, Refusal, Transport},
+    dialect::lines::{CONTROL_BYTES_MAX, ClientControl, ClientLine},
     endpoint::Endpoint,
     frame::{Frame, Message},
     handler::Handler,
     live::LiveSession,
     options::TransportOptions,
-    resumable::lines::{CONTROL_BYTES_MAX, ClientControl, ClientLine},
     session::{Seq, Session, Taken},
 };
 use serde_json::{Value, json};

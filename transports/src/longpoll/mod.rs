@@ -12,8 +12,9 @@
 //!     │ GET token'    (proves receipt)        │
 //! ```
 
+mod bodies;
+pub(crate) mod held;
 pub mod ndjson;
-pub(crate) mod poller;
 mod reply;
 pub(crate) mod token;
 
@@ -30,30 +31,26 @@ use http::{
 use tokio::time::timeout;
 use tracing::debug;
 
+use self::{bodies::Bodies, ndjson::Line, reply::Status, token::Token};
 use crate::{
-    body::{Body, RequestBody, ResponseFuture, ready},
+    bodies::{
+        inbound::{Held, Inbound, InboundLimits, Unread},
+        pieces::Form,
+        writing::{Around, Layout, Span, Writing},
+    },
     close::CloseReason,
     connect::{Refusal, Transport},
     frame::Message,
     handler::Handler,
-    inbound::{Held, Inbound, InboundLimits, Unread},
-    live::{Core, LiveSession},
-    manager::Manager,
+    http::body::{Body, RequestBody, ResponseFuture, ready},
+    live::{Kind, LiveSession, poller::Poller, waking::Core},
+    manager::{Manager, dice},
     options::LongpollOptions,
-    pieces::Form,
     session::{Attachment, Seq},
-    writing::{Around, Layout, Span, Writing},
-};
-
-use self::{
-    ndjson::Line,
-    poller::{Bodies, Poller},
-    reply::Status,
-    token::{Secret, Token},
 };
 
 /// A session that a token led to.
-type Found<H> = (Arc<LiveSession<<H as Handler>::State>>, Arc<Poller>, Token);
+type Found<H> = (Arc<LiveSession<<H as Handler>::State>>, Token);
 
 /// Frames as the messages of an answer.
 const MESSAGES: Layout = Layout { form: Form::of_json, separator: b',', is_terminator: false };
@@ -92,9 +89,9 @@ pub(crate) fn respond<H: Handler, B: RequestBody>(
 fn find_session<H: Handler>(manager: &Manager<H>, parts: &Parts) -> Option<Found<H>> {
     let header = parts.headers.get("x-phoenix-longpoll-token").and_then(|value| value.to_str().ok());
     let token = Token::decode(header.or_else(|| token_in_query(parts.uri.query()?))?)?;
-    let (session, poller) = manager.registry.longpoll(token.slot)?;
-    let live = token.proves(&poller.secret) && !is_over(&session);
-    live.then_some((session, poller, token))
+    let session = manager.registry.get(token.slot)?;
+    let live = session.poller()?.secret.matches(&token.secret) && !is_over(&session);
+    live.then_some((session, token))
 }
 
 /// Makes a response's future of one that cannot fail.
@@ -114,13 +111,12 @@ async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> R
         // Stock clients understand no other refusal.
         Err(Refusal { .. }) => return reply::status(Status::Forbidden, None),
     };
-    let mut secret = Secret::default();
-    if getrandom::fill(&mut secret).is_err() {
+    let Some(secret) = dice::secret() else {
         return reply::bare(StatusCode::INTERNAL_SERVER_ERROR);
-    }
-    let poller = Poller::new(secret);
-    let session = LiveSession::plain(manager.common.clone(), Transport::Longpoll, state);
-    let Ok(session) = manager.enter(session, Some(Arc::new(poller))) else {
+    };
+    let kind = Kind::Polled(Box::new(Poller::new(secret)));
+    let session = LiveSession::new(manager.common.clone(), Transport::Longpoll, kind, state);
+    let Some(session) = manager.enter(session) else {
         return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
     };
     manager.opened(&session);
@@ -136,15 +132,17 @@ async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> R
 
 /// Waits for frames. Cancel safe: what is not proven received stays in the session.
 async fn poll_session<H: Handler>(manager: Arc<Manager<H>>, found: Found<H>) -> Response<Body> {
-    let (session, poller, mut token) = found;
+    let (session, mut token) = found;
     session.touch();
-    let attachment = attach(&session, &poller, &token);
+    let attachment = attach(&session, &token);
     let options = manager.longpoll_options();
     let woken = timeout(options.window, next_frames(&session, attachment, options.answer_bytes_max)).await;
     session.touch();
     match woken {
         Ok(Woken::Frames(span)) => {
-            poller.handed_out.store(span.last.0, Ordering::Relaxed);
+            if let Some(poller) = session.poller() {
+                poller.handed_out.store(span.last.0, Ordering::Relaxed);
+            }
             token.cursor = Some(span.last);
             let around = reply::around(Status::Ok, &token.encode());
             reply::json(Writing::body(session, attachment, MESSAGES, span, around, ()))
@@ -159,7 +157,7 @@ async fn poll_session<H: Handler>(manager: Arc<Manager<H>>, found: Found<H>) -> 
 
 async fn publish<H: Handler, B: RequestBody>(
     manager: Arc<Manager<H>>,
-    (session, poller, _): Found<H>,
+    (session, _): Found<H>,
     headers: HeaderMap,
     body: B,
 ) -> Response<Body> {
@@ -167,7 +165,8 @@ async fn publish<H: Handler, B: RequestBody>(
     // A client that sends is there, even if a long message keeps it from polling.
     session.touch();
     let mut held = Held::new(session.clone());
-    let mut bodies = Bodies::new(&poller, options.body_bytes_max);
+    let Some(poller) = session.poller() else { return reply::status(Status::Gone, None) };
+    let mut bodies = Bodies::new(poller, options.body_bytes_max);
     let body = match read_body(body, &manager, &mut held, &mut bodies).await {
         Ok(body) => body,
         Err(unread) => return reply::unread(unread),
@@ -237,8 +236,9 @@ fn is_lossy(reason: CloseReason) -> bool {
 }
 
 /// Takes over from an older poll, and learns from the token what has been received.
-fn attach<S>(session: &LiveSession<S>, poller: &Poller, token: &Token) -> Attachment {
-    let received = token.cursor.unwrap_or(Seq(poller.handed_out.load(Ordering::Relaxed)));
+fn attach<S>(session: &LiveSession<S>, token: &Token) -> Attachment {
+    let handed_out = session.poller().map_or(0, |poller| poller.handed_out.load(Ordering::Relaxed));
+    let received = token.cursor.unwrap_or(Seq(handed_out));
     let mut core = session.core();
     core.session.handle_receipt(received);
     let attachment = core.session.attach();

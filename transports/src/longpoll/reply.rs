@@ -9,10 +9,11 @@ use http::{
 };
 
 use crate::{
-    body::Body,
-    inbound::Unread,
-    refusal::{forbid_sniffing, refusal},
-    writing::Around,
+    bodies::{inbound::Unread, writing::Around},
+    http::{
+        body::Body,
+        refusal::{forbid_sniffing, refusal},
+    },
 };
 
 /// The status in the body of an answer.

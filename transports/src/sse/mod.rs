@@ -1,7 +1,6 @@
 //! The SSE wire: an event stream down. What goes up comes in POSTs, which `resumable` answers.
 
 pub(crate) mod stream;
-pub(crate) mod ticket;
 
 use std::sync::Arc;
 
@@ -9,10 +8,9 @@ use http::Response;
 
 use self::stream::EventStream;
 use crate::{
-    body::Body,
     handler::Handler,
-    manager::Manager,
-    resumable::{admission::Attached, answer},
+    http::{answer, body::Body},
+    manager::{Manager, admission::Attached},
 };
 
 /// An event stream that carries a session.

@@ -9,17 +9,14 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    body::Cut,
+    bodies::window::{self, Window},
     budget::Budget,
+    dialect::lines::{ServerControl, append_line},
     frame::Frame,
     handler::Handler,
-    live::{Core, Due},
-    manager::Manager,
-    resumable::{
-        admission::Attached,
-        lines::{ServerControl, append_line},
-    },
-    window::{self, Window},
+    http::body::Cut,
+    live::waking::{Core, Due},
+    manager::{Manager, admission::Attached},
 };
 
 /// Bytes that are gathered at once: the rest waits for the next turn.

@@ -7,14 +7,14 @@ use tracing::debug;
 use super::close_code::CloseCode;
 use crate::{
     close::CloseReason,
+    dialect::lines::{ClientControl, ClientLine, ServerControl},
     frame::Message,
     handler::Handler,
-    live::{Core, Due, LiveSession},
-    manager::Manager,
-    resumable::{
-        admission::Rejected,
-        lines::{ClientControl, ClientLine, ServerControl},
+    live::{
+        LiveSession,
+        waking::{Core, Due},
     },
+    manager::{Manager, taking::Rejected},
     session::{Attachment, Seq},
 };
 

@@ -29,12 +29,12 @@ use super::{
 };
 use crate::{
     close::CloseReason,
+    dialect::lines::ServerControl,
     frame::Frame,
     handler::Handler,
     http2,
     live::LiveSession,
-    manager::Manager,
-    resumable::{admission::Attached, lines::ServerControl},
+    manager::{Manager, admission::Attached},
 };
 
 /// Reads and writes of one poll: then other tasks get their turn.
@@ -48,10 +48,10 @@ const MESSAGES_MAX: usize = 256;
 const CONTROL_BYTES_MAX: usize = 1_024;
 
 /// The future of a WebSocket connection, which yields what is left to be said, unless the connection is lost.
-pub(super) struct Connection<H: Handler, Io>(Option<State<H, Io>>);
+pub(crate) struct Connection<H: Handler, Io>(Option<State<H, Io>>);
 
 /// What is left of a connection. In a box of its own, so that it takes no room while the connection lasts.
-pub(super) type Saying = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(crate) type Saying = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 struct State<H: Handler, Io> {
     io: Io,
@@ -84,7 +84,7 @@ struct Gathered {
 
 impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<H, Io> {
     /// A connection whose handshake is done. `early` is what was read beyond it.
-    pub(super) fn new(
+    pub(crate) fn new(
         io: Io,
         manager: Arc<Manager<H>>,
         session: Arc<LiveSession<H::State>>,
@@ -94,7 +94,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection
     }
 
     /// A connection that carries a resumable session.
-    pub(super) fn attached(io: Io, manager: Arc<Manager<H>>, attached: Attached<H>, early: Vec<u8>) -> Self {
+    pub(crate) fn attached(io: Io, manager: Arc<Manager<H>>, attached: Attached<H>, early: Vec<u8>) -> Self {
         let carrying = Carrying::new(attached.attachment, attached.sent, attached.taken);
         let mut connection = Self::carrying(io, manager, attached.session, early, Some(Box::new(carrying)));
         if let Some(state) = &mut connection.0 {

@@ -11,7 +11,7 @@ use http::{
 use hyper::ext::Protocol;
 
 use super::handshake;
-use crate::{body::Body, refusal::refusal};
+use crate::http::{body::Body, refusal::refusal};
 
 /// What a GET over HTTP/2 is told, whatever fields of an upgrade it has: there are none in HTTP/2.
 pub(super) const HINT: &str = "over HTTP/2 a WebSocket begins with an extended CONNECT";

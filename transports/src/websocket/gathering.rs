@@ -5,7 +5,7 @@ use super::{
     codec::{append_frame, frame_bytes},
     scratch,
 };
-use crate::{frame::Frame, live::Core};
+use crate::{frame::Frame, live::waking::Core};
 
 /// A frame of this size or more is written from its own bytes; smaller ones are gathered into one write, where
 /// a copy costs less than another slice.

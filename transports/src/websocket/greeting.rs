@@ -27,14 +27,11 @@ use super::{
 use crate::{
     budget::Charge,
     connect::Transport,
+    dialect::lines::{ClientControl, ClientLine, Refused, ServerControl},
     frame::Message,
     handler::Handler,
-    head,
-    manager::Manager,
-    resumable::{
-        admission::Attached,
-        lines::{ClientControl, ClientLine, Refused, ServerControl},
-    },
+    http::head,
+    manager::{Manager, admission::Attached},
 };
 
 /// Bytes of a read.

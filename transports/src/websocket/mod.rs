@@ -8,21 +8,37 @@ mod carrying;
 pub mod close_code;
 mod closing;
 pub mod codec;
-mod connection;
+pub(crate) mod connection;
 mod extended_connect;
 mod farewell;
 mod gathering;
 mod greeting;
 pub mod handshake;
-#[cfg(shuttle)]
-#[cfg(test)]
-mod interleavings;
 mod scratch;
 mod task;
 #[cfg(test)]
 mod turns;
 mod unused;
 
+use self::{
+    connection::Connection,
+    greeting::greet,
+    handshake::{Agreed, SubprotocolError, Subprotocols, UpgradeError, accept_parts},
+    task::Task,
+};
+use crate::{
+    connect::{Refusal, Transport},
+    dialect::SUBPROTOCOL,
+    handler::Handler,
+    http::{
+        body::{Body, RequestBody, ResponseFuture, ready},
+        head,
+        refusal::{refusal, wants_websocket},
+    },
+    http2::Capped,
+    live::{Kind, LiveSession},
+    manager::Manager,
+};
 use std::sync::Arc;
 
 use http::{
@@ -40,24 +56,6 @@ use tokio::{
     net::TcpStream,
 };
 use tracing::debug;
-
-use self::{
-    connection::Connection,
-    greeting::greet,
-    handshake::{Agreed, SubprotocolError, Subprotocols, UpgradeError, accept_parts},
-    task::Task,
-};
-use crate::{
-    body::{Body, RequestBody, ResponseFuture, ready},
-    connect::{Refusal, Transport},
-    handler::Handler,
-    head,
-    http2::Capped,
-    live::LiveSession,
-    manager::Manager,
-    refusal::{refusal, wants_websocket},
-    resumable::SUBPROTOCOL,
-};
 
 /// Answers an upgrade request.
 pub(crate) fn respond<H: Handler, B: RequestBody>(
@@ -213,8 +211,8 @@ fn start<H: Handler, S>(manager: Arc<Manager<H>>, io: S, early: Vec<u8>, state: 
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let session = LiveSession::plain(manager.common.clone(), Transport::Websocket, state);
-    let Ok(session) = manager.enter(session, None) else {
+    let session = LiveSession::new(manager.common.clone(), Transport::Websocket, Kind::Plain, state);
+    let Some(session) = manager.enter(session) else {
         // Lost the race for the last place; the connection is dropped and the client comes back.
         return;
     };

@@ -19,10 +19,12 @@ use crate::{
     connect::{ConnectRequest, Refusal, Transport},
     frame::{Frame, Message},
     handler::Handler,
-    live::LiveSession,
-    manager::Manager,
+    live::{
+        Kind, LiveSession,
+        resumable::{Beat, Resumable},
+    },
+    manager::{Manager, admission::Attached, dice},
     options::{ResumeOptions, TransportOptions},
-    resumable::{Beat, Resumable, admission::Attached, token::Secret},
     session::Seq,
 };
 
@@ -92,8 +94,9 @@ fn who_sends_at_full_speed_does_not_keep_the_worker_from_the_others() {
                     let (stream, _) = listener.accept().unwrap();
                     stream.set_nonblocking(true).unwrap();
                     let io = tokio::net::TcpStream::from_std(stream).unwrap();
-                    let session = LiveSession::plain(manager.common.clone(), Transport::Websocket, ());
-                    let session = manager.enter(session, None).unwrap();
+                    let session =
+                        LiveSession::new(manager.common.clone(), Transport::Websocket, Kind::Plain, ());
+                    let session = manager.enter(session).unwrap();
                     let connection = Connection::new(io, manager.clone(), session, Vec::new());
                     manager.tasks.spawn(Task::new(connection));
                 }
@@ -131,9 +134,14 @@ async fn one_pong_waits_for_a_client_that_does_not_read() {
     const ASKED: usize = 500;
     let (counter, ..) = counter();
     let manager = Arc::new(Manager::new(counter, TransportOptions::default()));
-    let resumable = Resumable::new(1, Secret::random().unwrap(), Beat::new(0, &ResumeOptions::default()));
-    let session = LiveSession::resumable(manager.common.clone(), Transport::Websocket, resumable, ());
-    let session = manager.enter(session, None).unwrap();
+    let resumable = Resumable::new(1, dice::secret().unwrap(), Beat::new(0, &ResumeOptions::default()));
+    let session = LiveSession::new(
+        manager.common.clone(),
+        Transport::Websocket,
+        Kind::Resumable(Box::new(resumable)),
+        (),
+    );
+    let session = manager.enter(session).unwrap();
     manager.opened(&session);
     let attachment = session.core().session.attach();
     let attached =

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::{clock::Tick, close::CloseReason, live::LiveSession};
+use crate::{
+    close::CloseReason,
+    live::{LiveSession, clock::Tick},
+};
 
 /// Bytes that wait, what they are counted for, and since when a message is incomplete.
 #[derive(Debug, Default)]

@@ -1,37 +1,13 @@
 //! Bytes from a client to events.
 
-use std::str;
-
 use super::{
     error::ProtocolError,
     header::{FrameHeader, OpCode},
     partial::Partial,
     unmask::unmask,
 };
-use crate::{frame::Message, websocket::close_code::CloseCode};
-
-/// How much a client may send at once. At each bound the connection is refused with an error, never trimmed.
-///
-/// All of them are checked against the announced length, before the payload arrives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DecodeLimits {
-    /// Payload bytes of one frame. Default 10,000,000: what Phoenix's WebSocket adapter accepts, so that a
-    /// client that works there works here. Nothing is reserved for it: memory follows what has arrived.
-    pub frame_bytes_max: usize,
-    /// Payload bytes of one message, over all its fragments. Default 10,000,000: cutting a message into
-    /// fragments should neither win nor lose anything.
-    pub message_bytes_max: usize,
-    /// Frames of one message, empty ones included. Default 65,536: a message of 4 MiB in fragments of 64
-    /// bytes, the worst that the Autobahn suite expects to work. Empty fragments are not refused one by one
-    /// (the RFC allows them) but count here, so that nobody can keep a message open with them for ever.
-    pub fragments_max: usize,
-}
-
-impl Default for DecodeLimits {
-    fn default() -> Self {
-        Self { frame_bytes_max: 10_000_000, message_bytes_max: 10_000_000, fragments_max: 65_536 }
-    }
-}
+use crate::{frame::Message, options::DecodeLimits, websocket::close_code::CloseCode};
+use std::str;
 
 /// Something that a client said, borrowed from the read buffer or, if it came in pieces, from the decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +30,8 @@ pub enum Event<'a> {
 ///
 /// ```
 /// use lapwing_transports::frame::Message;
-/// use lapwing_transports::websocket::codec::{DecodeLimits, Decoder, Event, ProtocolError};
+/// use lapwing_transports::options::DecodeLimits;
+/// use lapwing_transports::websocket::codec::{Decoder, Event, ProtocolError};
 ///
 /// fn texts(decoder: &mut Decoder, read: &mut [u8]) -> Result<Vec<String>, ProtocolError> {
 ///     let mut texts = Vec::new();

@@ -8,7 +8,8 @@ use crate::websocket::close_code::CloseCode;
 /// [`close_code`](Self::close_code).
 ///
 /// ```
-/// use lapwing_transports::websocket::{close_code::CloseCode, codec::{DecodeLimits, Decoder, ProtocolError}};
+/// use lapwing_transports::options::DecodeLimits;
+/// use lapwing_transports::websocket::{close_code::CloseCode, codec::{Decoder, ProtocolError}};
 ///
 /// // A text frame without a mask: only servers may send these.
 /// let mut decoder = Decoder::new();

@@ -24,7 +24,7 @@ mod tests;
 mod unmask;
 mod utf8;
 
-pub use decoder::{DecodeLimits, Decoder, Event};
+pub use decoder::{Decoder, Event};
 pub use encoder::{ClosePayload, append_frame, encode_header, frame_bytes, write_frame};
 pub use error::ProtocolError;
 pub use header::OpCode;

@@ -1,0 +1,290 @@
+//! A session that is shared: the pure state machine behind a lock, with the waker of whoever carries it.
+
+pub(crate) mod calls;
+pub(crate) mod clock;
+pub mod counters;
+pub(crate) mod ended;
+pub(crate) mod endings;
+pub(crate) mod flusher;
+pub(crate) mod poller;
+pub(crate) mod registry;
+pub(crate) mod resumable;
+pub(crate) mod waking;
+
+use self::{
+    clock::{Clock, Tick},
+    counters::Counters,
+    endings::Endings,
+    flusher::Flusher,
+    poller::Poller,
+    resumable::Resumable,
+    waking::Core,
+};
+use crate::{
+    budget::{Budget, Debt, OverBudget, STEP},
+    close::CloseReason,
+    connect::Transport,
+    dialect::lines,
+    frame::Frame,
+    session::{Pushed, Seq, Session, outbox::{OutboxLimits, Waiting}},
+    sync::{Mutex, MutexGuard},
+};
+use std::{
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+/// How long a client may take from one poll to the next and still be taken for attached.
+const BETWEEN_POLLS: Duration = Duration::from_secs(3);
+
+/// A live session: frames pushed here reach the client, whatever carries them.
+///
+/// Pushing never waits and never fails loudly: a session that is over takes no frame, and one that cannot keep
+/// up is closed ([`CloseReason::TooSlow`]) so that the broadcaster and everybody else go on.
+///
+/// The lock inside is held for a few lines and nothing else is locked meanwhile; callers may hold locks of
+/// their own.
+#[derive(Debug)]
+pub struct LiveSession<S> {
+    core: Mutex<Core>,
+    pub(crate) common: Arc<Common>,
+    /// When something last came from the client.
+    seen: AtomicU32,
+    /// When the sweep first found the session closed, 0 before.
+    pub(crate) closed_at: AtomicU32,
+    /// Where the registry keeps it.
+    pub(crate) slot: AtomicU32,
+    /// What it owes besides the frames that wait for it.
+    debt: Debt,
+    kind: Kind,
+    state: S,
+}
+
+/// How long a session lives, and what it has besides for that.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    /// As long as its connection.
+    Plain,
+    /// As long as it is polled in Phoenix's dialect.
+    Polled(Box<Poller>),
+    /// For a while without any connection.
+    Resumable(Box<Resumable>),
+}
+
+/// What all sessions of a mount have in common.
+#[derive(Debug)]
+pub(crate) struct Common {
+    pub(crate) outbox: OutboxLimits,
+    pub(crate) clock: Clock,
+    pub(crate) counters: Counters,
+    pub(crate) flusher: Flusher,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) endings: Endings,
+}
+
+impl<S> LiveSession<S> {
+    /// A session that is carried by this transport.
+    pub(crate) fn new(common: Arc<Common>, transport: Transport, kind: Kind, state: S) -> Self {
+        let session = match kind {
+            Kind::Resumable(_) => Session::resumable(),
+            Kind::Plain | Kind::Polled(_) => Session::default(),
+        };
+        let core = Core::new(session, transport);
+        let seen = AtomicU32::new(common.clock.now().0);
+        Self {
+            core: Mutex::new(core),
+            common,
+            seen,
+            closed_at: AtomicU32::new(0),
+            slot: AtomicU32::new(0),
+            debt: Debt::default(),
+            kind,
+            state,
+        }
+    }
+
+    /// Queues a frame for the client and wakes whatever carries the session.
+    pub fn push(&self, frame: Frame) -> Pushed {
+        let mut core = self.core();
+        let pushed = self.push_into(&mut core, frame);
+        if pushed != Pushed::Closed {
+            core.wake();
+        }
+        drop(core);
+        self.handle_pushed(pushed)
+    }
+
+    /// Queues a frame that many get at the same time. Each session's carrier is woken in its turn, so that a reply to
+    /// somebody need not wait until a whole fan-out is written.
+    pub fn push_in_turn(&self, frame: Frame) -> Pushed {
+        let mut core = self.core();
+        let pushed = self.push_into(&mut core, frame);
+        match pushed {
+            Pushed::Queued => core.wake_in_turn(&self.common.flusher),
+            Pushed::Overflowed => core.wake(),
+            Pushed::Closed => {}
+        }
+        drop(core);
+        self.handle_pushed(pushed)
+    }
+
+    fn push_into(&self, core: &mut Core, frame: Frame) -> Pushed {
+        let frame = if self.is_resumable() { lines::guarded(frame) } else { frame };
+        if core.session.waiting_cost() + frame.cost() > STEP {
+            frame.charge(&self.common.budget);
+        }
+        core.session.push(frame, &self.common.outbox)
+    }
+
+    /// Counts bytes that are held for this session from now on, until [`release`](Self::release).
+    ///
+    /// Counted are all sessions of the mount together. What is not released when the session is dropped is released then.
+    ///
+    /// # Errors
+    /// [`OverBudget`] when the mount holds as much as it may; nothing is counted then. A message that would need it cannot be
+    /// taken: close the session with [`CloseReason::OverBudget`].
+    pub fn hold(&self, bytes: usize) -> Result<(), OverBudget> {
+        self.debt.hold(bytes, &self.common.budget)
+    }
+
+    /// Gives back bytes that [`hold`](Self::hold) has counted.
+    pub fn release(&self, bytes: usize) {
+        self.debt.release(bytes, &self.common.budget);
+    }
+
+    /// What is held for this session, the frames that wait for it included, whoever else they wait for.
+    pub(crate) fn owes(&self) -> usize {
+        self.debt.bytes() + self.core().session.waiting_cost()
+    }
+
+    /// Closes the session since too much is held for clients, and drops what waits for this one. Returns whether it was open.
+    pub(crate) fn shed(&self) -> bool {
+        let mut core = self.core();
+        let was_open = core.session.close(CloseReason::OverBudget);
+        if was_open {
+            core.session.shed();
+            core.wake_readers();
+            drop(core);
+            self.handle_closed();
+        }
+        was_open
+    }
+
+    fn handle_pushed(&self, pushed: Pushed) -> Pushed {
+        if pushed == Pushed::Overflowed {
+            self.handle_closed();
+        }
+        pushed
+    }
+
+    /// The session was just closed. A WebSocket that is all of its session sees to that itself.
+    fn handle_closed(&self) {
+        if self.is_resumable() || self.transport() == Transport::Longpoll {
+            self.common.endings.add(self.slot.load(Ordering::Relaxed));
+        }
+    }
+
+    /// Closes the session; what was pushed before is still delivered if the client takes it in time.
+    pub fn close(&self, reason: CloseReason) {
+        let mut core = self.core();
+        if core.session.close(reason) {
+            core.wake_readers();
+            drop(core);
+            self.handle_closed();
+        }
+    }
+
+    /// Tells the carrier that [`Handler::is_ready`](crate::handler::Handler::is_ready) may have changed.
+    pub fn resume_reading(&self) {
+        self.core().wake_readers();
+    }
+
+    /// Why the session was closed, if it was.
+    pub fn closed(&self) -> Option<CloseReason> {
+        self.core().session.closed()
+    }
+
+    /// Whether less than half of what may wait for the client does.
+    pub(crate) fn is_relaxed(&self) -> bool {
+        self.core().session.is_relaxed(&self.common.outbox)
+    }
+
+    /// How much waits for the client: what was not written yet, and of a resumable session what was not acknowledged.
+    pub fn waiting(&self) -> Waiting {
+        self.core().session.backlog()
+    }
+
+    /// The wire that carries the session, or did last.
+    pub fn transport(&self) -> Transport {
+        self.core().transport()
+    }
+
+    /// Whether the session outlives its connections.
+    pub fn is_resumable(&self) -> bool {
+        matches!(self.kind, Kind::Resumable(_))
+    }
+
+    /// What a session has that outlives its connections.
+    pub(crate) fn resumable(&self) -> Option<&Resumable> {
+        if let Kind::Resumable(resumable) = &self.kind { Some(resumable) } else { None }
+    }
+
+    /// What a session has that is polled in Phoenix's dialect.
+    pub(crate) fn poller(&self) -> Option<&Poller> {
+        if let Kind::Polled(poller) = &self.kind { Some(poller) } else { None }
+    }
+
+    /// Whether a connection carries the session now. A client that polls counts as attached for a moment after each
+    /// poll.
+    pub fn is_attached(&self) -> bool {
+        let core = self.core();
+        let between_polls = core.is_carried_by(Transport::Longpoll)
+            && self.common.clock.now().since(self.last_seen()) < BETWEEN_POLLS;
+        core.is_attached() || between_polls
+    }
+
+    /// What the handler keeps for this session.
+    pub fn state(&self) -> &S {
+        &self.state
+    }
+
+    /// The client says that it has these frames.
+    pub(crate) fn acknowledge(&self, received: Seq) {
+        let mut core = self.core();
+        core.session.handle_receipt(received);
+        if received > Seq(0) && core.session.last_received() >= received {
+            self.prove();
+        }
+    }
+
+    /// Somebody reads what the session is sent.
+    pub(crate) fn prove(&self) {
+        if let Some(resumable) = self.resumable() {
+            resumable.is_proven.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Something came from the client.
+    pub(crate) fn touch(&self) {
+        self.seen.store(self.common.clock.now().0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn last_seen(&self) -> Tick {
+        Tick(self.seen.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
+        // A panic while the lock is held is a bug of this crate that leaves a queue of frames at worst one
+        // frame short of a count; ending every other session over it would be worse.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Drop for LiveSession<S> {
+    fn drop(&mut self) {
+        self.debt.settle(&self.common.budget);
+    }
+}

@@ -1,0 +1,186 @@
+//! What the lock of a session guards: the session, its transport, and who is woken when it changes.
+
+use std::task::{Context, Waker};
+
+use super::{
+    calls::{Aside, CallState, Calls},
+    flusher::Flusher,
+};
+use crate::{connect::Transport, session::Session};
+
+/// What the lock guards.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) session: Session,
+    /// The wire that carries the session, or did last.
+    transport: Transport,
+    /// Whether an attachment carries the session now.
+    is_attached: bool,
+    /// What the carrier is to say besides frames.
+    pub(crate) due: Due,
+    /// The carrier's waker, kept between wake-ups: a clone per wake-up would cost two atomic operations.
+    waker: Option<Waker>,
+    rest: Rest,
+    /// What the handler is to be told, where that comes from more than the carrier.
+    call_state: CallState,
+    aside: Option<Box<Aside>>,
+    /// The carrier reads nothing, since the handler takes nothing for now.
+    pub(crate) is_held_back: bool,
+    /// The linger time is over: the connection is to be dropped, whatever is left to write.
+    pub(crate) expired: bool,
+}
+
+/// Whether the carrier sleeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    Awake,
+    /// It is to be woken by the next change.
+    Parked,
+    /// It will be woken in its turn; what cannot wait so long wakes it at once.
+    Queued,
+}
+
+/// What the carrier of a resumable session is to say besides frames.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Due(u8);
+
+impl Due {
+    pub(crate) const PING: Self = Self(1);
+    pub(crate) const PONG: Self = Self(2);
+    /// The handler takes nothing for now.
+    pub(crate) const BUSY: Self = Self(4);
+    /// Frames were taken that came with the request that the carrier answers.
+    pub(crate) const ACK: Self = Self(8);
+
+    pub(crate) fn set(&mut self, due: Self) {
+        self.0 |= due.0;
+    }
+
+    fn clear(&mut self, due: Self) {
+        self.0 &= !due.0;
+    }
+
+    pub(crate) fn has(self, due: Self) -> bool {
+        self.0 & due.0 != 0
+    }
+}
+
+impl Core {
+    /// A session that is attached to this transport.
+    pub(super) fn new(session: Session, transport: Transport) -> Self {
+        Self {
+            session,
+            transport,
+            is_attached: true,
+            due: Due::default(),
+            waker: None,
+            rest: Rest::Awake,
+            call_state: CallState::default(),
+            aside: None,
+            is_held_back: false,
+            expired: false,
+        }
+    }
+
+    /// The wake step, in one place: everything that makes a carrier look again goes through here.
+    pub(crate) fn wake(&mut self) {
+        if std::mem::replace(&mut self.rest, Rest::Awake) != Rest::Awake
+            && let Some(waker) = &self.waker
+        {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Its connection is to be dropped, whatever is left to write.
+    pub(crate) fn expire(&mut self) {
+        self.expired = true;
+        self.wake();
+    }
+
+    /// The same for whatever waits to give the handler another message.
+    pub(crate) fn wake_readers(&mut self) {
+        self.wake_reader();
+        self.wake();
+    }
+
+    fn wake_reader(&mut self) {
+        if let Some(reader) = self.calls().set_reader(None) {
+            reader.wake();
+        }
+    }
+
+    /// The same for one of many.
+    pub(super) fn wake_in_turn(&mut self, flusher: &Flusher) {
+        if self.rest == Rest::Parked
+            && let Some(waker) = &self.waker
+        {
+            self.rest = Rest::Queued;
+            flusher.later(waker.clone());
+        }
+    }
+
+    /// The carrier goes to sleep until the next [`Core::wake`].
+    pub(crate) fn park(&mut self, cx: &Context<'_>) {
+        self.rest = Rest::Parked;
+        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            self.waker = Some(cx.waker().clone());
+        }
+    }
+
+    /// Leaves a waker for [`LiveSession::resume_reading`], from a task that is not the carrier.
+    pub(crate) fn wait_to_read(&mut self, cx: &Context<'_>) {
+        let before = self.calls().set_reader(Some(cx.waker().clone()));
+        if let Some(before) = before.filter(|before| !before.will_wake(cx.waker())) {
+            // It has to see that it is not its turn any more.
+            before.wake();
+        }
+    }
+
+    /// Nobody waits for that any more.
+    pub(crate) fn stop_waiting_to_read(&mut self) {
+        self.calls().set_reader(None);
+    }
+
+    /// Another attachment has become the current one; the one before is woken to learn it.
+    pub(crate) fn attached(&mut self, transport: Transport) {
+        self.transport = transport;
+        self.is_attached = true;
+        // A question that came by POST between two polls is answered by the next one.
+        self.due.clear(Due::PING);
+        self.wake();
+    }
+
+    /// The carrier is gone: its waker would only keep its memory alive.
+    pub(crate) fn detach(&mut self) {
+        self.is_attached = false;
+        self.rest = Rest::Awake;
+        self.waker = None;
+        // A POST that waits for the handler does so with or without a carrier: it leaves its waker again.
+        self.wake_reader();
+    }
+
+    /// What the handler is to be told.
+    pub(crate) fn calls(&mut self) -> Calls<'_> {
+        Calls { state: &mut self.call_state, aside: &mut self.aside }
+    }
+
+    /// Whether the client is not heard as the handler takes nothing for now, so that its silence says nothing.
+    pub(crate) fn is_deaf(&mut self) -> bool {
+        self.is_held_back || self.calls().has_reader()
+    }
+
+    /// The wire that carries the session, or did last.
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
+    }
+
+    /// Whether this wire carries the session, or did last.
+    pub(crate) fn is_carried_by(&self, transport: Transport) -> bool {
+        self.transport == transport
+    }
+
+    /// Whether an attachment carries the session now.
+    pub(crate) fn is_attached(&self) -> bool {
+        self.is_attached
+    }
+}

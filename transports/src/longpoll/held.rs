@@ -1,0 +1,95 @@
+//! A poll of a resumable session: waits for frames, and answers with what the client does not have, as much as one answer takes.
+
+use std::{sync::Arc, task::Poll};
+
+use http::Response;
+use tokio::time::timeout;
+
+use crate::{
+    bodies::{
+        pieces::Form,
+        writing::{Around, Layout, Writing},
+    },
+    dialect::lines::ServerControl,
+    handler::Handler,
+    http::{answer, body::Body},
+    live::waking::Due,
+    manager::{Manager, admission::Attached},
+};
+
+/// Frames as lines.
+const LINES: Layout = Layout { form: Form::of_line, separator: b'\n', is_terminator: true };
+
+/// A poll that holds its session for as long as it waits, however it ends.
+pub(crate) struct Held<H: Handler> {
+    manager: Arc<Manager<H>>,
+    attached: Attached<H>,
+}
+
+impl<H: Handler> Held<H> {
+    pub(crate) fn new(manager: Arc<Manager<H>>, attached: Attached<H>) -> Self {
+        Self { manager, attached }
+    }
+
+    /// Answers the poll. Cancel safe: what is not proven received stays in the session.
+    pub(crate) async fn answer(self, waits: bool) -> Response<Body> {
+        if waits {
+            let window = self.manager.longpoll_options().window;
+            // Over or not: the answer says what there is.
+            let _ = timeout(window, self.news()).await;
+        }
+        self.attached.session.touch();
+        answer::of_lines(self.body())
+    }
+
+    /// Waits until there is something to tell.
+    async fn news(&self) {
+        std::future::poll_fn(|cx| {
+            let mut core = self.attached.session.core();
+            let session = &core.session;
+            let is_news = session.last_pushed() > self.attached.sent
+                || session.closed().is_some()
+                || !session.is_current(self.attached.attachment)
+                || core.due.has(Due::PONG)
+                || core.due.has(Due::BUSY);
+            if is_news {
+                return Poll::Ready(());
+            }
+            core.park(cx);
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// What there is to say now: the frames that have a place in one answer, between control lines.
+    fn body(self) -> Body {
+        let Attached { session, attachment, sent, .. } = &self.attached;
+        let (session, attachment) = (session.clone(), *attachment);
+        let mut core = session.core();
+        if !core.session.is_current(attachment) {
+            return Body::from(format!("{}\n", ServerControl::Superseded));
+        }
+        let (mut head, mut tail) = (Vec::with_capacity(256), Vec::new());
+        let taken = core.session.last_taken();
+        ServerControl::Resumed(taken).append(&mut head);
+        let due = std::mem::take(&mut core.due);
+        if due.has(Due::PONG) {
+            ServerControl::Pong(taken).append(&mut head);
+        }
+        if due.has(Due::BUSY) {
+            ServerControl::Busy(taken).append(&mut head);
+        }
+        let span = LINES.span(&core, *sent, self.manager.longpoll_options().answer_bytes_max);
+        if let Some(reason) = core.session.closed().filter(|_| span.last == core.session.last_pushed()) {
+            ServerControl::Closed(reason).append(&mut tail);
+        }
+        drop(core);
+        Writing::body(session, attachment, LINES, span, Around { head, tail }, self)
+    }
+}
+
+impl<H: Handler> Drop for Held<H> {
+    fn drop(&mut self) {
+        self.manager.detach(&self.attached.session, self.attached.attachment);
+    }
+}

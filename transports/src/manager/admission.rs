@@ -1,0 +1,232 @@
+//! Who gets a session: the handler is asked, a new one is opened, an old one found again and carried on.
+
+use super::{Manager, dice};
+use crate::{
+    close::CloseReason,
+    connect::{ConnectRequest, PathVariables, Refusal, Transport},
+    dialect::{
+        VERSION_PARAM,
+        lines::{Opened, Refused, ServerControl},
+        token::Token,
+    },
+    handler::Handler,
+    http::{origin::Origin, query},
+    live::{
+        Kind, LiveSession,
+        calls::Call,
+        resumable::{Beat, Resumable},
+    },
+    quoted::Quoted,
+    session::{Attachment, ResumeError, Seq},
+};
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering},
+};
+
+use http::{StatusCode, request::Parts};
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+type Session<H> = Arc<LiveSession<<H as Handler>::State>>;
+
+/// A session with one connection's turn at carrying it.
+pub(crate) struct Attached<H: Handler> {
+    pub(crate) session: Session<H>,
+    pub(crate) attachment: Attachment,
+    /// How many frames the client had when it attached: the next one down is the one after.
+    pub(crate) sent: Seq,
+    /// How many frames of the client the server had.
+    pub(crate) taken: Seq,
+    /// The first line to the client.
+    pub(crate) greeting: String,
+}
+
+impl<H: Handler> Manager<H> {
+    /// Whether a page of the request's origin may connect; counted if not.
+    pub(crate) fn allows_origin(&self, parts: &Parts) -> bool {
+        let allowed = self.options.check_origin.allows(&Origin::of(parts), self.options.host.as_deref());
+        if !allowed {
+            self.common.counters.refused.fetch_add(1, Ordering::Relaxed);
+            let origin = parts
+                .headers
+                .get("origin")
+                .map_or(Cow::Borrowed(""), |origin| String::from_utf8_lossy(origin.as_bytes()));
+            let (origin, path) = (Quoted::new(&origin), Quoted::new(parts.uri.path()));
+            debug!(%origin, %path, "refused: origin not allowed");
+        }
+        allowed
+    }
+
+    /// Lets the handler decide about a client.
+    pub(crate) async fn connect(
+        &self,
+        transport: Transport,
+        is_resumable: bool,
+        parts: Parts,
+        auth_token: Option<String>,
+    ) -> Result<H::State, Refusal> {
+        let refused = |refusal| {
+            self.common.counters.refused.fetch_add(1, Ordering::Relaxed);
+            refusal
+        };
+        if self.draining.is_cancelled() || self.common.budget.is_strained() {
+            return Err(refused(Refusal::status(StatusCode::SERVICE_UNAVAILABLE)));
+        }
+        let mut params =
+            query::parse(parts.uri.query().unwrap_or_default(), &self.options.query).map_err(|error| {
+                debug!(%error, "connect refused: bad query");
+                refused(Refusal::status(StatusCode::BAD_REQUEST).with_body(error.to_string()))
+            })?;
+        let Parts { uri, headers, mut extensions, .. } = parts;
+        if let Some(PathVariables(variables)) = extensions.remove() {
+            params.extend(variables);
+        }
+        if is_resumable {
+            params.remove(VERSION_PARAM);
+        }
+        let request =
+            ConnectRequest { transport, is_resumable, params, uri, headers, extensions, auth_token };
+        let decided = timeout(self.options.connect_timeout, self.handler.connect(request));
+        match self.cut.run_until_cancelled(decided).await {
+            Some(Ok(decision)) => decision.map_err(refused),
+            Some(Err(_)) => {
+                debug!(timeout = ?self.options.connect_timeout, "connect refused: it was not decided in time");
+                Err(refused(Refusal::status(StatusCode::SERVICE_UNAVAILABLE)))
+            }
+            None => Err(refused(Refusal::status(StatusCode::SERVICE_UNAVAILABLE))),
+        }
+    }
+
+    /// Begins a resumable session, if the handler wants this client.
+    pub(crate) async fn open(
+        self: &Arc<Self>,
+        transport: Transport,
+        parts: Parts,
+        auth_token: Option<String>,
+        beat: u64,
+    ) -> Result<Attached<H>, Refused> {
+        let refuse = |refused| {
+            self.common.counters.resume_refused(refused);
+            refused
+        };
+        if self.draining.is_cancelled() || self.common.budget.is_strained() {
+            return Err(refuse(Refused::Full));
+        }
+        let connected = self.connect(transport, true, parts, auth_token).await;
+        let state = connected.map_err(|refusal| {
+            let is_passing = refusal.status == StatusCode::SERVICE_UNAVAILABLE;
+            refuse(if is_passing { Refused::Full } else { Refused::Forbidden })
+        })?;
+        let secret = dice::secret().ok_or_else(|| refuse(Refused::Full))?;
+        let serial = self.serials.fetch_add(1, Ordering::Relaxed);
+        let resumable = Resumable::new(serial, secret, Beat::new(beat, self.resume_options()));
+        let session =
+            LiveSession::new(self.common.clone(), transport, Kind::Resumable(Box::new(resumable)), state);
+        let session = self.enter(session).ok_or_else(|| refuse(Refused::Full))?;
+        let attachment = session.core().session.attach();
+        self.opened(&session);
+        let token = Token { slot: session.slot.load(Ordering::Relaxed), serial, secret }.encode();
+        let opened = Opened {
+            token: &token,
+            window_ms: self.resume_options().window.as_millis(),
+            hold_ms: self.options.longpoll.as_ref().map_or(0, |longpoll| longpoll.window.as_millis()),
+            frame_bytes_max: self.options.resumable_frame_bytes_max(),
+            body_bytes_max: self.resume_options().body_bytes_max,
+        };
+        let greeting = ServerControl::Opened(opened).to_string();
+        Ok(Attached { session, attachment, sent: Seq(0), taken: Seq(0), greeting })
+    }
+
+    /// Counts a refusal that was found out elsewhere.
+    pub(crate) fn refused(&self, refused: Refused) -> Refused {
+        self.common.counters.resume_refused(refused);
+        refused
+    }
+
+    /// Carries a session on for a client that has the first `received` frames.
+    pub(crate) fn resume(
+        &self,
+        transport: Transport,
+        token: &str,
+        received: Seq,
+        beat: u64,
+    ) -> Result<Attached<H>, Refused> {
+        let refuse = |refused: Refused| {
+            debug!(transport = transport.name(), reason = refused.word(), "resume refused");
+            self.common.counters.resume_refused(refused);
+            refused
+        };
+        let session = self.find(token).map_err(refuse)?;
+        session.touch();
+        session.prove();
+        let mut core = session.core();
+        let attachment = core.session.resume(received).map_err(|error| {
+            refuse(match error {
+                ResumeError::Gap => Refused::Gap,
+                ResumeError::Ahead => Refused::Ahead,
+            })
+        })?;
+        let taken = core.session.last_taken();
+        // One poll after the other is no move.
+        let moved = transport != Transport::Longpoll || !core.is_carried_by(transport);
+        core.attached(transport);
+        if let Some(resumable) = session.resumable() {
+            // A poll with a beat of 0 does not want to wait, and says nothing about the stream that comes next.
+            if beat > 0 {
+                resumable.set_beat(Beat::new(beat, self.resume_options()));
+            }
+            if resumable.is_away.swap(false, Ordering::Relaxed) {
+                core.calls().push(Call::Back);
+            }
+        }
+        drop(core);
+        self.tell(&session);
+        if moved {
+            self.common.counters.resumed.fetch_add(1, Ordering::Relaxed);
+        }
+        let greeting = ServerControl::Resumed(taken).to_string();
+        Ok(Attached { session, attachment, sent: received, taken, greeting })
+    }
+
+    /// The live session that a token is for.
+    pub(crate) fn find(&self, token: &str) -> Result<Session<H>, Refused> {
+        let token = Token::decode(token).ok_or(Refused::Unknown)?;
+        let session = self.registry.get(token.slot).filter(|session| {
+            let resumable = session.resumable();
+            resumable.is_some_and(|it| it.serial == token.serial && it.secret.matches(&token.secret))
+        });
+        match session {
+            Some(session) if session.closed().is_none() => Ok(session),
+            // It is about to be put where the ended ones are.
+            Some(session) => Err(match session.closed() {
+                Some(CloseReason::TooSlow | CloseReason::OverBudget) => Refused::Gap,
+                Some(CloseReason::Expired) => Refused::Expired,
+                _ => Refused::Closed,
+            }),
+            None => Err(self.ended.explain(&token)),
+        }
+    }
+
+    /// Takes a session in, unless there are as many as there may be.
+    pub(crate) fn enter(&self, session: LiveSession<H::State>) -> Option<Arc<LiveSession<H::State>>> {
+        // Nothing is told before that it was opened.
+        let _ = session.core().calls().begin();
+        let session = self.registry.insert(session)?;
+        // It was let in before the drain began and may have come too late to be seen by it.
+        if self.draining.is_cancelled() {
+            session.close(CloseReason::Draining);
+        }
+        Some(session)
+    }
+
+    /// A client brings a token to a mount that does not take any. The program was meant to; a line for each would be theirs
+    /// to write.
+    pub(crate) fn say_once_that_tokens_are_ignored(&self) {
+        self.tokens_ignored.call_once(|| {
+            warn!(
+                "clients bring an authToken, and this mount does not take it: see `auth_token` of its options"
+            );
+        });
+    }
+}

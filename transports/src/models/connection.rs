@@ -1,0 +1,253 @@
+//! The real connection, over a wire in memory, in interleavings that a checker chooses. See [`crate::models`].
+
+use super::check;
+use crate::{
+    close::CloseReason,
+    connect::{ConnectRequest, Refusal, Transport},
+    dialect::token::Secret,
+    frame::{Frame, Message},
+    handler::Handler,
+    live::{
+        Kind, LiveSession,
+        clock::Tick,
+        registry::Patience,
+        resumable::{Beat, Resumable},
+    },
+    manager::{Manager, admission::Attached, dice},
+    options::{ResumeOptions, TransportOptions},
+    session::Seq,
+    websocket::connection::Connection,
+};
+use std::{sync::Arc, time::Duration};
+
+use shuttle::{
+    future,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+    thread,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+type Session = Arc<LiveSession<()>>;
+
+/// A handler that is ready once it is told so.
+struct Gate {
+    is_ready: AtomicBool,
+    received: AtomicUsize,
+}
+
+impl Handler for Gate {
+    type State = ();
+
+    async fn connect(&self, _: ConnectRequest) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn received(&self, session: &Session, message: Message<'_>) -> Result<(), CloseReason> {
+        assert!(self.is_ready(session), "read while nothing was to be read");
+        let number = self.received.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(message, Message::Text(&number.to_string()));
+        session.push(Frame::text(format!("r{number}")));
+        Ok(())
+    }
+
+    fn is_ready(&self, _: &LiveSession<()>) -> bool {
+        self.is_ready.load(Ordering::Acquire)
+    }
+}
+
+fn manager(is_ready: bool) -> Arc<Manager<Gate>> {
+    let gate = Gate { is_ready: AtomicBool::new(is_ready), received: AtomicUsize::new(0) };
+    Arc::new(Manager::new(gate, TransportOptions::default()))
+}
+
+fn resumable(manager: &Manager<Gate>) -> Session {
+    let beat = Beat::new(0, &ResumeOptions::default());
+    let resumable = Resumable::new(1, dice::secret().unwrap(), beat);
+    let session = LiveSession::new(
+        manager.common.clone(),
+        Transport::Websocket,
+        Kind::Resumable(Box::new(resumable)),
+        (),
+    );
+    let session = manager.enter(session).unwrap();
+    manager.opened(&session);
+    session
+}
+
+/// Starts the connection of a plain session, with room for `room` bytes on the way to the client.
+fn connect(manager: &Arc<Manager<Gate>>, room: usize) -> (Session, DuplexStream, future::JoinHandle<()>) {
+    let session = LiveSession::new(manager.common.clone(), Transport::Websocket, Kind::Plain, ());
+    let session = manager.enter(session).unwrap();
+    let (client, server) = tokio::io::duplex(room);
+    let connection = Connection::new(server, manager.clone(), session.clone(), Vec::new());
+    let connection = future::spawn(async move { drop(connection.await) });
+    (session, client, connection)
+}
+
+/// Reads frames of two bytes of text, as they are here, until there are `count`.
+async fn read(client: &mut DuplexStream, count: usize) -> Vec<String> {
+    let mut texts = Vec::new();
+    while texts.len() < count {
+        let mut frame = [0; 4];
+        client.read_exact(&mut frame).await.unwrap();
+        assert_eq!(frame[..2], [0x81, 2], "a text frame of two bytes");
+        texts.push(String::from_utf8(frame[2..].to_vec()).unwrap());
+    }
+    texts
+}
+
+/// The client's text frame of one byte, masked with zeros.
+const MESSAGE: [u8; 7] = [0x81, 0x81, 0, 0, 0, 0, b'0'];
+
+#[test]
+fn all_that_is_pushed_is_written_to_a_slow_client_and_all_that_it_says_is_read() {
+    check(|| {
+        let manager = manager(false);
+        let (session, mut client, connection) = connect(&manager, 6);
+        let flusher = future::spawn({
+            let common = manager.common.clone();
+            async move { common.flusher.run().await }
+        });
+        let pusher = thread::spawn({
+            let session = session.clone();
+            move || {
+                for number in 0..3 {
+                    session.push_in_turn(Frame::text(format!("b{number}")));
+                }
+            }
+        });
+        let opener = thread::spawn({
+            let (manager, session) = (manager.clone(), session.clone());
+            move || {
+                manager.handler.is_ready.store(true, Ordering::Release);
+                session.resume_reading();
+            }
+        });
+        let texts = future::block_on(async {
+            client.write_all(&MESSAGE[..6]).await.unwrap();
+            client.write_all(&MESSAGE[6..]).await.unwrap();
+            read(&mut client, 4).await
+        });
+        let of = |name| texts.iter().filter(|text| text.starts_with(name)).cloned().collect::<Vec<_>>();
+        assert_eq!(of('b'), ["b0", "b1", "b2"]);
+        assert_eq!(of('r'), ["r0"]);
+        pusher.join().unwrap();
+        opener.join().unwrap();
+        drop(client);
+        future::block_on(connection).unwrap();
+        assert_eq!(session.closed(), Some(CloseReason::Lost));
+        flusher.abort();
+    });
+}
+
+#[test]
+fn a_connection_ends_whoever_ends_it_while_a_sweep_goes_on() {
+    const PATIENCE: Patience = Patience {
+        idle: Duration::ZERO,
+        linger: Duration::ZERO,
+        abandoned: Duration::MAX,
+        window: Duration::MAX,
+        unproven: Duration::MAX,
+        away: Duration::MAX,
+        period: Duration::ZERO,
+    };
+    check(|| {
+        let manager = manager(true);
+        let (session, client, connection) = connect(&manager, 6);
+        let pusher = thread::spawn({
+            let session = session.clone();
+            move || {
+                session.push(Frame::text("b0"));
+                session.push(Frame::text("b1"));
+            }
+        });
+        let closer = thread::spawn({
+            let session = session.clone();
+            move || session.close(CloseReason::Disconnected)
+        });
+        // The first finds the session idle, the next ones that it lingers: nobody reads at the other end.
+        for now in 1..4 {
+            manager.registry.sweep(Tick(now), PATIENCE);
+        }
+        future::block_on(connection).unwrap();
+        pusher.join().unwrap();
+        closer.join().unwrap();
+        assert_eq!(manager.registry.len(), 0);
+        drop(client);
+    });
+}
+
+#[test]
+fn a_connection_learns_that_another_carries_the_session_though_nobody_reads_it() {
+    check(|| {
+        let manager = manager(true);
+        let session = resumable(&manager);
+        let attachment = session.core().session.attach();
+        let attached = Attached {
+            session: session.clone(),
+            attachment,
+            sent: Seq(0),
+            taken: Seq(0),
+            greeting: "!opened".to_owned(),
+        };
+        let (client, server) = tokio::io::duplex(6);
+        let connection = Connection::attached(server, manager.clone(), attached, Vec::new());
+        let connection = future::spawn(async move { drop(connection.await) });
+        let pusher = thread::spawn({
+            let session = session.clone();
+            move || session.push(Frame::text("b0"))
+        });
+        // The client comes back by another way, as `Manager::resume` has it.
+        {
+            let mut core = session.core();
+            core.session.resume(Seq(0)).unwrap();
+            core.attached(Transport::Sse);
+        }
+        future::block_on(connection).unwrap();
+        pusher.join().unwrap();
+        assert!(session.closed().is_none(), "it goes on elsewhere");
+        drop(client);
+    });
+}
+
+#[test]
+fn a_frame_that_two_connections_bring_is_taken_once_and_in_its_turn() {
+    check(|| {
+        let manager = manager(true);
+        let session = resumable(&manager);
+        let connections = ["a socket", "a post"].map(|_| {
+            let (manager, session) = (manager.clone(), session.clone());
+            thread::spawn(move || {
+                for number in 0..3_u64 {
+                    let message = number.to_string();
+                    manager.take(&session, Seq(number + 1), Message::Text(&message)).unwrap();
+                }
+            })
+        });
+        for connection in connections {
+            connection.join().unwrap();
+        }
+        assert_eq!(manager.handler.received.load(Ordering::Relaxed), 3);
+    });
+}
+
+#[test]
+fn a_post_that_waits_for_the_handler_goes_on() {
+    check(|| {
+        let manager = manager(false);
+        let session = LiveSession::new(manager.common.clone(), Transport::Longpoll, Kind::Plain, ());
+        let session = manager.enter(session).unwrap();
+        let post = future::spawn({
+            let (manager, session) = (manager.clone(), session.clone());
+            async move { manager.until_ready(&session).await }
+        });
+        let carrier = thread::spawn({
+            let session = session.clone();
+            move || session.core().detach()
+        });
+        manager.handler.is_ready.store(true, Ordering::Release);
+        session.resume_reading();
+        future::block_on(post).unwrap();
+        carrier.join().unwrap();
+    });
+}

@@ -1,0 +1,233 @@
+//! The session dialect over HTTP: what a request is for, and who answers it.
+
+mod upload;
+
+use std::sync::Arc;
+
+use http::{Method, Request, Response, StatusCode, header::ACCESS_CONTROL_REQUEST_HEADERS, request::Parts};
+
+use self::upload::{Applied, RequestError, bad};
+use crate::{
+    close::CloseReason,
+    connect::Transport,
+    dialect::{
+        VERSION, VERSION_PARAM,
+        lines::{CONTROL_BYTES_MAX, ClientControl, Refused, ServerControl},
+        post,
+    },
+    handler::Handler,
+    http::{
+        answer,
+        body::{Body, RequestBody, ResponseFuture, ready},
+        head,
+    },
+    live::{LiveSession, waking::Due},
+    longpoll::held::Held,
+    manager::{Manager, admission::Attached},
+    sse,
+};
+
+/// What becomes of a request.
+enum Answer<H: Handler> {
+    Now(Response<Body>),
+    Poll(Held<H>, bool),
+}
+
+/// Whether a request is in this dialect.
+pub(crate) fn is_spoken<B>(request: &Request<B>) -> bool {
+    parameter(request.uri().query(), VERSION_PARAM).is_some()
+}
+
+/// Answers a request of the SSE or the long-poll wire. While it waits in a poll, the future holds neither the request
+/// nor its body.
+pub(crate) fn respond<H: Handler, B: RequestBody>(
+    manager: Arc<Manager<H>>,
+    wire: Transport,
+    request: Request<B>,
+) -> ResponseFuture {
+    let (parts, body) = request.into_parts();
+    if !manager.allows_origin(&parts) {
+        return ready(answer::status(StatusCode::FORBIDDEN, "this origin may not connect"));
+    }
+    if parts.method == Method::OPTIONS {
+        return ready(answer::preflight(parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS)));
+    }
+    if parameter(parts.uri.query(), VERSION_PARAM) != Some(VERSION) {
+        return ready(answer::status(
+            StatusCode::BAD_REQUEST,
+            "lapwing=1 is the version that is spoken here",
+        ));
+    }
+    Box::pin(async move {
+        let answered = match parts.method {
+            Method::POST => Box::pin(on_post(&manager, wire, parts, body)).await,
+            Method::GET if wire == Transport::Sse => Box::pin(on_get(&manager, parts)).await,
+            _ if wire == Transport::Sse => Ok(Answer::Now(answer::not_allowed("GET, POST, OPTIONS"))),
+            _ => Ok(Answer::Now(answer::not_allowed("POST, OPTIONS"))),
+        };
+        Ok(match answered {
+            Ok(Answer::Now(response)) => response,
+            Ok(Answer::Poll(held, waits)) => held.answer(waits).await,
+            Err(RequestError { status, reason }) => answer::status(status, &reason),
+        })
+    })
+}
+
+async fn on_post<H: Handler, B: RequestBody>(
+    manager: &Arc<Manager<H>>,
+    wire: Transport,
+    parts: Parts,
+    body: B,
+) -> Result<Answer<H>, RequestError> {
+    let options = manager.resume_options();
+    let mut body = upload::begin(body, options, &manager.common.clock);
+    let first = body.first_line().await.map_err(|unread| RequestError::unread(unread, options))?;
+    match post::purpose(first)? {
+        // Who has no session has little to say.
+        ClientControl::Ticket if wire == Transport::Sse => {
+            let body = body.all_of_little().await.map_err(|unread| RequestError::unread(unread, options))?;
+            let line = ticket_line(post::parse(&body)?.1)?;
+            Ok(Answer::Now(issue(manager, parts, line)?))
+        }
+        ClientControl::Open { .. } => {
+            let body = body.all_of_little().await.map_err(|unread| RequestError::unread(unread, options))?;
+            let (first, rest) = post::parse(&body)?;
+            if !rest.trim_ascii().is_empty() {
+                return Err(bad("nothing may follow !open here"));
+            }
+            Ok(attach(manager, wire, parts, first).await?.0)
+        }
+        first @ (ClientControl::Send { token } | ClientControl::Resume { token, .. }) => {
+            let is_resume = matches!(first, ClientControl::Resume { .. });
+            let session = match manager.find(token) {
+                Ok(session) => session,
+                Err(reason) => return Ok(refused(if is_resume { manager.refused(reason) } else { reason })),
+            };
+            session.touch();
+            let Some((body, held)) = upload::read::<H, B>(&mut body, &session, options).await? else {
+                return Ok(standing(&session, Applied::Done));
+            };
+            let (first, rest) = post::parse(&body)?;
+            post::check(rest, options.lines_max)?;
+            if !is_resume {
+                let applied = upload::apply(manager, &session, rest).await;
+                return Ok(standing(&session, applied));
+            }
+            let from = body.len() - rest.len();
+            // What carries the session is there before the frames are applied: the client may hang up while they wait.
+            let (answer, attached) = attach(manager, wire, parts, first).await?;
+            let Some(session) = attached else { return Ok(answer) };
+            if wire != Transport::Sse {
+                if upload::apply(manager, &session, rest).await == Applied::Busy {
+                    session.core().due.set(Due::BUSY);
+                }
+            } else if from < body.len() {
+                // Answered before that: a stream that is silent for as long as the handler takes looks like one that does not work.
+                manager.tasks.spawn(upload::apply_behind(manager.clone(), session, (body, held), from));
+            }
+            Ok(answer)
+        }
+        _ => Err(bad("the first line has no meaning here")),
+    }
+}
+
+/// Where the session stands: how many frames of the client it has, and whether it takes more.
+fn standing<H: Handler>(session: &LiveSession<H::State>, applied: Applied) -> Answer<H> {
+    let taken = session.core().session.last_taken();
+    let mut lines = ServerControl::Ack(taken).to_string();
+    if applied == Applied::Busy {
+        lines = format!("{lines}\n{}", ServerControl::Busy(taken));
+    }
+    Answer::Now(answer::of_lines(Body::from(format!("{lines}\n"))))
+}
+
+/// Keeps a line, and for a new session the head of the request, for the GET that brings the ticket.
+fn issue<H: Handler>(manager: &Manager<H>, parts: Parts, line: &str) -> Result<Response<Body>, RequestError> {
+    let begins = matches!(post::only_line(line), Some(ClientControl::Open { .. }));
+    let parts = begins.then_some(parts);
+    if parts.as_ref().is_some_and(|parts| head::bytes(parts) > head::BYTES_MAX) {
+        return Err(RequestError::new(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "the head is too large to be kept",
+        ));
+    }
+    Ok(match manager.tickets.issue(parts, line, &manager.common.budget) {
+        Some(ticket) => answer::line(ServerControl::Ticket(&ticket)),
+        None => answer::line(ServerControl::Refused(manager.refused(Refused::Full))),
+    })
+}
+
+/// The line that a ticket is for.
+fn ticket_line(rest: &str) -> Result<&str, RequestError> {
+    let line = rest.trim_ascii();
+    let begins =
+        matches!(post::only_line(line), Some(ClientControl::Open { .. } | ClientControl::Resume { .. }));
+    if !begins || line.len() > CONTROL_BYTES_MAX {
+        return Err(bad("one line follows !ticket: !open or !resume"));
+    }
+    Ok(line)
+}
+
+/// An `EventSource` comes with its ticket.
+async fn on_get<H: Handler>(manager: &Arc<Manager<H>>, parts: Parts) -> Result<Answer<H>, RequestError> {
+    let ticket = parameter(parts.uri.query(), "ticket").unwrap_or_default();
+    let Some((kept, body)) = manager.tickets.redeem(ticket) else {
+        return Err(bad("this ticket is not good, or not any more"));
+    };
+    let (first, _) = post::parse(body.as_bytes())?;
+    // A ticket to carry a session on needs no head; this one says nothing to anybody then.
+    Ok(attach(manager, Transport::Sse, kept.unwrap_or(parts), first).await?.0)
+}
+
+/// Begins a session or carries one on: the answer, and the session unless that was refused.
+async fn attach<H: Handler>(
+    manager: &Arc<Manager<H>>,
+    wire: Transport,
+    parts: Parts,
+    first: ClientControl<'_>,
+) -> Result<(Answer<H>, Option<Arc<LiveSession<H::State>>>), RequestError> {
+    let (attached, waits) = match first {
+        ClientControl::Open { beat } => {
+            let token = parts.headers.get("x-phoenix-authtoken").and_then(|value| value.to_str().ok());
+            let token = token.filter(|_| manager.options.auth_token).map(str::to_owned);
+            (manager.open(wire, parts, token, beat).await, None)
+        }
+        ClientControl::Resume { token, received, beat } => {
+            (manager.resume(wire, token, received, beat), Some(beat > 0))
+        }
+        _ => return Err(bad("the first line has no meaning here")),
+    };
+    let attached = match attached {
+        Ok(attached) => attached,
+        Err(reason) => return Ok((refused(reason), None)),
+    };
+    let session = attached.session.clone();
+    let answer = match (wire, waits) {
+        (Transport::Sse, _) => Answer::Now(sse::stream(manager.clone(), attached)),
+        (_, Some(waits)) => Answer::Poll(Held::new(manager.clone(), attached), waits),
+        (_, None) => {
+            manager.detach(&attached.session, attached.attachment);
+            Answer::Now(opened(manager, &attached))
+        }
+    };
+    Ok((answer, Some(session)))
+}
+
+/// The answer that says which session was begun. A session of which its client never heard ends at once.
+fn opened<H: Handler>(manager: &Arc<Manager<H>>, attached: &Attached<H>) -> Response<Body> {
+    let greeting = format!("{}\n", attached.greeting);
+    let (manager, session) = (manager.clone(), attached.session.clone());
+    answer::of_lines(Body::delivered_or(greeting, move || {
+        session.close(CloseReason::Lost);
+        manager.end_session(&session, CloseReason::Lost);
+    }))
+}
+
+fn refused<H: Handler>(reason: Refused) -> Answer<H> {
+    Answer::Now(answer::line(ServerControl::Refused(reason)))
+}
+
+/// A parameter of the query whose value needs no decoding.
+fn parameter<'a>(query: Option<&'a str>, name: &str) -> Option<&'a str> {
+    query?.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='))
+}

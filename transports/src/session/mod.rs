@@ -1,0 +1,395 @@
+//! One client's session as a pure state machine: what waits for the client, what it is known to have, what was
+//! taken from it, who carries the session now, and why it ended.
+//!
+//! ```text
+//!          push, take, handle_receipt      push at the bound: TooSlow
+//!             ┌────────┐                  close(reason)
+//!             ▼        │                        │
+//!          ┌──────────────┐                     ▼
+//!   new ──▶│     open     │────────────▶┌──────────────┐
+//!          └──────────────┘             │    closed    │  takes no frame; the first reason stays
+//!           attach, resume: the older    └──────────────┘
+//!           attachment is superseded
+//! ```
+//!
+//! A *plain* session lives as long as its one connection and drops a frame once it was written; a *resumable* one
+//! keeps it until the client acknowledged it, so that another connection can go on where the last one stopped.
+//!
+//! Laws, for every order of calls (property-tested below):
+//!
+//! 1. *In order, once.* What [`Session::handle_receipt`] removes is always a prefix of what was pushed, and no
+//!    frame is handed out again once it was proven received.
+//! 2. *Nothing lost in silence.* Every pushed frame is removed by a receipt, or is still waiting, or the session
+//!    is closed; after a close, `push` says so.
+//! 3. *Bounded.* The frames that wait never exceed [`OutboxLimits`], but for the last frame, which may pass the bound in bytes.
+//! 4. *One carrier.* At most one [`Attachment`] is current; an older one never becomes current again.
+//! 5. *Taken once.* The numbers for which [`Session::take`] says [`Taken::Next`] are 1, 2, 3, and so on.
+//!
+//! `tests/laws.rs` has the same laws for both ends of a session on a network that cuts, delays and repeats.
+//!
+//! Frames are numbered from 1 by their order alone ([`Seq`]); the number is not in the frame, so that a
+//! broadcast is encoded once for everybody.
+
+pub mod outbox;
+
+use self::outbox::{Outbox, OutboxLimits, Overflow, Waiting};
+use crate::{close::CloseReason, frame::Frame};
+
+/// How many frames of a session have gone one way: the number of the last of them, 0 before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Seq(pub u64);
+
+/// One transport's turn at carrying a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attachment(u32);
+
+/// What became of a pushed frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It waits in the outbox.
+    Queued,
+    /// The outbox was at its bound: the session is now closed with [`CloseReason::TooSlow`].
+    Overflowed,
+    /// The session had been closed before; the frame was dropped.
+    Closed,
+}
+
+/// Why a client may not go on with a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResumeError {
+    /// The client needs frames that are gone.
+    Gap,
+    /// The client claims to have frames that were never pushed.
+    Ahead,
+}
+
+/// What is to be done with a frame from the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is the next one: hand it on.
+    Next,
+    /// It was taken before: drop it.
+    Duplicate,
+    /// Frames before it are missing: whoever sent it broke the protocol, or must go back.
+    Early,
+}
+
+/// The state machine. See the module's documentation for its laws.
+///
+/// ```
+/// use lapwing_transports::{frame::Frame, session::{Pushed, Seq, Session, outbox::OutboxLimits}};
+///
+/// let mut session = Session::default();
+/// assert_eq!(session.push(Frame::text("a"), &OutboxLimits::default()), Pushed::Queued);
+/// assert_eq!(session.last_pushed(), Seq(1));
+/// session.handle_receipt(Seq(1));
+/// assert!(session.waiting().next().is_none());
+/// ```
+#[derive(Debug, Default)]
+pub struct Session {
+    outbox: Outbox,
+    /// The last frame that the client is known to have.
+    received: Seq,
+    attachment: Attachment,
+    closed: Option<CloseReason>,
+    /// What only a session that outlives its connections has to count. Boxed, as most do not.
+    counts: Option<Box<Counts>>,
+}
+
+#[derive(Debug, Default)]
+struct Counts {
+    /// The last frame that was taken from the client.
+    taken: Seq,
+    /// The last frame that the current attachment has sent in full.
+    sent: Seq,
+    /// The last frame that the client says it has. It may have it from an older attachment, before the current one has
+    /// sent it; the current one must still send it, as frames have no numbers but their order.
+    acknowledged: Seq,
+}
+
+impl Session {
+    /// A session that keeps what its client has not acknowledged.
+    #[must_use]
+    pub fn resumable() -> Self {
+        Self { counts: Some(Box::default()), ..Self::default() }
+    }
+
+    /// Puts a frame at the end of what waits for the client.
+    pub fn push(&mut self, frame: Frame, limits: &OutboxLimits) -> Pushed {
+        if self.closed.is_some() {
+            return Pushed::Closed;
+        }
+        match self.outbox.push(frame, limits) {
+            Ok(()) => Pushed::Queued,
+            Err(Overflow) => {
+                // Of a resumable session any frame may be half written, not only the first; what is kept is bounded.
+                if !self.is_resumable() {
+                    self.outbox.truncate_to_first();
+                }
+                self.closed = Some(CloseReason::TooSlow);
+                Pushed::Overflowed
+            }
+        }
+    }
+
+    /// Closes the session; frames that wait may still be delivered. Returns whether it was open.
+    pub fn close(&mut self, reason: CloseReason) -> bool {
+        let was_open = self.closed.is_none();
+        self.closed.get_or_insert(reason);
+        was_open
+    }
+
+    /// Makes a new attachment the current one, superseding the one before.
+    pub fn attach(&mut self) -> Attachment {
+        self.attachment.0 = self.attachment.0.wrapping_add(1);
+        self.attachment
+    }
+
+    /// Makes a new attachment the current one for a client that has the first `received` frames; what follows them
+    /// is still waiting.
+    ///
+    /// # Errors
+    /// See [`ResumeError`]; nothing has changed then.
+    pub fn resume(&mut self, received: Seq) -> Result<Attachment, ResumeError> {
+        if received > self.last_pushed() {
+            return Err(ResumeError::Ahead);
+        }
+        if received < self.received {
+            return Err(ResumeError::Gap);
+        }
+        if let Some(counts) = &mut self.counts {
+            counts.sent = received;
+        }
+        self.handle_receipt(received);
+        Ok(self.attach())
+    }
+
+    /// The current attachment of a resumable session has sent all frames up to `seq`, in full.
+    pub fn handle_sent(&mut self, seq: Seq) {
+        if let Some(counts) = &mut self.counts {
+            counts.sent = seq;
+            let acknowledged = counts.acknowledged;
+            self.drop_received(acknowledged.min(seq));
+        }
+    }
+
+    /// A frame came from the client: says whether it is the next one, and counts it if so.
+    ///
+    /// A plain session counts nothing: its one connection brings every frame once.
+    pub fn take(&mut self, number: Seq) -> Taken {
+        match &mut self.counts {
+            None => Taken::Next,
+            Some(counts) if number <= counts.taken => Taken::Duplicate,
+            Some(counts) if number.0 == counts.taken.0 + 1 => {
+                counts.taken = number;
+                Taken::Next
+            }
+            Some(_) => Taken::Early,
+        }
+    }
+
+    /// The number of the last frame that was taken from the client.
+    #[must_use]
+    pub fn last_taken(&self) -> Seq {
+        self.counts.as_ref().map_or(Seq(0), |counts| counts.taken)
+    }
+
+    /// The client has all frames up to `seq`: they are dropped. A number from the past or beyond what was
+    /// pushed changes nothing: a client that lies about the future would otherwise lose its own frames.
+    pub fn handle_receipt(&mut self, seq: Seq) {
+        if seq > self.last_pushed() {
+            return;
+        }
+        match &mut self.counts {
+            None => self.drop_received(seq),
+            Some(counts) => {
+                counts.acknowledged = counts.acknowledged.max(seq);
+                let droppable = counts.acknowledged.min(counts.sent);
+                self.drop_received(droppable);
+            }
+        }
+    }
+
+    fn drop_received(&mut self, seq: Seq) {
+        while self.received < seq {
+            self.outbox.pop();
+            self.received.0 += 1;
+        }
+    }
+
+    /// The oldest waiting frame was delivered by a transport that proves delivery itself.
+    pub fn handle_written(&mut self) {
+        if self.outbox.pop().is_some() {
+            self.received.0 += 1;
+        }
+    }
+
+    /// Drops what waits, but for a frame that the current attachment may have sent half of: the session is over.
+    pub fn shed(&mut self) {
+        if let Some(counts) = &self.counts {
+            let sent = counts.sent;
+            self.drop_received(sent);
+        }
+        self.outbox.truncate_to_first();
+    }
+
+    /// Drops what waits: the session is over, and nobody will fetch it.
+    pub fn discard(&mut self) {
+        self.outbox = Outbox::default();
+    }
+
+    /// The frames that the client is not known to have, oldest first.
+    pub fn waiting(&self) -> impl Iterator<Item = &Frame> {
+        self.outbox.iter()
+    }
+
+    /// How much the client is not known to have.
+    #[must_use]
+    pub fn backlog(&self) -> Waiting {
+        self.outbox.waiting()
+    }
+
+    /// The frames after `sent`, oldest first: what an attachment that has sent that many still has to send. None if
+    /// some of them are gone, which happens to attachments that were superseded.
+    pub fn waiting_after(&self, sent: Seq) -> impl Iterator<Item = &Frame> {
+        let skip = sent.0.checked_sub(self.received.0).and_then(|skip| usize::try_from(skip).ok());
+        self.outbox.iter_from(skip.unwrap_or(usize::MAX))
+    }
+
+    /// The oldest frame that the client is not known to have.
+    #[must_use]
+    pub fn first_waiting(&self) -> Option<&Frame> {
+        self.outbox.iter().next()
+    }
+
+    /// What the frames that wait take, with what each takes besides its payload.
+    #[cfg(feature = "net")]
+    pub(crate) fn waiting_cost(&self) -> usize {
+        self.outbox.bytes() + self.outbox.len() * crate::frame::FRAME_BYTES
+    }
+
+    /// Whether less than half of what may wait does.
+    #[must_use]
+    pub fn is_relaxed(&self, limits: &OutboxLimits) -> bool {
+        self.outbox.len() <= 1
+            || (self.outbox.len() <= limits.frames_max / 2 && self.outbox.bytes() <= limits.bytes_max / 2)
+    }
+
+    /// Whether no frame waits.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.outbox.is_empty()
+    }
+
+    /// The number of the last frame that was pushed.
+    #[must_use]
+    pub fn last_pushed(&self) -> Seq {
+        Seq(self.received.0 + self.outbox.len() as u64)
+    }
+
+    /// The number of the last frame that the client is known to have.
+    #[must_use]
+    pub fn last_received(&self) -> Seq {
+        self.received
+    }
+
+    /// Whether `attachment` still carries the session.
+    #[must_use]
+    pub fn is_current(&self, attachment: Attachment) -> bool {
+        self.attachment == attachment
+    }
+
+    /// Whether the session outlives its connections.
+    #[must_use]
+    pub fn is_resumable(&self) -> bool {
+        self.counts.is_some()
+    }
+
+    /// Why the session was closed, if it was.
+    #[must_use]
+    pub fn closed(&self) -> Option<CloseReason> {
+        self.closed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Push(usize),
+        Written,
+        Receipt(u64),
+        Attach,
+        Close,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => (0usize..40).prop_map(Step::Push),
+            2 => Just(Step::Written),
+            3 => (0u64..80).prop_map(Step::Receipt),
+            1 => Just(Step::Attach),
+            1 => Just(Step::Close),
+        ]
+    }
+
+    proptest! {
+        /// The laws of the module's documentation against a plain model: a list of all that was pushed.
+        #[test]
+        fn laws_hold_for_every_order_of_calls(steps in proptest::collection::vec(step(), 1..120)) {
+            let limits = OutboxLimits { frames_max: 8, bytes_max: 100 };
+            let mut session = Session::default();
+            let mut pushed: Vec<String> = Vec::new();
+            let mut received = 0usize;
+            let mut current = None;
+            for step in steps {
+                match step {
+                    Step::Push(len) => {
+                        let text = format!("{}:{}", pushed.len(), "x".repeat(len));
+                        let was_closed = session.closed().is_some();
+                        match session.push(Frame::text(text.clone()), &limits) {
+                            Pushed::Queued => pushed.push(text),
+                            Pushed::Overflowed => {
+                                prop_assert!(!was_closed && session.closed() == Some(CloseReason::TooSlow));
+                                pushed.truncate(received + session.waiting().count());
+                            }
+                            Pushed::Closed => prop_assert!(was_closed),
+                        }
+                    }
+                    Step::Written => {
+                        received += usize::from(received < pushed.len());
+                        session.handle_written();
+                    }
+                    Step::Receipt(seq) => {
+                        if seq <= pushed.len() as u64 {
+                            received = received.max(seq as usize);
+                        }
+                        session.handle_receipt(Seq(seq));
+                    }
+                    Step::Attach => {
+                        let before = current.replace(session.attach());
+                        prop_assert!(before.is_none_or(|before| !session.is_current(before)));
+                    }
+                    Step::Close => {
+                        let first = session.closed();
+                        session.close(CloseReason::Disconnected);
+                        prop_assert!(first.is_none() || session.closed() == first);
+                    }
+                }
+                let waiting: Vec<_> = session.waiting().map(|frame| frame.payload().clone()).collect();
+                prop_assert_eq!(&waiting, &pushed[received..]);
+                prop_assert_eq!(session.last_received(), Seq(received as u64));
+                prop_assert_eq!(session.last_pushed(), Seq(pushed.len() as u64));
+                let bytes: usize = waiting.iter().map(|payload| payload.len()).sum();
+                prop_assert!(waiting.len() <= limits.frames_max);
+                let last = waiting.last().map_or(0, |payload| payload.len());
+                prop_assert!(bytes - last < limits.bytes_max || waiting.len() == 1);
+                prop_assert!(current.is_none_or(|attachment| session.is_current(attachment)));
+            }
+        }
+    }
+}
