@@ -1,5 +1,9 @@
 #![doc = include_str!("../docs/crate.md")]
 
+// The rooms, each using only those to its right; those in braces do not use each other, those with * are pure:
+//
+// server ─ session ─ channel ─ join ─ node ─ {presence pubsub} ─ topics ─ {protocol* occasionally sync} ─ topic*
+
 pub mod channel;
 #[cfg(fuzzing)]
 #[doc(hidden)]

@@ -8,7 +8,12 @@
 //!   program ── publish, subscribe, call ──▶ ┌──────┐ ── Work ──▶ engine ──▶ other nodes
 //!           ◀── Output: deliver, gap, peer ─│ Node │ ◀─ Event ── engine ◀──
 //!                                           └──────┘
-//!   node ─ members ─ {inbound outbound subscriptions calls} ─ wire ─ {names channel id}      every arrow points right
+//! ```
+//!
+//! The rooms, each using only those to its right; all are pure:
+//!
+//! ```text
+//! node* ─ {members* outbound* subscriptions* calls* output* engine*} ─ inbound* ─ {config* gap* names*} ─ wire* ─ channel* ─ id*
 //! ```
 //!
 //! # Laws

@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+// The rooms, each using only those to its right; those in braces do not use each other:
+//
+// proxy ─ connection ─ exchange ─ response ─ {inlet outlet message} ─ {life body} ─ shared ─ {plan counters line} ─ {dice fault}
+
 mod body;
 mod connection;
 mod counters;

@@ -68,6 +68,10 @@
 //! send, replicas that are known) is bounded in bytes and in number, see [`Config`] and [`ReplicaConfig`]; of
 //! departed replicas the last 4,096 nodes are remembered.
 
+// The rooms, each using only those to its right; all are pure:
+//
+// replica* ─ shards* ─ state* ─ ledger* ─ {history* diff*} ─ {delta* clock* config*} ─ entry* ─ tag*
+
 mod clock;
 mod config;
 mod delta;

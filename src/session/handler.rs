@@ -88,14 +88,7 @@ impl Handler for Hub {
 
     fn received(&self, session: &Session, message: Message<'_>) -> Result<(), CloseReason> {
         let client = session.state();
-        let msg = client.serializer.decode(message).map_err(|error| {
-            debug!(%error, "message could not be decoded");
-            CloseReason::BadMessage
-        })?;
-        if let Some(field) = self.limits.names.too_long(&msg) {
-            too_long(session, &msg, field);
-            return Ok(());
-        }
+        let Some(msg) = self.decode(session, message)? else { return Ok(()) };
         let joins_max = self.limits.joins_max;
         let mut state = client.state();
         if state.closed {
@@ -205,6 +198,19 @@ impl Hub {
     /// The routes.
     pub(crate) fn router(&self) -> &Router {
         &self.router
+    }
+
+    /// Reads a message. `None` for one with a name that is too long, which is answered.
+    fn decode(&self, session: &Session, message: Message<'_>) -> Result<Option<ChannelMsg>, CloseReason> {
+        let msg = session.state().serializer.decode(message).map_err(|error| {
+            debug!(%error, "message could not be decoded");
+            CloseReason::BadMessage
+        })?;
+        if let Some(field) = self.limits.names.too_long(&msg) {
+            too_long(session, &msg, field);
+            return Ok(None);
+        }
+        Ok(Some(msg))
     }
 
     /// Makes a join and its task; everything that may take long happens there.

@@ -33,6 +33,10 @@
 //! # }
 //! ```
 
+// The rooms, each using only those to its right; those in braces do not use each other, those with * are pure:
+//
+// options ─ {cluster driver events hub} ─ shared ─ {inbox stats engine backoff*} ─ event ─ call
+
 mod backoff;
 mod call;
 mod cluster;

@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+// The rooms, each using only those to its right; those in braces do not use each other, those with * are pure:
+//
+// engine ─ greeting ─ connection ─ {address* protocol* socket}
+
 mod address;
 mod connection;
 mod engine;

@@ -1,5 +1,9 @@
 #![doc = include_str!("../README.md")]
 
+// The rooms, each using only those to its right:
+//
+// engine ─ connection ─ sink
+
 mod connection;
 mod engine;
 mod sink;

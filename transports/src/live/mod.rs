@@ -26,7 +26,10 @@ use crate::{
     connect::Transport,
     dialect::lines,
     frame::Frame,
-    session::{Pushed, Seq, Session, outbox::{OutboxLimits, Waiting}},
+    session::{
+        Pushed, Seq, Session,
+        outbox::{OutboxLimits, Waiting},
+    },
     sync::{Mutex, MutexGuard},
 };
 use std::{

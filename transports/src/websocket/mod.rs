@@ -113,16 +113,7 @@ async fn upgrade<H: Handler>(
     if agreed.selected.is_some() && !subprotocols.auth_token && subprotocols.names.is_empty() {
         manager.say_once_that_tokens_are_ignored();
     }
-    let is_http2 = parts.version == Version::HTTP_2;
-    let bad_upgrade = |error: UpgradeError| {
-        debug!(?error, "websocket refused: no upgrade");
-        let reason = if is_http2 { extended_connect::HINT.to_owned() } else { error.to_string() };
-        let mut response = refusal(StatusCode::BAD_REQUEST, reason);
-        if error.is_of_version() {
-            response.headers_mut().insert(SEC_WEBSOCKET_VERSION, handshake::VERSION);
-        }
-        response
-    };
+    let version = parts.version;
     // Over HTTP/2 there is no key to answer.
     let accept =
         (!is_connect).then(|| accept_parts(parts.version, &parts.method, &parts.headers)).transpose();
@@ -130,7 +121,7 @@ async fn upgrade<H: Handler>(
         // The handler is asked once the client has said whether it wants a new session.
         let accept = match accept {
             Ok(accept) => accept,
-            Err(error) => return Ok(bad_upgrade(error)),
+            Err(error) => return Ok(bad_upgrade(error, version)),
         };
         if head::bytes(&parts) > head::BYTES_MAX {
             return Err(Refusal::status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
@@ -143,13 +134,25 @@ async fn upgrade<H: Handler>(
     let state = manager.connect(Transport::Websocket, false, parts, agreed.auth_token).await?;
     let accept = match accept {
         Ok(accept) => accept,
-        Err(error) => return Ok(bad_upgrade(error)),
+        Err(error) => return Ok(bad_upgrade(error, version)),
     };
     if manager.registry.len() >= manager.options.sessions_max {
         return Err(Refusal::status(StatusCode::SERVICE_UNAVAILABLE));
     }
     manager.spawn(open(manager.clone(), on_upgrade, state));
     Ok(accepted(accept, agreed.selected))
+}
+
+/// The answer to a request that is no upgrade and should be one.
+fn bad_upgrade(error: UpgradeError, version: Version) -> Response<Body> {
+    debug!(?error, "websocket refused: no upgrade");
+    let is_http2 = version == Version::HTTP_2;
+    let reason = if is_http2 { extended_connect::HINT.to_owned() } else { error.to_string() };
+    let mut response = refusal(StatusCode::BAD_REQUEST, reason);
+    if error.is_of_version() {
+        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, handshake::VERSION);
+    }
+    response
 }
 
 /// What an upgraded connection turned out to be.
