@@ -17,7 +17,7 @@ use lapwing::{
     protocol::{Outgoing, Serializer, V2},
     reply,
     transports::{
-        dialect::lines::ClientLine,
+        dialect::client::ClientLine,
         frame::{Frame, Message},
         options::DecodeLimits,
         session::{Seq, Session, outbox::OutboxLimits},

@@ -6,7 +6,7 @@ use lapwing_fuzz::Bound;
 use lapwing_transports::{
     frame::{Frame, Message},
     fuzzing::{event, line},
-    dialect::lines::ClientLine,
+    dialect::client::ClientLine,
 };
 use libfuzzer_sys::fuzz_target;
 

@@ -3,7 +3,7 @@
 #![no_main]
 
 use lapwing_fuzz::Bound;
-use lapwing_transports::dialect::lines::{CONTROL_BYTES_MAX, ClientControl, ClientLine};
+use lapwing_transports::dialect::{client::{ClientControl, ClientLine}, lines::CONTROL_BYTES_MAX};
 use libfuzzer_sys::fuzz_target;
 
 /// What every language's floating-point numbers can count to.

@@ -2,7 +2,7 @@
 
 use std::{any::Any, ops::Deref, sync::Arc};
 
-use lapwing_transports::outbox::Waiting;
+use lapwing_transports::session::outbox::Waiting;
 
 use crate::{
     join::{Join, assigns::Assigns},

@@ -26,7 +26,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use lapwing_transports::{frame::Frame, outbox::Waiting, quoted::Quoted};
+use lapwing_transports::{frame::Frame, quoted::Quoted, session::outbox::Waiting};
 
 use crate::{
     join::{

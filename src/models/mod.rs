@@ -10,7 +10,7 @@ use std::{
     task::{Poll, Waker},
 };
 
-use lapwing_transports::{frame::Frame, outbox::Waiting};
+use lapwing_transports::{frame::Frame, session::outbox::Waiting};
 use shuttle::{
     Config, Runner, future,
     scheduler::{PctScheduler, RandomScheduler},

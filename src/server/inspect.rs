@@ -1,6 +1,6 @@
 //! Who is there: sessions, topics, and the joins of a topic, for the program itself.
 
-use lapwing_transports::{connect::Transport, outbox::Waiting};
+use lapwing_transports::{connect::Transport, session::outbox::Waiting};
 
 use crate::{
     server::Lapwing,

@@ -13,7 +13,7 @@ pub(crate) mod unknown_mount;
 
 use std::{collections::HashMap, fmt, pin::Pin, sync::Arc, time::Duration};
 
-use lapwing_transports::{dialect::lines::Refused, endpoint::Endpoint};
+use lapwing_transports::{dialect::server::Refused, endpoint::Endpoint};
 use serde::Serialize;
 
 use crate::{

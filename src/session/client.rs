@@ -9,7 +9,7 @@ use std::{
 };
 
 use lapwing_transports::{
-    close::CloseReason, frame::Frame, live::LiveSession, outbox::Waiting, quoted::Quoted,
+    close::CloseReason, frame::Frame, live::LiveSession, quoted::Quoted, session::outbox::Waiting,
 };
 use tracing::debug;
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, PoisonError};
 
-use lapwing_transports::{frame::Frame, outbox::Waiting};
+use lapwing_transports::{frame::Frame, session::outbox::Waiting};
 
 use crate::{
     join::{Join, Peer},

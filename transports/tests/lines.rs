@@ -10,7 +10,11 @@ use http_body_util::{BodyExt as _, Full};
 use lapwing_transports::{
     close::CloseReason,
     connect::{ConnectRequest, PathVariables, Refusal, Transport},
-    dialect::lines::{CONTROL_BYTES_MAX, ClientControl, ClientLine},
+    dialect::{
+        client::{ClientControl, ClientLine},
+        lines::{CONTROL_BYTES_MAX, NUMBER_MAX},
+        server::{Opened, ServerControl, ServerLine},
+    },
     endpoint::Endpoint,
     frame::{Frame, Message},
     handler::Handler,
@@ -61,6 +65,86 @@ fn every_control_line_is_read_as_its_words() {
         };
         assert_eq!(read, case["is"], "{line}");
     }
+}
+
+#[test]
+fn every_control_line_of_a_server_is_read_as_its_words() {
+    for case in cases("/control/from_server", 12) {
+        let line = case["line"].as_str().unwrap();
+        let read = match ServerLine::parse(line).unwrap_or_else(|error| panic!("{line}: {error}")) {
+            ServerLine::Nothing => Value::Null,
+            ServerLine::Control(control) => said(control, &case["is"]),
+            frame => panic!("{line} is no frame: {frame:?}"),
+        };
+        assert_eq!(read, case["is"], "{line}");
+    }
+}
+
+/// `wanted` says only what the line said, where numbers may be left out.
+fn said(control: ServerControl<'_>, wanted: &Value) -> Value {
+    let counted = |word, Seq(received)| json!({"word": word, "received": received});
+    match control {
+        ServerControl::Opened(Opened { token, window_ms, hold_ms, frame_bytes_max, body_bytes_max }) => {
+            let mut said = json!({"word": "opened", "token": token, "window": window_ms, "hold": hold_ms});
+            for (name, number) in [("frame", frame_bytes_max), ("body", body_bytes_max)] {
+                if wanted.get(name).is_some() || number < NUMBER_MAX {
+                    said[name] = number.into();
+                }
+            }
+            said
+        }
+        ServerControl::Resumed(taken) => counted("resumed", taken),
+        ServerControl::Refused(refused) => json!({"word": "refused", "reason": refused.word()}),
+        ServerControl::Ack(taken) => counted("ack", taken),
+        ServerControl::Ping(taken) => counted("ping", taken),
+        ServerControl::Pong(taken) => counted("pong", taken),
+        ServerControl::Busy(taken) => counted("busy", taken),
+        ServerControl::Superseded => json!({"word": "superseded"}),
+        ServerControl::Closed { code, reason } => json!({"word": "closed", "code": code, "reason": reason}),
+        ServerControl::Ticket(ticket) => json!({"word": "ticket", "ticket": ticket}),
+        other => panic!("{other} is new"),
+    }
+}
+
+#[test]
+fn a_control_line_that_is_written_is_read_as_itself() {
+    let number = Seq(NUMBER_MAX);
+    let opened =
+        Opened { token: "t", window_ms: 1, hold_ms: 0, frame_bytes_max: 2, body_bytes_max: NUMBER_MAX };
+    let refusals = ["unknown", "expired", "gap", "closed", "ahead", "forbidden", "full"];
+    let refusals = refusals.map(|word| match ServerLine::parse(&format!("!refused {word}")) {
+        Ok(ServerLine::Control(refused)) if refused.to_string().ends_with(word) => refused.to_string(),
+        other => panic!("{word}: {other:?}"),
+    });
+    let mut lines: Vec<String> = refusals.into();
+    for control in [
+        ServerControl::Opened(opened),
+        ServerControl::Resumed(number),
+        ServerControl::Ack(number),
+        ServerControl::Ping(Seq(0)),
+        ServerControl::Pong(number),
+        ServerControl::Busy(number),
+        ServerControl::Superseded,
+        CloseReason::Draining.into(),
+        ServerControl::Ticket("ticket"),
+    ] {
+        lines.push(control.to_string());
+        assert_eq!(ServerLine::parse(&control.to_string()), Ok(ServerLine::Control(control)));
+    }
+    for control in [
+        ClientControl::Open { beat: 5_000 },
+        ClientControl::Resume { token: "t", received: number, beat: 0 },
+        ClientControl::Send { token: "t" },
+        ClientControl::From(Seq(1)),
+        ClientControl::Ack(number),
+        ClientControl::Ping,
+        ClientControl::Close,
+        ClientControl::Ticket,
+    ] {
+        lines.push(control.to_string());
+        assert_eq!(ClientLine::parse(&control.to_string()), Ok(ClientLine::Control(control)));
+    }
+    assert!(lines.iter().all(|line| line.starts_with('!') && line.len() <= CONTROL_BYTES_MAX));
 }
 
 fn described(control: ClientControl<'_>) -> Value {
@@ -160,6 +244,5 @@ async fn every_frame_is_written_as_its_line() {
 fn no_section_of_the_vectors_is_left_out() {
     let vectors: Value = serde_json::from_str(include_str!("../../docs/sessions.json")).unwrap();
     let sections: Vec<_> = vectors.as_object().unwrap().keys().map(String::as_str).collect();
-    // What a server says in control lines is read by clients, whose tests have `from_server`.
     assert_eq!(sections, ["about", "breaches", "control", "counting", "frames", "other_forms"]);
 }

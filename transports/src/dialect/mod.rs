@@ -1,9 +1,16 @@
 //! The session dialect: the lines and tokens by which a client and a server carry one session over any wire.
 //!
-//! Pure. `docs/sessions.md` is the specification.
+//! Pure, and read and written in both directions, for a server, a client, and their tests. `docs/sessions.md` is the
+//! specification.
+//!
+//! ```text
+//! post ─ {client server} ─ lines      token
+//! ```
 
+pub mod client;
 pub mod lines;
 pub mod post;
+pub mod server;
 #[cfg(feature = "net")]
 pub(crate) mod token;
 

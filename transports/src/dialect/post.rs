@@ -4,7 +4,10 @@
 
 use std::{error, fmt};
 
-use super::lines::{Breach, ClientControl, ClientLine};
+use super::{
+    client::{ClientControl, ClientLine},
+    lines::Breach,
+};
 
 /// A body that cannot be taken. None of its lines counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +60,7 @@ pub fn purpose(first: &[u8]) -> Result<ClientControl<'_>, PostError> {
 /// [`PostError`] when the body is no UTF-8, or its first line no control line.
 ///
 /// ```
-/// use lapwing_transports::{dialect::{lines::ClientControl, post}, session::Seq};
+/// use lapwing_transports::{dialect::{client::ClientControl, post}, session::Seq};
 ///
 /// let (first, rest) = post::parse(b"!send token\n!from 1\n[1,2]\n").unwrap();
 /// assert_eq!(first, ClientControl::Send { token: "token" });

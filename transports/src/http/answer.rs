@@ -9,7 +9,7 @@ use http::{
 };
 
 use super::{body::Body, refusal::forbid_sniffing};
-use crate::dialect::lines::ServerControl;
+use crate::dialect::server::ServerControl;
 
 /// Of plain lines.
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");

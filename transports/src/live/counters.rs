@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::dialect::lines::Refused;
+use crate::dialect::server::Refused;
 
 /// Sessions by what carries them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

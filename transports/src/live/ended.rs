@@ -5,7 +5,7 @@ use moka::sync::Cache;
 use crate::{
     close::CloseReason,
     dialect::{
-        lines::Refused,
+        server::Refused,
         token::{Secret, Token},
     },
     options::ResumeOptions,

@@ -10,7 +10,7 @@ use crate::{
         pieces::Form,
         writing::{Around, Layout, Writing},
     },
-    dialect::lines::ServerControl,
+    dialect::server::ServerControl,
     handler::Handler,
     http::{answer, body::Body},
     live::waking::Due,
@@ -81,7 +81,7 @@ impl<H: Handler> Held<H> {
         }
         let span = LINES.span(&core, *sent, self.manager.longpoll_options().answer_bytes_max);
         if let Some(reason) = core.session.closed().filter(|_| span.last == core.session.last_pushed()) {
-            ServerControl::Closed(reason).append(&mut tail);
+            ServerControl::from(reason).append(&mut tail);
         }
         drop(core);
         Writing::body(session, attachment, LINES, span, Around { head, tail }, self)

@@ -6,7 +6,8 @@ use crate::{
     connect::{ConnectRequest, PathVariables, Refusal, Transport},
     dialect::{
         VERSION_PARAM,
-        lines::{Opened, Refused, ServerControl},
+        lines::NUMBER_MAX,
+        server::{Opened, Refused, ServerControl},
         token::Token,
     },
     handler::Handler,
@@ -127,12 +128,13 @@ impl<H: Handler> Manager<H> {
         let attachment = session.core().session.attach();
         self.opened(&session);
         let token = Token { slot: session.slot.load(Ordering::Relaxed), serial, secret }.encode();
+        let longpoll = self.options.longpoll.as_ref();
         let opened = Opened {
             token: &token,
-            window_ms: self.resume_options().window.as_millis(),
-            hold_ms: self.options.longpoll.as_ref().map_or(0, |longpoll| longpoll.window.as_millis()),
-            frame_bytes_max: self.options.resumable_frame_bytes_max(),
-            body_bytes_max: self.resume_options().body_bytes_max,
+            window_ms: number(self.resume_options().window.as_millis()),
+            hold_ms: longpoll.map_or(0, |longpoll| number(longpoll.window.as_millis())),
+            frame_bytes_max: number(self.options.resumable_frame_bytes_max() as u128),
+            body_bytes_max: number(self.resume_options().body_bytes_max as u128),
         };
         let greeting = ServerControl::Opened(opened).to_string();
         Ok(Attached { session, attachment, sent: Seq(0), taken: Seq(0), greeting })
@@ -229,4 +231,9 @@ impl<H: Handler> Manager<H> {
             );
         });
     }
+}
+
+/// A number as a control line can say it; one beyond that means "for ever", or "any".
+fn number(number: u128) -> u64 {
+    u64::try_from(number).unwrap_or(NUMBER_MAX).min(NUMBER_MAX)
 }

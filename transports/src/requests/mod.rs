@@ -12,8 +12,10 @@ use crate::{
     connect::Transport,
     dialect::{
         VERSION, VERSION_PARAM,
-        lines::{CONTROL_BYTES_MAX, ClientControl, Refused, ServerControl},
+        client::ClientControl,
+        lines::CONTROL_BYTES_MAX,
         post,
+        server::{Refused, ServerControl},
     },
     handler::Handler,
     http::{

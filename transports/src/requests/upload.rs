@@ -9,7 +9,7 @@ use crate::{
     bodies::inbound::{Held, Inbound, InboundLimits, Unread},
     close::CloseReason,
     dialect::{
-        lines::{ClientControl, ClientLine},
+        client::{ClientControl, ClientLine},
         post::{PostError, lines},
     },
     handler::Handler,

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::{
     bodies::window::{self, Window},
     budget::Budget,
-    dialect::lines::{ServerControl, append_line},
+    dialect::{lines::append_line, server::ServerControl},
     frame::Frame,
     handler::Handler,
     http::body::Cut,
@@ -82,7 +82,7 @@ impl<H: Handler> EventStream<H> {
         }
         let reason = core.session.closed()?;
         self.is_over = true;
-        Some(control_event(ServerControl::Closed(reason)))
+        Some(control_event(ServerControl::from(reason)))
     }
 
     /// The first piece of events, counted if it is more than a little. The stream is cut where the mount has no room.

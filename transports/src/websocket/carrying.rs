@@ -1,13 +1,13 @@
 //! What the connection of a resumable session knows besides: how far it has come in both directions.
 
-use std::sync::Arc;
-
-use tracing::debug;
-
 use super::close_code::CloseCode;
 use crate::{
     close::CloseReason,
-    dialect::lines::{ClientControl, ClientLine, ServerControl},
+    dialect::{
+        client::{ClientControl, ClientLine},
+        lines,
+        server::ServerControl,
+    },
     frame::Message,
     handler::Handler,
     live::{
@@ -17,6 +17,9 @@ use crate::{
     manager::{Manager, taking::Rejected},
     session::{Attachment, Seq},
 };
+use std::sync::Arc;
+
+use tracing::debug;
 
 /// Frames from the client after which they are acknowledged.
 const ACK_EVERY: u64 = 32;
@@ -60,7 +63,7 @@ impl Carrying {
     ) -> Result<(), Over> {
         let line = match message {
             // Most messages are frames as they are.
-            Message::Text(text) if !matches!(text.as_bytes(), [] | [b'!' | b'"' | b'*', ..]) => {
+            Message::Text(text) if lines::is_bare(text) => {
                 return self.take(manager, session, message);
             }
             Message::Binary(_) => return self.take(manager, session, message),

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     close::CloseReason,
-    dialect::lines::ServerControl,
+    dialect::server::ServerControl,
     frame::Frame,
     handler::Handler,
     http2,
@@ -299,7 +299,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         if self.carrying.is_some()
             && let Some(reason) = gathered.closed
         {
-            self.queue_line(&ServerControl::Closed(reason).to_string());
+            self.queue_line(&ServerControl::from(reason).to_string());
         }
         self.queue_close(reason.code());
         self.closing.handle_close_queued();

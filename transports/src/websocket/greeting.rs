@@ -27,7 +27,10 @@ use super::{
 use crate::{
     budget::Charge,
     connect::Transport,
-    dialect::lines::{ClientControl, ClientLine, Refused, ServerControl},
+    dialect::{
+        client::{ClientControl, ClientLine},
+        server::{Refused, ServerControl},
+    },
     frame::Message,
     handler::Handler,
     http::head,
