@@ -13,7 +13,7 @@ use http::{Request, Response, Version};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use lapwing::{   
-    Channel, Joining, Lapwing, LeaveReason, Mount, OutboxLimits, Payload, Service,     Topic, MailboxLimits, noreply, reply, transports::body::Body, Handled, Context, Failure};
+    Channel, Joining, Lapwing, LeaveReason, Mount, OutboxLimits, Payload, LapwingService, Topic, MailboxLimits, noreply, reply, transports::body::Body, Handled, Context as Cx, Failure};
 use tower_service::Service as _;
 
 /// Low, so that an input of a few bytes reaches them.
@@ -60,7 +60,7 @@ impl Channel for Echo {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, _: &str, payload: Payload, _: &Context<Self>) -> Handled {
+    async fn handle_in(&mut self, _: &str, payload: Payload, _: &Cx<Self>) -> Handled {
         Ok(reply("ok", payload))
     }
 }
@@ -75,14 +75,14 @@ impl Channel for Slow {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Cx<Self>) -> Handled {
         tokio::time::sleep(Duration::from_millis(500)).await;
         // Names that the protocol keeps for itself are refused.
         let _ = cx.broadcast(event, payload);
         Ok(noreply())
     }
 
-    async fn leave(&mut self, _: LeaveReason, _: &Context<Self>) -> Result<(), Failure> {
+    async fn leave(&mut self, _: LeaveReason, _: &Cx<Self>) -> Result<(), Failure> {
         tokio::time::sleep(Duration::from_millis(2_000)).await;
         Ok(())
     }
@@ -106,7 +106,7 @@ struct Session {
 /// The server and its clients.
 pub struct World {
     lapwing: Lapwing,
-    service: Service,
+    service: LapwingService,
     sessions: Vec<Session>,
     unread: VecDeque<Unread>,
     /// Lines and requests so far.

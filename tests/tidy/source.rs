@@ -54,7 +54,7 @@ pub(crate) fn product_of(texts: Vec<(String, String)>) -> Vec<Source> {
     };
     let all: Vec<_> =
         texts.iter().map(|(path, text)| Source { module: module_of(path), code: code(text) }).collect();
-    let tests: Vec<_> = all.iter().flat_map(|source| test_modules(source)).collect();
+    let tests: Vec<_> = all.iter().flat_map(test_modules).collect();
     let is_test =
         |module: &str| tests.iter().any(|test| module == test || module.starts_with(&format!("{test}::")));
     all.into_iter().filter(|source| !is_test(&source.module)).collect()
