@@ -6,7 +6,9 @@ use std::{
     time::Instant,
 };
 
-use lapwing::{Channel, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, noreply, reply};
+use lapwing::{
+    Channel, CheckOrigin, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, noreply, reply,
+};
 use serde_json::json;
 use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
 
@@ -79,6 +81,21 @@ impl MakeWriter<'_> for Log {
 
 /// What is logged on this thread, where client and server run, while something is done.
 async fn logged(level: LevelFilter, deed: impl AsyncFnOnce(Lapwing, std::net::SocketAddr)) -> String {
+    let mount = Mount::new().channel::<Room>("room:*", ()).joins_max(2);
+    // What is said when a program starts is no stranger's doing.
+    logged_from_start(level, mount, async |lapwing, address, log| {
+        log.0.lock().unwrap().clear();
+        deed(lapwing, address).await;
+    })
+    .await
+}
+
+/// The same, with what is logged when the program starts.
+async fn logged_from_start(
+    level: LevelFilter,
+    mount: Mount,
+    deed: impl AsyncFnOnce(Lapwing, std::net::SocketAddr, &Log),
+) -> String {
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(level)
@@ -92,14 +109,9 @@ async fn logged(level: LevelFilter, deed: impl AsyncFnOnce(Lapwing, std::net::So
         // and that may be another test's. With two it asks both of them.
         let _second = tracing::Dispatch::new(tracing_subscriber::fmt().with_writer(io::sink).finish());
         tracing::callsite::rebuild_interest_cache();
-        let lapwing = Lapwing::builder()
-            .mount("/socket", Mount::new().channel::<Room>("room:*", ()).joins_max(2))
-            .build()
-            .unwrap();
+        let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
         let address = lab::serve(&lapwing).await;
-        // What is said when a program starts is no stranger's doing.
-        log.0.lock().unwrap().clear();
-        deed(lapwing, address).await;
+        deed(lapwing, address, &log).await;
     }
     let log = log.0.lock().unwrap().clone();
     String::from_utf8(log).unwrap()
@@ -150,6 +162,26 @@ async fn go_through_everything(address: std::net::SocketAddr) {
     {}
     client.socket.send(crate::support::websocket::Frame::close(1000, "")).await;
     client.socket.next().await;
+}
+
+#[tokio::test]
+async fn a_mount_that_believes_what_requests_say_of_its_host_says_so_once() {
+    let list = CheckOrigin::list(["https://good.example"]).unwrap();
+    for (mount, lines) in [
+        (Mount::new(), 1),
+        (Mount::new().host("good.example"), 0),
+        (Mount::new().check_origin(list), 0),
+        (Mount::new().check_origin(CheckOrigin::Off), 0),
+    ] {
+        let log = logged_from_start(LevelFilter::INFO, mount, async |_, address, _| {
+            for _ in 0..3 {
+                Client::connect(address, Vsn::V2).await.expect_heartbeat().await;
+            }
+        })
+        .await;
+        assert_eq!(log.lines().count(), lines, "{log}");
+        assert_eq!(log.matches("what each request says of its host").count(), lines, "{log}");
+    }
 }
 
 #[tokio::test]

@@ -18,7 +18,10 @@ use lapwing::transports::{
     live::LiveSession,
     options::TransportOptions,
 };
-use tokio::{io::AsyncWriteExt as _, net::TcpListener};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 use super::{all_of, begin_post, narrow, serve, until, until_all_is_given_back};
 use crate::support::{
@@ -52,7 +55,7 @@ async fn a_body_without_a_session_is_refused_after_its_first_line() {
         let answered = async {
             let mut buffer = [0; 1_024];
             while !String::from_utf8_lossy(&answer).contains(wanted) {
-                let filled = tokio::io::AsyncReadExt::read(&mut stream, &mut buffer).await.unwrap_or(0);
+                let filled = stream.read(&mut buffer).await.unwrap_or(0);
                 assert!(filled > 0, "{first:?}: {}", String::from_utf8_lossy(&answer));
                 answer.extend_from_slice(&buffer[..filled]);
             }
@@ -103,6 +106,39 @@ async fn of_large_bodies_for_one_session_the_newest_is_read() {
     assert_eq!(session.post_lines("!close").await, ["!ack 1"]);
     drop(stalled);
     until_all_is_given_back(&endpoint).await;
+}
+
+#[tokio::test]
+async fn a_large_body_that_keeps_coming_is_given_up_for_a_newer_one() {
+    let (endpoint, address) = serve(BUDGET, |_| {}).await;
+    let session = Session::open(address, "/echo", Wire::Longpoll).await;
+    let body = format!("!send {}\n!from 1\n{}", session.token, "x".repeat(1_000_000));
+    let framing = format!("Content-Length: {}", body.len() + 100_000);
+    let mut older = narrow(address).await;
+    begin_post(&mut older, &Wire::Longpoll.path("/echo"), &framing, body.as_bytes()).await;
+    until("there is room for all of it", || endpoint.bytes_held() >= body.len() + 100_000).await;
+    let mut newer = narrow(address).await;
+    begin_post(&mut newer, &Wire::Longpoll.path("/echo"), &framing, body.as_bytes()).await;
+    let (mut reads, mut writes) = older.split();
+    let keeps_coming = async {
+        while writes.write_all(b"x").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        std::future::pending::<()>().await;
+    };
+    let told = async {
+        let (mut answer, mut buffer) = (String::new(), [0; 1_024]);
+        while !answer.contains("!ack 0") {
+            let filled = reads.read(&mut buffer).await.unwrap_or(0);
+            assert!(filled > 0, "{answer}");
+            answer.push_str(&String::from_utf8_lossy(&buffer[..filled]));
+        }
+    };
+    tokio::select! {
+        // Less than a body may take at all.
+        told = tokio::time::timeout(Duration::from_secs(20), told) => told.expect("the older one is told"),
+        () = keeps_coming => unreachable!("it goes on for ever"),
+    }
 }
 
 fn session_took(endpoint: &Endpoint<crate::support::echo::Echo>) -> bool {
