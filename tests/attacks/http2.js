@@ -23,8 +23,15 @@ function field(name, value) {
 }
 
 /** The fields of a POST. */
-export function post(path) {
-  const fields = { ":method": "POST", ":scheme": "http", ":authority": "x", ":path": path };
+export const post = (path) => fieldsOf({ ":method": "POST", ...PLACE, ":path": path });
+
+/** The fields of a WebSocket's handshake. */
+export const upgrade = (path) =>
+  fieldsOf({ ":method": "CONNECT", ":protocol": "websocket", ...PLACE, ":path": path, "sec-websocket-version": "13" });
+
+const PLACE = { ":scheme": "http", ":authority": "x" };
+
+function fieldsOf(fields) {
   return Buffer.concat(Object.entries(fields).map(([name, value]) => field(name, value)));
 }
 

@@ -4,9 +4,9 @@ import { silent, tickets } from "./heads.js";
 import { joins } from "./joins.js";
 import { messages } from "./messages.js";
 import { names, waiting } from "./names.js";
-import { chunks, frames } from "./pieces.js";
+import { chunks, frames, unread } from "./pieces.js";
 import { pollsOfSessions, pollsOfStock } from "./polls.js";
 import { posts } from "./posts.js";
 import { neverCarried, resets } from "./sessions.js";
 
-export const kinds = [joins, pollsOfSessions, pollsOfStock, chunks, frames, resets, neverCarried, names, waiting, tickets, silent, messages, posts];
+export const kinds = [joins, pollsOfSessions, pollsOfStock, chunks, frames, unread, resets, neverCarried, names, waiting, tickets, silent, messages, posts];

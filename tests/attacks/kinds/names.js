@@ -11,20 +11,21 @@ const joinOf = (topic) => text(message("1", "1", topic, "phx_join", {}));
 
 export const names = {
   name: "long names",
-  what: `one WebSocket sends joins of topics, and events to a channel that waits, with names of 9.9 MB`,
-  bound: { bytes: 45 * MB, why: "a session" },
+  what: "one WebSocket joins topics with names of 9.9 MB, and one has such events for a channel that waits",
+  bound: { bytes: 2 * 45 * MB, why: "two sessions" },
   async attack({ port, mount, until, wait_ms }) {
     const long = "x".repeat(LONG);
-    const topic = joinOf(`room:${long}`);
+    // None takes the place of another.
+    const topicOf = (n) => joinOf(`room:${n % JOINS}-${long}`);
     const event = text(message("1", "2", "room:waits", long, {}));
     let sent = 0;
-    await again(1, until, async () => {
+    await again(2, until, async (n) => {
       const socket = await connect(port);
       await write(socket, upgrade(`${mount}/websocket?vsn=2.0.0`));
       await write(socket, joinOf("room:waits"));
       await write(socket, text(message("1", "2", "room:waits", "wait", { ms: wait_ms })));
       while (Date.now() < until) {
-        if (!(await write(socket, sent % 2 ? topic : event))) return false;
+        if (!(await write(socket, n === 0 ? topicOf(sent) : event))) return false;
         sent += 1;
       }
       socket.destroy();
