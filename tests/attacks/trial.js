@@ -10,7 +10,7 @@ import { MB, forgetPeak, peak, resident } from "./memory.js";
 
 // jemalloc keeps what was freed for ten seconds, and gives it back only when it is called, unless it has a thread for that. Here it
 // keeps it for less, so that RSS says what is held: buffers that grow leave their smaller predecessors.
-process.env._RJEM_MALLOC_CONF ??= "background_thread:true,dirty_decay_ms:300,muzzy_decay_ms:0";
+process.env._RJEM_MALLOC_CONF ??= "background_thread:true,dirty_decay_ms:100,muzzy_decay_ms:0";
 process.env.RUST_LOG ??= "off";
 // A program that has once printed a backtrace keeps a hundred megabytes of its symbols mapped.
 process.env.RUST_BACKTRACE = "0";
@@ -21,7 +21,7 @@ process.setMaxListeners(100);
  * What RSS may have beside what is held: the program's pages that are touched for the first time (10 MB), what lies in the allocator's
  * arenas and was just freed, and the rest of its size classes (an eighth, and what does not fit).
  */
-const SLACK = { bytes: 48 * MB, share: 0.25 };
+const SLACK = { bytes: 64 * MB, share: 0.25 };
 
 /** What may be left: code, tables with numbered places, and the allocator's own. */
 const LEFT = 24 * MB;
