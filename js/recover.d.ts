@@ -1,8 +1,6 @@
-/** A channel of phoenix.js, as far as `recover` needs it. */
-export interface RecoverableChannel {
-  joinPush: unknown;
-  onMessage(event: string, payload?: unknown, ref?: unknown, joinRef?: unknown): unknown;
-}
+/// <reference path="./phoenix.d.ts" />
+
+import type { Channel } from "phoenix";
 
 /**
  * Makes a channel that is not joined yet ask, each time it joins, for what was broadcast on its topic since it last heard
@@ -12,4 +10,4 @@ export interface RecoverableChannel {
  * @param since Where to begin: the position of an earlier page, `""` (default) for nothing old, `"-20"` for the last twenty.
  * @returns The channel's position now, for an earlier page to keep; the text is opaque.
  */
-export function recover(channel: RecoverableChannel, since?: string): () => string;
+export function recover(channel: Channel, since?: string): () => string;

@@ -49,7 +49,9 @@ describe("the documents", { concurrency: 4 }, () => {
       it(`${name} shows TypeScript that compiles, ${at + 1}`, async () => {
         const project = mkdtempSync(join(folder, "types-"));
         const { compilerOptions } = JSON.parse(readFileSync(join(root, "js/test/types/tsconfig.json"), "utf8"));
-        compilerOptions.paths = { "lapwing-transport": [join(root, "js/index.d.ts")] };
+        compilerOptions.paths = Object.fromEntries(
+          Object.entries(compilerOptions.paths).map(([name, [path]]) => [name, [join(root, "js/test/types", path)]]),
+        );
         writeFileSync(join(project, "page.ts"), block);
         writeFileSync(join(project, "package.json"), '{ "type": "module" }');
         writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["page.ts"] }));

@@ -1,6 +1,7 @@
 // A page's use of the package, which must compile. A line under `@ts-expect-error` must not.
 
 import { Presence, Socket } from "phoenix";
+import { recover } from "lapwing-transport/recover";
 import Lapwing, { type LapwingFailure, type LapwingStatus, type TransportName } from "lapwing-transport";
 
 const show = (status: LapwingStatus) => console.log(status.transport, status.why);
@@ -25,6 +26,9 @@ room
 room.push("say", { text: "hello" }, 5_000).receive("ok", () => room.off("said", ref));
 room.push("draw", new ArrayBuffer(8));
 room.onError(() => console.log(room.state));
+
+const kept = socket.channel("kept:lobby");
+const position: () => string = recover(kept, "-20");
 
 const presence = new Presence<{ name: string }>(room);
 presence.onJoin((key, current, joined) => console.log(key, current?.metas.length, joined.metas[0]?.name));
@@ -53,4 +57,4 @@ plain.conn?.status();
 // @ts-expect-error: the metas of this presence have no such field.
 presence.list((_key, { metas }) => metas[0]?.age);
 
-export { failure, name, names, status };
+export { position, failure, name, names, status };
