@@ -1,4 +1,4 @@
-//! What all joins and sessions of a program share: topics, presence, the way to other nodes.
+//! State shared by all mounts of this process: topics, presence, the way to other nodes.
 
 use std::{
     fmt,
@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// What a join has to do: its green thread, begun or not.
+/// The task of a join: its green thread, begun or not.
 pub(crate) type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What is too old takes memory for so much longer.
@@ -63,7 +63,7 @@ pub enum BroadcastError {
     Encode(EncodeError),
     /// The other nodes could not be told.
     PubSub(PubSubError),
-    /// Nobody was told: the event has a name that is the protocol's own, or presence's, see
+    /// The event was published to nobody: it has a name that is the protocol's own, or presence's, see
     /// [`protocol::event`](crate::protocol::event).
     ReservedEvent,
 }

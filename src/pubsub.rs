@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{protocol::Payload, topic::Topic, topics::broadcast::Broadcast};
 
-/// What an adapter carries from node to node.
+/// A message that an adapter carries from node to node.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct PubSubMsg {
@@ -27,7 +27,7 @@ pub enum Audience {
     SocketId,
 }
 
-/// What the connections of a socket id are told.
+/// An order to the connections of a socket id.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Order {
     /// They end.
@@ -115,7 +115,7 @@ pub trait PubSub: Send + Sync + 'static {
     /// Sends a message to all other nodes. Must not block: queue it, within a bound.
     ///
     /// # Errors
-    /// What kept the message from being sent. The node's own subscribers get it all the same.
+    /// The reason why the message could not be sent. The node's own subscribers get it all the same.
     fn publish(&self, message: &PubSubMsg) -> Result<(), PubSubError>;
 
     /// The name of this node among the others.

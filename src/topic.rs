@@ -108,7 +108,7 @@ impl fmt::Debug for Topic {
     }
 }
 
-/// What a route matches topics with: an exact name, or a prefix followed by `*`.
+/// The pattern by which a route matches topics: an exact name, or a prefix followed by `*`.
 ///
 /// ```
 /// use lapwing::TopicPattern;
@@ -158,7 +158,7 @@ impl TopicPattern {
         }
     }
 
-    /// What stands before the star, or `None` if the pattern is an exact name.
+    /// Returns what stands before the star, or `None` if the pattern is an exact name.
     #[must_use]
     pub fn prefix(&self) -> Option<&str> {
         if self.is_prefix { self.text.strip_suffix('*') } else { None }

@@ -158,7 +158,7 @@ impl Ends<'_> {
     }
 }
 
-/// The fate of a request, decided before anything else is done with it.
+/// The decision about a request, made before anything else is done with it.
 enum Fate {
     Forwarded,
     Answered(u16),

@@ -18,7 +18,7 @@ pub(crate) struct Shared {
     pub(crate) tally: Tally,
 }
 
-/// The wishes of the proxy's owner.
+/// The settings of the proxy's owner.
 #[derive(Clone, Debug)]
 pub(crate) struct Control {
     pub(crate) plan: Arc<Plan>,

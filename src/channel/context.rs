@@ -1,4 +1,4 @@
-//! What a channel's callbacks are handed.
+//! The arguments of a channel's callbacks.
 
 use std::{
     fmt,
@@ -17,7 +17,7 @@ use crate::{
     topics::history::Recovery,
 };
 
-/// What a callback is handed: the join's [`Socket`], and what is typed by the channel or belongs to this callback alone.
+/// The join's [`Socket`] as a callback is handed it, with what is typed by the channel or belongs to this callback alone.
 ///
 /// It derefs to the [`Socket`], which can be cloned and kept; a context is lent for the time of the callback.
 pub struct Context<C> {

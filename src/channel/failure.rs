@@ -151,7 +151,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// What the client is told of an error, if that is one of the library's that the client can do something about.
+/// Returns the client's answer to an error, if that is one of the library's that the client can do something about.
 fn answer_of(error: &(dyn Error + Send + Sync + 'static)) -> Option<Payload> {
     if let Some(error) = error.downcast_ref::<PayloadError>() {
         return Some(error.to_json().into());

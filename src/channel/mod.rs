@@ -1,4 +1,4 @@
-//! What a user writes: a channel.
+//! The trait that a program implements: a channel.
 //!
 //! # Names of the source design
 //!
@@ -90,7 +90,7 @@ use crate::{
 /// # let _ = mount;
 /// ```
 pub trait Channel: Sized + Send + 'static {
-    /// What all joins of a route share: a pool of connections, a clock, a configuration. `()` for nothing. It is given to
+    /// The state that all joins of a route share: a pool of connections, a clock, a configuration. `()` for nothing. It is given to
     /// [`Mount::channel`](crate::Mount::channel), and callbacks get it by [`Context::state`].
     type State: Send + Sync + 'static;
 

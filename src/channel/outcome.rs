@@ -1,4 +1,4 @@
-//! What callbacks ask for.
+//! Results of callbacks.
 
 use smol_str::SmolStr;
 
@@ -7,10 +7,10 @@ use crate::{
     protocol::{IntoPayload, Payload},
 };
 
-/// What a callback returns: what it wants to happen next, or why it failed.
+/// The result of a callback: what it wants to happen next, or why it failed.
 pub type Handled = Result<HandleResult, Failure>;
 
-/// What a callback wants to happen next.
+/// The outcome of a callback: what it wants to happen next.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum HandleResult {

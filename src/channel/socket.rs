@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// What is known of a join, before and after the client is in: the part that [`Joining`](crate::Joining) and [`Socket`] share.
+/// The facts of a join, known before and after the client is in: the part that [`Joining`](crate::Joining) and [`Socket`] share.
 #[derive(Clone, Debug)]
 pub struct JoinInfo {
     pub(crate) join: Arc<Join>,
@@ -332,7 +332,7 @@ impl Socket {
         Ok(())
     }
 
-    /// Who is present on the topic: the payload of `presence_state`. For the program, or in a reply;
+    /// Returns who is present on the topic: the payload of `presence_state`. For the program, or in a reply;
     /// [`push_presences`](Self::push_presences) is what a page's list begins with.
     ///
     /// # Errors
@@ -341,7 +341,7 @@ impl Socket {
         self.join.node().tracker.list(&self.join.topic, None).await
     }
 
-    /// Who is present, of the first `keys_max` keys alone.
+    /// Returns who is present, of the first `keys_max` keys alone.
     ///
     /// # Errors
     /// When the presence engine is busy.

@@ -1,4 +1,4 @@
-//! What of a context is typed by its channel.
+//! The parts of a context that are typed by its channel.
 
 use crate::channel::{
     Channel,
@@ -8,7 +8,7 @@ use crate::channel::{
 };
 
 impl<C: Channel> Context<C> {
-    /// What all joins of the route share, as it was given to [`Mount::channel`](crate::Mount::channel).
+    /// Returns the state that all joins of the route share, as it was given to [`Mount::channel`](crate::Mount::channel).
     #[must_use]
     pub fn state(&self) -> &C::State {
         state::<C>(self)
@@ -22,7 +22,7 @@ impl<C: Channel> Context<C> {
 }
 
 impl<C: Channel> Joining<C> {
-    /// What all joins of the route share, as it was given to [`Mount::channel`](crate::Mount::channel).
+    /// Returns the state that all joins of the route share, as it was given to [`Mount::channel`](crate::Mount::channel).
     #[must_use]
     pub fn state(&self) -> &C::State {
         state::<C>(self)

@@ -1,4 +1,4 @@
-//! What waits for a join's task, bounded in messages and bytes.
+//! The mailbox: messages that wait for a join's task, bounded in number and bytes.
 
 use std::{any::Any, collections::VecDeque, fmt, sync::Arc};
 
@@ -25,7 +25,7 @@ impl Default for MailboxLimits {
     }
 }
 
-/// What arrives at a channel's green thread.
+/// A message that arrives at a channel's green thread.
 #[non_exhaustive]
 pub enum ChannelMailbox {
     /// An event of the client's.
@@ -34,7 +34,7 @@ pub enum ChannelMailbox {
         event: Name,
         /// Its payload.
         payload: Payload,
-        /// What a reply has to refer to.
+        /// The reference that a reply has to repeat.
         reference: Option<Ref>,
     },
     /// A message from the rest of the program, see [`Receive`](crate::Receive).
@@ -52,7 +52,7 @@ pub enum ChannelMailbox {
 }
 
 impl ChannelMailbox {
-    /// What the message holds, itself included. Shared bytes are counted for each who holds them.
+    /// The bytes that the message holds, itself included. Shared bytes are counted for each who holds them.
     fn bytes(&self) -> usize {
         let of_ref =
             |reference: &Option<Ref>| reference.as_ref().map_or(0, |reference| reference.as_json().len());

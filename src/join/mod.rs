@@ -75,7 +75,7 @@ pub(crate) trait Peer: Lane {
     fn cleared(&self);
 }
 
-/// What is the same for all joins of a route.
+/// The part that is the same for all joins of a route.
 #[derive(Debug)]
 pub(crate) struct Kind {
     /// The name of the channel's type.
@@ -89,7 +89,7 @@ impl Kind {
     }
 }
 
-/// What is the same for all joins of a route on a mount.
+/// The part that is the same for all joins of a route on a mount.
 #[derive(Debug)]
 pub(crate) struct Home {
     pub(crate) node: Arc<Node>,
@@ -100,7 +100,7 @@ pub(crate) struct Home {
     pub(crate) log: Log,
 }
 
-/// What limits the log lines about a route's joins, each kind by itself.
+/// The limits of the log lines about a route's joins, each kind by itself.
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) crashes: Occasionally,
@@ -116,7 +116,7 @@ pub(crate) trait Resting: Send {
     fn rise(self: Box<Self>, join: Arc<Join>, message: Option<ChannelMailbox>) -> Task;
 }
 
-/// Who has the channel of a join.
+/// Where the channel of a join is.
 enum Turn {
     /// Nobody: it rests.
     Resting(Box<dyn Resting>),
@@ -158,7 +158,7 @@ pub(crate) struct Join {
     state: Mutex<State>,
 }
 
-/// What the lock guards. Nothing else is locked while it is held.
+/// The state under the lock. Nothing else is locked while it is held.
 struct State {
     mailbox: Mailbox,
     turn: Turn,
@@ -179,7 +179,7 @@ struct State {
     cleared: bool,
 }
 
-/// What a join's task is to do next.
+/// The next step of a join's task.
 pub(crate) enum Next {
     Message(ChannelMailbox),
     Overflowed,

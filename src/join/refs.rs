@@ -1,4 +1,4 @@
-//! What a client's message refers to, and is referred to by.
+//! The references of a client's message.
 
 use crate::protocol::Ref;
 

@@ -17,18 +17,18 @@ use crate::{
     protocol::Payload,
 };
 
-/// What a join has to do with others of its client and topic.
+/// The relation of a join to others of its client and topic.
 #[derive(Default)]
 pub(super) struct Kin {
     /// The join that this one waits for.
     predecessor: Option<Arc<Join>>,
-    /// What begins when this join has ended. One at most: a newer one takes the place of one that still waits.
+    /// The join that begins when this one has ended. One at most: a newer one takes the place of one that still waits.
     successor: Option<Start>,
     /// The task that waits for the end and begins the successor.
     pub(super) waiting: Option<Waker>,
 }
 
-/// What a new join begins with.
+/// The state in which a new join begins.
 pub(crate) struct Start {
     pub(crate) running: Running,
     pub(crate) params: Payload,
@@ -69,7 +69,7 @@ impl Drop for Running {
     }
 }
 
-/// What becomes of a join that another one replaces.
+/// The outcome for a join that another one replaces.
 pub(crate) enum Replaced {
     /// It was asked to end. A task has to wait for that, and to begin the new one then.
     Ends,

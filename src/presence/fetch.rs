@@ -1,4 +1,4 @@
-//! What the program adds to presences: names, pictures, whatever a key stands for.
+//! Additions of the program to presences: names, pictures, whatever a key stands for.
 
 use std::{collections::HashMap, pin::Pin, sync::Arc, time::Duration};
 

@@ -47,7 +47,7 @@ pub(crate) use self::{
     viewers::{Showing, Viewer},
 };
 
-/// What every JavaScript object has from its prototype.
+/// Names that every JavaScript object has from its prototype.
 const PROTOTYPE_KEYS: [&str; 12] = [
     "__defineGetter__",
     "__defineSetter__",
@@ -171,7 +171,7 @@ pub(crate) struct Tracker {
 #[derive(Debug, Default)]
 pub(crate) struct Ended(Mutex<Vec<Owner>>);
 
-/// What the engine is asked to do.
+/// A request to the engine.
 pub(crate) enum Request {
     Track {
         topic: Topic,

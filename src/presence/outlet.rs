@@ -44,7 +44,7 @@ pub(super) struct Outlet {
     fetching: Option<Sender<Fetching>>,
 }
 
-/// What goes out when what is to be added to it was fetched.
+/// A diff or a state that goes out when what is to be added to it was fetched.
 enum Fetching {
     Diff(Topic, Outgoing),
     State(Topic, Vec<Entry>, Vec<Showing>),

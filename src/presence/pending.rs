@@ -6,7 +6,7 @@ use lapwing_presence::{Entry, TopicDiff};
 
 use super::PresenceOptions;
 
-/// What changed since the last diff, and when that was.
+/// The changes since the last diff, and when that was.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
     diff: Option<TopicDiff>,
@@ -47,7 +47,7 @@ impl Pending {
         diff.absorb(later);
     }
 
-    /// Somebody was given the topic's state, with changes in it that the next diff will repeat.
+    /// A join was given the topic's state, with changes in it that the next diff will repeat.
     pub(super) fn handle_state_given(&mut self) {
         self.state_given = self.diff.is_some();
     }

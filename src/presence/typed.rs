@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 pub struct Presence {
     /// One object per track: tabs and devices of a person. Each has its `phx_ref`.
     pub metas: Vec<Map<String, Value>>,
-    /// What was added to the key.
+    /// The fields that were added to the key.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
 }
@@ -20,7 +20,7 @@ pub type PresenceState = HashMap<String, Presence>;
 
 /// The payload of `presence_diff`.
 ///
-/// What Phoenix's `handle_metas` is for, a server's own view of who is present, is a task that subscribes to the topic and
+/// A server's own view of who is present, for which Phoenix has `handle_metas`, is a task that subscribes to the topic and
 /// applies diffs:
 ///
 /// ```

@@ -41,7 +41,7 @@ pub(super) struct Engine {
     presences: Presences,
     /// Topics with a change that is not sent yet, or one that was sent a moment ago.
     pending: HashMap<Topic, Pending>,
-    /// Who asked for the state of a topic. All that came in one batch share one encoding.
+    /// The joins that asked for the state of a topic. All that came in one batch share one encoding.
     asked: HashMap<Topic, Wanted>,
     states: States,
     /// Answers that are given after the diffs that they follow from.
@@ -49,7 +49,7 @@ pub(super) struct Engine {
     is_stopping: bool,
 }
 
-/// Who asked for a topic's state.
+/// A join that asked for a topic's state.
 #[derive(Default)]
 struct Wanted {
     callers: Vec<Answer<Payload>>,

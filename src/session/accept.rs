@@ -1,4 +1,4 @@
-//! What a program says to a client that wants to connect.
+//! The program's answer to a client that wants to connect.
 
 use std::{any::Any, pin::Pin, sync::Arc};
 

@@ -27,7 +27,7 @@ const FULL: u32 = 2;
 /// A message for a join was taken while a mailbox was full.
 const ONE_MORE: u32 = 1;
 
-/// What a session of a mount keeps for the channels.
+/// The state of a session that belongs to its channels.
 pub(crate) struct Client {
     pub(crate) transport_id: TransportId,
     pub(crate) serializer: Arc<dyn Serializer>,
@@ -39,7 +39,7 @@ pub(crate) struct Client {
     state: Mutex<State>,
 }
 
-/// What the lock guards. Locked before any join, topic or outbox.
+/// The state under the lock. Locked before any join, topic or outbox.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) joins: Joins<Arc<Join>>,
@@ -197,7 +197,7 @@ impl Joined for Arc<Join> {
 mod tests {
     use super::*;
 
-    /// What there is one of for every client, and for every join. Larger needs a reason.
+    /// The sizes of what there is one of for every client, and for every join. Larger needs a reason.
     #[test]
     fn sizes_do_not_grow() {
         let sizes = [

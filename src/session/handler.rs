@@ -41,7 +41,7 @@ pub(crate) struct Hub {
     limits: Limits,
 }
 
-/// What a client may do.
+/// The limits of a client.
 pub(crate) struct Limits {
     pub(crate) joins_max: usize,
     pub(crate) names: NameLimits,

@@ -13,7 +13,7 @@ use crate::{
 /// A table with room for so many joins is not made smaller when most of them are gone.
 const CAPACITY_MIN: usize = 28;
 
-/// What the table needs to know of a join.
+/// The part of a join that the table needs to know.
 pub(crate) trait Joined {
     fn topic(&self) -> &Topic;
 
@@ -28,7 +28,7 @@ pub(crate) struct Joins<J> {
     rest: Option<Box<HashMap<Topic, J>>>,
 }
 
-/// What is to be done with a message.
+/// The verdict on a message: what is to be done with it.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict<'a, J> {
     /// Row 1.
@@ -52,7 +52,7 @@ pub(crate) enum Verdict<'a, J> {
 }
 
 impl<J: Joined> Joins<J> {
-    /// What is to be done with a message of the client's.
+    /// Decides what is to be done with a message of the client's.
     pub(crate) fn handle_message(&self, msg: &ChannelMsg, joins_max: usize) -> Verdict<'_, J> {
         let (Some(topic), event) = (msg.topic.as_str(), msg.event.as_str()) else {
             return Verdict::Unmatched;

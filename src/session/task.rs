@@ -469,7 +469,7 @@ async fn catch<T>(callback: impl Future<Output = T>) -> Result<T, String> {
     .await
 }
 
-/// What a panic said, as a log shows it: it may repeat what a client sent.
+/// The text of a panic, as a log shows it: it may repeat what a client sent.
 fn said(panic: &str) -> Quoted<'_> {
     Quoted::new(panic).up_to(512)
 }

@@ -1,4 +1,4 @@
-//! What is published on a topic, and who did it.
+//! Broadcasts: an event that is published on a topic, and by whom.
 
 use crate::{protocol::Payload, topic::Topic, topics::position::Position};
 use smol_str::SmolStr;

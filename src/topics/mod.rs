@@ -1,4 +1,4 @@
-//! Who is subscribed to what, and the way of a broadcast to all of them.
+//! Subscriptions to topics, and the way of a broadcast to all members.
 //!
 //! ```text
 //!   dispatch ──▶ Delivery: encodes at most once per serializer, on first use
@@ -63,7 +63,7 @@ pub(crate) trait Lane: Send + Sync {
     /// Queues a frame that all members of a topic get; never waits. It may be written a little later than others.
     fn push_broadcast(&self, frame: Frame);
 
-    /// What the session's frames are encoded with.
+    /// The serializer of the session's frames.
     fn serializer(&self) -> &Arc<dyn Serializer>;
 
     fn transport_id(&self) -> TransportId;
