@@ -10,6 +10,8 @@ export const posts = {
   name: "POSTs that wait",
   what: `${POSTS} POSTs of 7.9 MB to a session of the dialect whose channel waits`,
   bound: { bytes: (5 + 54 + 20) * MB, why: "frames, POSTs, two events" },
+  // As for long names: a message is decoded in one turn.
+  late_ms: 500,
   async attack({ port, mount, until, wait_ms }) {
     const path = `${mount}/longpoll?lapwing=1&vsn=2.0.0`;
     const request = requester(port, POSTS + 1);
