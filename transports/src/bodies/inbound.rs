@@ -12,10 +12,8 @@ use tokio::time::timeout;
 use crate::{
     close::CloseReason,
     http::body::RequestBody,
-    live::{
-        LiveSession,
-        clock::{Clock, Tick},
-    },
+    live::{LiveSession, clock::Clock},
+    session::life::Tick,
 };
 
 /// Bytes that are kept of a body whose session is not known: a first line and a little more. Control lines have 256.

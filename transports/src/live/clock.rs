@@ -8,17 +8,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Milliseconds for which the mount has listened, as of the last sweep. Wraps after 49 days; only differences count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tick(pub(crate) u32);
+use crate::session::life::Tick;
 
-impl Tick {
-    /// The time from `earlier` to this tick, which must be less than 49 days.
-    pub(crate) fn since(self, earlier: Tick) -> Duration {
-        Duration::from_millis(u64::from(self.0.wrapping_sub(earlier.0)))
-    }
-}
-
+/// Milliseconds for which the mount has listened, as of the last sweep.
 #[derive(Debug)]
 pub(crate) struct Clock(AtomicU32);
 

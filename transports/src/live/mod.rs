@@ -11,14 +11,17 @@ pub(crate) mod registry;
 pub(crate) mod resumable;
 pub(crate) mod waking;
 
+use std::{
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
 use self::{
-    clock::{Clock, Tick},
-    counters::Counters,
-    endings::Endings,
-    flusher::Flusher,
-    poller::Poller,
-    resumable::Resumable,
-    waking::Core,
+    clock::Clock, counters::Counters, endings::Endings, flusher::Flusher, poller::Poller,
+    resumable::Resumable, waking::Core,
 };
 use crate::{
     budget::{Budget, Debt, OverBudget, STEP},
@@ -28,16 +31,10 @@ use crate::{
     frame::Frame,
     session::{
         Pushed, Seq, Session,
+        life::{Tick, Tie},
         outbox::{OutboxLimits, Waiting},
     },
     sync::{Mutex, MutexGuard},
-};
-use std::{
-    sync::{
-        Arc, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
-    time::Duration,
 };
 
 /// How long a client may take from one poll to the next and still be taken for attached.
@@ -56,8 +53,6 @@ pub struct LiveSession<S> {
     pub(crate) common: Arc<Common>,
     /// When something last came from the client.
     seen: AtomicU32,
-    /// When the sweep first found the session closed, 0 before.
-    pub(crate) closed_at: AtomicU32,
     /// Where the registry keeps it.
     pub(crate) slot: AtomicU32,
     /// What it owes besides the frames that wait for it.
@@ -101,7 +96,6 @@ impl<S> LiveSession<S> {
             core: Mutex::new(core),
             common,
             seen,
-            closed_at: AtomicU32::new(0),
             slot: AtomicU32::new(0),
             debt: Debt::default(),
             kind,
@@ -184,7 +178,7 @@ impl<S> LiveSession<S> {
     }
 
     /// The session was just closed. A WebSocket that is all of its session sees to that itself.
-    fn handle_closed(&self) {
+    pub(super) fn handle_closed(&self) {
         if self.is_resumable() || self.transport() == Transport::Longpoll {
             self.common.endings.add(self.slot.load(Ordering::Relaxed));
         }
@@ -230,6 +224,15 @@ impl<S> LiveSession<S> {
         matches!(self.kind, Kind::Resumable(_))
     }
 
+    /// Why the session ends that its client has left.
+    pub(super) fn tie(&self) -> Tie {
+        match self.kind {
+            Kind::Plain => Tie::Connection,
+            Kind::Polled(_) => Tie::Polls,
+            Kind::Resumable(_) => Tie::Window,
+        }
+    }
+
     /// What a session has that outlives its connections.
     pub(crate) fn resumable(&self) -> Option<&Resumable> {
         if let Kind::Resumable(resumable) = &self.kind { Some(resumable) } else { None }
@@ -259,14 +262,7 @@ impl<S> LiveSession<S> {
         let mut core = self.core();
         core.session.handle_receipt(received);
         if received > Seq(0) && core.session.last_received() >= received {
-            self.prove();
-        }
-    }
-
-    /// Somebody reads what the session is sent.
-    pub(crate) fn prove(&self) {
-        if let Some(resumable) = self.resumable() {
-            resumable.is_proven.store(true, Ordering::Relaxed);
+            core.session.handle_proof();
         }
     }
 

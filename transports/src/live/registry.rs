@@ -3,18 +3,15 @@
 use std::{
     cmp::Reverse,
     sync::{Arc, PoisonError, atomic::Ordering},
-    time::Duration,
 };
 
 use slab::Slab;
 
-use super::{
-    Kind, LiveSession, calls::Call, clock::Tick, counters::Census, resumable::Resumable, waking::Due,
-};
+use super::{LiveSession, calls::Call, counters::Census, waking};
 use crate::{
     budget::STEP,
-    close::CloseReason,
     connect::Transport,
+    session::life::{Due, Patience, Tick, Tie},
     shrink::Shrink,
     sync::{Mutex, MutexGuard},
 };
@@ -34,25 +31,6 @@ pub(crate) struct Registry<S> {
 struct Entries<S> {
     slab: Slab<Arc<LiveSession<S>>>,
     shrink: Shrink,
-}
-
-/// The limits of silence that a sweep enforces.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Patience {
-    /// Silence of a WebSocket client.
-    pub(crate) idle: Duration,
-    /// Time for a closed WebSocket to write what is left.
-    pub(crate) linger: Duration,
-    /// Time without a poll.
-    pub(crate) abandoned: Duration,
-    /// Silence of the client of a resumable session.
-    pub(crate) window: Duration,
-    /// Time without a connection of a session that was only opened.
-    pub(crate) unproven: Duration,
-    /// Time without a connection after which a client is away.
-    pub(crate) away: Duration,
-    /// The sweep's own period: stamps can be so much older than what they stamp.
-    pub(crate) period: Duration,
 }
 
 /// What a sweep found.
@@ -129,30 +107,11 @@ impl<S> Registry<S> {
     /// returns the sessions that somebody has to be told about.
     pub(crate) fn sweep(&self, now: Tick, patience: Patience) -> Swept<S> {
         let mut swept = Swept { ended: Vec::new(), away: Vec::new() };
-        self.for_each_chunked(|session| match &session.kind {
-            Kind::Resumable(resumable) => match sweep_resumable(session, resumable, now, patience) {
-                Verdict::Fine => {}
-                Verdict::Away => swept.away.push(session.clone()),
-                Verdict::Over => swept.ended.push(session.clone()),
-            },
-            Kind::Plain => sweep_websocket(session, now, patience),
-            Kind::Polled(_) => {
-                if session.core().is_deaf() {
-                    session.touch();
-                }
-                if now.since(session.last_seen()) >= patience.abandoned + patience.period {
-                    session.close(CloseReason::Abandoned);
-                }
-                if session.closed().is_some() && settled(session, now, patience.period) {
-                    // An answer that nobody reads would hold them for as long as its connection lasts.
-                    let mut core = session.core();
-                    core.session.discard();
-                    core.expired = true;
-                    core.wake();
-                    drop(core);
-                    swept.ended.push(session.clone());
-                }
-            }
+        self.for_each_chunked(|session| match sweep(session, now, &patience) {
+            Due::Away => swept.away.push(session.clone()),
+            // A connection that is all of its session ends it by itself.
+            Due::Over if session.tie() != Tie::Connection => swept.ended.push(session.clone()),
+            _ => {}
         });
         swept
     }
@@ -214,97 +173,43 @@ impl<S> Registry<S> {
     }
 }
 
-/// What a sweep found out about a resumable session.
-enum Verdict {
-    Fine,
-    /// Nothing has carried it for too long to be a move.
-    Away,
-    Over,
-}
-
-fn sweep_resumable<S>(
-    session: &LiveSession<S>,
-    resumable: &Resumable,
-    now: Tick,
-    patience: Patience,
-) -> Verdict {
-    say_busy(session);
-    let silence = now.since(session.last_seen());
-    if silence >= patience.window + patience.period {
-        session.close(CloseReason::Expired);
-    }
-    let is_forgotten = !resumable.is_proven.load(Ordering::Relaxed)
-        && !session.core().is_attached()
-        && resumable.detached_for(now) >= patience.unproven + patience.period;
-    if is_forgotten {
-        session.close(CloseReason::Expired);
-    }
+/// Looks at the time of one session, and does what is due but for telling others.
+fn sweep<S>(session: &LiveSession<S>, now: Tick, patience: &Patience) -> Due {
+    let tie = session.tie();
     let mut core = session.core();
-    if core.session.closed().is_some() {
-        let is_over =
-            lingered(session, now) >= if core.is_attached() { patience.linger } else { patience.period };
-        if is_over {
-            core.expired = true;
-            // A stream that nobody reads would hold them for as long as its connection lasts.
-            core.session.discard();
-            core.wake();
-            return Verdict::Over;
-        }
-    } else if core.is_attached() {
-        if !core.is_carried_by(Transport::Longpoll) && resumable.is_ping_due(session.last_seen(), now) {
-            core.due.set(Due::PING);
-            core.wake();
-        }
-    } else {
-        // The client may have been silent for long before on a connection that worked.
-        let away_for = resumable.detached_for(now).min(silence);
-        if away_for >= patience.away + patience.period && !resumable.is_away.swap(true, Ordering::Relaxed) {
-            core.calls().push(Call::Away);
-            return Verdict::Away;
-        }
-    }
-    Verdict::Fine
-}
-
-/// Tells the client that it is not read for now, which is no silence of its own.
-fn say_busy<S>(session: &LiveSession<S>) {
-    let mut core = session.core();
-    if core.is_attached() && core.is_deaf() {
+    if core.is_deaf() && (tie != Tie::Window || core.is_attached()) {
+        // Its client is not read for now, which is no silence of its own, and one that understands it is told.
         session.touch();
-        core.due.set(Due::BUSY);
-        core.wake();
-    }
-}
-
-fn sweep_websocket<S>(session: &LiveSession<S>, now: Tick, patience: Patience) {
-    let mut core = session.core();
-    if core.is_deaf() {
-        session.touch();
-    }
-    let idle = now.since(session.last_seen()) >= patience.idle + patience.period;
-    if core.session.closed().is_some() {
-        if lingered(session, now) >= patience.linger {
-            core.expired = true;
+        if tie == Tie::Window {
+            core.due.set(waking::Due::BUSY);
             core.wake();
         }
-    } else if idle && core.session.close(CloseReason::Idle) {
-        core.wake();
     }
-}
-
-/// Whether a closed session was left alone for a whole period, so that the poll that waits on it has had the
-/// time to see the close and finish the session itself.
-fn settled<S>(session: &LiveSession<S>, now: Tick, period: Duration) -> bool {
-    lingered(session, now) >= period
-}
-
-/// How long ago a sweep first found the session closed.
-fn lingered<S>(session: &LiveSession<S>, now: Tick) -> Duration {
-    match session.closed_at.load(Ordering::Relaxed) {
-        0 => {
-            session.closed_at.store(now.0, Ordering::Relaxed);
-            Duration::ZERO
+    let mut due = core.session.sweep(tie, session.last_seen(), now, patience);
+    let was_closed = matches!(due, Due::Closed(_));
+    if was_closed {
+        core.wake_readers();
+        // It may have no time for its end.
+        due = core.session.sweep(tie, session.last_seen(), now, patience);
+    }
+    match due {
+        Due::Ping => {
+            core.due.set(waking::Due::PING);
+            core.wake();
         }
-        at => now.since(Tick(at)),
+        Due::Away => core.calls().push(Call::Away),
+        Due::Over => {
+            if tie != Tie::Connection {
+                // An answer or a stream that nobody reads would hold them for as long as its connection lasts.
+                core.session.discard();
+            }
+            core.expire();
+        }
+        Due::Nothing | Due::Closed(_) => {}
     }
+    drop(core);
+    if was_closed {
+        session.handle_closed();
+    }
+    due
 }

@@ -3,10 +3,16 @@
 use std::task::{Context, Waker};
 
 use super::{
-    calls::{Aside, CallState, Calls},
+    calls::{Aside, Call, CallState, Calls},
     flusher::Flusher,
 };
-use crate::{connect::Transport, session::Session};
+use crate::{
+    connect::Transport,
+    session::{
+        Session,
+        life::{Carrier, Tick},
+    },
+};
 
 /// What the lock guards.
 #[derive(Debug)]
@@ -14,8 +20,6 @@ pub(crate) struct Core {
     pub(crate) session: Session,
     /// The wire that carries the session, or did last.
     transport: Transport,
-    /// Whether an attachment carries the session now.
-    is_attached: bool,
     /// What the carrier is to say besides frames.
     pub(crate) due: Due,
     /// The carrier's waker, kept between wake-ups: a clone per wake-up would cost two atomic operations.
@@ -68,10 +72,11 @@ impl Due {
 impl Core {
     /// A session that is attached to this transport.
     pub(super) fn new(session: Session, transport: Transport) -> Self {
+        let mut session = session;
+        session.handle_carried(carrier(transport));
         Self {
             session,
             transport,
-            is_attached: true,
             due: Due::default(),
             waker: None,
             rest: Rest::Awake,
@@ -144,15 +149,17 @@ impl Core {
     /// Another attachment has become the current one; the one before is woken to learn it.
     pub(crate) fn attached(&mut self, transport: Transport) {
         self.transport = transport;
-        self.is_attached = true;
+        if self.session.handle_carried(carrier(transport)) {
+            self.calls().push(Call::Back);
+        }
         // A question that came by POST between two polls is answered by the next one.
         self.due.clear(Due::PING);
         self.wake();
     }
 
     /// The carrier is gone: its waker would only keep its memory alive.
-    pub(crate) fn detach(&mut self) {
-        self.is_attached = false;
+    pub(crate) fn detach(&mut self, now: Tick) {
+        self.session.handle_detached(now);
         self.rest = Rest::Awake;
         self.waker = None;
         // A POST that waits for the handler does so with or without a carrier: it leaves its waker again.
@@ -181,6 +188,14 @@ impl Core {
 
     /// Whether an attachment carries the session now.
     pub(crate) fn is_attached(&self) -> bool {
-        self.is_attached
+        self.session.is_carried()
+    }
+}
+
+/// The way in which a transport carries a session.
+fn carrier(transport: Transport) -> Carrier {
+    match transport {
+        Transport::Websocket | Transport::Sse => Carrier::Stream,
+        Transport::Longpoll => Carrier::Poll,
     }
 }

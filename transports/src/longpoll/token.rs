@@ -6,8 +6,9 @@
 //! a client that keeps using that first token is taken at the word of Phoenix, where a reply counts as
 //! received once it was written.
 
-use crate::{dialect::token::Secret, session::Seq};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+
+use crate::{dialect::token::Secret, session::Seq};
 
 /// What a token says.
 #[derive(Clone, Copy, Debug)]

@@ -1,5 +1,14 @@
 //! Who gets a session: the handler is asked, a new one is opened, an old one found again and carried on.
 
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering},
+};
+
+use http::{StatusCode, request::Parts};
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
 use super::{Manager, dice};
 use crate::{
     close::CloseReason,
@@ -12,22 +21,10 @@ use crate::{
     },
     handler::Handler,
     http::{origin::Origin, query},
-    live::{
-        Kind, LiveSession,
-        calls::Call,
-        resumable::{Beat, Resumable},
-    },
+    live::{Kind, LiveSession, resumable::Resumable},
     quoted::Quoted,
-    session::{Attachment, ResumeError, Seq},
+    session::{Attachment, ResumeError, Seq, life::Beat},
 };
-use std::{
-    borrow::Cow,
-    sync::{Arc, atomic::Ordering},
-};
-
-use http::{StatusCode, request::Parts};
-use tokio::time::timeout;
-use tracing::{debug, warn};
 
 type Session<H> = Arc<LiveSession<<H as Handler>::State>>;
 
@@ -121,11 +118,15 @@ impl<H: Handler> Manager<H> {
         })?;
         let secret = dice::secret().ok_or_else(|| refuse(Refused::Full))?;
         let serial = self.serials.fetch_add(1, Ordering::Relaxed);
-        let resumable = Resumable::new(serial, secret, Beat::new(beat, self.resume_options()));
+        let resumable = Resumable::new(serial, secret);
         let session =
             LiveSession::new(self.common.clone(), transport, Kind::Resumable(Box::new(resumable)), state);
         let session = self.enter(session).ok_or_else(|| refuse(Refused::Full))?;
-        let attachment = session.core().session.attach();
+        let attachment = {
+            let mut core = session.core();
+            core.session.set_beat(Beat::new(beat, self.resume_options().window));
+            core.session.attach()
+        };
         self.opened(&session);
         let token = Token { slot: session.slot.load(Ordering::Relaxed), serial, secret }.encode();
         let longpoll = self.options.longpoll.as_ref();
@@ -161,8 +162,8 @@ impl<H: Handler> Manager<H> {
         };
         let session = self.find(token).map_err(refuse)?;
         session.touch();
-        session.prove();
         let mut core = session.core();
+        core.session.handle_proof();
         let attachment = core.session.resume(received).map_err(|error| {
             refuse(match error {
                 ResumeError::Gap => Refused::Gap,
@@ -173,14 +174,9 @@ impl<H: Handler> Manager<H> {
         // One poll after the other is no move.
         let moved = transport != Transport::Longpoll || !core.is_carried_by(transport);
         core.attached(transport);
-        if let Some(resumable) = session.resumable() {
-            // A poll with a beat of 0 does not want to wait, and says nothing about the stream that comes next.
-            if beat > 0 {
-                resumable.set_beat(Beat::new(beat, self.resume_options()));
-            }
-            if resumable.is_away.swap(false, Ordering::Relaxed) {
-                core.calls().push(Call::Back);
-            }
+        // A poll with a beat of 0 does not want to wait, and says nothing about the stream that comes next.
+        if beat > 0 {
+            core.session.set_beat(Beat::new(beat, self.resume_options().window));
         }
         drop(core);
         self.tell(&session);

@@ -131,12 +131,9 @@ mod tests {
     use super::*;
     use crate::{
         connect::{ConnectRequest, Refusal, Transport},
-        live::{
-            Kind,
-            resumable::{Beat, Resumable},
-        },
+        live::{Kind, resumable::Resumable},
         manager::{dice, taking::Rejected},
-        options::{ResumeOptions, TransportOptions},
+        options::TransportOptions,
         session::Seq,
     };
 
@@ -208,8 +205,7 @@ mod tests {
         let diary =
             Diary { notes: Mutex::default(), entered: Mutex::new(entered_tx), go_on: Mutex::new(go_on_rx) };
         let manager = Arc::new(Manager::new(diary, TransportOptions::default()));
-        let beat = Beat::new(0, &ResumeOptions::default());
-        let resumable = Resumable::new(1, dice::secret().unwrap(), beat);
+        let resumable = Resumable::new(1, dice::secret().unwrap());
         let session = LiveSession::new(
             manager.common.clone(),
             Transport::Websocket,

@@ -45,7 +45,7 @@ impl<H: Handler> Manager<H> {
             self.end_resumable(session);
         } else if was_there {
             let mut core = session.core();
-            core.detach();
+            core.detach(self.common.clock.now());
             core.calls().close(reason);
             drop(core);
             self.tell(session);
@@ -71,10 +71,7 @@ impl<H: Handler> Manager<H> {
         if !core.session.is_current(attachment) {
             return;
         }
-        core.detach();
-        if let Some(resumable) = session.resumable() {
-            resumable.handle_detached(self.common.clock.now());
-        }
+        core.detach(self.common.clock.now());
         let is_over = core.session.closed().is_some();
         drop(core);
         if is_over {

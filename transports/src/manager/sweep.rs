@@ -13,11 +13,9 @@ use super::Manager;
 use crate::{
     close::CloseReason,
     handler::Handler,
-    live::{
-        clock::{Pace, Step, Tick},
-        registry::Patience,
-    },
+    live::clock::{Pace, Step},
     options::WebsocketOptions,
+    session::life::{Patience, Tick},
 };
 
 /// How often the sweep looks for debtors while relief is needed: what is freed takes a moment to be given back.

@@ -1,22 +1,6 @@
 //! What the handler is told of a session that several tasks carry, feed and end, in interleavings that a checker chooses. See
 //! [`crate::models`].
 
-use super::check;
-use crate::{
-    close::CloseReason,
-    connect::{ConnectRequest, Refusal, Transport},
-    dialect::token::Secret,
-    frame::Message,
-    handler::Handler,
-    live::{
-        Kind, LiveSession,
-        calls::Call,
-        resumable::{Beat, Resumable},
-    },
-    manager::{Manager, dice},
-    options::{ResumeOptions, TransportOptions},
-    session::Seq,
-};
 use std::sync::Arc;
 
 use shuttle::{
@@ -25,6 +9,18 @@ use shuttle::{
         atomic::{AtomicBool, Ordering},
     },
     thread,
+};
+
+use super::check;
+use crate::{
+    close::CloseReason,
+    connect::{ConnectRequest, Refusal, Transport},
+    frame::Message,
+    handler::Handler,
+    live::{Kind, LiveSession, calls::Call, resumable::Resumable},
+    manager::{Manager, dice},
+    options::TransportOptions,
+    session::Seq,
 };
 
 type Session = Arc<LiveSession<()>>;
@@ -75,8 +71,7 @@ impl Handler for Diary {
 fn the_handler_is_told_one_thing_after_the_other_and_nothing_after_the_end() {
     check(|| {
         let manager = Arc::new(Manager::new(Diary::default(), TransportOptions::default()));
-        let beat = Beat::new(0, &ResumeOptions::default());
-        let resumable = Resumable::new(1, dice::secret().unwrap(), beat);
+        let resumable = Resumable::new(1, dice::secret().unwrap());
         let session = LiveSession::new(
             manager.common.clone(),
             Transport::Websocket,

@@ -1,23 +1,5 @@
 //! The real connection, over a wire in memory, in interleavings that a checker chooses. See [`crate::models`].
 
-use super::check;
-use crate::{
-    close::CloseReason,
-    connect::{ConnectRequest, Refusal, Transport},
-    dialect::token::Secret,
-    frame::{Frame, Message},
-    handler::Handler,
-    live::{
-        Kind, LiveSession,
-        clock::Tick,
-        registry::Patience,
-        resumable::{Beat, Resumable},
-    },
-    manager::{Manager, admission::Attached, dice},
-    options::{ResumeOptions, TransportOptions},
-    session::Seq,
-    websocket::connection::Connection,
-};
 use std::{sync::Arc, time::Duration};
 
 use shuttle::{
@@ -26,6 +8,22 @@ use shuttle::{
     thread,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+
+use super::check;
+use crate::{
+    close::CloseReason,
+    connect::{ConnectRequest, Refusal, Transport},
+    frame::{Frame, Message},
+    handler::Handler,
+    live::{Kind, LiveSession, resumable::Resumable},
+    manager::{Manager, admission::Attached, dice},
+    options::TransportOptions,
+    session::{
+        Seq,
+        life::{Patience, Tick},
+    },
+    websocket::connection::Connection,
+};
 
 type Session = Arc<LiveSession<()>>;
 
@@ -61,8 +59,7 @@ fn manager(is_ready: bool) -> Arc<Manager<Gate>> {
 }
 
 fn resumable(manager: &Manager<Gate>) -> Session {
-    let beat = Beat::new(0, &ResumeOptions::default());
-    let resumable = Resumable::new(1, dice::secret().unwrap(), beat);
+    let resumable = Resumable::new(1, dice::secret().unwrap());
     let session = LiveSession::new(
         manager.common.clone(),
         Transport::Websocket,
@@ -243,7 +240,7 @@ fn a_post_that_waits_for_the_handler_goes_on() {
         });
         let carrier = thread::spawn({
             let session = session.clone();
-            move || session.core().detach()
+            move || session.core().detach(Tick(1))
         });
         manager.handler.is_ready.store(true, Ordering::Release);
         session.resume_reading();

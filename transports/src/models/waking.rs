@@ -1,15 +1,5 @@
 //! Who pushes, who carries and who wakes a session. See [`crate::models`].
 
-use super::{check, common};
-use crate::{
-    budget::Budget,
-    close::CloseReason,
-    connect::Transport,
-    frame::Frame,
-    live::{Common, Kind, LiveSession, clock::Clock, counters::Counters, endings::Endings, flusher::Flusher},
-    session::{Pushed, outbox::OutboxLimits},
-    sync::Mutex,
-};
 use std::{
     pin::pin,
     sync::Arc,
@@ -17,6 +7,16 @@ use std::{
 };
 
 use shuttle::{future, thread};
+
+use super::{check, common};
+use crate::{
+    close::CloseReason,
+    connect::Transport,
+    frame::Frame,
+    live::{Kind, LiveSession},
+    session::Pushed,
+    sync::Mutex,
+};
 
 fn session() -> Arc<LiveSession<()>> {
     Arc::new(LiveSession::new(common(), Transport::Websocket, Kind::Plain, ()))

@@ -30,8 +30,10 @@
 //! Frames are numbered from 1 by their order alone ([`Seq`]); the number is not in the frame, so that a
 //! broadcast is encoded once for everybody.
 
+pub mod life;
 pub mod outbox;
 
+use self::life::{Life, LongLife};
 use self::outbox::{Outbox, OutboxLimits, Overflow, Waiting};
 use crate::{close::CloseReason, frame::Frame};
 
@@ -92,6 +94,7 @@ pub struct Session {
     received: Seq,
     attachment: Attachment,
     closed: Option<CloseReason>,
+    life: Life,
     /// What only a session that outlives its connections has to count. Boxed, as most do not.
     counts: Option<Box<Counts>>,
 }
@@ -105,6 +108,7 @@ struct Counts {
     /// The last frame that the client says it has. It may have it from an older attachment, before the current one has
     /// sent it; the current one must still send it, as frames have no numbers but their order.
     acknowledged: Seq,
+    life: LongLife,
 }
 
 impl Session {

@@ -1,5 +1,9 @@
 //! What the connection of a resumable session knows besides: how far it has come in both directions.
 
+use std::sync::Arc;
+
+use tracing::debug;
+
 use super::close_code::CloseCode;
 use crate::{
     close::CloseReason,
@@ -17,9 +21,6 @@ use crate::{
     manager::{Manager, taking::Rejected},
     session::{Attachment, Seq},
 };
-use std::sync::Arc;
-
-use tracing::debug;
 
 /// Frames from the client after which they are acknowledged.
 const ACK_EVERY: u64 = 32;

@@ -541,7 +541,7 @@ impl<H: Handler, Io> State<H, Io> {
             return manager.detach(session, carrying.attachment);
         }
         session.close(CloseReason::Lost);
-        session.core().detach();
+        session.core().detach(manager.common.clock.now());
         manager.registry.remove(session);
         if self.closing.is_open() {
             self.leave(CloseReason::Lost);

@@ -19,12 +19,9 @@ use crate::{
     connect::{ConnectRequest, Refusal, Transport},
     frame::{Frame, Message},
     handler::Handler,
-    live::{
-        Kind, LiveSession,
-        resumable::{Beat, Resumable},
-    },
+    live::{Kind, LiveSession, resumable::Resumable},
     manager::{Manager, admission::Attached, dice},
-    options::{ResumeOptions, TransportOptions},
+    options::TransportOptions,
     session::Seq,
 };
 
@@ -134,7 +131,7 @@ async fn one_pong_waits_for_a_client_that_does_not_read() {
     const ASKED: usize = 500;
     let (counter, ..) = counter();
     let manager = Arc::new(Manager::new(counter, TransportOptions::default()));
-    let resumable = Resumable::new(1, dice::secret().unwrap(), Beat::new(0, &ResumeOptions::default()));
+    let resumable = Resumable::new(1, dice::secret().unwrap());
     let session = LiveSession::new(
         manager.common.clone(),
         Transport::Websocket,

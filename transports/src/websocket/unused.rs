@@ -2,10 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{
-    close::CloseReason,
-    live::{LiveSession, clock::Tick},
-};
+use crate::{close::CloseReason, live::LiveSession, session::life::Tick};
 
 /// Bytes that wait, what they are counted for, and since when a message is incomplete.
 #[derive(Debug, Default)]

@@ -1,5 +1,7 @@
 //! Bytes from a client to events.
 
+use std::str;
+
 use super::{
     error::ProtocolError,
     header::{FrameHeader, OpCode},
@@ -7,7 +9,6 @@ use super::{
     unmask::unmask,
 };
 use crate::{frame::Message, options::DecodeLimits, websocket::close_code::CloseCode};
-use std::str;
 
 /// Something that a client said, borrowed from the read buffer or, if it came in pieces, from the decoder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,13 +6,21 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 
+mod times;
+
 use std::collections::VecDeque;
 
 use lapwing_transports::{
     close::CloseReason,
     frame::Frame,
-    session::{Attachment, Pushed, ResumeError, Seq, Session, Taken, outbox::OutboxLimits},
+    session::{
+        Attachment, Pushed, ResumeError, Seq, Session, Taken,
+        life::{Carrier, Tie},
+        outbox::OutboxLimits,
+    },
 };
+
+use self::times::Times;
 
 const SCHEDULES: u64 = 20_000;
 const LIMITS: OutboxLimits = OutboxLimits { frames_max: 12, bytes_max: 200 };
@@ -21,6 +29,10 @@ const LIMITS: OutboxLimits = OutboxLimits { frames_max: 12, bytes_max: 200 };
 struct Random(u64);
 
 impl Random {
+    fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
     fn below(&mut self, bound: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
@@ -63,6 +75,7 @@ struct Post {
 struct World {
     random: Random,
     session: Session,
+    times: Times,
     client: Client,
     /// What the server pushed while the session was open.
     pushed: Vec<String>,
@@ -94,9 +107,11 @@ impl Known {
 
 impl World {
     fn new(seed: u64) -> Self {
+        let mut session = Session::resumable();
         Self {
-            random: Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1),
-            session: Session::resumable(),
+            random: Random::new(seed),
+            times: Times::of(&mut session, Tie::Window),
+            session,
             client: Client::default(),
             pushed: Vec::new(),
             taken: Vec::new(),
@@ -108,7 +123,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.random.below(24) {
+        match self.random.below(26) {
             0..=4 => self.push(),
             5..=6 => self.client.made += 1,
             7 => self.attach(),
@@ -122,7 +137,8 @@ impl World {
             20 => self.cut(),
             21 => self.asked.push(self.client.handed_on.len() as u64),
             22 => self.resume_arrives(),
-            _ => self.poll(),
+            23 => self.poll(),
+            _ => self.times.pass(&mut self.session, &mut self.random),
         }
         self.check();
     }
@@ -150,7 +166,10 @@ impl World {
     }
 
     fn resume(&mut self, received: Seq) -> Result<Attachment, ResumeError> {
+        self.times.hear();
+        self.times.prove(&mut self.session);
         let attachment = self.session.resume(received)?;
+        self.times.carry(&mut self.session, Carrier::Stream);
         self.known.sent = received.0;
         self.receipt(received.0);
         Ok(attachment)
@@ -167,6 +186,7 @@ impl World {
     fn handle_receipt(&mut self, received: u64) {
         self.session.handle_receipt(Seq(received));
         self.receipt(received);
+        self.times.hear();
     }
 
     fn handle_sent(&mut self, sent: Seq) {
@@ -270,6 +290,7 @@ impl World {
     }
 
     fn server_takes(&mut self, number: u64) -> bool {
+        self.times.hear();
         if self.session.closed().is_some() {
             return false;
         }
@@ -327,7 +348,10 @@ impl World {
     fn cut(&mut self) {
         if !self.wires.is_empty() {
             let index = self.random.below(self.wires.len() as u64) as usize;
-            self.wires.swap_remove(index);
+            let wire = self.wires.swap_remove(index);
+            if self.session.is_current(wire.attachment) {
+                self.times.detach(&mut self.session);
+            }
         }
     }
 
@@ -335,7 +359,7 @@ impl World {
     fn poll(&mut self) {
         let before = self.client.handed_on.len() as u64;
         match self.resume(Seq(before)) {
-            Ok(_) => {}
+            Ok(_) => self.times.carry(&mut self.session, Carrier::Poll),
             Err(ResumeError::Gap | ResumeError::Ahead) => panic!("an honest client is never refused"),
         }
         let answer: Vec<_> = self.session.waiting_after(Seq(before)).cloned().collect();
@@ -346,6 +370,7 @@ impl World {
                 self.client_takes(number, text);
             }
         }
+        self.times.detach(&mut self.session);
     }
 
     fn check(&self) {
