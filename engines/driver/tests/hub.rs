@@ -2,8 +2,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 
-use lapwing_cluster_driver::{HalfOpen, Hub, HubEngine};
-use lapwing_engine_contract::{Server, contract};
+use std::time::Duration;
+
+use lapwing_cluster::{Config, Sent};
+use lapwing_cluster_driver::{
+    AtStart, ConnectError, HalfOpen, Hub, HubEngine, NotConfirmed, Options, StartError,
+};
+use lapwing_engine_contract::{PATIENCE, Server, TestNode, contract, eventually};
 
 struct HubServer(Hub);
 
@@ -50,3 +55,144 @@ impl Server for HubServer {
 }
 
 contract!(HubServer);
+
+/// Two nodes that know each other, with a member on a topic each, and who have heard each other there.
+async fn two(hub: &Hub) -> [TestNode; 2] {
+    let one = TestNode::start("one", hub.engine("one")).await;
+    let two = TestNode::start("two", hub.engine("two")).await;
+    TestNode::meet(&[&one, &two]).await;
+    for node in [&one, &two] {
+        node.join("room:1").await;
+    }
+    for node in [&one, &two] {
+        node.publish("room:1", "hello");
+    }
+    eventually("both hear", || {
+        one.heard_of(&two, "room:1") == ["hello"] && two.heard_of(&one, "room:1") == ["hello"]
+    })
+    .await;
+    [one, two]
+}
+
+/// Waits until `to` has heard these numbers of `from` behind the greeting, once and in order, and was told no gap.
+async fn numbers_arrive(to: &TestNode, from: &TestNode, count: usize) {
+    eventually("everything arrives", || to.heard_of(from, "room:1").len() > count).await;
+    let numbers = (0..count).map(|number| number.to_string());
+    let expected: Vec<_> = std::iter::once("hello".to_owned()).chain(numbers).collect();
+    assert_eq!(to.heard_of(from, "room:1"), expected);
+    assert_eq!(to.heard().gaps, []);
+}
+
+#[tokio::test]
+async fn a_publication_of_which_nobody_knows_whether_it_was_executed_arrives_once() {
+    let hub = Hub::new();
+    let [one, two] = two(&hub).await;
+    for number in 0..50 {
+        hub.cut_after_publish("one");
+        one.publish("room:1", &number.to_string());
+        eventually("it is connected again", || {
+            one.heard().engine_downs == number + 1 && one.cluster.is_ready()
+        })
+        .await;
+    }
+    numbers_arrive(&two, &one, 50).await;
+    assert_eq!(two.cluster.stats().repaired, 0, "it was there the first time");
+}
+
+#[tokio::test]
+async fn messages_that_are_dropped_in_silence_are_found_and_got_again() {
+    let hub = Hub::new();
+    let [one, two] = two(&hub).await;
+    hub.drop_one_in("two", 7);
+    // Fewer than may be held back behind a hole, whose question or answer may be dropped as well.
+    for number in 0..200 {
+        one.publish("room:1", &number.to_string());
+        tokio::task::yield_now().await;
+    }
+    // The last ones may be among them: the next beat tells.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    hub.drop_one_in("two", 0);
+    numbers_arrive(&two, &one, 200).await;
+    assert!(two.cluster.stats().repaired > 0, "{:?}", two.cluster.stats());
+}
+
+#[tokio::test]
+async fn messages_that_are_late_or_of_different_publishers_in_another_order_are_all_heard() {
+    let hub = Hub::new();
+    let [one, two] = two(&hub).await;
+    let three = TestNode::start("three", hub.engine("three")).await;
+    TestNode::meet(&[&one, &two, &three]).await;
+    three.publish("room:1", "hello");
+    for label in ["one", "two"] {
+        hub.reorder(label);
+        hub.delay(label, Duration::from_millis(300));
+    }
+    for number in 0..300 {
+        for node in [&one, &two, &three] {
+            node.publish("room:1", &number.to_string());
+        }
+        tokio::task::yield_now().await;
+    }
+    for (to, from) in [(&one, &two), (&one, &three), (&two, &one), (&two, &three)] {
+        numbers_arrive(to, from, 300).await;
+    }
+    let slow = || one.cluster.stats().round_trip.is_some_and(|time| time >= Duration::from_millis(300));
+    eventually("the round trip says so", slow).await;
+}
+
+#[tokio::test]
+async fn an_engine_that_refuses_is_an_error_at_start_and_tried_again_later() {
+    let hub = Hub::new();
+    hub.refuse("one", true);
+    let start = Options::new("contract").at_start(AtStart::Wait).start(hub.engine("one")).await;
+    assert!(matches!(start, Err(StartError::Engine(ConnectError::Refused(_)))), "{start:?}");
+
+    hub.refuse("one", false);
+    let [_one, two] = two(&hub).await;
+    hub.refuse("two", true);
+    hub.cut("two");
+    eventually("it is tried", || two.cluster.stats().connect_failures > 1).await;
+    assert!(two.cluster.stats().last_error.unwrap().contains("told to refuse"));
+    hub.refuse("two", false);
+    eventually("it is let in", || two.cluster.is_ready()).await;
+
+    hub.refuse_topics("two", true);
+    hub.cut("two");
+    eventually("it is back", || two.heard().engine_ups == 3 && two.cluster.is_ready()).await;
+    let refused = tokio::time::timeout(PATIENCE, two.cluster.subscribe("room:1")).await.unwrap();
+    assert_eq!(refused, Err(NotConfirmed::Refused));
+}
+
+#[tokio::test]
+async fn an_application_whose_name_is_none_is_refused() {
+    let start = Options::new("chat.*").start(Hub::new().engine("one")).await;
+    assert!(matches!(start, Err(StartError::App(_))), "{start:?}");
+}
+
+#[tokio::test]
+async fn a_ring_that_is_full_says_that_a_broadcast_stays_here() {
+    let hub = Hub::new();
+    let config = Config::default().ring_bytes_max(2_000);
+    let options = Options::new("contract").config(config);
+    let one = TestNode::with(options, hub.engine("one")).await;
+    let two = TestNode::start("two", hub.engine("two")).await;
+    TestNode::meet(&[&one, &two]).await;
+    two.join("room:1").await;
+    one.publish("room:1", "hello");
+    eventually("it is heard", || two.heard_of(&one, "room:1") == ["hello"]).await;
+    hub.stop();
+    eventually("it is noticed", || one.heard().engine_downs == 1).await;
+    let sent: Vec<_> = (0..40).map(|number| one.publish("room:1", &number.to_string())).collect();
+    let kept = sent.iter().take_while(|sent| **sent == Sent::Later).count();
+    assert!((5..35).contains(&kept), "{kept}");
+    assert!(sent[kept..].iter().all(|sent| *sent == Sent::Here));
+    let stats = one.cluster.stats();
+    assert_eq!((stats.kept_for_later, stats.here_alone), (kept as u64, 40 - kept as u64));
+    assert!(stats.ring_bytes <= 2_000);
+    hub.start();
+    eventually("the gap is told", || two.heard().gaps.len() == 1).await;
+    let mut expected = vec!["hello".to_owned()];
+    expected.extend((0..kept).map(|number| number.to_string()));
+    assert_eq!(two.heard_of(&one, "room:1"), expected, "what was kept arrives");
+    assert_eq!(two.cluster.stats().gaps.values().sum::<u64>(), 1);
+}
