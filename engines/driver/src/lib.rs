@@ -47,6 +47,7 @@ mod events;
 mod hub;
 mod inbox;
 mod options;
+mod seal;
 mod shared;
 mod stats;
 

@@ -20,12 +20,14 @@ use crate::{
     call::{Answers, Call, CallError, TakesAnswers},
     event::ClusterEvent,
     inbox::Inbox,
+    seal::Seal,
     stats::Stats,
 };
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     instance: Instance,
+    seal: Option<Seal>,
     /// What the node's time counts from. It is the runtime's, so that tests can stop it.
     began: Instant,
     state: Mutex<State>,
@@ -68,11 +70,11 @@ pub(crate) enum Wanted {
 }
 
 impl Shared {
-    /// `make` gets the node's time.
-    pub(crate) fn new(inbox: Inbox, make: impl FnOnce(Duration) -> Node) -> Self {
-        let node = make(Duration::ZERO);
+    /// `node` was made at the time zero.
+    pub(crate) fn new(inbox: Inbox, node: Node, seal: Option<Seal>) -> Self {
         Self {
             instance: node.identity().instance,
+            seal,
             began: Instant::now(),
             state: Mutex::new(State {
                 node,
@@ -208,7 +210,10 @@ impl Shared {
         let now = self.now();
         let mut state = self.lock();
         for event in events.drain(..) {
-            state.handle(now, event, self);
+            match self.opened(event) {
+                Some(event) => state.handle(now, event, self),
+                None => state.stats.forged += 1,
+            }
         }
         // A call to nobody is over without the engine's having said anything.
         state.act(self, false);
@@ -246,9 +251,13 @@ impl Shared {
     /// What the engine is to do next.
     pub(crate) fn next_work(&self) -> Option<Work> {
         let mut state = self.lock();
-        let work = state.node.poll_work(self.now())?;
+        let mut work = state.node.poll_work(self.now())?;
         if let Work::Publish { channel: Channel::Control, .. } = &work {
             state.beat_at = Some(Instant::now());
+        }
+        drop(state);
+        if let (Some(seal), Work::Publish { channel, bytes, .. }) = (&self.seal, &mut work) {
+            *bytes = seal.seal(*channel, bytes);
         }
         Some(work)
     }
@@ -256,6 +265,14 @@ impl Shared {
     /// Whether the node wants another connection, once.
     pub(crate) fn take_reconnect(&self) -> bool {
         std::mem::take(&mut self.lock().wants_reconnect)
+    }
+
+    /// What the engine says, without its seal; none if it lacks one.
+    fn opened(&self, mut event: Event) -> Option<Event> {
+        if let (Some(seal), Event::Message { channel, bytes }) = (&self.seal, &mut event) {
+            *bytes = seal.open(*channel, bytes)?;
+        }
+        Some(event)
     }
 
     fn tell_ready(&self, state: &State) {

@@ -32,6 +32,8 @@ pub struct Stats {
     pub gaps: BTreeMap<&'static str, u64>,
     /// Messages that could not be read.
     pub unreadable: u64,
+    /// Messages that were not sealed with the secret, and were dropped.
+    pub forged: u64,
     /// Messages that were dropped since the program did not read its events; most are got again.
     pub overflowed: u64,
     /// Bytes that are kept for repair, or for an engine that is away.

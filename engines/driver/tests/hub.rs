@@ -196,3 +196,30 @@ async fn a_ring_that_is_full_says_that_a_broadcast_stays_here() {
     assert_eq!(two.heard_of(&one, "room:1"), expected, "what was kept arrives");
     assert_eq!(two.cluster.stats().gaps.values().sum::<u64>(), 1);
 }
+
+#[tokio::test]
+async fn nodes_with_a_secret_hear_nobody_without_it() {
+    let hub = Hub::new();
+    let with = |name: &str, secret: &str| Options::new("contract").name(name).secret(secret);
+    let one = TestNode::with(with("one", "open sesame"), hub.engine("one")).await;
+    let two = TestNode::with(with("two", "open sesame"), hub.engine("two")).await;
+    let guesses = TestNode::with(with("guesses", "open barley"), hub.engine("guesses")).await;
+    let plain = TestNode::start("plain", hub.engine("plain")).await;
+    TestNode::meet(&[&one, &two]).await;
+    for node in [&one, &two, &guesses, &plain] {
+        node.join("room:1").await;
+    }
+    for (node, payload) in [(&guesses, "a guess"), (&plain, "a forgery"), (&one, "the truth")] {
+        node.publish("room:1", payload);
+    }
+    eventually("it arrives", || two.heard_of(&one, "room:1") == ["the truth"]).await;
+    eventually("the others are heard of", || two.cluster.stats().forged > 4).await;
+    for node in [&one, &two, &guesses, &plain] {
+        let heard = node.heard();
+        let is_in = std::ptr::eq(node, &one) || std::ptr::eq(node, &two);
+        assert_eq!((heard.ups.len(), heard.gaps.len()), (usize::from(is_in), 0));
+        assert_eq!(heard.broadcasts.len(), usize::from(std::ptr::eq(node, &two)));
+    }
+    assert_eq!(one.cluster.stats().unreadable, 0);
+    assert!(!format!("{:?}", with("one", "open sesame")).contains("sesame"));
+}
