@@ -18,6 +18,7 @@ pub(crate) mod leave_reason;
 pub(crate) mod mailbox;
 pub(crate) mod refs;
 mod succession;
+mod tracking;
 
 use std::{
     any::Any,
@@ -26,7 +27,7 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-use lapwing_transports::{frame::Frame, quoted::Quoted, session::outbox::Waiting};
+use lapwing_transports::{quoted::Quoted, session::outbox::Waiting};
 
 use crate::{
     join::{
@@ -37,8 +38,7 @@ use crate::{
     },
     node::{Node, Task},
     occasionally::Occasionally,
-    presence::{Asked, PresenceError, Showing, Viewer},
-    protocol::{EncodeError, Outgoing, Payload, Ref, Serializer},
+    protocol::{EncodeError, Outgoing, Payload, Ref},
     sync::{
         Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, Ordering},
@@ -517,27 +517,6 @@ impl Join {
         use_them(&mut self.state().assigns)
     }
 
-    /// Tracks a presence, unless the join is over: nothing would ever take it away. Shows the state with it to the client
-    /// if it is to be shown.
-    pub(crate) fn track(&self, key: &str, meta: &Payload, showing: Option<Showing>) -> Asked<String> {
-        let tracking = self.tracking.fetch_add(1, Ordering::Relaxed);
-        // Held until the request is on its way: an end must come behind it.
-        let state = self.state();
-        if state.ended {
-            return Asked::refused(PresenceError::NotTracked);
-        }
-        if tracking >= self.home.node.tracker.per_join_max() {
-            return Asked::refused(PresenceError::TooMany);
-        }
-        self.tracked.store(true, Ordering::Relaxed);
-        self.home.node.tracker.track_and_show(&self.topic, key, self.id, meta, showing)
-    }
-
-    /// A presence that was counted by [`Join::track`] is not there, or no longer.
-    pub(crate) fn untracked(&self) {
-        self.tracking.fetch_sub(1, Ordering::Relaxed);
-    }
-
     /// Keeps a subscription to another topic, unless there is one already or the join is over.
     pub(crate) fn add_foreign(&self, topic: Topic, subscribe: impl FnOnce(&Topic) -> Subscribed) {
         if self.state().foreign.iter().flat_map(|foreign| foreign.iter()).any(|(known, _)| *known == topic) {
@@ -559,24 +538,6 @@ impl Join {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Viewer for Join {
-    fn topic(&self) -> &Topic {
-        &self.topic
-    }
-
-    fn join_ref(&self) -> Option<&Ref> {
-        self.join_ref.as_ref()
-    }
-
-    fn serializer(&self) -> &Arc<dyn Serializer> {
-        self.peer.serializer()
-    }
-
-    fn show(&self, frame: Frame) {
-        self.peer.push_frame(frame);
     }
 }
 
