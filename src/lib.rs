@@ -11,6 +11,8 @@ pub mod fuzzing;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod join;
+#[cfg(doctest)]
+mod mistakes;
 #[cfg(all(test, shuttle))]
 mod models;
 mod node;

@@ -407,6 +407,13 @@ impl Join {
         self.state().owes_close
     }
 
+    /// Whether nothing is left to do: the channel rests, or the join is over.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_at_rest(&self) -> bool {
+        let state = self.state();
+        state.ended || matches!(state.turn, Turn::Resting(_))
+    }
+
     pub(crate) fn is_ended(&self) -> bool {
         self.state().ended
     }

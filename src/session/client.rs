@@ -95,6 +95,38 @@ impl Client {
         }
     }
 
+    /// A mailbox is full.
+    pub(crate) fn pause_reading(&self) {
+        self.full.fetch_add(FULL, Ordering::AcqRel);
+    }
+
+    /// That mailbox has room again. Returns whether no other is full.
+    pub(crate) fn resume_reading(&self) -> bool {
+        let was_last = self.full.fetch_sub(FULL, Ordering::AcqRel) < 2 * FULL;
+        if was_last {
+            self.full.fetch_and(!ONE_MORE, Ordering::AcqRel);
+        }
+        was_last
+    }
+
+    /// A join is over; its topic is free unless a newer join has it.
+    pub(crate) fn forget(&self, join: &Join) {
+        self.state().joins.remove(&join.topic, |known| std::ptr::eq(&raw const **known, join));
+    }
+
+    /// Nothing is left of a join.
+    pub(crate) fn cleared(&self) {
+        self.state().alive -= 1;
+    }
+
+    /// Ends the join of a topic, if there is one.
+    pub(crate) fn kick(&self, topic: &str, why: String) {
+        let join = self.state().joins.get(topic).cloned();
+        if let Some(join) = join {
+            join::stop(&join, LeaveReason::Kicked(why));
+        }
+    }
+
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -147,22 +179,32 @@ impl Peer for LiveSession<Client> {
     }
 
     fn pause_reading(&self) {
-        self.state().full.fetch_add(FULL, Ordering::AcqRel);
+        self.state().pause_reading();
     }
 
     fn resume_reading(&self) {
-        if self.state().full.fetch_sub(FULL, Ordering::AcqRel) < 2 * FULL {
-            self.state().full.fetch_and(!ONE_MORE, Ordering::AcqRel);
+        if self.state().resume_reading() {
             LiveSession::resume_reading(self);
         }
     }
 
     fn forget(&self, join: &Join) {
-        self.state().state().joins.remove(&join.topic, |known| std::ptr::eq(&raw const **known, join));
+        self.state().forget(join);
     }
 
     fn cleared(&self) {
-        self.state().state().alive -= 1;
+        self.state().cleared();
+    }
+}
+
+/// A session as the handler serves it: one that a transport carries, or a test's.
+pub(crate) trait Served: Peer + Inbox + 'static {
+    fn client(&self) -> &Client;
+}
+
+impl Served for LiveSession<Client> {
+    fn client(&self) -> &Client {
+        self.state()
     }
 }
 
@@ -172,12 +214,7 @@ impl Inbox for LiveSession<Client> {
     fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
         match Order::of(delivery.broadcast) {
             Some(Order::Disconnect) => self.close(CloseReason::Disconnected),
-            Some(Order::Kick { topic, why }) => {
-                let join = self.state().state().joins.get(&topic).cloned();
-                if let Some(join) = join {
-                    join::stop(&join, LeaveReason::Kicked(why));
-                }
-            }
+            Some(Order::Kick { topic, why }) => self.state().kick(&topic, why),
             None => debug!(event = %Quoted::new(&delivery.broadcast.event), "an order that is not known"),
         }
     }

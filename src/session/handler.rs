@@ -21,7 +21,7 @@ use crate::{
     },
     session::{
         accept::{Accept, Connect},
-        client::{Client, State},
+        client::{Client, Served, State},
         joins::Verdict,
         router::{ChannelRoute, Router},
         task::{self, leave_reason},
@@ -79,81 +79,11 @@ impl Handler for Hub {
     }
 
     fn opened(&self, session: &Session) {
-        let client = session.state();
-        if let Some(id) = &client.socket_id {
-            let subscribed = self.node.socket_ids.subscribe(id, Member::Inbox(session.clone()), || {});
-            client.state().subscribed = Some(Box::new(subscribed));
-        }
+        self.begin(session);
     }
 
     fn received(&self, session: &Session, message: Message<'_>) -> Result<(), CloseReason> {
-        let client = session.state();
-        let Some(msg) = self.decode(session, message)? else { return Ok(()) };
-        let joins_max = self.limits.joins_max;
-        let mut state = client.state();
-        if state.closed {
-            return Ok(());
-        }
-        let ending = state.ending();
-        let mut never_begins = None;
-        let verdict = state.joins.handle_message(&msg, joins_max);
-        if !matches!(verdict, Verdict::Heartbeat) {
-            client.handle_message();
-        }
-        let task = match verdict {
-            Verdict::Heartbeat => {
-                reply(session, (None, &msg), "ok", &Payload::empty());
-                None
-            }
-            Verdict::Forward(join) => {
-                let ChannelMsg { event, payload, reference, .. } = msg;
-                join.post(ChannelMailbox::Event { event, payload, reference })
-            }
-            Verdict::Join if ending >= joins_max => {
-                debug!(topic = %quoted(&msg.topic), max = joins_max, "join refused: too many channels are ending");
-                let too_many = Payload::reason("too many channels are ending");
-                reply(session, (msg.join_ref.as_ref(), &msg), "error", &too_many);
-                None
-            }
-            Verdict::Join => self.start_join(session, &mut state, msg),
-            Verdict::Replace(current) => {
-                let current = current.clone();
-                let (task, waiting) = self.replace_join(session, &mut state, msg, &current);
-                never_begins = waiting;
-                task
-            }
-            Verdict::TooManyJoins
-                if msg.topic.as_str().is_none_or(|topic| self.router.route(topic).is_none()) =>
-            {
-                unmatched(session, &msg);
-                None
-            }
-            Verdict::TooManyJoins => {
-                debug!(topic = %quoted(&msg.topic), max = joins_max, "join refused: too many channels joined");
-                let too_many = Payload::reason("too many channels joined");
-                reply(session, (msg.join_ref.as_ref(), &msg), "error", &too_many);
-                None
-            }
-            Verdict::Leave(join) => join.post(ChannelMailbox::Leave(msg.reference)),
-            Verdict::NothingToLeave => {
-                reply(session, (msg.join_ref.as_ref(), &msg), "ok", &Payload::empty());
-                None
-            }
-            Verdict::Stale => None,
-            Verdict::Unmatched => {
-                unmatched(session, &msg);
-                None
-            }
-        };
-        // What the user's code does may need this very lock.
-        drop(state);
-        if let Some(start) = never_begins {
-            task::give_up(start);
-        }
-        if let Some(task) = task {
-            self.node.run(task);
-        }
-        Ok(())
+        self.receive(session, message)
     }
 
     fn is_ready(&self, session: &LiveSession<Client>) -> bool {
@@ -161,25 +91,15 @@ impl Handler for Hub {
     }
 
     fn away(&self, session: &Session) {
-        tell_joins(session, || ChannelMailbox::Away);
+        tell_joins(session.state(), || ChannelMailbox::Away);
     }
 
     fn back(&self, session: &Session) {
-        tell_joins(session, || ChannelMailbox::Back);
+        tell_joins(session.state(), || ChannelMailbox::Back);
     }
 
     fn closed(&self, session: &Session, reason: CloseReason) {
-        let client = session.state();
-        let mut state = client.state();
-        state.closed = true;
-        let subscribed = state.subscribed.take();
-        let joins: Vec<_> = state.joins.iter().cloned().collect();
-        drop(state);
-        if let (Some(subscribed), Some(id)) = (subscribed, &client.socket_id) {
-            self.node.socket_ids.unsubscribe(id, *subscribed);
-        }
-        self.stop(joins, leave_reason(reason));
-        debug!(?reason, "disconnected");
+        self.end(session.state(), reason);
     }
 }
 
@@ -195,14 +115,98 @@ impl Hub {
         Self { node, router, connect, serializers, text_serializers, limits }
     }
 
+    /// A session has begun: from now on the program reaches it by its socket id.
+    pub(crate) fn begin(&self, session: &Arc<impl Served>) {
+        let client = session.client();
+        if let Some(id) = &client.socket_id {
+            let subscribed = self.node.socket_ids.subscribe(id, Member::Inbox(session.clone()), || {});
+            client.state().subscribed = Some(Box::new(subscribed));
+        }
+    }
+
+    /// Does what a message of the client's asks for.
+    pub(crate) fn receive<S: Served>(
+        &self,
+        session: &Arc<S>,
+        message: Message<'_>,
+    ) -> Result<(), CloseReason> {
+        let client = session.client();
+        let Some(msg) = self.decode(session, message)? else { return Ok(()) };
+        let joins_max = self.limits.joins_max;
+        let mut state = client.state();
+        if state.closed {
+            return Ok(());
+        }
+        let ending = state.ending();
+        let mut never_begins = None;
+        let verdict = state.joins.handle_message(&msg, joins_max);
+        if !matches!(verdict, Verdict::Heartbeat) {
+            client.handle_message();
+        }
+        let task = match verdict {
+            Verdict::Heartbeat => done(session, None, &msg),
+            Verdict::Forward(join) => {
+                let ChannelMsg { event, payload, reference, .. } = msg;
+                join.post(ChannelMailbox::Event { event, payload, reference })
+            }
+            Verdict::Join if ending >= joins_max => {
+                too_many(session, &msg, "too many channels are ending", joins_max)
+            }
+            Verdict::Join => self.start_join(session, &mut state, msg),
+            Verdict::Replace(current) => {
+                let current = current.clone();
+                let (task, waiting) = self.replace_join(session, &mut state, msg, &current);
+                never_begins = waiting;
+                task
+            }
+            Verdict::TooManyJoins
+                if msg.topic.as_str().is_none_or(|topic| self.router.route(topic).is_none()) =>
+            {
+                unmatched(session, &msg)
+            }
+            Verdict::TooManyJoins => too_many(session, &msg, "too many channels joined", joins_max),
+            Verdict::Leave(join) => join.post(ChannelMailbox::Leave(msg.reference)),
+            Verdict::NothingToLeave => done(session, msg.join_ref.as_ref(), &msg),
+            Verdict::Stale => None,
+            Verdict::Unmatched => unmatched(session, &msg),
+        };
+        // What the user's code does may need this very lock.
+        drop(state);
+        if let Some(start) = never_begins {
+            task::give_up(start);
+        }
+        if let Some(task) = task {
+            self.node.run(task);
+        }
+        Ok(())
+    }
+
+    /// A session is over, and its joins with it.
+    pub(crate) fn end(&self, client: &Client, reason: CloseReason) {
+        let mut state = client.state();
+        state.closed = true;
+        let subscribed = state.subscribed.take();
+        let joins: Vec<_> = state.joins.iter().cloned().collect();
+        drop(state);
+        if let (Some(subscribed), Some(id)) = (subscribed, &client.socket_id) {
+            self.node.socket_ids.unsubscribe(id, *subscribed);
+        }
+        self.stop(joins, leave_reason(reason));
+        debug!(?reason, "disconnected");
+    }
+
     /// The routes.
     pub(crate) fn router(&self) -> &Router {
         &self.router
     }
 
     /// Reads a message. `None` for one with a name that is too long, which is answered.
-    fn decode(&self, session: &Session, message: Message<'_>) -> Result<Option<ChannelMsg>, CloseReason> {
-        let msg = session.state().serializer.decode(message).map_err(|error| {
+    fn decode(
+        &self,
+        session: &Arc<impl Served>,
+        message: Message<'_>,
+    ) -> Result<Option<ChannelMsg>, CloseReason> {
+        let msg = session.client().serializer.decode(message).map_err(|error| {
             debug!(%error, "message could not be decoded");
             CloseReason::BadMessage
         })?;
@@ -214,7 +218,7 @@ impl Hub {
     }
 
     /// Makes a join and its task; everything that may take long happens there.
-    fn start_join(&self, session: &Session, state: &mut State, msg: ChannelMsg) -> Option<Task> {
+    fn start_join(&self, session: &Arc<impl Served>, state: &mut State, msg: ChannelMsg) -> Option<Task> {
         let (route, start) = self.new_join(session, state, msg)?;
         Some(route.start(start))
     }
@@ -223,7 +227,7 @@ impl Hub {
     /// before and never begins.
     fn replace_join(
         &self,
-        session: &Session,
+        session: &Arc<impl Served>,
         state: &mut State,
         msg: ChannelMsg,
         current: &Arc<Join>,
@@ -258,17 +262,16 @@ impl Hub {
     /// Puts a new join into the table.
     fn new_join(
         &self,
-        session: &Session,
+        session: &Arc<impl Served>,
         state: &mut State,
         msg: ChannelMsg,
     ) -> Option<(&ChannelRoute, Start)> {
         let route = msg.topic.as_str().and_then(|topic| self.router.route(topic));
         let (Some((route, home)), Some(topic)) = (route, msg.topic.to_topic()) else {
-            unmatched(session, &msg);
-            return None;
+            return unmatched(session, &msg);
         };
         let refs = Refs { join_ref: msg.join_ref, reference: msg.reference };
-        let assigns = session.state().assigns.merged(route.assigns());
+        let assigns = session.client().assigns.merged(route.assigns());
         let join = Arc::new(Join::new(session.clone(), home.clone(), topic, refs.clone(), assigns));
         state.insert(join.clone());
         Some((route, Start::new(join, msg.payload, refs)))
@@ -276,32 +279,50 @@ impl Hub {
 }
 
 /// Tells every join of a client.
-fn tell_joins(session: &Session, message: fn() -> ChannelMailbox) {
-    let joins: Vec<_> = session.state().state().joins.iter().cloned().collect();
+pub(crate) fn tell_joins(client: &Client, message: fn() -> ChannelMailbox) {
+    let joins: Vec<_> = client.state().joins.iter().cloned().collect();
     for join in joins {
         join.post_later(message());
     }
 }
 
-fn unmatched(session: &Session, msg: &ChannelMsg) {
+/// Answers, and nothing is to be run.
+fn unmatched<T>(session: &Arc<impl Served>, msg: &ChannelMsg) -> Option<T> {
     debug!(topic = %quoted(&msg.topic), "unmatched topic");
     reply(session, (None, msg), "error", &Payload::reason("unmatched topic"));
+    None
 }
 
-fn too_long(session: &Session, msg: &ChannelMsg, field: Field) {
+/// Answers, and nothing is to be run.
+fn too_many<T>(session: &Arc<impl Served>, msg: &ChannelMsg, reason: &str, max: usize) -> Option<T> {
+    debug!(topic = %quoted(&msg.topic), max, "join refused: {reason}");
+    reply(session, (msg.join_ref.as_ref(), msg), "error", &Payload::reason(reason));
+    None
+}
+
+/// Answers, and nothing is to be run.
+fn done<T>(session: &Arc<impl Served>, join_ref: Option<&Ref>, msg: &ChannelMsg) -> Option<T> {
+    reply(session, (join_ref, msg), "ok", &Payload::empty());
+    None
+}
+
+fn too_long(session: &Arc<impl Served>, msg: &ChannelMsg, field: Field) {
     debug!(%field, "message refused: a name is too long");
     let reason = Payload::reason(&format!("{field} too long"));
     reply(session, (msg.join_ref.as_ref(), msg), "error", &reason);
 }
 
 /// Replies without a channel.
-fn reply(session: &Session, (join_ref, msg): (Option<&Ref>, &ChannelMsg), status: &str, response: &Payload) {
+fn reply(
+    session: &Arc<impl Served>,
+    (join_ref, msg): (Option<&Ref>, &ChannelMsg),
+    status: &str,
+    response: &Payload,
+) {
     let topic = NameRef::from(&msg.topic);
     let reply = Outgoing::Reply { join_ref, reference: msg.reference.as_ref(), topic, status, response };
-    match session.state().serializer.encode(reply) {
-        Ok(frame) => {
-            session.push(frame);
-        }
+    match session.client().serializer.encode(reply) {
+        Ok(frame) => session.push_frame(frame),
         // One of the library's own, with names that the client chose.
         Err(error) => debug!(%error, topic = %quoted(&msg.topic), "reply could not be encoded"),
     }

@@ -1,6 +1,67 @@
-//! For tests of channels, with the feature `testing`.
+//! A kit for tests of channels, with the feature `testing`:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! lapwing = { version = "0.1", features = ["testing"] }
+//! ```
+//!
+//! A [`TestServer`] is a server without sockets: its clients belong to the test. From the connect callback to the joins' tasks,
+//! mailboxes, topics and presence all is what runs elsewhere; only transports are not there, nor what they bound. The chat of
+//! the README, tested:
+//!
+//! ```
+//! # use lapwing::{Channel, Context, Failure, Handled, Joining, Payload, Topic, noreply};
+//! use lapwing::testing::TestServer;
+//! use serde_json::json;
+//!
+//! # struct Room;
+//! #
+//! # impl Channel for Room {
+//! #     type State = ();
+//! #
+//! #     async fn join(_topic: &Topic, _params: Payload, _joining: &mut Joining<Self>) -> Result<Self, Failure> {
+//! #         Ok(Room)
+//! #     }
+//! #
+//! #     async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
+//! #         match event {
+//! #             "say" => {
+//! #                 cx.broadcast("say", payload)?;
+//! #                 Ok(noreply())
+//! #             }
+//! #             // Events are the client's to choose: to broadcast any would let one visitor close the channels of all.
+//! #             _ => Err(Failure::reason("unmatched event")),
+//! #         }
+//! #     }
+//! # }
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! // #[tokio::test] async fn what_one_says_all_hear() {
+//! let server = TestServer::new::<Room>(());
+//! let ada = server.join("room:lobby", json!({})).await.unwrap();
+//! let bob = server.join("room:lobby", json!({})).await.unwrap();
+//! ada.send("say", json!({"text": "hi"}));
+//! ada.expect("say", json!({"text": "hi"})).await;
+//! bob.expect("say", json!({"text": "hi"})).await;
+//! assert_eq!(bob.ask("shout", json!({})).await.error(), json!({"reason": "unmatched event"}));
+//! // }
+//! # }
+//! ```
+//!
+//! * A program's own mounts: `TestServer::from(lapwing)`, and [`connect`](TestServer::connect) with the path and the
+//!   parameters of a client, which the connect callback may refuse.
+//! * The test has the state that it gives, and shares it by an [`Arc`]. The server derefs to its
+//!   [`Lapwing`](crate::Lapwing): it broadcasts, kicks, disconnects and tells who is present.
+//! * Clients go away, come back, leave, and are gone when they are dropped ([`TestClient`]).
+//! * A test that stops the runtime's clock (`#[tokio::test(start_paused = true)]`) has the time of its channels in its hand:
+//!   what waits here sets no timer. While nothing else is left to do, the runtime moves on to the channels' next one.
+//! * The cause of an internal failure is in the log alone: `tracing_subscriber::fmt().with_test_writer().init()` shows it.
 
+mod client;
+mod patience;
 mod recorder;
+mod server;
+mod session;
+mod sessions;
 
 use std::{
     any::Any,
@@ -23,6 +84,10 @@ use crate::{
 };
 
 use self::recorder::Recorder;
+pub use self::{
+    client::{Event, Reply, TestClient, TestJoin},
+    server::TestServer,
+};
 
 /// A socket that belongs to no server, for tests of a channel's callbacks: what is pushed is kept and can be
 /// [taken](Pushed::take), broadcasts reach recorder.

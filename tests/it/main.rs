@@ -13,6 +13,7 @@ mod hostile;
 mod http2;
 mod joins;
 mod kept;
+mod kit;
 mod limits;
 mod logs;
 mod longpoll;

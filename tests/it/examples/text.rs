@@ -38,3 +38,14 @@ fn what_the_guides_show_is_in_the_examples() {
         }
     }
 }
+
+/// Line by line, as the kit's page hides what it does not speak of.
+#[test]
+fn the_channel_that_the_test_kit_shows_tested_is_that_of_the_readme() {
+    let example = read("examples/axum.rs");
+    let channel = example.split_once("impl Channel for Room {").unwrap().1.split_once("\n}").unwrap().0;
+    let kit = read("src/testing/mod.rs");
+    for line in channel.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        assert!(kit.contains(line), "src/testing/mod.rs shows another channel: {line}");
+    }
+}

@@ -1,0 +1,117 @@
+//! A server whose clients are the test's.
+
+use std::{fmt, ops::Deref, panic::Location, sync::Arc};
+
+use lapwing_transports::{
+    connect::{ConnectRequest, Refusal, Transport},
+    handler::Handler as _,
+};
+use serde_json::Value;
+
+use crate::{
+    channel::Channel,
+    protocol::IntoPayload,
+    server::{Lapwing, mount::Mount},
+    testing::{
+        client::{TestClient, TestJoin, payload_of},
+        session::TestSession,
+        sessions::Sessions,
+    },
+    topic::Topic,
+};
+
+/// Where a server of one channel has it.
+const PATH: &str = "/socket";
+
+/// A server in the test's own process: its clients have no sockets, and all else is as it is elsewhere, from the connect
+/// callback and the mailboxes to topics and presence.
+///
+/// It derefs to its [`Lapwing`], which broadcasts, kicks and lists. Clones are one server.
+#[derive(Clone)]
+pub struct TestServer {
+    lapwing: Lapwing,
+    sessions: Sessions,
+}
+
+impl TestServer {
+    /// A server with one channel, on every topic, and its state.
+    ///
+    /// # Panics
+    /// Never: the pattern of every topic is valid.
+    #[must_use]
+    pub fn new<C: Channel>(state: impl Into<Arc<C::State>>) -> Self {
+        let mount = Mount::new().channel::<C>("*", state);
+        let lapwing = Lapwing::builder().mount(PATH, mount).build();
+        Self::from(lapwing.expect("the pattern and the path are valid"))
+    }
+
+    /// Connects an anonymous client to the first mount, and joins a topic.
+    ///
+    /// # Errors
+    /// The response of a join that is refused.
+    ///
+    /// # Panics
+    /// If there is no mount, if its connect callback refuses the client, and if the join is not answered within ten seconds.
+    #[track_caller]
+    pub fn join(
+        &self,
+        topic: impl Into<Topic>,
+        params: impl IntoPayload,
+    ) -> impl Future<Output = Result<TestJoin, Value>> {
+        let caller = Location::caller();
+        let (topic, params) = (topic.into(), payload_of(params));
+        async move {
+            let path = self.lapwing.mounts().first().map(|mounted| mounted.name.clone());
+            let path = path.unwrap_or_else(|| panic!("{caller}: the server has no mount"));
+            match self.connect(&path).await {
+                Ok(client) => client.join_from(caller, topic, params).await,
+                Err(refusal) => panic!("{caller}: the client is refused with {}", refusal.status),
+            }
+        }
+    }
+
+    /// Connects a client to a mount, by its path and the parameters of the connection, as in `/socket?token=t`.
+    ///
+    /// # Errors
+    /// What the mount's connect callback refuses with.
+    ///
+    /// # Panics
+    /// If there is no such mount, or if that is no path and query.
+    pub async fn connect(&self, path_and_query: &str) -> Result<TestClient, Refusal> {
+        let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+        let mount = self.lapwing.find_mount(path).unwrap_or_else(|error| panic!("{error}"));
+        let endpoint = self.lapwing.mounts()[mount].endpoint.clone();
+        let uri = format!("{}/websocket?vsn=2.0.0&{query}", path.trim_end_matches('/'));
+        let uri = uri.parse().unwrap_or_else(|error| panic!("{uri} is no URI: {error}"));
+        let client = endpoint.handler().connect(ConnectRequest::new(Transport::Websocket, uri)).await?;
+        let session = TestSession::begin(endpoint, client);
+        self.sessions.add(&session);
+        Ok(TestClient::new(session, self.sessions.clone()))
+    }
+
+    /// Waits until all channels have done what they were told, or wait for something for a tenth of a second. What presence
+    /// says may come later.
+    pub async fn settle(&self) {
+        self.sessions.settle().await;
+    }
+}
+
+impl From<Lapwing> for TestServer {
+    fn from(lapwing: Lapwing) -> Self {
+        Self { lapwing, sessions: Sessions::default() }
+    }
+}
+
+impl Deref for TestServer {
+    type Target = Lapwing;
+
+    fn deref(&self) -> &Lapwing {
+        &self.lapwing
+    }
+}
+
+impl fmt::Debug for TestServer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TestServer").field(&self.lapwing).finish()
+    }
+}

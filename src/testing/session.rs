@@ -1,0 +1,285 @@
+//! A session that no transport carries: what is pushed waits here for the test.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, PoisonError},
+    task::{Poll, Waker},
+};
+
+use lapwing_transports::{
+    close::CloseReason,
+    endpoint::Endpoint,
+    frame::{Frame, FrameKind, Message},
+    session::outbox::Waiting,
+};
+use serde::Deserialize;
+
+use crate::{
+    join::{Join, Peer},
+    protocol::{ChannelMsg, Payload, RawJson, Ref, Serializer, V2, event},
+    pubsub::Order,
+    session::{
+        client::{Client, Served},
+        handler::Hub,
+    },
+    sync::{Mutex, MutexGuard},
+    topics::{Inbox, Lane, broadcast::TransportId, delivery::Delivery},
+};
+
+/// The session of a test's client. The handler of the mount serves it as it serves any other.
+pub(super) struct TestSession {
+    client: Client,
+    endpoint: Endpoint<Hub>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What the client was sent and the test has not asked for.
+    heard: VecDeque<Heard>,
+    wakers: Vec<Waker>,
+    closed: Option<CloseReason>,
+}
+
+/// A message to a client.
+#[derive(Debug)]
+pub(super) struct Heard {
+    pub(super) join_ref: Option<Ref>,
+    pub(super) topic: String,
+    pub(super) what: What,
+}
+
+#[derive(Debug)]
+pub(super) enum What {
+    Reply { reference: Option<Ref>, status: String, response: Payload },
+    Event { event: String, payload: Payload },
+}
+
+impl TestSession {
+    pub(super) fn begin(endpoint: Endpoint<Hub>, client: Client) -> Arc<Self> {
+        let session = Arc::new(Self { client, endpoint, state: Mutex::default() });
+        session.endpoint.handler().begin(&session);
+        session
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Sends a message of the client's.
+    pub(super) fn send(self: &Arc<Self>, msg: &ChannelMsg) {
+        let text = |payload: &RawJson| {
+            let refs =
+                [&msg.join_ref, &msg.reference].map(|reference| as_json(reference.as_ref()).to_owned());
+            let names =
+                [&msg.topic, &msg.event].map(|name| serde_json::Value::from(name.to_string()).to_string());
+            format!("[{},{},{},{},{payload}]", refs[0], refs[1], names[0], names[1])
+        };
+        let handler = self.endpoint.handler();
+        let taken = match &msg.payload {
+            Payload::Json(json) => handler.receive(self, Message::Text(&text(json))),
+            Payload::Binary(data) => handler.receive(self, Message::Binary(&frame_of(msg, data))),
+        };
+        if let Err(reason) = taken {
+            self.end(reason);
+        }
+    }
+
+    /// Ends the session, and its joins with it.
+    pub(super) fn end(&self, reason: CloseReason) {
+        let mut state = self.state();
+        if state.closed.is_some() {
+            return;
+        }
+        state.closed = Some(reason);
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+        self.endpoint.handler().end(&self.client, reason);
+    }
+
+    /// Why the session ended, once it has.
+    pub(super) async fn closed(&self) -> CloseReason {
+        self.wait(|state| state.closed).await
+    }
+
+    /// The first message that is the one, once it has come.
+    pub(super) async fn hear(&self, is_it: impl Fn(&Heard) -> bool) -> Heard {
+        self.wait(|state| take(&mut state.heard, &is_it)).await
+    }
+
+    /// The same of what has come already.
+    pub(super) fn heard(&self, is_it: impl Fn(&Heard) -> bool) -> Option<Heard> {
+        take(&mut self.state().heard, is_it)
+    }
+
+    /// Whether the channels of this client have nothing left to do.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let joins: Vec<_> = self.client.state().joins.iter().cloned().collect();
+        joins.iter().all(|join| join.is_at_rest())
+    }
+
+    async fn wait<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
+        std::future::poll_fn(|cx| {
+            let mut state = self.state();
+            match look(&mut state) {
+                Some(found) => Poll::Ready(found),
+                None => {
+                    state.wakers.push(cx.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn take(heard: &mut VecDeque<Heard>, is_it: impl Fn(&Heard) -> bool) -> Option<Heard> {
+    let position = heard.iter().position(is_it)?;
+    heard.remove(position)
+}
+
+fn as_json(reference: Option<&Ref>) -> &str {
+    reference.map_or("null", Ref::as_json)
+}
+
+/// A push of bytes, as V2's clients write it.
+fn frame_of(msg: &ChannelMsg, data: &[u8]) -> Vec<u8> {
+    let plain =
+        |reference: &Option<Ref>| reference.as_ref().map_or(String::new(), |r| r.to_plain().into_owned());
+    let fields = [plain(&msg.join_ref), plain(&msg.reference), msg.topic.to_string(), msg.event.to_string()];
+    let mut frame = vec![0];
+    frame.extend(fields.iter().map(|field| u8::try_from(field.len()).expect("V2 takes names of 255 bytes")));
+    frame.extend(fields.iter().flat_map(|field| field.bytes()));
+    frame.extend_from_slice(data);
+    frame
+}
+
+/// Reads what V2 wrote.
+fn read(frame: &Frame) -> Heard {
+    #[derive(Deserialize)]
+    struct Reply {
+        status: String,
+        response: RawJson,
+    }
+    if frame.kind() == FrameKind::Binary {
+        return read_bytes(frame.payload());
+    }
+    let text = std::str::from_utf8(frame.payload()).expect("text is UTF-8");
+    let msg = V2.decode(Message::Text(text)).expect("V2 reads what it wrote");
+    let what = if msg.event == event::REPLY {
+        let Reply { status, response } = msg.payload.parse().expect("a reply has a status and a response");
+        What::Reply { reference: msg.reference, status, response: response.into() }
+    } else {
+        What::Event { event: msg.event.to_string(), payload: msg.payload }
+    };
+    Heard { join_ref: msg.join_ref, topic: msg.topic.to_string(), what }
+}
+
+/// A frame of bytes: its kind, the lengths of its fields, the fields, the data.
+fn read_bytes(bytes: &[u8]) -> Heard {
+    let [reply, broadcast] = [1, 2];
+    let kind = bytes[0];
+    let count = if kind == reply {
+        4
+    } else if kind == broadcast {
+        2
+    } else {
+        3
+    };
+    let mut at = 1 + count;
+    let mut fields = bytes[1..=count].iter().map(|&len| {
+        let field = &bytes[at..at + usize::from(len)];
+        at += usize::from(len);
+        String::from_utf8(field.to_vec()).expect("fields are UTF-8")
+    });
+    let mut next = || fields.next().expect("as many fields as lengths");
+    let join_ref = (kind != broadcast).then(&mut next).map(Ref::from);
+    let reference = (kind == reply).then(&mut next).map(Ref::from);
+    let (topic, name) = (next(), next());
+    let data = Payload::from(bytes[at..].to_vec());
+    let what = if kind == reply {
+        What::Reply { reference, status: name, response: data }
+    } else {
+        What::Event { event: name, payload: data }
+    };
+    Heard { join_ref, topic, what }
+}
+
+impl Lane for TestSession {
+    fn push_frame(&self, frame: Frame) {
+        let mut state = self.state();
+        if state.closed.is_some() {
+            return;
+        }
+        state.heard.push_back(read(&frame));
+        let wakers = std::mem::take(&mut state.wakers);
+        drop(state);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    fn push_broadcast(&self, frame: Frame) {
+        self.push_frame(frame);
+    }
+
+    fn serializer(&self) -> &Arc<dyn Serializer> {
+        &self.client.serializer
+    }
+
+    fn transport_id(&self) -> TransportId {
+        self.client.transport_id
+    }
+
+    fn socket_id(&self) -> Option<&str> {
+        self.client.socket_id.as_deref().map(|topic| &**topic)
+    }
+}
+
+impl Peer for TestSession {
+    fn waiting(&self) -> Waiting {
+        Waiting::default()
+    }
+
+    /// No transport, no bounds of one.
+    fn hold(&self, _: usize) -> bool {
+        true
+    }
+
+    fn release(&self, _: usize) {}
+
+    fn pause_reading(&self) {
+        self.client.pause_reading();
+    }
+
+    fn resume_reading(&self) {
+        self.client.resume_reading();
+    }
+
+    fn forget(&self, join: &Join) {
+        self.client.forget(join);
+    }
+
+    fn cleared(&self) {
+        self.client.cleared();
+    }
+}
+
+impl Inbox for TestSession {
+    fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
+        match Order::of(delivery.broadcast) {
+            Some(Order::Disconnect) => self.end(CloseReason::Disconnected),
+            Some(Order::Kick { topic, why }) => self.client.kick(&topic, why),
+            None => {}
+        }
+    }
+}
+
+impl Served for TestSession {
+    fn client(&self) -> &Client {
+        &self.client
+    }
+}
