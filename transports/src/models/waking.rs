@@ -13,7 +13,7 @@ use crate::{
     close::CloseReason,
     connect::Transport,
     frame::Frame,
-    live::{Kind, LiveSession},
+    live::{Kind, LiveSession, flusher::Flusher},
     session::Pushed,
     sync::Mutex,
 };
