@@ -45,21 +45,23 @@ pub use lapwing_transports::{
     self as transports,
     body::Body,
     connect::{ConnectRequest, PeerAddr, Refusal},
-    options::{LongpollOptions, ResumeOptions, SseOptions, WebsocketOptions},
+    options::{LongpollOptions, ResumeOptions, SseOptions, WebsocketOptions, error::OptionError},
     origin::CheckOrigin,
     session::outbox::{OutboxLimits, Waiting},
 };
 pub use node::BroadcastError;
 pub use presence::{
-    Count, PresenceError, PresenceOptions,
+    Count, PresenceError,
+    options::PresenceOptions,
     typed::{Presence, PresenceDiff, PresenceState},
 };
 pub use protocol::{ChannelMsg, IntoPayload, Json, NameLimits, Payload};
 pub use server::{
     Builder, KeptStats, Lapwing, ResumesRefused, Stats,
     build_error::BuildError,
+    drain::Drain,
     inspect::{SessionInfo, TopicInfo},
-    mount::{Drain, Mount},
+    mount::Mount,
     service::LapwingService,
     shutdown::ShutdownReport,
     subscription::{Lagged, Subscription},

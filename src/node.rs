@@ -13,7 +13,7 @@ use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
     occasionally::{Occasionally, occasionally},
-    presence::{PresenceOptions, Tracker, fetch::Fetcher},
+    presence::{Tracker, fetch::Fetcher, options::PresenceOptions},
     protocol::{EncodeError, event},
     pubsub::{Audience, PubSub, PubSubError, PubSubMsg},
     sync::{

@@ -208,7 +208,10 @@ impl fmt::Display for PatternError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InnerStar { pattern, position } => {
-                write!(f, "pattern {pattern:?} has a `*` at byte {position}, where only its end may have one")
+                write!(
+                    f,
+                    "pattern {pattern:?} has a `*` at byte {position}: only the last character may be one, as in \"room:*\""
+                )
             }
         }
     }

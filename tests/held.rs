@@ -29,7 +29,8 @@ use lapwing::transports::{
     frame::{Frame, Message},
     handler::Handler,
     live::LiveSession,
-    options::TransportOptions,
+    options::{LongpollOptions, SseOptions, TransportOptions},
+    session::outbox::OutboxLimits,
 };
 
 static LIVE: AtomicUsize = AtomicUsize::new(0);
@@ -94,14 +95,12 @@ struct Lab {
 }
 
 impl Lab {
-    fn start(set: impl FnOnce(&mut TransportOptions)) -> Self {
+    fn start(set: impl FnOnce(TransportOptions) -> TransportOptions) -> Self {
         let measures = MEASURES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
-        let mut options = TransportOptions::default();
-        options.budget_bytes_max = BUDGET;
-        set(&mut options);
+        let options = set(TransportOptions::default().budget_bytes_max(BUDGET));
         let endpoint = Endpoint::new(Echo, options);
         let served = endpoint.clone();
         std::thread::spawn(move || {
@@ -204,7 +203,7 @@ fn open(address: SocketAddr) -> String {
 
 #[test]
 fn messages_that_do_not_end() {
-    let mut lab = Lab::start(|_| {});
+    let mut lab = Lab::start(|options| options);
     let piece = vec![0; 100_000];
     let mut hoarders: Vec<TcpStream> = Vec::new();
     for _ in 0..60 {
@@ -228,7 +227,7 @@ fn messages_that_do_not_end() {
 
 #[test]
 fn bodies_in_pieces_of_one_byte() {
-    let mut lab = Lab::start(|_| {});
+    let mut lab = Lab::start(|options| options);
     let pieces = b"1\r\nx\r\n".repeat(100_000);
     let mut streams = Vec::new();
     for _ in 0..60 {
@@ -264,8 +263,9 @@ fn close(address: SocketAddr, token: &str) {
 #[test]
 fn answers_that_nobody_reads() {
     let mut lab = Lab::start(|options| {
-        options.outbox.bytes_max = BUDGET;
-        options.longpoll.as_mut().unwrap().answer_bytes_max = BUDGET;
+        options
+            .outbox(OutboxLimits::new().bytes_max(BUDGET))
+            .longpoll(LongpollOptions::default().answer_bytes_max(BUDGET))
     });
     let token = open(lab.address);
     let session = lab.endpoint.sessions().into_iter().find(|session| session.is_resumable()).unwrap();
@@ -290,9 +290,8 @@ fn answers_that_nobody_reads() {
 
 #[test]
 fn tickets_with_large_heads() {
-    let mut lab = Lab::start(|options| {
-        options.sse.as_mut().unwrap().ticket_lifetime = Duration::from_secs(1);
-    });
+    let lifetime = Duration::from_secs(1);
+    let mut lab = Lab::start(|options| options.sse(SseOptions::default().ticket_lifetime(lifetime)));
     let body = "!ticket\n!open 30000";
     let framing = format!("Content-Length: {}\r\nX-Large: {}", body.len(), "x".repeat(12_000));
     let mut refused = 0;
@@ -309,7 +308,7 @@ fn tickets_with_large_heads() {
 
 #[test]
 fn websockets_that_do_not_say_their_session() {
-    let mut lab = Lab::start(|_| {});
+    let mut lab = Lab::start(|options| options);
     let headers = format!("Sec-WebSocket-Protocol: lapwing.1\r\nX-Large: {}\r\n", "x".repeat(12_000));
     let silent: Vec<_> = (0..300).map(|_| websocket(lab.address, &headers)).collect();
     lab.check("websockets that do not say their session");

@@ -23,9 +23,9 @@ fuzz_target!(|input: &[u8]| {
 
     let page = BOUND.hold(input.len(), || Origin::of(&parts));
     let allows = |check: &CheckOrigin| BOUND.hold(input.len(), || check.allows(&page, None));
-    let (same_host, conn) = (allows(&CheckOrigin::SameHost), allows(&CheckOrigin::Conn));
+    let (same_host, same_origin) = (allows(&CheckOrigin::SameHost), allows(&CheckOrigin::SameOrigin));
     assert!(allows(&CheckOrigin::Off));
-    assert!(same_host || !conn, "the same place is on the same host");
+    assert!(same_host || !same_origin, "the same place is on the same host");
     if let Some(own) = page.request_host() {
         assert_eq!(same_host, page.host().is_some_and(|host| host.eq_ignore_ascii_case(own)));
         assert_eq!(same_host, CheckOrigin::SameHost.allows(&page, Some(own)));

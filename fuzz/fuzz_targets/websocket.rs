@@ -15,7 +15,7 @@ use lapwing_transports::{
 use libfuzzer_sys::fuzz_target;
 
 /// Low, so that the fuzzer reaches them.
-const LIMITS: DecodeLimits = DecodeLimits { frame_bytes_max: 300, message_bytes_max: 400, fragments_max: 5 };
+const LIMITS: DecodeLimits = DecodeLimits::new().frame_bytes_max(300).message_bytes_max(400).fragments_max(5);
 
 /// What a decoder may hold: a message at its limit and a frame at its own, in blocks that grow by doubling.
 const HELD_BYTES_MAX: usize = 4 * (LIMITS.frame_bytes_max + LIMITS.message_bytes_max);

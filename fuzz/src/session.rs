@@ -21,7 +21,7 @@ pub const JOINS_MAX: usize = 4;
 pub const SESSIONS_MAX: usize = 3;
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
 pub const LINES_MAX: usize = 32;
-pub const OUTBOX: OutboxLimits = OutboxLimits { frames_max: 100, bytes_max: 16 * 1024 };
+pub const OUTBOX: OutboxLimits = OutboxLimits::new().frames_max(100).bytes_max(16 * 1024);
 pub const MAILBOX_BYTES_MAX: usize = 4 * 1024;
 /// Polls that a client leaves unread at a time.
 pub const UNREAD_MAX: usize = 8;
@@ -120,15 +120,13 @@ impl World {
             .channel::<Echo>("echo:*", ())
             .channel::<Slow>("slow:*", ())
             .joins_max(JOINS_MAX)
-            .mailbox(MailboxLimits { messages_max: 16, bytes_max: MAILBOX_BYTES_MAX })
+            .mailbox(MailboxLimits::new().messages_max(16).bytes_max(MAILBOX_BYTES_MAX))
             .outbox(OUTBOX)
             .sessions_max(SESSIONS_MAX)
-            .drain(None)
-            .resume(|resume| {
-                resume.body_bytes_max = BODY_BYTES_MAX;
-                resume.lines_max = LINES_MAX;
-                resume.ended_max = 4;
-            });
+            .without_drain()
+            .resume(
+                ResumeOptions::default().body_bytes_max(BODY_BYTES_MAX).lines_max(LINES_MAX).ended_max(4),
+            );
         let lapwing = Lapwing::builder().mount("/socket", mount).build().expect("the mount is sound");
         let service = lapwing.service();
         Self { lapwing, service, sessions: Vec::new(), unread: VecDeque::new(), lines: 0, requests: 0 }

@@ -8,20 +8,41 @@ use crate::{
     topics::broadcast::Broadcast,
 };
 
-/// How much may wait for one join.
+/// How much may wait for one join, in its mailbox.
+///
+/// At a bound, nothing more is read from a client whose own messages filled it; a broadcast that the channel intercepts ends the
+/// join with `phx_error`; a message of the program's own is given back to its [`Sender`](crate::Sender).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct MailboxLimits {
+    pub(crate) messages_max: usize,
+    pub(crate) bytes_max: usize,
+}
+
+impl MailboxLimits {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self { messages_max: 1_024, bytes_max: 1024 * 1024 }
+    }
+
     /// Messages. Default 1,024: a client that sends a thousand events at once is not slowed down.
-    pub messages_max: usize,
-    /// Bytes of them: payloads, names, refs, and what each message takes besides. What a message of the program's own
-    /// ([`Sender`](crate::Sender)) points to is not known here. Default 1 MiB. A larger one is still accepted by an empty
-    /// mailbox.
-    pub bytes_max: usize,
+    pub const fn messages_max(mut self, messages: usize) -> Self {
+        self.messages_max = messages;
+        self
+    }
+
+    /// Bytes of the messages: payloads, names, refs, and what each message takes besides. What a message of the program's own
+    /// points to is not known here. Default 1 MiB: as much as a thousand events of a kilobyte. A larger message is still accepted
+    /// by an empty mailbox.
+    pub const fn bytes_max(mut self, bytes: usize) -> Self {
+        self.bytes_max = bytes;
+        self
+    }
 }
 
 impl Default for MailboxLimits {
     fn default() -> Self {
-        Self { messages_max: 1_024, bytes_max: 1024 * 1024 }
+        Self::new()
     }
 }
 
@@ -191,7 +212,7 @@ mod tests {
 
     #[test]
     fn is_full_at_its_bounds_and_relaxed_at_half_of_them() {
-        let limits = MailboxLimits { messages_max: 4, bytes_max: 1_000 };
+        let limits = MailboxLimits::new().messages_max(4).bytes_max(1_000);
         let mut mailbox = Mailbox::default();
         for _ in 0..4 {
             assert!(mailbox.try_push(event(200), &limits).is_ok());
@@ -223,7 +244,7 @@ mod tests {
             assert_eq!(message.bytes(), size_of::<ChannelMailbox>() + held, "{message:?}");
         }
         // Thousands of the smallest do not pass for nothing.
-        let limits = MailboxLimits { messages_max: usize::MAX, ..MailboxLimits::default() };
+        let limits = MailboxLimits::new().messages_max(usize::MAX);
         let mut mailbox = Mailbox::default();
         while mailbox.try_push(ChannelMailbox::Away, &limits).is_ok() {}
         assert!(mailbox.len() * size_of::<ChannelMailbox>() <= limits.bytes_max);
@@ -231,7 +252,7 @@ mod tests {
 
     #[test]
     fn an_empty_mailbox_takes_a_message_of_any_size_and_holds_no_memory_after_it() {
-        let limits = MailboxLimits { messages_max: 4, bytes_max: 10 };
+        let limits = MailboxLimits::new().messages_max(4).bytes_max(10);
         let mut mailbox = Mailbox::default();
         assert!(mailbox.try_push(event(1_000), &limits).is_ok());
         assert!(mailbox.pop().is_some() && mailbox.pop().is_none());

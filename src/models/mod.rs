@@ -269,7 +269,7 @@ impl Server {
     fn new(messages_max: usize) -> Self {
         let log = Arc::new(Log::default());
         let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), None, None));
-        let limits = MailboxLimits { messages_max, ..MailboxLimits::default() };
+        let limits = MailboxLimits::new().messages_max(messages_max);
         let route = ChannelRoute::new::<Room>("room", log.clone()).unwrap();
         let router = Arc::new(Router::new(vec![route], &node, limits));
         Self { node, router, log }

@@ -12,6 +12,7 @@
 
 pub(crate) mod fetch;
 pub(crate) mod json;
+pub(crate) mod options;
 mod outlet;
 mod pending;
 mod states;
@@ -23,7 +24,6 @@ mod worker;
 use std::{
     fmt,
     sync::{Arc, Mutex, OnceLock, PoisonError},
-    time::Duration,
 };
 
 use crossbeam_channel::{TrySendError, bounded};
@@ -33,12 +33,13 @@ use tokio::sync::oneshot;
 
 use crate::{
     protocol::{EncodeError, Payload, RawJson},
-    topic::{Topic, TopicPattern},
+    topic::Topic,
     topics::broadcast::ChannelId,
 };
 
 use self::{
     fetch::{Extras, Fetcher},
+    options::PresenceOptions,
     outlet::Outlet,
     thread::EngineThread,
 };
@@ -63,62 +64,6 @@ const PROTOTYPE_KEYS: [&str; 12] = [
     "valueOf",
 ];
 
-/// Bounds and times of presence.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct PresenceOptions {
-    /// How often a busy topic's changes are sent. Default 100 ms, which feels instant: a storm of joins costs each
-    /// client ten diffs a second, however many join.
-    pub tick: Duration,
-    /// Diffs that a topic may send at once after it was quiet for as many ticks. Default 4: in a room of people
-    /// each change goes out by itself and without delay. At least 1.
-    pub burst: u32,
-    /// Bytes of metas after which the diff of a topic goes out before its time. Default 256 KiB.
-    pub diff_bytes_max: usize,
-    /// Requests that wait for the engine; the next is refused with [`PresenceError::Busy`]. Default 65,536.
-    pub queue_max: usize,
-    /// Bytes of a key. Default 256.
-    pub key_bytes_max: usize,
-    /// Bytes of a meta's JSON. Default 4,096: a meta goes to everybody on the topic.
-    pub meta_bytes_max: usize,
-    /// Presences that one join may track. Default 100: one per thing that a client does, not one per row of a table.
-    pub per_join_max: u32,
-    /// Bytes of a topic's whole state, beyond which it is not given to anybody ([`PresenceError::StateTooLong`]).
-    /// Default 4 MiB, as much as may wait for a client by default. For topics so large there is
-    /// [`count_only`](Self::count_only), and [`Socket::push_presences_up_to`](crate::Socket::push_presences_up_to).
-    pub state_bytes_max: usize,
-    /// Whether keys may be names that every JavaScript object has, such as `__proto__` or `constructor`. The stock
-    /// client before 1.8.9 breaks on them (CVE-2026-56812), so that one user could break the pages of all others.
-    /// Default: no. Say yes if all clients are newer and keys are names that people choose.
-    pub prototype_keys: bool,
-    /// Topics on which clients are told numbers, `presence_count` `{"keys": …, "metas": …}`, in the place of diffs. For
-    /// topics of thousands, where nobody reads the list and each change would go to everybody. Default: none.
-    pub count_only: Vec<TopicPattern>,
-}
-
-impl PresenceOptions {
-    fn counts_only(&self, topic: &str) -> bool {
-        self.count_only.iter().any(|pattern| pattern.matches(topic))
-    }
-}
-
-impl Default for PresenceOptions {
-    fn default() -> Self {
-        Self {
-            tick: Duration::from_millis(100),
-            burst: 4,
-            diff_bytes_max: 256 * 1024,
-            queue_max: 65_536,
-            key_bytes_max: 256,
-            meta_bytes_max: 4_096,
-            per_join_max: 100,
-            state_bytes_max: 4 * 1024 * 1024,
-            prototype_keys: false,
-            count_only: Vec::new(),
-        }
-    }
-}
-
 /// Why presence could not do what was asked.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -134,7 +79,7 @@ pub enum PresenceError {
         /// How many it has.
         bytes: usize,
     },
-    /// The key is a name that breaks old clients, see [`PresenceOptions::prototype_keys`].
+    /// The key is a name that breaks old clients, see [`PresenceOptions::allow_prototype_keys`].
     UnsafeKey,
     /// The meta has too many bytes.
     MetaTooLong {
@@ -274,8 +219,7 @@ pub struct Count {
 }
 
 impl Tracker {
-    pub(crate) fn new(mut options: PresenceOptions, publish: Publish, fetcher: Option<Fetcher>) -> Self {
-        options.burst = options.burst.max(1);
+    pub(crate) fn new(options: PresenceOptions, publish: Publish, fetcher: Option<Fetcher>) -> Self {
         Self {
             options,
             publish,

@@ -9,22 +9,37 @@ use crate::protocol::{ChannelMsg, Field, Name, NameRef, Ref};
 /// A join keeps its topic and its ref for as long as it lives, and an event waits in a mailbox with its name and its ref:
 /// without a bound of their own they could be as long as a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct NameLimits {
-    /// Bytes of a topic. Default 1,024, four times what a binary frame of Phoenix's can carry.
-    pub topic_bytes_max: usize,
-    /// Bytes of an event's name. Default 255: programs choose these names, and binary frames carry no longer ones.
-    pub event_bytes_max: usize,
-    /// Bytes of a ref and of a join_ref, as JSON. Default 255; Phoenix's clients count from 1.
-    pub ref_bytes_max: usize,
-}
-
-impl Default for NameLimits {
-    fn default() -> Self {
-        Self { topic_bytes_max: 1_024, event_bytes_max: 255, ref_bytes_max: 255 }
-    }
+    pub(crate) topic_bytes_max: usize,
+    pub(crate) event_bytes_max: usize,
+    pub(crate) ref_bytes_max: usize,
 }
 
 impl NameLimits {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self { topic_bytes_max: 1_024, event_bytes_max: 255, ref_bytes_max: 255 }
+    }
+
+    /// Bytes of a topic. Default 1,024, four times what a binary frame of Phoenix's can carry.
+    pub const fn topic_bytes_max(mut self, bytes: usize) -> Self {
+        self.topic_bytes_max = bytes;
+        self
+    }
+
+    /// Bytes of an event's name. Default 255: programs choose these names, and binary frames carry no longer ones.
+    pub const fn event_bytes_max(mut self, bytes: usize) -> Self {
+        self.event_bytes_max = bytes;
+        self
+    }
+
+    /// Bytes of a ref and of a join_ref, as JSON. Default 255; Phoenix's clients count from 1.
+    pub const fn ref_bytes_max(mut self, bytes: usize) -> Self {
+        self.ref_bytes_max = bytes;
+        self
+    }
+
     /// The first field of a message that is too long.
     pub(crate) fn too_long(&self, msg: &ChannelMsg) -> Option<Field> {
         let of_ref =
@@ -37,6 +52,12 @@ impl NameLimits {
         ]
         .into_iter()
         .find_map(|(field, bytes, bytes_max)| (bytes > bytes_max).then_some(field))
+    }
+}
+
+impl Default for NameLimits {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -63,7 +84,7 @@ mod tests {
 
     #[test]
     fn each_name_may_be_as_long_as_its_bound_and_no_longer() {
-        let limits = NameLimits { topic_bytes_max: 4, event_bytes_max: 3, ref_bytes_max: 5 };
+        let limits = NameLimits::new().topic_bytes_max(4).event_bytes_max(3).ref_bytes_max(5);
         let too_long = |join_ref: &str, reference: &str, topic: &str, event: &str| {
             let refs = [join_ref, reference].map(|plain| Some(Ref::from(plain)));
             let [join_ref, reference] = refs;

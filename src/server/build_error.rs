@@ -2,28 +2,57 @@
 
 use std::fmt;
 
+use lapwing_transports::options::error::OptionError;
+
 use crate::topic::PatternError;
 
-/// Why a server cannot be built: mistakes of the program's, found before the first client comes.
+/// Why a server cannot be built: mistakes of the program's, found before the first client comes. Its text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {
     /// A topic pattern has a `*` that is not its last character.
     Pattern(PatternError),
+    /// Two routes of a mount have the same pattern: the second would never be taken.
+    DuplicateRoute(String),
     /// Two mounts have the same path.
     DuplicateMount(String),
+    /// The path of a mount matches nothing.
+    Path {
+        /// The path.
+        path: String,
+        /// What is wrong with it, and what to do.
+        problem: &'static str,
+    },
     /// A serializer is for versions that cannot be read.
     Requirement(String),
+    /// An option has a value that nothing can work with, or contradicts another.
+    Option(OptionError),
+}
+
+impl From<OptionError> for BuildError {
+    fn from(error: OptionError) -> Self {
+        Self::Option(error)
+    }
 }
 
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pattern(_) => f.write_str("a channel's topic pattern is not valid"),
-            Self::DuplicateMount(path) => write!(f, "there are two mounts at {path}"),
+            Self::Pattern(_) => f.write_str("a topic pattern is not valid"),
+            Self::DuplicateRoute(pattern) => {
+                write!(
+                    f,
+                    "there are two routes for {pattern:?}: leave one out, as the first would always be taken"
+                )
+            }
+            Self::DuplicateMount(path) => {
+                write!(f, "there are two mounts at {path:?}: make them one, or give each a path of its own")
+            }
+            Self::Path { path, problem } => write!(f, "a mount cannot be at {path:?}: {problem}"),
             Self::Requirement(text) => {
                 write!(f, "{text:?} is not a version requirement: say \"~> 2.0.0\", \"~> 2.0\" or \"2.0.0\"")
             }
+            Self::Option(_) => f.write_str("an option is not valid"),
         }
     }
 }
@@ -32,7 +61,8 @@ impl std::error::Error for BuildError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Pattern(error) => Some(error),
-            Self::DuplicateMount(_) | Self::Requirement(_) => None,
+            Self::Option(error) => Some(error),
+            _ => None,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The whole as a value: mounts on one node, with everything that the rest of the program does with them.
 
 pub(crate) mod build_error;
+pub(crate) mod drain;
 pub(crate) mod inspect;
 pub(crate) mod kept;
 pub(crate) mod mount;
@@ -13,21 +14,17 @@ pub(crate) mod unknown_mount;
 
 use std::{collections::HashMap, fmt, pin::Pin, sync::Arc, time::Duration};
 
-use lapwing_transports::{dialect::server::Refused, endpoint::Endpoint};
+use lapwing_transports::{dialect::server::Refused, endpoint::Endpoint, options::error::FOREVER};
 use serde::Serialize;
 
 use crate::{
     node::{BroadcastError, Node},
-    presence::{Count, PresenceError, PresenceOptions, fetch::Fetcher},
+    presence::{Count, PresenceError, fetch::Fetcher, options::PresenceOptions},
     protocol::{IntoPayload, Payload},
     pubsub::{LocalPubSub, PubSub, PubSubMsg},
     server::{
-        build_error::BuildError,
-        mount::{Drain, Mount},
-        path::MountPath,
-        subscription::Subscription,
-        tracked::Tracked,
-        unknown_mount::UnknownMount,
+        build_error::BuildError, drain::Drain, mount::Mount, path::MountPath, subscription::Subscription,
+        tracked::Tracked, unknown_mount::UnknownMount,
     },
     session::{handler::Hub, router::ChannelRoute},
     topic::{Topic, TopicPattern},
@@ -317,8 +314,8 @@ impl Lapwing {
     /// The place of a mount among the others.
     pub(crate) fn find_mount(&self, path: &str) -> Result<usize, UnknownMount> {
         let mounts = &self.0.mounts;
-        let wanted = MountPath::new(path);
-        mounts.iter().position(|mounted| mounted.path == wanted).ok_or_else(|| UnknownMount {
+        let wanted = MountPath::new(path).ok();
+        mounts.iter().position(|mounted| Some(&mounted.path) == wanted.as_ref()).ok_or_else(|| UnknownMount {
             path: path.to_owned(),
             mounts: mounts.iter().map(|mounted| mounted.name.clone()).collect(),
         })
@@ -347,7 +344,7 @@ impl Builder {
         self
     }
 
-    /// Bounds and times of presence.
+    /// Bounds and times of presence, see [`PresenceOptions`].
     pub fn presence(mut self, options: PresenceOptions) -> Self {
         self.presence = options;
         self
@@ -377,7 +374,7 @@ impl Builder {
     {
         let fetch =
             move |topic, keys| -> Pin<Box<dyn Future<Output = _> + Send>> { Box::pin(fetch(topic, keys)) };
-        self.fetcher = Some(Fetcher::new(Arc::new(fetch), time_to_live));
+        self.fetcher = Some(Fetcher::new(Arc::new(fetch), time_to_live.min(FOREVER)));
         self
     }
 
@@ -402,6 +399,10 @@ impl Builder {
     /// # Errors
     /// See [`BuildError`].
     pub fn build(self) -> Result<Lapwing, BuildError> {
+        self.presence.check()?;
+        if let Some(error) = self.presence.bad_pattern() {
+            return Err(BuildError::Pattern(error.clone()));
+        }
         let mut keeps = Vec::new();
         for (_, mount) in &self.mounts {
             for (pattern, keep) in &mount.keeps {
@@ -412,7 +413,8 @@ impl Builder {
         let node = Arc::new(Node::new(self.pubsub, self.presence, self.fetcher, kept));
         let mut mounts: Vec<Mounted> = Vec::new();
         for (name, mount) in self.mounts {
-            let path = MountPath::new(&name);
+            let path =
+                MountPath::new(&name).map_err(|problem| BuildError::Path { path: name.clone(), problem })?;
             if mounts.iter().any(|mounted| mounted.path == path) {
                 return Err(BuildError::DuplicateMount(name));
             }

@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use lapwing_transports::{
     connect::{ConnectRequest, Refusal},
-    options::{LongpollOptions, ResumeOptions, SseOptions, TransportOptions, WebsocketOptions},
+    options::{
+        LongpollOptions, ResumeOptions, SseOptions, TransportOptions, WebsocketOptions,
+        error::{OptionError, check_bound},
+    },
     origin::CheckOrigin,
     session::outbox::OutboxLimits,
 };
@@ -14,7 +17,7 @@ use crate::{
     join::mailbox::MailboxLimits,
     node::Node,
     protocol::{SerializerList, name_limits::NameLimits},
-    server::build_error::BuildError,
+    server::{build_error::BuildError, drain::Drain},
     session::{
         accept::{Accept, Connect},
         handler::{self, Hub},
@@ -27,12 +30,12 @@ use crate::{
 ///
 /// ```
 /// use std::time::Duration;
-/// use lapwing::{CheckOrigin, Mount};
+/// use lapwing::{CheckOrigin, Mount, WebsocketOptions};
 ///
 /// let mount = Mount::new()
 ///     .check_origin(CheckOrigin::list(["https://example.com", "//*.example.org"]).unwrap())
 ///     .joins_max(20)
-///     .websocket(|websocket| websocket.idle_timeout = Duration::from_secs(45))
+///     .websocket(WebsocketOptions::default().idle_timeout(Duration::from_secs(45)))
 ///     .without_longpoll();
 /// # let _ = mount;
 /// ```
@@ -49,23 +52,6 @@ pub struct Mount {
     pub(crate) drain: Option<Drain>,
     /// Patterns of topics that are kept.
     pub(crate) keeps: Vec<(String, Keep)>,
-}
-
-/// The pace at which a server that shuts down sends its clients away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drain {
-    /// Sessions closed at a time. Default 10,000.
-    pub batch: usize,
-    /// Time between two batches. Default 2 s.
-    pub interval: Duration,
-    /// After this long the rest is closed at once. Default 30 s.
-    pub timeout: Duration,
-}
-
-impl Default for Drain {
-    fn default() -> Self {
-        Self { batch: 10_000, interval: Duration::from_secs(2), timeout: Duration::from_secs(30) }
-    }
 }
 
 impl Mount {
@@ -109,27 +95,29 @@ impl Mount {
         self
     }
 
-    /// How long [`connect`](Self::connect) may take. Default 30 s; then the client is told to try again later.
-    pub fn connect_timeout(mut self, connect_timeout: Duration) -> Self {
-        self.transports.connect_timeout = connect_timeout;
+    /// How long [`connect`](Self::connect) may take. Default 30 s, see [`TransportOptions::connect_timeout`]; then the client is
+    /// told to try again later.
+    pub fn connect_timeout(mut self, time: Duration) -> Self {
+        self.transports = self.transports.connect_timeout(time);
         self
     }
 
-    /// Which origins of browser pages may connect. Default: the same host.
+    /// Which origins of browser pages may connect. Default: the same host. Others are refused (403).
     pub fn check_origin(mut self, check_origin: CheckOrigin) -> Self {
-        self.transports.check_origin = check_origin;
+        self.transports = self.transports.check_origin(check_origin);
         self
     }
 
     /// The public host name of the program, for the origin check. Default: what each request says.
     pub fn host(mut self, host: &str) -> Self {
-        self.transports.host = Some(host.into());
+        self.transports = self.transports.host(host);
         self
     }
 
-    /// Takes the client's `authToken` into [`ConnectRequest::auth_token`]. Default: not.
-    pub fn auth_token(mut self) -> Self {
-        self.transports.auth_token = true;
+    /// Takes the client's `authToken` into [`ConnectRequest::auth_token`]. Default: not, as it stands where logs of proxies
+    /// may show it.
+    pub fn with_auth_tokens(mut self) -> Self {
+        self.transports = self.transports.with_auth_tokens();
         self
     }
 
@@ -161,69 +149,71 @@ impl Mount {
         self
     }
 
-    /// How much may wait for one client.
+    /// How much may wait for one client. Beyond it the client's session is closed with 1013.
     pub fn outbox(mut self, limits: OutboxLimits) -> Self {
-        self.transports.outbox = limits;
+        self.transports = self.transports.outbox(limits);
         self
     }
 
-    /// How many sessions may be live at once.
-    pub fn sessions_max(mut self, sessions_max: usize) -> Self {
-        self.transports.sessions_max = sessions_max;
+    /// How many sessions may be live at once, see [`TransportOptions::sessions_max`]. Default 1,000,000; the next is refused
+    /// with 503.
+    pub fn sessions_max(mut self, sessions: usize) -> Self {
+        self.transports = self.transports.sessions_max(sessions);
         self
     }
 
-    /// How many bytes may be held for the mount's clients, see [`TransportOptions::budget_bytes_max`].
-    pub fn budget(mut self, bytes_max: usize) -> Self {
-        self.transports.budget_bytes_max = bytes_max;
+    /// How many bytes may be held for the mount's clients, see [`TransportOptions::budget_bytes_max`]. Default 512 MiB; from
+    /// seven eighths on new sessions are refused and the largest debtors closed with 1013.
+    pub fn budget(mut self, bytes: usize) -> Self {
+        self.transports = self.transports.budget_bytes_max(bytes);
         self
     }
 
-    /// Sets options of sessions that outlive their connections, for clients that ask for one.
-    pub fn resume(mut self, set: impl FnOnce(&mut ResumeOptions)) -> Self {
-        set(self.transports.resume.get_or_insert_default());
+    /// Options of sessions that outlive their connections, for clients that ask for one. They are on by default.
+    pub fn resume(mut self, options: ResumeOptions) -> Self {
+        self.transports = self.transports.resume(options);
         self
     }
 
-    /// Does without such sessions: every session ends with its connection.
+    /// Does without such sessions, whatever else is said of them: every session ends with its connection.
     pub fn without_resume(mut self) -> Self {
-        self.transports.resume = None;
+        self.transports = self.transports.without_resume();
         self
     }
 
-    /// Sets options of the SSE wire.
-    pub fn sse(mut self, set: impl FnOnce(&mut SseOptions)) -> Self {
-        set(self.transports.sse.get_or_insert_default());
+    /// Options of the WebSocket wire, which is on by default.
+    pub fn websocket(mut self, options: WebsocketOptions) -> Self {
+        self.transports = self.transports.websocket(options);
         self
     }
 
-    /// Does without SSE.
-    pub fn without_sse(mut self) -> Self {
-        self.transports.sse = None;
-        self
-    }
-
-    /// Sets options of the WebSocket wire.
-    pub fn websocket(mut self, set: impl FnOnce(&mut WebsocketOptions)) -> Self {
-        set(self.transports.websocket.get_or_insert_default());
-        self
-    }
-
-    /// Sets options of the long-poll wire.
-    pub fn longpoll(mut self, set: impl FnOnce(&mut LongpollOptions)) -> Self {
-        set(self.transports.longpoll.get_or_insert_default());
-        self
-    }
-
-    /// Does without WebSockets.
+    /// Does without WebSockets, whatever else is said of them.
     pub fn without_websocket(mut self) -> Self {
-        self.transports.websocket = None;
+        self.transports = self.transports.without_websocket();
         self
     }
 
-    /// Does without long-poll.
+    /// Options of the SSE wire, which is on by default, for resumable sessions.
+    pub fn sse(mut self, options: SseOptions) -> Self {
+        self.transports = self.transports.sse(options);
+        self
+    }
+
+    /// Does without SSE, whatever else is said of it.
+    pub fn without_sse(mut self) -> Self {
+        self.transports = self.transports.without_sse();
+        self
+    }
+
+    /// Options of the long-poll wire, which is on by default.
+    pub fn longpoll(mut self, options: LongpollOptions) -> Self {
+        self.transports = self.transports.longpoll(options);
+        self
+    }
+
+    /// Does without long-poll, whatever else is said of it.
     pub fn without_longpoll(mut self) -> Self {
-        self.transports.longpoll = None;
+        self.transports = self.transports.without_longpoll();
         self
     }
 
@@ -243,9 +233,16 @@ impl Mount {
         self
     }
 
-    /// How the mount's clients are sent away on shutdown; `None` leaves them alone.
-    pub fn drain(mut self, drain: Option<Drain>) -> Self {
-        self.drain = drain;
+    /// The pace at which the mount's clients are sent away on shutdown. By default they are, see [`Drain`].
+    pub fn drain(mut self, drain: Drain) -> Self {
+        self.drain = self.drain.map(|_| drain);
+        self
+    }
+
+    /// Leaves the mount's clients alone on shutdown, whatever else is said of it. They are counted in the
+    /// [`ShutdownReport`](crate::ShutdownReport).
+    pub fn without_drain(mut self) -> Self {
+        self.drain = None;
         self
     }
 
@@ -256,9 +253,27 @@ impl Mount {
 
     /// What the transports need: the handler, and their options.
     pub(crate) fn into_hub(self, node: Arc<Node>) -> Result<(Hub, TransportOptions), BuildError> {
-        let routes = self.routes.into_iter().collect::<Result<_, _>>()?;
+        let routes = self.routes.into_iter().collect::<Result<Vec<_>, _>>()?;
+        for (index, route) in routes.iter().enumerate() {
+            if routes[..index].iter().any(|other| other.pattern() == route.pattern()) {
+                return Err(BuildError::DuplicateRoute(route.pattern().to_owned()));
+            }
+        }
         if let Some(text) = self.serializers.invalid() {
             return Err(BuildError::Requirement(text.to_owned()));
+        }
+        self.transports.check()?;
+        check_bound("Mount::joins_max", self.joins_max)?;
+        check_bound("MailboxLimits::messages_max", self.mailbox.messages_max)?;
+        check_bound("MailboxLimits::bytes_max", self.mailbox.bytes_max)?;
+        check_bound("NameLimits::topic_bytes_max", self.names.topic_bytes_max)?;
+        check_bound("NameLimits::event_bytes_max", self.names.event_bytes_max)?;
+        check_bound("NameLimits::ref_bytes_max", self.names.ref_bytes_max)?;
+        self.drain.as_ref().map_or(Ok(()), Drain::check)?;
+        if self.serializers.iter().next().is_none() {
+            let problem =
+                "the list is empty and serves nobody: begin with SerializerList::default, or add one";
+            return Err(OptionError::new("Mount::serializers", problem).into());
         }
         let router = Router::new(routes, &node, self.mailbox);
         let limits = handler::Limits { joins_max: self.joins_max, names: self.names };

@@ -18,12 +18,34 @@ impl MountPath {
     /// What a router leaves that takes a mount's path off.
     pub(crate) const ROOT: &'static Self = &Self(Vec::new());
 
-    pub(crate) fn new(path: &str) -> Self {
+    /// Reads a path.
+    ///
+    /// # Errors
+    /// What is wrong with it, and what to do.
+    pub(crate) fn new(path: &str) -> Result<Self, &'static str> {
+        if path.contains(['?', '#', ' ']) {
+            return Err("it is a path alone: take out the query, the fragment, and spaces");
+        }
+        if path.contains(['*', '{', '}']) {
+            return Err("a variable is written as in \"/rooms/:room\", and there are no wildcards");
+        }
         let segment = |text: &str| match text.strip_prefix(':') {
             Some(name) => Segment::Variable(name.to_owned()),
             None => Segment::Literal(text.to_owned()),
         };
-        Self(segments(path).map(segment).collect())
+        let read: Vec<_> = segments(path).map(segment).collect();
+        for (index, segment) in read.iter().enumerate() {
+            match segment {
+                Segment::Variable(name) if name.is_empty() => {
+                    return Err("a variable has no name: write it as in \"/rooms/:room\"");
+                }
+                Segment::Variable(_) if read[..index].contains(segment) => {
+                    return Err("two variables have one name: rename one");
+                }
+                _ => {}
+            }
+        }
+        Ok(Self(read))
     }
 
     /// Matches the whole of a path but its last segment, which is returned: the wire's.
@@ -55,7 +77,7 @@ mod tests {
     use super::*;
 
     fn wire<'p>(mount: &str, path: &'p str) -> Option<&'p str> {
-        MountPath::new(mount).matches(path).map(|(wire, _)| wire)
+        MountPath::new(mount).unwrap().matches(path).map(|(wire, _)| wire)
     }
 
     #[test]
@@ -71,7 +93,7 @@ mod tests {
 
     #[test]
     fn variables_are_bound_unless_they_begin_with_an_underscore() {
-        let path = MountPath::new("/ws/:user_id/:_tenant");
+        let path = MountPath::new("/ws/:user_id/:_tenant").unwrap();
         let (wire, PathVariables(variables)) = path.matches("/ws/42/acme/websocket").unwrap();
         assert_eq!((wire, variables.len(), &variables["user_id"]), ("websocket", 1, &Value::from("42")));
     }

@@ -7,7 +7,7 @@ use tokio::{task::JoinSet, time::timeout};
 use tracing::{info, warn};
 
 use crate::{
-    server::{Lapwing, mount::Drain},
+    server::{Lapwing, drain::Drain},
     session::handler::Hub,
 };
 
@@ -102,7 +102,7 @@ async fn drain_mount(endpoint: Endpoint<Hub>, drain: Drain, pacing_max: Duration
     let sessions = endpoint.sessions();
     let total = sessions.len();
     let paced = async {
-        for (index, batch) in sessions.chunks(drain.batch.max(1)).enumerate() {
+        for (index, batch) in sessions.chunks(drain.batch).enumerate() {
             if index > 0 {
                 tokio::time::sleep(drain.interval).await;
             }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use lapwing::{
-    Channel, Context, Drain, Failure, Handled, Joining, Lapwing, Mount, Payload, PresenceDiff, PresenceState,
-    Topic, noreply,
+    Channel, Context, Drain, Failure, Handled, Joining, Lapwing, LongpollOptions, Mount, Payload,
+    PresenceDiff, PresenceState, Topic, WebsocketOptions, noreply,
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -48,7 +48,8 @@ async fn serve(mount: Mount) -> (Lapwing, std::net::SocketAddr) {
 #[tokio::test]
 async fn a_websocket_that_is_silent_for_the_idle_time_is_closed_and_one_that_speaks_is_not() {
     const IDLE: Duration = Duration::from_secs(1);
-    let (lapwing, address) = serve(Mount::new().websocket(|websocket| websocket.idle_timeout = IDLE)).await;
+    let (lapwing, address) =
+        serve(Mount::new().websocket(WebsocketOptions::default().idle_timeout(IDLE))).await;
     let mut talker = Client::joined(address, Vsn::V2, "room:1").await;
     let start = Instant::now();
     let mut silent = Client::joined(address, Vsn::V2, "room:1").await;
@@ -73,7 +74,7 @@ async fn longpoll(address: std::net::SocketAddr) -> String {
 async fn a_post_of_phoenix_dialect_at_its_bound_is_taken_and_one_byte_more_is_not() {
     const BYTES_MAX: usize = 1_000;
     let (_lapwing, address) =
-        serve(Mount::new().longpoll(|longpoll| longpoll.body_bytes_max = BYTES_MAX)).await;
+        serve(Mount::new().longpoll(LongpollOptions::default().body_bytes_max(BYTES_MAX))).await;
     let path = longpoll(address).await;
     let message = |bytes: usize| {
         let bare = json!([null, "1", "phoenix", "heartbeat", {"x": ""}]).to_string();
@@ -88,7 +89,8 @@ async fn a_post_of_phoenix_dialect_at_its_bound_is_taken_and_one_byte_more_is_no
 #[tokio::test]
 async fn a_post_of_phoenix_dialect_that_takes_too_long_is_answered_408() {
     const TIMEOUT: Duration = Duration::from_millis(300);
-    let (_lapwing, address) = serve(Mount::new().longpoll(|longpoll| longpoll.body_timeout = TIMEOUT)).await;
+    let (_lapwing, address) =
+        serve(Mount::new().longpoll(LongpollOptions::default().body_timeout(TIMEOUT))).await;
     let path = longpoll(address).await;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n[");
@@ -101,8 +103,9 @@ async fn a_post_of_phoenix_dialect_that_takes_too_long_is_answered_408() {
 
 #[tokio::test]
 async fn clients_that_are_left_when_the_time_for_a_drain_is_over_are_sent_away_at_once() {
-    let drain = Drain { batch: 1, interval: Duration::from_secs(3_600), timeout: Duration::from_millis(500) };
-    let (lapwing, address) = serve(Mount::new().drain(Some(drain))).await;
+    let time = Duration::from_millis(500);
+    let drain = Drain::default().batch(1).interval(Duration::from_secs(3_600)).timeout(time);
+    let (lapwing, address) = serve(Mount::new().drain(drain)).await;
     let mut clients = Vec::new();
     for _ in 0..3 {
         clients.push(Client::joined(address, Vsn::V2, "room:1").await);
@@ -113,7 +116,7 @@ async fn clients_that_are_left_when_the_time_for_a_drain_is_over_are_sent_away_a
         client.expect_close(1012).await;
     }
     assert!(
-        start.elapsed() >= drain.timeout,
+        start.elapsed() >= time,
         "the second waits for its turn, until nobody waits: {:?}",
         start.elapsed()
     );

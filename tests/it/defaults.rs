@@ -1,11 +1,8 @@
 //! The guides name bounds in numbers: they are the defaults.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fmt::Debug, fs, path::Path};
 
-use lapwing::{
-    Drain,
-    transports::options::{LongpollOptions, ResumeOptions, SseOptions, TransportOptions, WebsocketOptions},
-};
+use lapwing::{Drain, LongpollOptions, OutboxLimits, ResumeOptions, SseOptions, WebsocketOptions};
 
 /// With a comma for each thousand, as the guides write numbers.
 fn number(number: impl TryInto<u64>) -> String {
@@ -14,9 +11,17 @@ fn number(number: impl TryInto<u64>) -> String {
     String::from_utf8(groups.join(&b',')).unwrap()
 }
 
-fn seconds(duration: Duration) -> String {
-    assert_eq!(duration.subsec_nanos(), 0, "the guides have whole seconds");
-    format!("{} s", duration.as_secs())
+fn seconds(seconds: u64) -> String {
+    format!("{seconds} s")
+}
+
+/// A default, as what options print of themselves says it: a number, or whole seconds. Nobody else may read an option.
+#[track_caller]
+fn default_of(options: &impl Debug, field: &str) -> u64 {
+    let printed = format!("{options:#?}");
+    let value = printed.lines().find_map(|line| line.trim().strip_prefix(&format!("{field}: ")));
+    let value = value.unwrap_or_else(|| panic!("no {field} in {printed}"));
+    value.trim_end_matches([',', 's']).parse().unwrap_or_else(|_| panic!("{field} is {value}"))
 }
 
 #[track_caller]
@@ -29,48 +34,48 @@ fn says(guide: &str, sentences: &[String]) {
 
 #[test]
 fn the_dialect_names_the_defaults() {
-    let TransportOptions { outbox, .. } = TransportOptions::default();
-    let resume = ResumeOptions::default();
-    let websocket = WebsocketOptions::default();
-    let sse = SseOptions::default();
-    let hold = LongpollOptions::default().window;
-    let ticket = seconds(sse.ticket_lifetime);
+    let outbox = |field| default_of(&OutboxLimits::default(), field);
+    let resume = |field| default_of(&ResumeOptions::default(), field);
+    let websocket = |field| default_of(&WebsocketOptions::default(), field);
+    let sse = |field| default_of(&SseOptions::default(), field);
+    let hold = default_of(&LongpollOptions::default(), "window");
+    let ticket = seconds(sse("ticket_lifetime"));
     says(
         "sessions.md",
         &[
-            format!("| window | {} |", seconds(resume.window)),
+            format!("| window | {} |", seconds(resume("window"))),
             format!(
                 "| frames kept for a client | {} and {} MiB, one frame more",
-                number(outbox.frames_max),
-                outbox.bytes_max >> 20
+                number(outbox("frames_max")),
+                outbox("bytes_max") >> 20
             ),
             format!(
                 "| sessions known after their end | {} for {} min |",
-                number(resume.ended_max),
-                resume.ended_lifetime.as_secs() / 60
+                number(resume("ended_max")),
+                resume("ended_lifetime") / 60
             ),
-            format!("| first line of a WebSocket | {} |", seconds(resume.greeting_timeout)),
+            format!("| first line of a WebSocket | {} |", seconds(resume("greeting_timeout"))),
             format!(
                 "| a frame of the client | {} bytes; on a WebSocket within {} |",
-                number(websocket.limits.message_bytes_max),
-                seconds(websocket.message_timeout)
+                number(websocket("message_bytes_max")),
+                seconds(websocket("message_timeout"))
             ),
             format!(
                 "| body of a POST | {} bytes, {} lines, {} |",
-                number(resume.body_bytes_max),
-                number(resume.lines_max),
-                seconds(resume.body_timeout)
+                number(resume("body_bytes_max")),
+                number(resume("lines_max")),
+                seconds(resume("body_timeout"))
             ),
-            format!("| tickets | {}, {ticket} each |", number(sse.tickets_max)),
+            format!("| tickets | {}, {ticket} each |", number(sse("tickets_max"))),
             format!("| hold of a poll | {} |", seconds(hold)),
-            format!("works once, for {} seconds.", sse.ticket_lifetime.as_secs()),
-            format!("(a comment of {} KB,", sse.prelude_bytes >> 10),
+            format!("works once, for {} seconds.", sse("ticket_lifetime")),
+            format!("(a comment of {} KB,", sse("prelude_bytes") >> 10),
             format!(
                 "data: !opened 9vZ… {} {} {} {}",
-                resume.window.as_millis(),
-                hold.as_millis(),
-                websocket.limits.message_bytes_max,
-                resume.body_bytes_max
+                resume("window") * 1_000,
+                hold * 1_000,
+                websocket("message_bytes_max"),
+                resume("body_bytes_max")
             ),
         ],
     );
@@ -78,11 +83,11 @@ fn the_dialect_names_the_defaults() {
 
 #[test]
 fn the_guide_for_proxies_names_the_defaults() {
-    let bytes = ResumeOptions::default().body_bytes_max;
+    let bytes = default_of(&ResumeOptions::default(), "body_bytes_max");
     says(
         "proxies.md",
         &[
-            format!("no longer than the hold, {} seconds", LongpollOptions::default().window.as_secs()),
+            format!("no longer than the hold, {} seconds", default_of(&LongpollOptions::default(), "window")),
             format!("A POST of the session dialect may have up to {} bytes.", number(bytes)),
             // nginx counts in MiB.
             format!("client_max_body_size {}m;", bytes.div_ceil(1 << 20)),
@@ -92,15 +97,17 @@ fn the_guide_for_proxies_names_the_defaults() {
 
 #[test]
 fn the_guide_for_servers_names_the_defaults() {
-    let websocket = WebsocketOptions::default();
-    let body_timeout = LongpollOptions::default().body_timeout;
-    assert_eq!(body_timeout, ResumeOptions::default().body_timeout);
+    let body_timeout = default_of(&LongpollOptions::default(), "body_timeout");
+    assert_eq!(body_timeout, default_of(&ResumeOptions::default(), "body_timeout"));
     says(
         "guide/deploying.md",
         &[
             format!("the bodies of its own requests {}.", seconds(body_timeout)),
-            format!("After {}, by default, the", seconds(Drain::default().timeout)),
-            format!("and each has {} to answer.", seconds(websocket.linger)),
+            format!("After {}, by default, the", seconds(default_of(&Drain::default(), "timeout"))),
+            format!(
+                "and each has {} to answer.",
+                seconds(default_of(&WebsocketOptions::default(), "linger"))
+            ),
         ],
     );
 }

@@ -6,8 +6,8 @@ use std::{
 };
 
 use lapwing::{
-    Channel, Context, Failure, Handled, Joining, Lapwing, MailboxLimits, Mount, OutboxLimits, Payload,
-    Receive, SendError, Sender, Topic, noreply, reply,
+    Channel, Context, Failure, Handled, Joining, Lapwing, LongpollOptions, MailboxLimits, Mount,
+    OutboxLimits, Payload, Receive, SendError, Sender, Topic, WebsocketOptions, noreply, reply,
 };
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -70,8 +70,7 @@ async fn serve(mount: Mount) -> (Lapwing, Arc<Shared>, std::net::SocketAddr) {
 
 #[tokio::test]
 async fn a_client_that_floods_a_join_waits_and_loses_nothing_and_others_notice_nothing() {
-    let (_lapwing, shared, address) =
-        serve(Mount::new().mailbox(MailboxLimits { messages_max: 8, ..MailboxLimits::default() })).await;
+    let (_lapwing, shared, address) = serve(Mount::new().mailbox(MailboxLimits::new().messages_max(8))).await;
     let mut flooder = Client::joined(address, Vsn::V2, "slow:1").await;
     let mut bystander = Client::joined(address, Vsn::V2, "slow:1").await;
     for n in 0..100 {
@@ -89,8 +88,7 @@ async fn a_client_that_floods_a_join_waits_and_loses_nothing_and_others_notice_n
 
 #[tokio::test]
 async fn a_full_mailbox_refuses_the_programs_messages_and_ends_a_join_that_would_miss_a_broadcast() {
-    let (lapwing, shared, address) =
-        serve(Mount::new().mailbox(MailboxLimits { messages_max: 4, ..MailboxLimits::default() })).await;
+    let (lapwing, shared, address) = serve(Mount::new().mailbox(MailboxLimits::new().messages_max(4))).await;
     let mut client = Client::joined(address, Vsn::V2, "slow:1").await;
     client.send(json!(["1", "2", "slow:1", "hold", {}])).await;
     client.expect(json!(["1", null, "slow:1", "holding", {}])).await;
@@ -108,7 +106,7 @@ async fn a_full_mailbox_refuses_the_programs_messages_and_ends_a_join_that_would
 
 #[tokio::test]
 async fn a_client_that_does_not_read_is_closed_with_1013_and_the_others_get_everything() {
-    let limits = OutboxLimits { frames_max: 64, ..OutboxLimits::default() };
+    let limits = OutboxLimits::new().frames_max(64);
     let (lapwing, _shared, address) = serve(Mount::new().outbox(limits)).await;
     let mut stuck = Client::joined(address, Vsn::V2, "slow:1").await;
     let mut reader = Client::joined(address, Vsn::V2, "slow:1").await;
@@ -141,7 +139,7 @@ async fn one_session_too_many_is_refused_with_503() {
 async fn a_connection_that_does_not_answer_its_close_is_dropped_when_the_linger_time_is_over() {
     let mount = Mount::new()
         .connect(|_| async { Ok(lapwing::Accept::new().id("user:1")) })
-        .websocket(|websocket| websocket.linger = Duration::from_millis(200));
+        .websocket(WebsocketOptions::default().linger(Duration::from_millis(200)));
     let (lapwing, _shared, address) = serve(mount).await;
     let client = Client::joined(address, Vsn::V2, "slow:1").await;
     lapwing.disconnect("user:1").unwrap();
@@ -166,8 +164,8 @@ async fn a_query_too_long_is_refused_and_says_so() {
 #[tokio::test]
 async fn a_post_that_the_channel_does_not_take_within_the_window_is_answered_408() {
     let mount = Mount::new()
-        .mailbox(MailboxLimits { messages_max: 4, ..MailboxLimits::default() })
-        .longpoll(|longpoll| longpoll.window = Duration::from_millis(300));
+        .mailbox(MailboxLimits::new().messages_max(4))
+        .longpoll(LongpollOptions::default().window(Duration::from_millis(300)));
     let (_lapwing, shared, address) = serve(mount).await;
     let token = http::get(address, "/socket/longpoll?vsn=2.0.0").await.json()["token"].clone();
     let path = format!("/socket/longpoll?vsn=2.0.0&token={}", token.as_str().unwrap());
@@ -187,8 +185,8 @@ async fn a_post_that_the_channel_does_not_take_within_the_window_is_answered_408
 async fn a_stock_client_behind_a_busy_channel_is_answered_and_not_taken_for_silent() {
     const IDLE: Duration = Duration::from_millis(600);
     let mount = Mount::new()
-        .mailbox(MailboxLimits { messages_max: 1, ..MailboxLimits::default() })
-        .websocket(|websocket| websocket.idle_timeout = IDLE);
+        .mailbox(MailboxLimits::new().messages_max(1))
+        .websocket(WebsocketOptions::default().idle_timeout(IDLE));
     let (_lapwing, shared, address) = serve(mount).await;
     let mut client = Client::joined(address, Vsn::V2, "slow:1").await;
     let mut silent = Client::joined(address, Vsn::V2, "slow:1").await;

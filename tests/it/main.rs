@@ -17,6 +17,7 @@ mod kit;
 mod limits;
 mod logs;
 mod longpoll;
+mod mistakes;
 mod moderating;
 mod mounting;
 mod names;

@@ -82,7 +82,7 @@ async fn a_name_that_is_too_long_is_answered_with_an_error_and_kept_nowhere() {
 
 #[tokio::test]
 async fn the_bounds_of_names_hold_for_every_serializer() {
-    let limits = NameLimits { topic_bytes_max: 6, event_bytes_max: 8, ref_bytes_max: 4 };
+    let limits = NameLimits::new().topic_bytes_max(6).event_bytes_max(8).ref_bytes_max(4);
     let (_lapwing, address) = serve(limits).await;
     let mut client = Client::connect(address, Vsn::V2).await;
     client.send(json!(["1", "1", "room:1", "phx_join", {}])).await;

@@ -9,7 +9,7 @@ use std::{
 
 use lapwing::{
     Channel, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, PresenceDiff, PresenceError,
-    PresenceOptions, PresenceState, Topic, TopicPattern, noreply,
+    PresenceOptions, PresenceState, Topic, noreply,
 };
 use serde_json::{Map, Value, json};
 use tokio::sync::Semaphore;
@@ -195,8 +195,7 @@ async fn a_diff_that_finds_no_room_among_those_that_wait_for_a_fetch_overtakes_n
 
 #[tokio::test]
 async fn a_state_is_encoded_once_for_all_who_ask_and_again_only_when_something_has_changed() {
-    let mut options = PresenceOptions::default();
-    options.tick = Duration::from_millis(500);
+    let options = PresenceOptions::default().tick(Duration::from_millis(500));
     let lapwing = Lapwing::builder().presence(options).build().unwrap();
     let meta = || json!({"about": "x".repeat(4_000)});
     let mut tracked = Vec::new();
@@ -225,8 +224,7 @@ async fn a_state_is_encoded_once_for_all_who_ask_and_again_only_when_something_h
 
 #[tokio::test]
 async fn a_state_that_is_too_long_is_refused_and_its_first_keys_are_not() {
-    let mut options = PresenceOptions::default();
-    options.state_bytes_max = 2_000;
+    let options = PresenceOptions::default().state_bytes_max(2_000).meta_bytes_max(2_000);
     let mount = Mount::new().channel::<Present>("here:*", ());
     let lapwing = Lapwing::builder().presence(options).mount("/socket", mount).build().unwrap();
     let mut tracked = Vec::new();
@@ -249,8 +247,7 @@ async fn a_state_that_is_too_long_is_refused_and_its_first_keys_are_not() {
 
 #[tokio::test]
 async fn a_count_only_topic_pushes_numbers() {
-    let mut options = PresenceOptions::default();
-    options.count_only = vec![TopicPattern::new("here:*").unwrap()];
+    let options = PresenceOptions::default().count_only("here:*");
     let mount = Mount::new().channel::<Present>("here:*", ());
     let lapwing = Lapwing::builder().presence(options).mount("/socket", mount).build().unwrap();
     let address = lab::serve(&lapwing).await;

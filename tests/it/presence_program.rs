@@ -11,7 +11,7 @@ use std::{
 
 use lapwing::{
     Channel, Context, Count, Failure, Handled, Joining, Lapwing, Mount, Payload, PresenceDiff, PresenceError,
-    PresenceOptions, PresenceState, Topic, TopicPattern, reply,
+    PresenceOptions, PresenceState, Topic, reply,
 };
 use serde_json::{Map, Value, json};
 
@@ -71,8 +71,7 @@ async fn ask(client: &mut Client, event: &str, payload: Value) -> Value {
 
 #[tokio::test]
 async fn what_cannot_be_tracked_is_an_error_that_says_why_and_harms_nothing() {
-    let mut options = PresenceOptions::default();
-    options.per_join_max = 2;
+    let options = PresenceOptions::default().per_join_max(2);
     let (lapwing, mut client) = serve(|builder| builder.presence(options)).await;
     let long = "k".repeat(257);
     let wide = "m".repeat(5_000);
@@ -111,8 +110,7 @@ async fn what_cannot_be_tracked_is_an_error_that_says_why_and_harms_nothing() {
 
 #[tokio::test]
 async fn names_of_every_object_may_be_keys_where_all_clients_are_new() {
-    let mut options = PresenceOptions::default();
-    options.prototype_keys = true;
+    let options = PresenceOptions::default().allow_prototype_keys();
     let (lapwing, mut client) = serve(|builder| builder.presence(options)).await;
     let answer = ask(&mut client, "track", json!({"key": "__proto__", "meta": {}})).await;
     assert_eq!(answer["status"], "ok");
@@ -136,8 +134,7 @@ async fn a_crash_takes_the_presences_of_its_join_along() {
 
 #[tokio::test]
 async fn an_engine_with_too_much_to_do_says_so_and_goes_on() {
-    let mut options = PresenceOptions::default();
-    options.queue_max = 1;
+    let options = PresenceOptions::default().queue_max(1);
     let lapwing = Lapwing::builder().presence(options).build().unwrap();
     // All are asked for before any answer is awaited, faster than a thread takes them.
     let mut asked: Vec<_> =
@@ -164,8 +161,7 @@ async fn an_engine_with_too_much_to_do_says_so_and_goes_on() {
 
 #[tokio::test]
 async fn a_diff_that_grows_too_large_goes_out_before_its_time() {
-    let mut options = PresenceOptions::default();
-    (options.tick, options.burst, options.diff_bytes_max) = (Duration::from_secs(3_600), 1, 1_000);
+    let options = PresenceOptions::default().tick(Duration::from_secs(3_600)).burst(1).diff_bytes_max(1_000);
     let lapwing = Lapwing::builder().presence(options).build().unwrap();
     let mut subscription = lapwing.subscribe("room:1");
     let first = lapwing.track("room:1", "first", json!({})).await.unwrap();
@@ -216,8 +212,7 @@ async fn what_is_fetched_is_in_lists_and_diffs_and_asked_for_once() {
 
 #[tokio::test]
 async fn a_count_only_topic_tells_numbers_and_no_names() {
-    let mut options = PresenceOptions::default();
-    options.count_only = vec![TopicPattern::new("room:*").unwrap()];
+    let options = PresenceOptions::default().count_only("room:*");
     let (lapwing, mut client) = serve(|builder| builder.presence(options)).await;
     client.send(json!(["1", "2", "room:1", "track", {"key": "ada", "meta": {}}])).await;
     client.expect(json!([null, null, "room:1", "presence_count", {"keys": 1, "metas": 1}])).await;

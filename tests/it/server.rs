@@ -360,11 +360,11 @@ fn mistakes_of_the_program_are_found_when_the_server_is_built() {
 async fn the_connect_callback_sees_who_connects_and_can_refuse_with_any_status() {
     let seen = Log::default();
     let told = seen.clone();
-    let mount = Mount::new().auth_token().connect(move |request| {
+    let mount = Mount::new().with_auth_tokens().connect(move |request| {
         let told = told.clone();
         async move {
             if request.param("refuse").is_some() {
-                return Err(Refusal::status(hyper::StatusCode::TOO_MANY_REQUESTS).with_body("later"));
+                return Err(Refusal::new(hyper::StatusCode::TOO_MANY_REQUESTS).with_body("later"));
             }
             let x: Vec<_> = request.x_headers().map(|(name, value)| format!("{name}={value}")).collect();
             let trace: Vec<_> = request.trace_context().map(|(name, _)| name.to_owned()).collect();

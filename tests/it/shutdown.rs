@@ -4,7 +4,7 @@ use std::{future, time::Duration};
 
 use lapwing::{
     Accept, Channel, ConnectRequest, Context, Failure, Handled, Joining, Lapwing, LeaveReason, Mount,
-    Payload, PresenceError, Refusal, ShutdownReport, Topic, noreply,
+    Payload, PresenceError, Refusal, ShutdownReport, Topic, WebsocketOptions, noreply,
 };
 use serde_json::json;
 use tokio::{net::TcpListener, time::timeout};
@@ -95,7 +95,7 @@ async fn a_client_that_does_not_end_its_side_does_not_keep_a_server_from_going_d
 #[tokio::test]
 async fn a_server_whose_clients_answer_goes_down_at_once() {
     let linger = Duration::from_secs(3_600);
-    let (lapwing, address) = serve(Mount::new().websocket(|websocket| websocket.linger = linger)).await;
+    let (lapwing, address) = serve(Mount::new().websocket(WebsocketOptions::default().linger(linger))).await;
     let mut socket = RawSocket::connect(address, WEBSOCKET).await;
     let answers = tokio::spawn(async move {
         assert_eq!(socket.next().await, Event::Close(1012, String::new()));
@@ -125,8 +125,9 @@ async fn a_program_that_does_not_decide_is_not_waited_for() {
 #[tokio::test]
 async fn a_server_goes_down_within_its_time_and_says_who_was_left() {
     const TIME: Duration = Duration::from_millis(500);
-    let mount = Mount::new().channel::<Room>("room:*", ()).websocket(|websocket| websocket.linger = far());
-    let alone = Mount::new().channel::<Room>("room:*", ()).drain(None);
+    let mount =
+        Mount::new().channel::<Room>("room:*", ()).websocket(WebsocketOptions::default().linger(far()));
+    let alone = Mount::new().channel::<Room>("room:*", ()).without_drain();
     let lapwing = Lapwing::builder()
         .mount("/socket", mount)
         .mount("/alone", alone)

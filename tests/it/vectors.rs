@@ -7,7 +7,8 @@ use std::{
 };
 
 use lapwing::{
-    Accept, Channel, CheckOrigin, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, reply,
+    Accept, Channel, CheckOrigin, Context, Failure, Handled, Joining, Lapwing, LongpollOptions, Mount,
+    Payload, Topic, reply,
 };
 use serde_json::{Value, json};
 
@@ -55,8 +56,8 @@ async fn lab() -> Lab {
     let mount = Mount::new()
         .channel::<Chess>("chess:*", handed.clone())
         .check_origin(CheckOrigin::Off)
-        .auth_token()
-        .longpoll(|longpoll| longpoll.window = std::time::Duration::from_millis(300))
+        .with_auth_tokens()
+        .longpoll(LongpollOptions::default().window(std::time::Duration::from_millis(300)))
         .connect(move |request| {
             told.lock().unwrap().push(request.auth_token);
             async { Ok(Accept::new()) }

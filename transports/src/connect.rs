@@ -143,7 +143,7 @@ impl ConnectRequest {
 /// use http::StatusCode;
 /// use lapwing_transports::connect::Refusal;
 ///
-/// let refusal = Refusal::status(StatusCode::TOO_MANY_REQUESTS).with_body("come back later");
+/// let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS).with_body("come back later");
 /// assert_eq!(refusal.status, StatusCode::TOO_MANY_REQUESTS);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,7 +158,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal with a status of your choice.
     #[must_use]
-    pub fn status(status: StatusCode) -> Self {
+    pub fn new(status: StatusCode) -> Self {
         Self { status, body: Bytes::new() }
     }
 
@@ -173,6 +173,6 @@ impl Refusal {
 impl Default for Refusal {
     /// 403 with an empty body, as Phoenix answers.
     fn default() -> Self {
-        Self::status(StatusCode::FORBIDDEN)
+        Self::new(StatusCode::FORBIDDEN)
     }
 }

@@ -1,6 +1,7 @@
 //! Answers to polls: bounded, not copied, and over when nobody wants them.
 
 use lapwing::transports::frame::Frame;
+use lapwing::{LongpollOptions, OutboxLimits};
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 
@@ -22,8 +23,9 @@ async fn polls_that_nobody_reads_hold_the_frames_once_and_little_more() {
     const FRAMES: usize = 8;
     const BYTES: usize = 500_000;
     let (endpoint, address) = serve(BUDGET, |options| {
-        options.outbox.bytes_max = BUDGET;
-        options.longpoll.as_mut().unwrap().answer_bytes_max = BUDGET;
+        options
+            .outbox(OutboxLimits::new().bytes_max(BUDGET))
+            .longpoll(LongpollOptions::default().answer_bytes_max(BUDGET))
     })
     .await;
     let mut session = Session::open(address, "/echo", Wire::Longpoll).await;
@@ -64,10 +66,8 @@ async fn polls_that_nobody_reads_hold_the_frames_once_and_little_more() {
 
 #[tokio::test]
 async fn an_answer_has_as_many_frames_as_fit_and_the_next_poll_gets_the_rest() {
-    let set = |options: &mut lapwing::transports::options::TransportOptions| {
-        options.longpoll.as_mut().unwrap().answer_bytes_max = 1_000;
-    };
-    let (endpoint, address) = serve(BUDGET, set).await;
+    let longpoll = LongpollOptions::default().answer_bytes_max(1_000);
+    let (endpoint, address) = serve(BUDGET, |options| options.longpoll(longpoll)).await;
     // 400 bytes each and one that is larger than the bound.
     let frames: Vec<_> = [380, 380, 380, 5_000, 40_000, 380, 380].into_iter().enumerate().collect();
 
@@ -112,7 +112,7 @@ async fn an_answer_has_as_many_frames_as_fit_and_the_next_poll_gets_the_rest() {
 #[tokio::test]
 async fn stock_polls_that_nobody_reads_hold_little_too() {
     const BYTES: usize = 1_000_000;
-    let (endpoint, address) = serve(BUDGET, |_| {}).await;
+    let (endpoint, address) = serve(BUDGET, |options| options).await;
     let path = "/echo/longpoll?vsn=2.0.0";
     // The token of a new session says nothing about what has arrived; that of an answer does.
     let mut poller = longpoll::LongPoll::open(address, "/echo").await;
@@ -146,7 +146,7 @@ async fn stock_polls_that_nobody_reads_hold_little_too() {
 
 #[tokio::test]
 async fn all_forms_of_frames_arrive_as_they_were_in_answers_of_many_pieces() {
-    let (endpoint, address) = serve(BUDGET, |_| {}).await;
+    let (endpoint, address) = serve(BUDGET, |options| options).await;
     let mut session = Session::open(address, "/echo", Wire::Longpoll).await;
     let live = endpoint.sessions().pop().unwrap();
     let bytes: Vec<u8> = (0..100_000u32).map(|n| (n * 7) as u8).collect();

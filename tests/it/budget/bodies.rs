@@ -16,7 +16,7 @@ use lapwing::transports::{
     frame::Message,
     handler::Handler,
     live::LiveSession,
-    options::TransportOptions,
+    options::{LongpollOptions, ResumeOptions, TransportOptions},
 };
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -38,7 +38,7 @@ fn chunked(bytes: &[u8]) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_body_without_a_session_is_refused_after_its_first_line() {
-    let (endpoint, address) = serve(BUDGET, |_| {}).await;
+    let (endpoint, address) = serve(BUDGET, |options| options).await;
     for (first, wanted) in [
         ("x", "HTTP/1.1 400"),
         ("!open 30000\n", "HTTP/1.1 400"),
@@ -66,7 +66,7 @@ async fn a_body_without_a_session_is_refused_after_its_first_line() {
 
 #[tokio::test]
 async fn a_body_in_pieces_of_one_byte_takes_what_its_bytes_take() {
-    let (endpoint, address) = serve(BUDGET, |_| {}).await;
+    let (endpoint, address) = serve(BUDGET, |options| options).await;
     let session = Session::open(address, "/echo", Wire::Longpoll).await;
     let body = format!("!send {}\n!from 1\n{}", session.token, "x".repeat(100_000));
     let mut stream = narrow(address).await;
@@ -89,7 +89,7 @@ async fn a_body_in_pieces_of_one_byte_takes_what_its_bytes_take() {
 
 #[tokio::test]
 async fn of_large_bodies_for_one_session_the_newest_is_read() {
-    let (endpoint, address) = serve(BUDGET, |_| {}).await;
+    let (endpoint, address) = serve(BUDGET, |options| options).await;
     let session = Session::open(address, "/echo", Wire::Longpoll).await;
     let mut stalled = Vec::new();
     for _ in 0..20 {
@@ -110,7 +110,7 @@ async fn of_large_bodies_for_one_session_the_newest_is_read() {
 
 #[tokio::test]
 async fn a_large_body_that_keeps_coming_is_given_up_for_a_newer_one() {
-    let (endpoint, address) = serve(BUDGET, |_| {}).await;
+    let (endpoint, address) = serve(BUDGET, |options| options).await;
     let session = Session::open(address, "/echo", Wire::Longpoll).await;
     let body = format!("!send {}\n!from 1\n{}", session.token, "x".repeat(1_000_000));
     let framing = format!("Content-Length: {}", body.len() + 100_000);
@@ -147,7 +147,7 @@ fn session_took(endpoint: &Endpoint<crate::support::echo::Echo>) -> bool {
 
 #[tokio::test]
 async fn bodies_at_the_budget_are_refused_with_503_and_small_ones_are_not() {
-    let (endpoint, address) = serve(1_000_000, |_| {}).await;
+    let (endpoint, address) = serve(1_000_000, |options| options).await;
     let session = Session::open(address, "/echo", Wire::Longpoll).await;
     let honest = Session::open(address, "/echo", Wire::Longpoll).await;
     let answer = session.post(&format!("!from 1\n{}", "x".repeat(3_000_000))).await;
@@ -160,7 +160,7 @@ async fn bodies_at_the_budget_are_refused_with_503_and_small_ones_are_not() {
 #[tokio::test]
 async fn stock_bodies_of_one_session_have_a_bound_together() {
     let (endpoint, address) =
-        serve(BUDGET, |options| options.longpoll.as_mut().unwrap().body_bytes_max = 500_000).await;
+        serve(BUDGET, |options| options.longpoll(LongpollOptions::default().body_bytes_max(500_000))).await;
     let path = "/echo/longpoll?vsn=2.0.0";
     let token = crate::support::http::get(address, path).await.json()["token"].as_str().unwrap().to_owned();
     let path = format!("{path}&token={token}");
@@ -196,8 +196,7 @@ impl Handler for Gated {
 }
 
 async fn serve_gated(gate: Arc<AtomicBool>, ready_timeout: Duration) -> (Endpoint<Gated>, SocketAddr) {
-    let mut options = TransportOptions::default();
-    options.resume.as_mut().unwrap().ready_timeout = ready_timeout;
+    let options = TransportOptions::default().resume(ResumeOptions::default().ready_timeout(ready_timeout));
     let endpoint = Endpoint::new(Gated(gate), options);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -23,11 +23,11 @@ use crate::support::{
 };
 
 /// A server that echoes, with a budget.
-async fn serve(bytes_max: usize, set: impl FnOnce(&mut TransportOptions)) -> (Endpoint<Echo>, SocketAddr) {
-    let mut options = TransportOptions::default();
-    options.budget_bytes_max = bytes_max;
-    set(&mut options);
-    echo::serve(options).await
+async fn serve(
+    bytes_max: usize,
+    set: impl FnOnce(TransportOptions) -> TransportOptions,
+) -> (Endpoint<Echo>, SocketAddr) {
+    echo::serve(set(TransportOptions::default().budget_bytes_max(bytes_max))).await
 }
 
 /// Waits until something is so.

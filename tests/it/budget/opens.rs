@@ -6,7 +6,7 @@ use http_body_util::{BodyExt as _, Full};
 use lapwing::transports::{
     connect::{PathVariables, Transport},
     endpoint::Endpoint,
-    options::TransportOptions,
+    options::{ResumeOptions, SseOptions, TransportOptions},
 };
 use tokio::time::sleep;
 
@@ -20,8 +20,8 @@ use crate::support::{
 
 const BUDGET: usize = 4_000_000;
 
-fn unproven(timeout: Duration) -> impl FnOnce(&mut TransportOptions) {
-    move |options| options.resume.as_mut().unwrap().unproven = timeout
+fn unproven(timeout: Duration) -> impl FnOnce(TransportOptions) -> TransportOptions {
+    move |options| options.resume(ResumeOptions::default().unproven(timeout))
 }
 
 #[tokio::test]
@@ -75,7 +75,7 @@ async fn answer_of(
 
 #[tokio::test]
 async fn a_session_of_which_its_client_never_heard_ends_at_once() {
-    let (endpoint, _) = serve(BUDGET, |_| {}).await;
+    let (endpoint, _) = serve(BUDGET, |options| options).await;
     let open = || {
         let request = ::http::Request::post("/echo/longpoll?lapwing=1&vsn=2.0.0");
         request.body(Full::from("!open 30000")).unwrap()
@@ -108,10 +108,8 @@ async fn ticket(address: SocketAddr, header: &str, line: &str) -> Result<String,
 
 #[tokio::test]
 async fn tickets_hold_what_they_need_and_give_it_back_when_their_time_is_over() {
-    let (endpoint, address) = serve(BUDGET, |options| {
-        options.sse.as_mut().unwrap().ticket_lifetime = Duration::from_secs(2);
-    })
-    .await;
+    let sse = SseOptions::default().ticket_lifetime(Duration::from_secs(2));
+    let (endpoint, address) = serve(BUDGET, |options| options.sse(sse)).await;
     let large = "x".repeat(10_000);
     // Those that carry a session on need no head.
     let resume = format!("!resume {} 0 30000", "A".repeat(38));
@@ -135,7 +133,7 @@ async fn tickets_hold_what_they_need_and_give_it_back_when_their_time_is_over() 
 
 #[tokio::test]
 async fn websockets_that_say_nothing_hold_their_heads_and_no_more() {
-    let (endpoint, address) = serve(BUDGET, |_| {}).await;
+    let (endpoint, address) = serve(BUDGET, |options| options).await;
     let large = "x".repeat(10_000);
     let offer = [("sec-websocket-protocol", "lapwing.1"), ("x-large", &*large)];
     let mut silent = Vec::new();

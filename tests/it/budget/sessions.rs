@@ -1,5 +1,6 @@
 //! Messages that do not end, and frames that nobody reads.
 
+use lapwing::{OutboxLimits, WebsocketOptions};
 use std::time::Duration;
 
 use super::{close_code, serve, until, until_all_is_given_back};
@@ -26,7 +27,7 @@ async fn assert_is_served(socket: &mut RawSocket) {
 
 #[tokio::test]
 async fn messages_that_do_not_end_are_held_up_to_the_budget_and_the_largest_are_closed() {
-    let (endpoint, address) = serve(BUDGET, |_| {}).await;
+    let (endpoint, address) = serve(BUDGET, |options| options).await;
     let mut honest = RawSocket::connect(address, PATH).await;
     let mut small = RawSocket::connect(address, PATH).await;
     begin_message(&mut small, 20_000).await;
@@ -52,7 +53,7 @@ async fn messages_that_do_not_end_are_held_up_to_the_budget_and_the_largest_are_
 
 #[tokio::test]
 async fn one_message_that_is_more_than_the_budget_ends_its_own_connection() {
-    let (endpoint, address) = serve(BUDGET, |_| {}).await;
+    let (endpoint, address) = serve(BUDGET, |options| options).await;
     let mut honest = RawSocket::connect(address, PATH).await;
     let mut greedy = RawSocket::connect(address, PATH).await;
     begin_message(&mut greedy, 3 * BUDGET).await;
@@ -66,7 +67,8 @@ async fn one_message_that_is_more_than_the_budget_ends_its_own_connection() {
 
 #[tokio::test]
 async fn frames_that_nobody_reads_are_counted_once_and_the_slowest_are_closed() {
-    let (endpoint, address) = serve(8_000_000, |options| options.outbox.bytes_max = usize::MAX).await;
+    let (endpoint, address) =
+        serve(8_000_000, |options| options.outbox(OutboxLimits::new().bytes_max(usize::MAX))).await;
     let mut readers = Vec::new();
     for wire in [Wire::Websocket, Wire::Sse] {
         let (carrier, _) = attach(address, wire, &wire.path("/echo"), "!open 30000").await;
@@ -96,14 +98,10 @@ async fn frames_that_nobody_reads_are_counted_once_and_the_slowest_are_closed() 
 
 #[tokio::test]
 async fn a_message_that_takes_too_long_is_closed_with_1008_and_one_in_time_is_taken() {
-    let set = |timeout| {
-        move |options: &mut lapwing::transports::options::TransportOptions| {
-            options.websocket.as_mut().unwrap().message_timeout = timeout;
-        }
-    };
     let message = Frame::text("x".repeat(100)).encode();
     for timeout in [Duration::from_millis(500), Duration::from_secs(600)] {
-        let (endpoint, address) = serve(BUDGET, set(timeout)).await;
+        let websocket = WebsocketOptions::default().message_timeout(timeout);
+        let (endpoint, address) = serve(BUDGET, |options| options.websocket(websocket)).await;
         let mut socket = RawSocket::connect(address, PATH).await;
         for byte in &message[..40] {
             if socket.send_bytes(&[*byte]).await.is_err() {
@@ -124,7 +122,7 @@ async fn a_message_that_takes_too_long_is_closed_with_1008_and_one_in_time_is_ta
 
 #[tokio::test]
 async fn a_session_that_is_refused_for_want_of_room_is_told_to_try_later() {
-    let (endpoint, address) = serve(BUDGET, |_| {}).await;
+    let (endpoint, address) = serve(BUDGET, |options| options).await;
     let mut first = RawSocket::connect(address, PATH).await;
     let session = endpoint.sessions().pop().unwrap();
     // Not above the bound, but above what lets others in; whoever holds it is closed, and it is held for all that.

@@ -64,8 +64,8 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 #[tokio::test]
 async fn the_sessions_of_a_connection_end_in_batches_and_its_streams_go_on_until_then() {
-    let drain = Drain { batch: BATCH, interval: PAUSE, ..Drain::default() };
-    let mount = Mount::new().channel::<Room>("room:*", ()).check_origin(CheckOrigin::Off).drain(Some(drain));
+    let drain = Drain::default().batch(BATCH).interval(PAUSE);
+    let mount = Mount::new().channel::<Room>("room:*", ()).check_origin(CheckOrigin::Off).drain(drain);
     let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -143,9 +143,7 @@ async fn who_sends_far_too_much_for_a_resumable_session_is_told_1009() {
 
 /// A server of this process, whose sessions the test can close.
 async fn served(linger: Duration) -> (Endpoint<Echo>, RawSocket) {
-    let mut options = TransportOptions::default();
-    let websocket = options.websocket.get_or_insert_with(WebsocketOptions::default);
-    websocket.linger = linger;
+    let options = TransportOptions::default().websocket(WebsocketOptions::default().linger(linger));
     let (endpoint, address) = echo::serve(options).await;
     let mut socket = RawSocket::connect(address, ECHO).await;
     socket.send(Frame::text("up")).await;

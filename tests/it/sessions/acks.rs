@@ -1,10 +1,11 @@
 //! What is acknowledged is forgotten, and what never is comes to an end.
 
+use lapwing::transports::options::TransportOptions;
 use std::time::Duration;
 
-use lapwing::Mount;
+use lapwing::{Mount, WebsocketOptions};
 
-use super::{broadcast, broadcasted, expect_diary, joined, options, outbox, pause, serve};
+use super::{broadcast, broadcasted, expect_diary, joined, outbox, pause, serve};
 use crate::support::{
     echo,
     sessions::{Line, Session, WIRES, Wire, text},
@@ -98,7 +99,7 @@ async fn a_client_that_never_acknowledges_is_ended_at_the_bound_and_told_that_th
 
 #[tokio::test]
 async fn a_detached_session_is_ended_at_the_bound_in_bytes_too() {
-    let limits = lapwing::OutboxLimits { bytes_max: 1_000, ..Default::default() };
+    let limits = lapwing::OutboxLimits::new().bytes_max(1_000);
     let (lapwing, address) = serve(Mount::new().outbox(limits)).await;
     let mut session = joined(address, Wire::Websocket).await;
     session.cut();
@@ -133,7 +134,7 @@ async fn a_client_that_claims_frames_that_were_never_sent_is_refused_and_may_com
 
 #[tokio::test]
 async fn a_client_that_asks_for_frames_that_it_acknowledged_is_told_that_they_are_gone() {
-    let (_, address) = echo::serve(options(|_| {})).await;
+    let (_, address) = echo::serve(TransportOptions::default()).await;
     for wire in WIRES {
         let mut session = Session::open(address, "/echo", wire).await;
         for frame in ["a", "b", "c"] {
@@ -152,7 +153,9 @@ async fn a_client_that_asks_for_frames_that_it_acknowledged_is_told_that_they_ar
 /// The other side of the bound: who does not read at all is not waited for, and holds nobody up.
 #[tokio::test]
 async fn a_websocket_that_does_not_read_is_dropped_and_may_not_go_on() {
-    let mount = Mount::new().outbox(outbox(64)).websocket(|it| it.linger = Duration::from_millis(200));
+    let mount = Mount::new()
+        .outbox(outbox(64))
+        .websocket(WebsocketOptions::default().linger(Duration::from_millis(200)));
     let (lapwing, address) = serve(mount).await;
     let mut stuck = joined(address, Wire::Websocket).await;
     let large = "x".repeat(64 * 1024);

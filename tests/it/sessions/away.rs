@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lapwing::Mount;
+use lapwing::{LongpollOptions, Mount, ResumeOptions};
 
 use super::{broadcast, broadcasted, count, diary, expect_diary, join, joined, pause, serve};
 use crate::support::{
@@ -18,7 +18,7 @@ fn mount() -> Mount {
 }
 
 fn mount_with(away_after: Duration) -> Mount {
-    Mount::new().resume(|resume| resume.away_after = Some(away_after))
+    Mount::new().resume(ResumeOptions::default().away_after(away_after))
 }
 
 #[tokio::test]
@@ -73,9 +73,10 @@ async fn a_quick_move_after_a_long_silence_is_a_quick_move() {
 #[tokio::test]
 async fn a_client_that_polls_is_not_away() {
     on_time(|pace| async move {
-        let (lapwing, address) =
-            serve(mount_with(pace.ms(AWAY_AFTER_MS)).longpoll(|longpoll| longpoll.window = pace.ms(1_000)))
-                .await;
+        let (lapwing, address) = serve(
+            mount_with(pace.ms(AWAY_AFTER_MS)).longpoll(LongpollOptions::default().window(pace.ms(1_000))),
+        )
+        .await;
         let session = joined(address, Wire::Longpoll).await;
         for _ in 0..2 {
             assert_eq!(session.poll(30_000, "").await.status, 200);
@@ -89,7 +90,7 @@ async fn a_client_that_polls_is_not_away() {
 /// Its frames wait for a busy channel, and it hangs up before they are taken: it is as gone as any other.
 #[tokio::test]
 async fn a_client_that_hangs_up_while_its_resume_waits_is_away() {
-    let limits = lapwing::MailboxLimits { messages_max: 4, ..Default::default() };
+    let limits = lapwing::MailboxLimits::new().messages_max(4);
     for wire in [Wire::Sse, Wire::Longpoll] {
         let (lapwing, address) = serve(mount().mailbox(limits)).await;
         let mut session = joined(address, wire).await;

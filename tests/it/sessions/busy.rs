@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lapwing::{MailboxLimits, Mount};
+use lapwing::{MailboxLimits, Mount, ResumeOptions, WebsocketOptions};
 use serde_json::json;
 
 use super::{joined, serve};
@@ -18,9 +18,9 @@ const WINDOW: Duration = Duration::from_millis(1_200);
 /// A mailbox of one message, so that the third event is the last that is taken while the first is handled.
 fn mount() -> Mount {
     Mount::new()
-        .mailbox(MailboxLimits { messages_max: 1, ..MailboxLimits::default() })
-        .websocket(|websocket| websocket.idle_timeout = WINDOW)
-        .resume(|resume| resume.window = WINDOW)
+        .mailbox(MailboxLimits::new().messages_max(1))
+        .websocket(WebsocketOptions::default().idle_timeout(WINDOW))
+        .resume(ResumeOptions::default().window(WINDOW))
 }
 
 fn wait(reference: u64) -> serde_json::Value {

@@ -64,8 +64,8 @@ async fn a_disconnect_ends_a_session_on_every_wire_and_one_that_nothing_carries(
 #[tokio::test]
 async fn a_drain_tells_every_session_and_ends_those_that_nothing_carries() {
     for wire in WIRES {
-        let drain = Drain { interval: std::time::Duration::from_millis(10), ..Drain::default() };
-        let (lapwing, address) = serve(Mount::new().drain(Some(drain))).await;
+        let drain = Drain::default().interval(std::time::Duration::from_millis(10));
+        let (lapwing, address) = serve(Mount::new().drain(drain)).await;
         let mut session = joined(address, wire).await;
         let mut away = joined(address, wire).await;
         away.cut();

@@ -1,11 +1,11 @@
 //! Frames of every kind, both ways, on every wire; and the vectors of `docs/sessions.json` on a WebSocket.
 
-use super::options;
 use crate::support::{
     echo,
     sessions::{Carrier, Line, Session, WIRES, Wire, text},
     websocket::{BINARY, Event, Frame},
 };
+use lapwing::transports::options::TransportOptions;
 
 const TEXTS: [&str; 19] = [
     "",
@@ -31,7 +31,7 @@ const TEXTS: [&str; 19] = [
 
 #[tokio::test]
 async fn any_text_and_any_bytes_come_back_as_they_were_on_every_wire() {
-    let (_, address) = echo::serve(options(|_| {})).await;
+    let (_, address) = echo::serve(TransportOptions::default()).await;
     let long = "x\n".repeat(70_000);
     let every: Vec<u8> = (0..=255).collect();
     let mut frames: Vec<_> = TEXTS.iter().copied().map(text).collect();
@@ -64,7 +64,7 @@ async fn any_text_and_any_bytes_come_back_as_they_were_on_every_wire() {
 /// A frame must be quoted only where it would be taken for something else, but it may be anywhere.
 #[tokio::test]
 async fn a_quoted_frame_is_the_same_as_an_unquoted_one() {
-    let (_, address) = echo::serve(options(|_| {})).await;
+    let (_, address) = echo::serve(TransportOptions::default()).await;
     let mut session = Session::open(address, "/echo", Wire::Websocket).await;
     let Carrier::Websocket(socket) = &mut session.carrier else { panic!("a WebSocket") };
     socket.send(Frame::text(r#""[\u00e9]""#)).await;
@@ -81,7 +81,7 @@ async fn a_quoted_frame_is_the_same_as_an_unquoted_one() {
 async fn the_vectors_of_the_document_hold_on_a_websocket() {
     let vectors: serde_json::Value =
         serde_json::from_str(include_str!("../../../docs/sessions.json")).unwrap();
-    let (_, address) = echo::serve(options(|_| {})).await;
+    let (_, address) = echo::serve(TransportOptions::default()).await;
     let mut session = Session::open(address, "/echo", Wire::Websocket).await;
     let Carrier::Websocket(socket) = &mut session.carrier else { panic!("a WebSocket") };
     let cases = vectors["frames"]["cases"].as_array().unwrap();

@@ -1,10 +1,11 @@
 //! The first message of a WebSocket, and what breaks the protocol after it.
 
+use lapwing::transports::options::TransportOptions;
 use std::time::{Duration, Instant};
 
-use lapwing::Mount;
+use lapwing::{Mount, ResumeOptions};
 
-use super::{count, joined, options, serve};
+use super::{count, joined, serve};
 use crate::support::{
     echo,
     sessions::{Carrier, Line, Session, Wire, message, text, upgrade},
@@ -20,7 +21,7 @@ async fn upgraded(mount: Mount) -> (super::Lab, RawSocket) {
 async fn a_websocket_that_does_not_say_what_it_is_for_is_dropped() {
     let timeout = Duration::from_millis(300);
     let (lapwing, mut socket) =
-        upgraded(Mount::new().resume(|resume| resume.greeting_timeout = timeout)).await;
+        upgraded(Mount::new().resume(ResumeOptions::default().greeting_timeout(timeout))).await;
     let asked = Instant::now();
     // Signs of life are no greeting.
     socket.send(Frame::new(PING, "x")).await;
@@ -45,7 +46,7 @@ async fn whatever_is_no_greeting_ends_the_connection_with_4002() {
 
 #[tokio::test]
 async fn a_greeting_may_come_byte_by_byte_and_after_a_ping() {
-    let (_, address) = echo::serve(options(|_| {})).await;
+    let (_, address) = echo::serve(TransportOptions::default()).await;
     let mut socket = upgrade(address, &Wire::Websocket.path("/echo")).await;
     let mut bytes = Frame::new(PING, "x").encode();
     bytes.extend(Frame::text("!op").more().encode());

@@ -1,10 +1,11 @@
 //! Signs of life: who asks for one, who gives one, and what becomes of a session without.
 
+use lapwing::transports::options::TransportOptions;
 use std::time::{Duration, Instant};
 
-use lapwing::Mount;
+use lapwing::{LongpollOptions, Mount, ResumeOptions, WebsocketOptions};
 
-use super::{expect_diary, join, joined, options, serve};
+use super::{expect_diary, join, joined, serve};
 use crate::support::{
     echo,
     lateness::on_time,
@@ -15,7 +16,7 @@ use crate::support::{
 async fn the_server_pings_after_a_beat_of_silence_and_whoever_answers_lives_on() {
     on_time(|pace| async move {
         for wire in [Wire::Websocket, Wire::Sse] {
-            let mount = Mount::new().resume(|resume| resume.window = pace.ms(2_500));
+            let mount = Mount::new().resume(ResumeOptions::default().window(pace.ms(2_500)));
             let (lapwing, address) = serve(mount).await;
             let mut session =
                 join(Session::open_as(address, "/socket", wire, "", pace.count_ms(1_000)).await).await;
@@ -37,7 +38,7 @@ async fn the_server_pings_after_a_beat_of_silence_and_whoever_answers_lives_on()
 async fn a_client_that_talks_is_not_pinged() {
     on_time(|pace| async move {
         for wire in [Wire::Websocket, Wire::Sse] {
-            let (_, address) = echo::serve(options(|_| {})).await;
+            let (_, address) = echo::serve(TransportOptions::default()).await;
             let mut session = Session::open_as(address, "/echo", wire, "", pace.count_ms(1_000)).await;
             for _ in 0..6 {
                 pace.pause(300).await;
@@ -52,7 +53,7 @@ async fn a_client_that_talks_is_not_pinged() {
 /// Whatever a client asks for: nobody is pinged more than once a second, or left alone for longer than two minutes.
 #[tokio::test]
 async fn a_beat_of_nothing_is_a_second() {
-    let (_, address) = echo::serve(options(|_| {})).await;
+    let (_, address) = echo::serve(TransportOptions::default()).await;
     let mut session = Session::open_as(address, "/echo", Wire::Websocket, "", 0).await;
     let asked = Instant::now();
     session.expect_control("!ping 0").await;
@@ -61,7 +62,7 @@ async fn a_beat_of_nothing_is_a_second() {
 
 #[tokio::test]
 async fn a_resume_sets_the_beat_anew() {
-    let (_, address) = echo::serve(options(|_| {})).await;
+    let (_, address) = echo::serve(TransportOptions::default()).await;
     let mut session = Session::open_as(address, "/echo", Wire::Websocket, "", 60_000).await;
     let line = format!("!resume {} 0 1000", session.token);
     let path = Wire::Sse.path("/echo");
@@ -71,7 +72,7 @@ async fn a_resume_sets_the_beat_anew() {
 
 #[tokio::test]
 async fn a_ping_from_the_client_is_answered_where_the_frames_come() {
-    let (_, address) = echo::serve(options(|_| {})).await;
+    let (_, address) = echo::serve(TransportOptions::default()).await;
     // A poll is an answer by itself; what a ping does to one that waits is in `longpoll`.
     for wire in [Wire::Websocket, Wire::Sse] {
         let mut session = Session::open(address, "/echo", wire).await;
@@ -92,8 +93,8 @@ async fn a_silent_client_that_is_connected_is_told_that_its_window_is_over() {
     on_time(|pace| async move {
         for wire in [Wire::Websocket, Wire::Sse] {
             let mount = Mount::new()
-                .resume(|resume| resume.window = pace.ms(400))
-                .websocket(|websocket| websocket.linger = pace.ms(200));
+                .resume(ResumeOptions::default().window(pace.ms(400)))
+                .websocket(WebsocketOptions::default().linger(pace.ms(200)));
             let (lapwing, address) = serve(mount).await;
             let mut session = joined(address, wire).await;
             assert_eq!(session.next().await, Line::Control("!closed 1006 expired".into()), "{wire:?}");
@@ -114,8 +115,8 @@ async fn a_silent_client_that_is_connected_is_told_that_its_window_is_over() {
 async fn a_client_that_polls_and_says_nothing_else_lives_on() {
     on_time(|pace| async move {
         let mount = Mount::new()
-            .resume(|resume| resume.window = pace.ms(1_500))
-            .longpoll(|longpoll| longpoll.window = pace.ms(400));
+            .resume(ResumeOptions::default().window(pace.ms(1_500)))
+            .longpoll(LongpollOptions::default().window(pace.ms(400)));
         let (lapwing, address) = serve(mount).await;
         let session = joined(address, Wire::Longpoll).await;
         for _ in 0..6 {

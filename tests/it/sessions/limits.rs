@@ -1,31 +1,32 @@
 //! One test for each bound of a POST.
 
+use lapwing::transports::options::TransportOptions;
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
 };
 
-use lapwing::{Mount, ResumeOptions};
+use lapwing::{Mount, ResumeOptions, WebsocketOptions};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-use super::{options, serve};
+use super::serve;
 use crate::support::{
     echo,
     sessions::{Line, Session, WIRES, Wire, attach, encoded, lines_of, post, text},
 };
 
-async fn echoing(set: impl FnOnce(&mut ResumeOptions)) -> Session {
-    let (_, address) = echo::serve(options(|options| set(options.resume.as_mut().unwrap()))).await;
+async fn echoing(resume: ResumeOptions) -> Session {
+    let (_, address) = echo::serve(TransportOptions::default().resume(resume)).await;
     Session::open(address, "/echo", Wire::Sse).await
 }
 
 #[tokio::test]
 async fn a_body_at_its_bound_is_taken_and_one_byte_more_is_not() {
     const BYTES_MAX: usize = 1_000;
-    let mut session = echoing(|resume| resume.body_bytes_max = BYTES_MAX).await;
+    let mut session = echoing(ResumeOptions::default().body_bytes_max(BYTES_MAX)).await;
     let head = format!("!send {}\n!from 1\n", session.token);
     for wire in [Wire::Sse, Wire::Longpoll] {
         let path = wire.path("/echo");
@@ -42,7 +43,7 @@ async fn a_body_at_its_bound_is_taken_and_one_byte_more_is_not() {
 #[tokio::test]
 async fn lines_at_their_bound_are_taken_and_one_more_is_not() {
     const LINES_MAX: usize = 10;
-    let mut session = echoing(|resume| resume.lines_max = LINES_MAX).await;
+    let mut session = echoing(ResumeOptions::default().lines_max(LINES_MAX)).await;
     let frames = |count| format!("!from 1\n{}", vec!["x"; count].join("\n"));
     assert_eq!(session.post(&frames(LINES_MAX)).await.status, 413);
     assert_eq!(session.post_lines("").await, ["!ack 0"], "nothing was taken");
@@ -52,7 +53,7 @@ async fn lines_at_their_bound_are_taken_and_one_more_is_not() {
 
 #[tokio::test]
 async fn a_body_that_takes_too_long_is_answered_408() {
-    let session = echoing(|resume| resume.body_timeout = Duration::from_millis(300)).await;
+    let session = echoing(ResumeOptions::default().body_timeout(Duration::from_millis(300))).await;
     for wire in [Wire::Sse, Wire::Longpoll] {
         let mut stream = TcpStream::connect(session.address).await.unwrap();
         let head =
@@ -68,7 +69,7 @@ async fn a_body_that_takes_too_long_is_answered_408() {
 
 #[tokio::test]
 async fn a_control_line_has_256_bytes_at_most() {
-    let mut session = echoing(|_| {}).await;
+    let mut session = echoing(ResumeOptions::default()).await;
     let line = |bytes: usize| format!("!ack 0 {}", "x".repeat(bytes - 7));
     assert_eq!(session.post_lines(&line(256)).await, ["!ack 0"]);
     assert_eq!(session.post(&line(257)).await.status, 400);
@@ -82,7 +83,7 @@ async fn a_control_line_has_256_bytes_at_most() {
 
 #[tokio::test]
 async fn a_body_that_is_none_is_400() {
-    let session = echoing(|_| {}).await;
+    let session = echoing(ResumeOptions::default()).await;
     let first = |line: &str| line.replace("TOKEN", &session.token);
     for body in [
         "",
@@ -121,7 +122,7 @@ async fn a_body_that_is_none_is_400() {
 
 #[tokio::test]
 async fn a_session_of_which_the_body_was_refused_lives_on() {
-    let (lapwing, address) = serve(Mount::new().resume(|resume| resume.body_bytes_max = 200)).await;
+    let (lapwing, address) = serve(Mount::new().resume(ResumeOptions::default().body_bytes_max(200))).await;
     let mut session = super::joined(address, Wire::Longpoll).await;
     assert_eq!(session.post(&"x".repeat(300)).await.status, 413);
     assert_eq!(session.post("\"").await.status, 400);
@@ -139,26 +140,21 @@ async fn told(address: SocketAddr, wire: Wire) -> [usize; 2] {
 
 #[tokio::test]
 async fn a_client_is_told_what_a_frame_and_a_body_may_have_on_every_wire() {
-    let (_, address) = echo::serve(options(|options| {
-        options.websocket.as_mut().unwrap().limits.frame_bytes_max = 900;
-        options.resume.as_mut().unwrap().body_bytes_max = 1_500;
-    }))
-    .await;
+    let resume = ResumeOptions::default().body_bytes_max(1_500);
+    let options = TransportOptions::default().resume(resume);
+    let websocket = WebsocketOptions::default().frame_bytes_max(900);
+    let (_, address) = echo::serve(options.clone().websocket(websocket)).await;
     for wire in WIRES {
         assert_eq!(told(address, wire).await, [900, 1_500], "{wire:?}");
     }
-    let (_, address) = echo::serve(options(|options| {
-        options.websocket = None;
-        options.resume.as_mut().unwrap().body_bytes_max = 1_500;
-    }))
-    .await;
+    let (_, address) = echo::serve(options.without_websocket()).await;
     assert_eq!(told(address, Wire::Longpoll).await, [1_500, 1_500], "without WebSocket");
 }
 
 /// Otherwise a frame that was sent on one wire could not be sent again on the next.
 #[tokio::test]
 async fn the_largest_frame_of_a_websocket_has_its_place_in_a_body_by_default() {
-    let (_, address) = echo::serve(options(|_| {})).await;
+    let (_, address) = echo::serve(TransportOptions::default()).await;
     let [frame, _] = told(address, Wire::Websocket).await;
     let mut session = Session::open(address, "/echo", Wire::Websocket).await;
     for (number, sent) in [text(&"x".repeat(frame)), Line::Binary(vec![7; frame])].into_iter().enumerate() {

@@ -1,11 +1,12 @@
 //! Polls of a resumable session.
 
+use lapwing::transports::options::TransportOptions;
 use std::time::{Duration, Instant};
 
-use lapwing::Mount;
+use lapwing::{LongpollOptions, Mount};
 use serde_json::json;
 
-use super::{AT_ONCE, broadcast, broadcasted, join, joined, options, pause, serve};
+use super::{AT_ONCE, broadcast, broadcasted, join, joined, pause, serve};
 use crate::support::{
     channels::ok,
     echo,
@@ -15,7 +16,7 @@ use crate::support::{
 const HOLD: Duration = Duration::from_millis(600);
 
 fn mount() -> Mount {
-    Mount::new().longpoll(|longpoll| longpoll.window = HOLD)
+    Mount::new().longpoll(LongpollOptions::default().window(HOLD))
 }
 
 #[tokio::test]
@@ -91,7 +92,7 @@ async fn a_second_poll_supersedes_the_first() {
 /// A client that may have only one request at a time.
 #[tokio::test]
 async fn a_poll_can_bring_frames_and_is_answered_with_what_they_cause() {
-    let (_, address) = echo::serve(options(|_| {})).await;
+    let (_, address) = echo::serve(TransportOptions::default()).await;
     let mut session = Session::open(address, "/echo", Wire::Longpoll).await;
     for (beat, first) in [(0, 1), (30_000, 3)] {
         let asked = Instant::now();
@@ -110,7 +111,7 @@ async fn a_poll_can_bring_frames_and_is_answered_with_what_they_cause() {
 
 #[tokio::test]
 async fn a_poll_with_a_gap_in_its_frames_says_where_to_go_on() {
-    let (_, address) = echo::serve(options(|_| {})).await;
+    let (_, address) = echo::serve(TransportOptions::default()).await;
     let session = Session::open(address, "/echo", Wire::Longpoll).await;
     assert_eq!(session.poll(0, "!from 5\ne").await.text(), "!resumed 0\n");
     assert_eq!(session.poll(0, "!from 1\na\n!from 5\ne").await.text(), "!resumed 1\na\n");

@@ -29,7 +29,7 @@ use std::{
 
 use lapwing::{
     Accept, Channel, ConnectRequest, Context, Failure, Handled, Joining, Lapwing, LeaveReason, Mount,
-    OutboxLimits, Payload, Refusal, Topic, noreply, reply, transports::options::TransportOptions,
+    OutboxLimits, Payload, Refusal, Topic, noreply, reply,
 };
 use serde_json::json;
 use tokio::sync::Semaphore;
@@ -183,14 +183,7 @@ async fn pause(ms: u64) {
 }
 
 fn outbox(frames_max: usize) -> OutboxLimits {
-    OutboxLimits { frames_max, ..OutboxLimits::default() }
-}
-
-/// Options of an echo server, for pages of anywhere.
-fn options(set: impl FnOnce(&mut TransportOptions)) -> TransportOptions {
-    let mut options = TransportOptions::default();
-    set(&mut options);
-    options
+    OutboxLimits::new().frames_max(frames_max)
 }
 
 /// What comes at once must not look like anybody's timer: a poll waits for ten seconds by default, and a window is a minute.

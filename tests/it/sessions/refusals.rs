@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use lapwing::Mount;
+use lapwing::{Mount, ResumeOptions};
 
 use super::{AT_ONCE, expect_diary, joined, serve};
 use crate::support::{
@@ -15,7 +15,8 @@ use crate::support::{
 async fn a_session_that_was_silent_for_its_window_is_expired() {
     on_time(|pace| async move {
         for wire in WIRES {
-            let (lapwing, address) = serve(Mount::new().resume(|resume| resume.window = pace.ms(400))).await;
+            let (lapwing, address) =
+                serve(Mount::new().resume(ResumeOptions::default().window(pace.ms(400)))).await;
             let mut session = joined(address, wire).await;
             session.cut();
             let asked = Instant::now();
@@ -35,7 +36,8 @@ async fn a_session_that_was_silent_for_its_window_is_expired() {
 #[tokio::test]
 async fn a_session_that_is_heard_of_does_not_expire() {
     on_time(|pace| async move {
-        let (_lapwing, address) = serve(Mount::new().resume(|resume| resume.window = pace.ms(1_500))).await;
+        let (_lapwing, address) =
+            serve(Mount::new().resume(ResumeOptions::default().window(pace.ms(1_500)))).await;
         let mut session = joined(address, Wire::Websocket).await;
         session.cut();
         for _ in 0..7 {
@@ -128,7 +130,7 @@ async fn one_session_too_many_is_told_that_the_server_is_full_until_another_ends
 #[tokio::test]
 async fn only_so_many_ended_sessions_are_remembered() {
     const ENDED_MAX: u64 = 8;
-    let (_lapwing, address) = serve(Mount::new().resume(|resume| resume.ended_max = ENDED_MAX)).await;
+    let (_lapwing, address) = serve(Mount::new().resume(ResumeOptions::default().ended_max(ENDED_MAX))).await;
     let mut sessions = Vec::new();
     for _ in 0..200 {
         let session = Session::open(address, "/socket", Wire::Sse).await;
@@ -151,7 +153,7 @@ async fn only_so_many_ended_sessions_are_remembered() {
 async fn an_ended_session_is_forgotten_after_a_while() {
     on_time(|pace| async move {
         let (_lapwing, address) =
-            serve(Mount::new().resume(|resume| resume.ended_lifetime = pace.ms(300))).await;
+            serve(Mount::new().resume(ResumeOptions::default().ended_lifetime(pace.ms(300)))).await;
         let mut session = joined(address, Wire::Websocket).await;
         session.say("!close").await;
         session.carrier.expect_end("!closed 1000 client", 1000).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lapwing::{Mount, Stats};
+use lapwing::{Mount, ResumeOptions, Stats, WebsocketOptions};
 
 use super::{broadcast, outbox, pause, serve, until};
 use crate::support::{
@@ -45,7 +45,7 @@ async fn sessions_are_counted_by_the_wire_that_carries_them() {
 
 #[tokio::test]
 async fn a_client_that_polls_is_attached_for_a_moment_after_a_poll() {
-    let mount = Mount::new().resume(|resume| resume.window = Duration::from_secs(10));
+    let mount = Mount::new().resume(ResumeOptions::default().window(Duration::from_secs(10)));
     let (lapwing, address) = serve(mount).await;
     let session = Session::open(address, "/socket", Wire::Longpoll).await;
     session.poll(0, "").await;
@@ -60,8 +60,8 @@ async fn refusals_are_counted_by_their_reasons() {
         let mount = Mount::new()
             .sessions_max(1)
             .outbox(outbox(2))
-            .resume(|resume| resume.window = pace.ms(1_500))
-            .websocket(|websocket| websocket.linger = pace.ms(200));
+            .resume(ResumeOptions::default().window(pace.ms(1_500)))
+            .websocket(WebsocketOptions::default().linger(pace.ms(200)));
         let (lapwing, address) = serve(mount).await;
         let refused = || lapwing.stats().resumes_refused;
         let mut session = super::joined(address, Wire::Websocket).await;

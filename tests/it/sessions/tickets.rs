@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use lapwing::Mount;
+use lapwing::{Mount, SseOptions};
 
 use super::{count, pause, serve};
 use crate::support::{
@@ -67,7 +67,7 @@ async fn a_ticket_works_once() {
 
 #[tokio::test]
 async fn a_ticket_is_worth_nothing_when_its_time_is_over() {
-    let mount = Mount::new().sse(|sse| sse.ticket_lifetime = Duration::from_millis(150));
+    let mount = Mount::new().sse(SseOptions::default().ticket_lifetime(Duration::from_millis(150)));
     let (_lapwing, address) = serve(mount).await;
     let ticket = ticket(address, "!open 30000").await;
     pause(250).await;
@@ -87,7 +87,7 @@ async fn what_is_no_ticket_is_400() {
 
 #[tokio::test]
 async fn of_too_many_tickets_the_oldest_are_forgotten() {
-    let (_lapwing, address) = serve(Mount::new().sse(|sse| sse.tickets_max = 4)).await;
+    let (_lapwing, address) = serve(Mount::new().sse(SseOptions::default().tickets_max(4))).await;
     let mut tickets = Vec::new();
     for _ in 0..200 {
         tickets.push(ticket(address, "!open 30000").await);

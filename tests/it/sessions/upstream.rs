@@ -1,9 +1,10 @@
 //! Frames from the client: each is taken once, whatever is repeated, late, or missing.
 
 use lapwing::Mount;
+use lapwing::transports::options::TransportOptions;
 use serde_json::json;
 
-use super::{AT_ONCE, count, joined, options, pause, serve};
+use super::{AT_ONCE, count, joined, pause, serve};
 use crate::support::{
     channels::ok,
     echo,
@@ -11,7 +12,7 @@ use crate::support::{
 };
 
 async fn echoing(wire: Wire) -> Session {
-    let (_, address) = echo::serve(options(|_| {})).await;
+    let (_, address) = echo::serve(TransportOptions::default()).await;
     Session::open(address, "/echo", wire).await
 }
 
@@ -119,7 +120,7 @@ async fn what_a_websocket_repeats_after_a_resume_is_dropped() {
 
 #[tokio::test]
 async fn the_client_need_not_wait_for_opened() {
-    let (_, address) = echo::serve(options(|_| {})).await;
+    let (_, address) = echo::serve(TransportOptions::default()).await;
     let mut socket = crate::support::sessions::upgrade(address, &Wire::Websocket.path("/echo")).await;
     let mut bytes = message(&text("x")).encode();
     let open = crate::support::websocket::Frame::text("!open 30000").encode();
@@ -132,7 +133,7 @@ async fn the_client_need_not_wait_for_opened() {
 
 #[tokio::test]
 async fn a_flood_waits_for_the_channel_and_loses_nothing() {
-    let limits = lapwing::MailboxLimits { messages_max: 4, ..Default::default() };
+    let limits = lapwing::MailboxLimits::new().messages_max(4);
     for wire in [Wire::Sse, Wire::Longpoll, Wire::Websocket] {
         let (lapwing, address) = serve(Mount::new().mailbox(limits)).await;
         let mut session = joined(address, wire).await;
@@ -161,7 +162,7 @@ async fn a_flood_waits_for_the_channel_and_loses_nothing() {
 /// The end of a stream is not the end of a POST that waits for a busy channel.
 #[tokio::test]
 async fn a_post_that_waits_goes_on_when_the_channel_does_although_the_stream_was_cut() {
-    let limits = lapwing::MailboxLimits { messages_max: 4, ..Default::default() };
+    let limits = lapwing::MailboxLimits::new().messages_max(4);
     let (lapwing, address) = serve(Mount::new().mailbox(limits)).await;
     let mut session = joined(address, Wire::Sse).await;
     let flood = |n: u64| json!(["1", n.to_string(), "room:1", "wait", {"n": n}]).to_string();

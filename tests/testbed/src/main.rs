@@ -27,7 +27,8 @@ use hyper_util::{
 };
 use lapwing::{
     Accept, Body, Broadcast, Channel, CheckOrigin, ConnectRequest, Context, Failure, Handled, Joining, Keep,
-    Lapwing, Mount, Payload, PeerAddr, Read, Refusal, StopReason, Topic, noreply, reply, stop,
+    Lapwing, LongpollOptions, Mount, OutboxLimits, Payload, PeerAddr, Read, Refusal, ResumeOptions,
+    StopReason, Topic, WebsocketOptions, noreply, reply, stop,
     transports::{
         body::ResponseFuture,
         close::CloseReason,
@@ -225,12 +226,12 @@ fn build() -> (Lapwing, Endpoint<Echo>) {
         .keep("kept:*", Keep::last(last).for_at_most(Duration::from_secs(300)))
         .check_origin(CheckOrigin::Off)
         .joins_max(usize::MAX)
-        .websocket(|websocket| websocket.idle_timeout = Duration::from_secs(3600));
+        .websocket(WebsocketOptions::default().idle_timeout(Duration::from_secs(3600)));
     let short = rooms()
         .check_origin(CheckOrigin::Off)
-        .websocket(|websocket| websocket.idle_timeout = Duration::from_secs(2))
-        .longpoll(|longpoll| longpoll.window = Duration::from_secs(1))
-        .resume(|resume| resume.window = Duration::from_secs(3));
+        .websocket(WebsocketOptions::default().idle_timeout(Duration::from_secs(2)))
+        .longpoll(LongpollOptions::default().window(Duration::from_secs(1)))
+        .resume(ResumeOptions::default().window(Duration::from_secs(3)));
     let origin = Mount::new()
         .channel::<Room>("room:*", ())
         .check_origin(CheckOrigin::list(["https://good.example"]).expect("the pattern is valid"));
@@ -242,15 +243,14 @@ fn build() -> (Lapwing, Endpoint<Echo>) {
         .mount("/socket_deflate", rooms().check_origin(CheckOrigin::Off))
         .build()
         .expect("the mounts are valid");
-    let mut options = TransportOptions::default();
-    options.check_origin = CheckOrigin::Off;
-    options.longpoll = None;
-    if let Some(websocket) = &mut options.websocket {
-        websocket.limits.frame_bytes_max = 16 * 1024 * 1024;
-        websocket.limits.message_bytes_max = 16 * 1024 * 1024;
-        websocket.limits.fragments_max = 100_000;
-    }
-    options.outbox.bytes_max = 64 * 1024 * 1024;
+    let large = 16 * 1024 * 1024;
+    let websocket =
+        WebsocketOptions::default().frame_bytes_max(large).message_bytes_max(large).fragments_max(100_000);
+    let options = TransportOptions::default()
+        .check_origin(CheckOrigin::Off)
+        .websocket(websocket)
+        .without_longpoll()
+        .outbox(OutboxLimits::new().bytes_max(64 * 1024 * 1024));
     (lapwing, Endpoint::new(Echo, options))
 }
 

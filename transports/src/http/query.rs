@@ -4,23 +4,44 @@ use std::{borrow::Cow, error, fmt};
 
 use serde_json::{Map, Value};
 
-/// How much a query may hold. Over a bound the query is refused.
+/// How much a query may hold. A request with more is answered with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
+#[must_use]
 pub struct QueryLimits {
+    pub(crate) bytes_max: usize,
+    pub(crate) params_max: usize,
+    pub(crate) depth_max: usize,
+}
+
+impl QueryLimits {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self { bytes_max: 16_384, params_max: 256, depth_max: 32 }
+    }
+
     /// Bytes of the whole query. Default 16,384: common proxies refuse a longer request line (nginx at 8 KiB,
     /// AWS load balancers at 16 KiB), so no longer one can be relied on anyway.
-    pub bytes_max: usize,
-    /// Parameters, not counting empty segments. Default 256: each becomes a map entry of many times its
-    /// bytes.
-    pub params_max: usize,
+    pub const fn bytes_max(mut self, bytes: usize) -> Self {
+        self.bytes_max = bytes;
+        self
+    }
+
+    /// Parameters, not counting empty segments. Default 256: each becomes a map entry of many times its bytes.
+    pub const fn params_max(mut self, params: usize) -> Self {
+        self.params_max = params;
+        self
+    }
+
     /// Names in one key: `a[b][c]` has three. Default 32, as in Plug.
-    pub depth_max: usize,
+    pub const fn depth_max(mut self, names: usize) -> Self {
+        self.depth_max = names;
+        self
+    }
 }
 
 impl Default for QueryLimits {
     fn default() -> Self {
-        Self { bytes_max: 16_384, params_max: 256, depth_max: 32 }
+        Self::new()
     }
 }
 
@@ -181,7 +202,7 @@ mod tests {
 
     #[test]
     fn an_error_says_which_bound_was_passed() {
-        let limits = QueryLimits { bytes_max: 3, ..QueryLimits::default() };
+        let limits = QueryLimits::new().bytes_max(3);
         assert_eq!(parse("a=12", &limits).unwrap_err().to_string(), "query longer than 3 bytes");
     }
 
@@ -258,7 +279,7 @@ mod tests {
 
     #[test]
     fn each_limit_is_reached() {
-        let limits = QueryLimits { bytes_max: 20, params_max: 3, depth_max: 2 };
+        let limits = QueryLimits::new().bytes_max(20).params_max(3).depth_max(2);
         for (within, over, error) in [
             ("a=345678901234567890", "a=3456789012345678901", QueryError::TooLong { bytes_max: 20 }),
             ("a&&b&&&c&", "a&b&a&b", QueryError::TooManyParams { params_max: 3 }),
@@ -278,7 +299,7 @@ mod tests {
         #[test]
         fn encoded_text_comes_back(name in "[^\\[\\]]{1,20}", value in any::<String>()) {
             let encode = |text: &str| text.bytes().map(|byte| format!("%{byte:02x}")).collect::<String>();
-            let limits = QueryLimits { bytes_max: usize::MAX, ..QueryLimits::default() };
+            let limits = QueryLimits::new().bytes_max(usize::MAX);
             let params = parse(&format!("{}={}", encode(&name), encode(&value)), &limits);
             prop_assert_eq!(params, Ok(Map::from_iter([(name, Value::String(value))])));
         }

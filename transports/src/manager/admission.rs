@@ -69,12 +69,12 @@ impl<H: Handler> Manager<H> {
             refusal
         };
         if self.draining.is_cancelled() || self.common.budget.is_strained() {
-            return Err(refused(Refusal::status(StatusCode::SERVICE_UNAVAILABLE)));
+            return Err(refused(Refusal::new(StatusCode::SERVICE_UNAVAILABLE)));
         }
         let mut params =
             query::parse(parts.uri.query().unwrap_or_default(), &self.options.query).map_err(|error| {
                 debug!(%error, "connect refused: bad query");
-                refused(Refusal::status(StatusCode::BAD_REQUEST).with_body(error.to_string()))
+                refused(Refusal::new(StatusCode::BAD_REQUEST).with_body(error.to_string()))
             })?;
         let Parts { uri, headers, mut extensions, .. } = parts;
         if let Some(PathVariables(variables)) = extensions.remove() {
@@ -90,9 +90,9 @@ impl<H: Handler> Manager<H> {
             Some(Ok(decision)) => decision.map_err(refused),
             Some(Err(_)) => {
                 debug!(timeout = ?self.options.connect_timeout, "connect refused: it was not decided in time");
-                Err(refused(Refusal::status(StatusCode::SERVICE_UNAVAILABLE)))
+                Err(refused(Refusal::new(StatusCode::SERVICE_UNAVAILABLE)))
             }
-            None => Err(refused(Refusal::status(StatusCode::SERVICE_UNAVAILABLE))),
+            None => Err(refused(Refusal::new(StatusCode::SERVICE_UNAVAILABLE))),
         }
     }
 

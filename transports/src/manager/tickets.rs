@@ -136,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_expired_is_given_back_by_the_sweep() {
-        let options = SseOptions { ticket_lifetime: Duration::from_millis(20), ..SseOptions::default() };
+        let options = SseOptions::default().ticket_lifetime(Duration::from_millis(20));
         let (tickets, budget) = (Tickets::new(&options), budget());
         for _ in 0..100 {
             tickets.issue(Some(parts("/a")), "!open 5", &budget).unwrap();
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn the_oldest_is_forgotten_first_and_used_ones_leave_nothing_behind() {
-        let options = SseOptions { tickets_max: 2, ..SseOptions::default() };
+        let options = SseOptions::default().tickets_max(2);
         let (tickets, budget) = (Tickets::new(&options), budget());
         let [first, second, third] = ["a", "b", "c"].map(|line| tickets.issue(None, line, &budget).unwrap());
         assert!(tickets.redeem(&first).is_none());
@@ -185,7 +185,7 @@ mod tests {
 
     #[test]
     fn a_ticket_is_not_good_for_long() {
-        let options = SseOptions { ticket_lifetime: Duration::from_millis(20), ..SseOptions::default() };
+        let options = SseOptions::default().ticket_lifetime(Duration::from_millis(20));
         let tickets = Tickets::new(&options);
         let ticket = tickets.issue(None, "", &budget()).unwrap();
         std::thread::sleep(Duration::from_millis(40));

@@ -345,7 +345,7 @@ mod tests {
         /// The laws of the module's documentation against a plain model: a list of all that was pushed.
         #[test]
         fn laws_hold_for_every_order_of_calls(steps in proptest::collection::vec(step(), 1..120)) {
-            let limits = OutboxLimits { frames_max: 8, bytes_max: 100 };
+            let limits = OutboxLimits::new().frames_max(8).bytes_max(100);
             let mut session = Session::default();
             let mut pushed: Vec<String> = Vec::new();
             let mut received = 0usize;

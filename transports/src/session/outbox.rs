@@ -7,20 +7,38 @@ use std::collections::VecDeque;
 
 use crate::frame::Frame;
 
-/// How much may wait for one client.
+/// How much may wait for one client. Beyond it the session is closed with 1013, and the client comes back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
 pub struct OutboxLimits {
+    pub(crate) frames_max: usize,
+    pub(crate) bytes_max: usize,
+}
+
+impl OutboxLimits {
+    /// The defaults.
+    pub const fn new() -> Self {
+        Self { frames_max: 4_096, bytes_max: 4 * 1024 * 1024 }
+    }
+
     /// Frames that may wait. Default 4,096: a client that lags by so many messages will not catch up.
-    pub frames_max: usize,
+    pub const fn frames_max(mut self, frames: usize) -> Self {
+        self.frames_max = frames;
+        self
+    }
+
     /// Bytes that may wait before another frame is taken, so that one frame more than this may wait and no message
     /// is too large to be delivered at all. Default 4 MiB, four of the largest messages that applications commonly
     /// send.
-    pub bytes_max: usize,
+    pub const fn bytes_max(mut self, bytes: usize) -> Self {
+        self.bytes_max = bytes;
+        self
+    }
 }
 
 impl Default for OutboxLimits {
     fn default() -> Self {
-        Self { frames_max: 4_096, bytes_max: 4 * 1024 * 1024 }
+        Self::new()
     }
 }
 
@@ -47,7 +65,7 @@ pub struct Overflow;
 /// ```
 /// use lapwing_transports::{frame::Frame, session::outbox::{Outbox, OutboxLimits, Overflow}};
 ///
-/// let limits = OutboxLimits { frames_max: 1, ..OutboxLimits::default() };
+/// let limits = OutboxLimits::new().frames_max(1);
 /// let mut outbox = Outbox::default();
 /// assert_eq!(outbox.push(Frame::text("a"), &limits), Ok(()));
 /// assert_eq!(outbox.push(Frame::text("b"), &limits), Err(Overflow));
@@ -163,7 +181,7 @@ mod tests {
 
     #[test]
     fn the_byte_bound_is_passed_by_one_frame_at_most() {
-        let limits = OutboxLimits { bytes_max: 4, ..OutboxLimits::default() };
+        let limits = OutboxLimits::new().bytes_max(4);
         let mut outbox = Outbox::default();
         assert_eq!(outbox.push(Frame::text("too large"), &limits), Ok(()));
         assert_eq!(outbox.push(Frame::text("x"), &limits), Err(Overflow));

@@ -91,7 +91,7 @@ async fn upgrade<H: Handler>(
             return Ok(*response);
         }
     } else if parts.method != Method::GET {
-        return Err(Refusal::status(StatusCode::BAD_REQUEST));
+        return Err(Refusal::new(StatusCode::BAD_REQUEST));
     }
     if !manager.allows_origin(&parts) {
         return Err(Refusal::default());
@@ -105,7 +105,7 @@ async fn upgrade<H: Handler>(
         Err(error) => {
             debug!(%error, "websocket refused: subprotocol");
             return Err(match error {
-                SubprotocolError::BadAuthToken => Refusal::status(StatusCode::BAD_REQUEST),
+                SubprotocolError::BadAuthToken => Refusal::new(StatusCode::BAD_REQUEST),
                 SubprotocolError::Mismatch => Refusal::default(),
             });
         }
@@ -125,7 +125,7 @@ async fn upgrade<H: Handler>(
             Err(error) => return Ok(bad_upgrade(error, version)),
         };
         if head::bytes(&parts) > head::BYTES_MAX {
-            return Err(Refusal::status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+            return Err(Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
         }
         let parts = head::compact(parts);
         let opened = open_resumable(manager.clone(), on_upgrade, parts, agreed.auth_token.take());
@@ -138,7 +138,7 @@ async fn upgrade<H: Handler>(
         Err(error) => return Ok(bad_upgrade(error, version)),
     };
     if manager.registry.len() >= manager.options.sessions_max {
-        return Err(Refusal::status(StatusCode::SERVICE_UNAVAILABLE));
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE));
     }
     manager.spawn(open(manager.clone(), on_upgrade, state));
     Ok(accepted(accept, agreed.selected))

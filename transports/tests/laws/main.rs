@@ -23,7 +23,9 @@ use lapwing_transports::{
 use self::times::Times;
 
 const SCHEDULES: u64 = 20_000;
-const LIMITS: OutboxLimits = OutboxLimits { frames_max: 12, bytes_max: 200 };
+const FRAMES_MAX: usize = 12;
+const BYTES_MAX: usize = 200;
+const LIMITS: OutboxLimits = OutboxLimits::new().frames_max(FRAMES_MAX).bytes_max(BYTES_MAX);
 
 /// A small generator: the same everywhere for the same seed.
 struct Random(u64);
@@ -389,14 +391,14 @@ impl World {
         let waiting = self.session.waiting().count();
         assert_eq!(self.session.is_drained(), waiting == 0);
         let bytes: usize = self.session.waiting().map(|frame| frame.payload().len()).sum();
-        let is_half_empty = waiting <= LIMITS.frames_max / 2 && bytes <= LIMITS.bytes_max / 2;
+        let is_half_empty = waiting <= FRAMES_MAX / 2 && bytes <= BYTES_MAX / 2;
         assert_eq!(self.session.is_relaxed(&LIMITS), waiting <= 1 || is_half_empty);
         let (frames, bytes) = self
             .session
             .waiting()
             .fold((0, 0), |(frames, bytes), frame| (frames + 1, bytes + frame.payload().len()));
         let last = self.session.waiting().last().map_or(0, |frame| frame.payload().len());
-        assert!(frames <= LIMITS.frames_max && bytes - last <= LIMITS.bytes_max, "over its bound");
+        assert!(frames <= FRAMES_MAX && bytes - last <= BYTES_MAX, "over its bound");
         let current = self.wires.iter().filter(|wire| self.session.is_current(wire.attachment)).count();
         assert!(current <= 1, "two carriers");
         assert_eq!(self.session.last_received().0 + frames as u64, self.session.last_pushed().0);
@@ -485,8 +487,8 @@ fn nothing_is_left_of_what_is_discarded() {
 /// Any frame of a resumable session may be half written at the bound; of a plain one only the first can be.
 #[test]
 fn at_its_bound_a_plain_session_keeps_its_first_frame_and_a_resumable_one_all() {
-    for (mut session, kept) in [(Session::default(), 1), (Session::resumable(), LIMITS.frames_max)] {
-        for _ in 0..LIMITS.frames_max {
+    for (mut session, kept) in [(Session::default(), 1), (Session::resumable(), FRAMES_MAX)] {
+        for _ in 0..FRAMES_MAX {
             assert_eq!(session.push(Frame::text("x"), &LIMITS), Pushed::Queued);
         }
         assert_eq!(session.push(Frame::text("x"), &LIMITS), Pushed::Overflowed);

@@ -54,7 +54,7 @@ pub enum CheckOrigin {
     #[default]
     SameHost,
     /// Pages of the scheme, host and port that the request was sent to. See [`Origin::of`] for the scheme.
-    Conn,
+    SameOrigin,
     /// Pages that any of the patterns matches.
     List(Vec<OriginPattern>),
     /// Pages that the function allows. It alone is also asked about origins without a host.
@@ -91,7 +91,7 @@ impl CheckOrigin {
                 let own = host.map(unbracketed).or(origin.request.host());
                 page.host.zip(own).is_some_and(|(page, own)| page.eq_ignore_ascii_case(own))
             }
-            Self::Conn => page.host.is_some() && page.is_same(&origin.request),
+            Self::SameOrigin => page.host.is_some() && page.is_same(&origin.request),
             Self::List(patterns) => patterns.iter().any(|pattern| pattern.matches(origin)),
             Self::Custom(allows) => allows(origin),
         }
@@ -101,7 +101,7 @@ impl CheckOrigin {
 impl CheckOrigin {
     /// Whether it believes a request about the host that it was sent to, unless one is configured.
     pub(crate) fn trusts_requests(&self) -> bool {
-        matches!(self, Self::SameHost | Self::Conn)
+        matches!(self, Self::SameHost | Self::SameOrigin)
     }
 }
 
@@ -110,7 +110,7 @@ impl fmt::Debug for CheckOrigin {
         match self {
             Self::Off => f.write_str("Off"),
             Self::SameHost => f.write_str("SameHost"),
-            Self::Conn => f.write_str("Conn"),
+            Self::SameOrigin => f.write_str("SameOrigin"),
             Self::List(patterns) => f.debug_tuple("List").field(patterns).finish(),
             Self::Custom(_) => f.write_str("Custom(..)"),
         }
@@ -150,7 +150,7 @@ impl<'a> Origin<'a> {
     ///
     /// The request's own host comes from its URI or `Host` header. Its scheme comes from its extensions, if
     /// somebody who knows put an [`http::uri::Scheme`] there, or from its URI, or is taken to be `http`:
-    /// HTTP/1.1 does not send it. Behind a proxy that ends TLS, [`CheckOrigin::Conn`] needs that extension.
+    /// HTTP/1.1 does not send it. Behind a proxy that ends TLS, [`CheckOrigin::SameOrigin`] needs that extension.
     #[must_use]
     pub fn of(request: &'a Parts) -> Self {
         let mut headers = request.headers.get_all(ORIGIN).iter();

@@ -21,7 +21,7 @@ fn list(pattern: &str) -> CheckOrigin {
 
 fn each_check() -> [CheckOrigin; 5] {
     let custom = CheckOrigin::custom(|_| false);
-    [CheckOrigin::Off, CheckOrigin::SameHost, CheckOrigin::Conn, list("//good.example"), custom]
+    [CheckOrigin::Off, CheckOrigin::SameHost, CheckOrigin::SameOrigin, list("//good.example"), custom]
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn a_page_of_another_origin_that_does_not_say_which_passes_no_check_but_off() {
 
 #[test]
 fn a_path_says_nothing_of_an_origin_and_a_user_name_makes_it_none() {
-    for check in [CheckOrigin::SameHost, CheckOrigin::Conn, list("http://example.com:4000")] {
+    for check in [CheckOrigin::SameHost, CheckOrigin::SameOrigin, list("http://example.com:4000")] {
         for rest in ["/", "/chat", "/chat?x=@y", "?x", "#x", "/@evil.example"] {
             assert!(allows(&check, &format!("http://example.com:4000{rest}")), "{check:?} {rest}");
         }
@@ -70,7 +70,7 @@ fn a_path_says_nothing_of_an_origin_and_a_user_name_makes_it_none() {
 fn several_origins_pass_no_check_but_off() {
     let several = request(&["http://example.com:4000", "http://example.com:4000"]);
     for check in
-        [CheckOrigin::SameHost, CheckOrigin::Conn, list("//example.com"), CheckOrigin::custom(|_| true)]
+        [CheckOrigin::SameHost, CheckOrigin::SameOrigin, list("//example.com"), CheckOrigin::custom(|_| true)]
     {
         assert!(!check.allows(&Origin::of(&several), None), "{check:?}");
     }
@@ -101,16 +101,16 @@ fn a_configured_host_replaces_the_requests() {
 fn a_request_without_host_has_no_same_host() {
     let request = Request::get("/").header(ORIGIN, "http://example.com").body(()).unwrap().into_parts().0;
     assert!(!CheckOrigin::SameHost.allows(&Origin::of(&request), None));
-    assert!(!CheckOrigin::Conn.allows(&Origin::of(&request), None));
+    assert!(!CheckOrigin::SameOrigin.allows(&Origin::of(&request), None));
 }
 
 #[test]
 fn conn_compares_scheme_host_and_port() {
-    assert!(allows(&CheckOrigin::Conn, "http://example.com:4000"));
+    assert!(allows(&CheckOrigin::SameOrigin, "http://example.com:4000"));
     for origin in
         ["https://example.com:4000", "http://example.com", "http://example.com:4001", "http://other.com:4000"]
     {
-        assert!(!allows(&CheckOrigin::Conn, origin), "{origin}");
+        assert!(!allows(&CheckOrigin::SameOrigin, origin), "{origin}");
     }
 }
 
@@ -118,11 +118,11 @@ fn conn_compares_scheme_host_and_port() {
 fn conn_takes_the_scheme_from_the_extensions_or_the_uri() {
     let builder = || Request::get("/").header(HOST, "example.com").header(ORIGIN, "https://example.com");
     let mut parts = builder().body(()).unwrap().into_parts().0;
-    assert!(!CheckOrigin::Conn.allows(&Origin::of(&parts), None));
+    assert!(!CheckOrigin::SameOrigin.allows(&Origin::of(&parts), None));
     parts.extensions.insert(Scheme::HTTPS);
-    assert!(CheckOrigin::Conn.allows(&Origin::of(&parts), None));
+    assert!(CheckOrigin::SameOrigin.allows(&Origin::of(&parts), None));
     let absolute = builder().uri("https://example.com/x").body(()).unwrap().into_parts().0;
-    assert!(CheckOrigin::Conn.allows(&Origin::of(&absolute), None));
+    assert!(CheckOrigin::SameOrigin.allows(&Origin::of(&absolute), None));
 }
 
 #[test]
@@ -189,7 +189,7 @@ fn patterns_print_as_written() {
 #[test]
 fn a_port_is_digits_and_nothing_else() {
     for port in ["+4000", "4000 ", "0x", "65536"] {
-        assert!(!allows(&CheckOrigin::Conn, &format!("http://example.com:{port}")), "{port}");
+        assert!(!allows(&CheckOrigin::SameOrigin, &format!("http://example.com:{port}")), "{port}");
     }
 }
 
@@ -215,7 +215,8 @@ fn origins_without_a_host_pass_only_off_and_custom() {
         "http://exa mple.com",
     ];
     for origin in everything {
-        for check in [CheckOrigin::SameHost, CheckOrigin::Conn, list("//*.com"), list("//example.com")] {
+        for check in [CheckOrigin::SameHost, CheckOrigin::SameOrigin, list("//*.com"), list("//example.com")]
+        {
             assert!(!allows(&check, origin), "{check:?} and {origin}");
         }
         assert!(allows(&CheckOrigin::Off, origin));

@@ -127,7 +127,7 @@ proptest! {
             let place = place.index(stream.len());
             stream[place] ^= bits;
         }
-        let limits = DecodeLimits { frame_bytes_max: 150, message_bytes_max: 180, fragments_max: 3 };
+        let limits = DecodeLimits::new().frame_bytes_max(150).message_bytes_max(180).fragments_max(3);
         let whole = decode_within(&stream, &limits);
         prop_assert_eq!(decode_cut(&stream, &cuts, &limits), whole);
     }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::websocket::close_code::CloseCode;
 
-const LIMITS: DecodeLimits = DecodeLimits { frame_bytes_max: 200, message_bytes_max: 300, fragments_max: 4 };
+const LIMITS: DecodeLimits = DecodeLimits::new().frame_bytes_max(200).message_bytes_max(300).fragments_max(4);
 
 /// A header for an empty mask that announces `length` bytes, in the long form.
 fn announcing(length: u64) -> Vec<u8> {
@@ -81,14 +81,14 @@ fn a_message_over_the_limit_is_refused_from_the_header_that_makes_it_so() {
 
 #[test]
 fn a_message_limit_below_the_frame_limit_holds_for_single_frames() {
-    let limits = DecodeLimits { message_bytes_max: 10, ..LIMITS };
+    let limits = LIMITS.message_bytes_max(10);
     let error = ProtocolError::MessageTooBig { message_bytes_max: 10 };
     assert_eq!(decode_within(&whole(OpCode::Text, "12345678901"), &limits), (vec![], Some(error)));
 }
 
 #[test]
 fn control_frames_are_under_no_limit_but_their_own() {
-    let limits = DecodeLimits { message_bytes_max: 1, fragments_max: 1, ..LIMITS };
+    let limits = LIMITS.message_bytes_max(1).fragments_max(1);
     let ping = whole(OpCode::Ping, [0; 125]);
     assert_eq!(decode_within(&ping, &limits), (vec![Seen::Ping(vec![0; 125])], None));
 }

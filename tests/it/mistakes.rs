@@ -1,0 +1,199 @@
+//! Mistakes of a program's: each is an error that names the option and the cure, and none a panic.
+
+use std::{error::Error, time::Duration};
+
+use lapwing::{
+    Builder, Channel, CheckOrigin, Drain, Failure, Joining, Lapwing, LongpollOptions, MailboxLimits, Mount,
+    NameLimits, OutboxLimits, Payload, PresenceOptions, ResumeOptions, SseOptions, Topic, WebsocketOptions,
+    protocol::{SerializerList, V2},
+};
+
+/// Lets everybody in and says nothing.
+struct Quiet;
+
+impl Channel for Quiet {
+    type State = ();
+
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+}
+
+/// What a server that cannot be built says, with its causes.
+fn said(builder: Builder) -> String {
+    let error = builder.build().expect_err("a mistake");
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        said = format!("{said}: {error}");
+        cause = error.source();
+    }
+    said
+}
+
+#[track_caller]
+fn is_told(mount: Mount, words: &[&str]) {
+    let said = said(Lapwing::builder().mount("/socket", mount));
+    for word in words {
+        assert!(said.contains(word), "{said:?} does not say {word:?}");
+    }
+}
+
+#[test]
+fn routes_that_cannot_be_taken() {
+    let mount = Mount::new().channel::<Quiet>("ro*m", ());
+    is_told(mount, &["ro*m", "last character"]);
+    let mount = Mount::new().channel::<Quiet>("room:*", ()).channel::<Quiet>("room:*", ());
+    is_told(mount, &["two routes", "room:*", "leave one out"]);
+}
+
+#[test]
+fn paths_that_match_nothing() {
+    for (path, cure) in [
+        ("/rooms/:", "/rooms/:room"),
+        ("/:a/:a", "rename one"),
+        ("/rooms/{room}", "/rooms/:room"),
+        ("/rooms/*rest", "no wildcards"),
+        ("/socket?vsn=2.0.0", "take out the query"),
+    ] {
+        let said = said(Lapwing::builder().mount(path, Mount::new()));
+        assert!(said.contains(path) && said.contains(cure), "{said}");
+    }
+    let said = said(Lapwing::builder().mount("/a", Mount::new()).mount("/a/", Mount::new()));
+    assert!(said.contains("two mounts at \"/a/\""), "{said}");
+}
+
+#[test]
+fn a_mount_that_there_is_not() {
+    let lapwing = Lapwing::builder().mount("/a", Mount::new()).mount("/b/:c", Mount::new()).build().unwrap();
+    for said in [lapwing.at("/c").unwrap_err().to_string(), lapwing.routes("/c").err().unwrap().to_string()] {
+        assert_eq!(said, r#"there is no mount at "/c": the mounts are "/a", "/b/:c""#);
+    }
+    let empty = Lapwing::builder().build().unwrap();
+    assert!(empty.at("/a").unwrap_err().to_string().contains("Builder::mount"));
+}
+
+#[test]
+fn bounds_that_let_nothing_through() {
+    let none = Duration::ZERO;
+    let websocket = WebsocketOptions::default;
+    let longpoll = LongpollOptions::default;
+    let resume = ResumeOptions::default;
+    for (mount, option) in [
+        (Mount::new().joins_max(0), "Mount::joins_max"),
+        (Mount::new().sessions_max(0), "Mount::sessions_max"),
+        (Mount::new().budget(0), "Mount::budget"),
+        (Mount::new().connect_timeout(none), "Mount::connect_timeout"),
+        (Mount::new().outbox(OutboxLimits::new().frames_max(0)), "OutboxLimits::frames_max"),
+        (Mount::new().outbox(OutboxLimits::new().bytes_max(0)), "OutboxLimits::bytes_max"),
+        (Mount::new().mailbox(MailboxLimits::new().messages_max(0)), "MailboxLimits::messages_max"),
+        (Mount::new().mailbox(MailboxLimits::new().bytes_max(0)), "MailboxLimits::bytes_max"),
+        (Mount::new().names(NameLimits::new().topic_bytes_max(0)), "NameLimits::topic_bytes_max"),
+        (Mount::new().names(NameLimits::new().event_bytes_max(0)), "NameLimits::event_bytes_max"),
+        (Mount::new().names(NameLimits::new().ref_bytes_max(0)), "NameLimits::ref_bytes_max"),
+        (Mount::new().websocket(websocket().idle_timeout(none)), "WebsocketOptions::idle_timeout"),
+        (Mount::new().websocket(websocket().message_timeout(none)), "WebsocketOptions::message_timeout"),
+        (Mount::new().websocket(websocket().frame_bytes_max(0)), "WebsocketOptions::frame_bytes_max"),
+        (Mount::new().websocket(websocket().message_bytes_max(0)), "WebsocketOptions::message_bytes_max"),
+        (Mount::new().websocket(websocket().fragments_max(0)), "WebsocketOptions::fragments_max"),
+        (Mount::new().longpoll(longpoll().window(none)), "LongpollOptions::window"),
+        (Mount::new().longpoll(longpoll().answer_bytes_max(0)), "LongpollOptions::answer_bytes_max"),
+        (Mount::new().longpoll(longpoll().body_bytes_max(0)), "LongpollOptions::body_bytes_max"),
+        (Mount::new().longpoll(longpoll().body_timeout(none)), "LongpollOptions::body_timeout"),
+        (Mount::new().longpoll(longpoll().batch_max(0)), "LongpollOptions::batch_max"),
+        (Mount::new().resume(resume().window(none)), "ResumeOptions::window"),
+        (Mount::new().resume(resume().unproven(none)), "ResumeOptions::unproven"),
+        (Mount::new().resume(resume().greeting_timeout(none)), "ResumeOptions::greeting_timeout"),
+        (Mount::new().resume(resume().body_bytes_max(0)), "ResumeOptions::body_bytes_max"),
+        (Mount::new().resume(resume().body_timeout(none)), "ResumeOptions::body_timeout"),
+        (Mount::new().resume(resume().lines_max(0)), "ResumeOptions::lines_max"),
+        (Mount::new().sse(SseOptions::default().ticket_lifetime(none)), "SseOptions::ticket_lifetime"),
+        (Mount::new().drain(Drain::default().batch(0)), "Drain::batch"),
+    ] {
+        is_told(mount, &[&format!("{option}: 0 "), "leave it out for the default"]);
+    }
+    is_told(
+        Mount::new().sse(SseOptions::default().tickets_max(0)),
+        &["SseOptions::tickets_max", "without_sse"],
+    );
+}
+
+#[test]
+fn bounds_of_presence_that_let_nothing_through() {
+    let presence = PresenceOptions::default;
+    for (options, option) in [
+        (presence().tick(Duration::ZERO), "tick"),
+        (presence().burst(0), "burst"),
+        (presence().diff_bytes_max(0), "diff_bytes_max"),
+        (presence().queue_max(0), "queue_max"),
+        (presence().key_bytes_max(0), "key_bytes_max"),
+        (presence().meta_bytes_max(0), "meta_bytes_max"),
+        (presence().per_join_max(0), "per_join_max"),
+        (presence().state_bytes_max(0), "state_bytes_max"),
+    ] {
+        let said = said(Lapwing::builder().presence(options));
+        assert!(said.contains(&format!("PresenceOptions::{option}: 0 ")), "{said}");
+    }
+    let said_of = |options| said(Lapwing::builder().presence(options));
+    assert!(said_of(presence().count_only("a*b").count_only("c*d")).contains("\"a*b\""));
+    let contradiction = said_of(presence().state_bytes_max(1_000));
+    assert!(
+        contradiction.contains("PresenceOptions::meta_bytes_max") && contradiction.contains("larger state")
+    );
+}
+
+#[test]
+fn options_that_contradict_each_other() {
+    let away = ResumeOptions::default().window(Duration::from_secs(10)).away_after(Duration::from_secs(10));
+    is_told(Mount::new().resume(away), &["ResumeOptions::away_after", "less than the window"]);
+    let nothing = Mount::new().without_websocket().without_longpoll().without_resume();
+    is_told(nothing, &["no wire is left", "without_websocket"]);
+    let same = Mount::new().longpoll(LongpollOptions::default().path("websocket"));
+    is_told(same, &["LongpollOptions::path", "one path", "its own"]);
+    is_told(Mount::new().sse(SseOptions::default().path("websocket")), &["SseOptions::path", "one path"]);
+}
+
+#[test]
+fn words_that_are_none() {
+    for (path, cure) in [("", "such as the default"), ("a/b", "one segment")] {
+        is_told(
+            Mount::new().websocket(WebsocketOptions::default().path(path)),
+            &["WebsocketOptions::path", cure],
+        );
+    }
+    for host in ["", "https://example.com", "*.example.com"] {
+        is_told(Mount::new().host(host), &["Mount::host", "example.com", "without a scheme"]);
+    }
+    is_told(
+        Mount::new().serializers(SerializerList::new()),
+        &["Mount::serializers", "SerializerList::default"],
+    );
+    let serializers = SerializerList::default().with("^2.0", V2);
+    is_told(Mount::new().serializers(serializers), &["\"^2.0\"", "~> 2.0.0"]);
+    assert!(CheckOrigin::list(["https://example.com/path?query"]).is_err());
+}
+
+#[test]
+fn what_is_left_out_stays_out_whatever_else_is_said_of_it() {
+    let mount = Mount::new()
+        .without_sse()
+        .without_longpoll()
+        .without_websocket()
+        .sse(SseOptions::default())
+        .longpoll(LongpollOptions::default())
+        .websocket(WebsocketOptions::default());
+    is_told(mount, &["no wire is left"]);
+    let mount = Mount::new().without_resume().resume(ResumeOptions::default());
+    is_told(mount.without_websocket().without_longpoll(), &["no wire is left"]);
+}
+
+/// A hundred years are enough.
+#[test]
+fn a_time_that_is_too_long_is_no_panic() {
+    let lapwing = Lapwing::builder().fetch(Duration::MAX, |_, _| async { std::collections::HashMap::new() });
+    let forever = Mount::new()
+        .websocket(WebsocketOptions::default().idle_timeout(Duration::MAX).linger(Duration::MAX))
+        .resume(ResumeOptions::default().window(Duration::MAX).ended_lifetime(Duration::MAX))
+        .longpoll(LongpollOptions::default().window(Duration::MAX));
+    assert!(lapwing.shutdown_timeout(Duration::MAX).mount("/socket", forever).build().is_ok());
+}

@@ -1,0 +1,67 @@
+//! Options of the SSE wire.
+
+use std::time::Duration;
+
+use super::error::{FOREVER, OptionError, check_path, check_time};
+
+/// Options of the SSE wire, which only resumable sessions use.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct SseOptions {
+    pub(crate) path: String,
+    pub(crate) prelude_bytes: usize,
+    pub(crate) ticket_lifetime: Duration,
+    pub(crate) tickets_max: u64,
+}
+
+impl SseOptions {
+    /// The last segment of the wire's path, below the mount. Default `sse`, where `lapwing-transport` looks for it.
+    pub fn path(mut self, segment: impl Into<String>) -> Self {
+        self.path = segment.into();
+        self
+    }
+
+    /// Bytes of comment before the first event, for proxies that hold back the first bytes of a response. Default 2,048,
+    /// which is what they are known to hold back; 0 for none.
+    pub fn prelude_bytes(mut self, bytes: usize) -> Self {
+        self.prelude_bytes = bytes;
+        self
+    }
+
+    /// How long a ticket for an `EventSource` is good. Default 5 s: it travels in a URL and must be worthless soon. A late one is
+    /// refused, and the client asks for another.
+    pub fn ticket_lifetime(mut self, time: Duration) -> Self {
+        self.ticket_lifetime = time.min(FOREVER);
+        self
+    }
+
+    /// Tickets that may wait to be used. Default 10,000: as many clients as may come in five seconds. The oldest are forgotten
+    /// first.
+    pub fn tickets_max(mut self, tickets: u64) -> Self {
+        self.tickets_max = tickets;
+        self
+    }
+
+    pub(super) fn check(&self) -> Result<(), OptionError> {
+        check_path("SseOptions::path", &self.path)?;
+        check_time("SseOptions::ticket_lifetime", self.ticket_lifetime)?;
+        match self.tickets_max {
+            0 => Err(OptionError::new(
+                "SseOptions::tickets_max",
+                "0 lets no EventSource in: use without_sse to mean that",
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Default for SseOptions {
+    fn default() -> Self {
+        Self {
+            path: "sse".into(),
+            prelude_bytes: 2_048,
+            ticket_lifetime: Duration::from_secs(5),
+            tickets_max: 10_000,
+        }
+    }
+}
