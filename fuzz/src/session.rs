@@ -13,7 +13,7 @@ use http::{Request, Response, Version};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use lapwing::{   
-    Channel, Joining, Lapwing, LeaveReason, Mount, OutboxLimits, Payload, LapwingService, Topic, MailboxLimits, noreply, reply, transports::body::Body, Handled, Context as Cx, Failure};
+    Channel, Joining, Lapwing, LeaveReason, Mount, OutboxLimits, Payload, LapwingService, ResumeOptions, Topic, MailboxLimits, noreply, reply, transports::body::Body, Handled, Context as Cx, Failure};
 use tower_service::Service as _;
 
 /// Low, so that an input of a few bytes reaches them.
@@ -21,7 +21,9 @@ pub const JOINS_MAX: usize = 4;
 pub const SESSIONS_MAX: usize = 3;
 pub const BODY_BYTES_MAX: usize = 16 * 1024;
 pub const LINES_MAX: usize = 32;
-pub const OUTBOX: OutboxLimits = OutboxLimits::new().frames_max(100).bytes_max(16 * 1024);
+const FRAMES_MAX: usize = 100;
+const FRAMES_BYTES_MAX: usize = 16 * 1024;
+pub const OUTBOX: OutboxLimits = OutboxLimits::new().frames_max(FRAMES_MAX).bytes_max(FRAMES_BYTES_MAX);
 pub const MAILBOX_BYTES_MAX: usize = 4 * 1024;
 /// Polls that a client leaves unread at a time.
 pub const UNREAD_MAX: usize = 8;
@@ -41,7 +43,7 @@ pub const HELD_BYTES_MAX: usize = SESSIONS_MAX
 /// Requests that the client gave up after a millisecond: the server may hold each for `ResumeOptions::ready_timeout`, 500 ms.
 const GIVEN_UP: usize = 500;
 const GIVEN_UP_BYTES: usize = 8 * 1024;
-const OUTBOX_BYTES: usize = OUTBOX.bytes_max + BODY_BYTES_MAX + OUTBOX.frames_max * FRAME_BYTES;
+const OUTBOX_BYTES: usize = FRAMES_BYTES_MAX + BODY_BYTES_MAX + FRAMES_MAX * FRAME_BYTES;
 const MAILBOX_BYTES: usize = JOIN_BYTES + MAILBOX_BYTES_MAX + BODY_BYTES_MAX;
 
 /// Allocations that a line of a body and a request may make, whatever they say.

@@ -39,6 +39,12 @@ pub struct TestNode {
     listener: JoinHandle<()>,
 }
 
+impl std::fmt::Debug for TestNode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TestNode").finish_non_exhaustive()
+    }
+}
+
 impl TestNode {
     /// A node of the application "contract" that is ready. It answers each call with what is asked, in capitals; but to "hush" it says
     /// nothing.

@@ -100,10 +100,7 @@ pub(crate) fn read(buffer: &mut BytesMut) -> Result<Option<Said>, Garbled> {
 fn read_message(buffer: &mut BytesMut, end: usize) -> Result<Option<Said>, Garbled> {
     let line = std::str::from_utf8(&buffer[..end]).map_err(|_| Garbled)?;
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
-    let (subject, len) = match words[..] {
-        [_, subject, _, len] | [_, subject, _, _, len] => (subject, len),
-        _ => return Err(Garbled),
-    };
+    let ([_, subject, _, len] | [_, subject, _, _, len]) = words[..] else { return Err(Garbled) };
     let len: usize = len.parse().map_err(|_| Garbled)?;
     if len > PAYLOAD_BYTES_MAX {
         return Err(Garbled);

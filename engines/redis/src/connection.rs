@@ -41,6 +41,12 @@ pub struct RedisConnection {
     subscribing: Option<Running<Batch>>,
 }
 
+impl std::fmt::Debug for RedisConnection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RedisConnection").finish_non_exhaustive()
+    }
+}
+
 struct Publish {
     number: Option<u64>,
     channel: Channel,
