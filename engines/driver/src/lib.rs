@@ -35,7 +35,7 @@
 
 // The rooms, each using only those to its right; those in braces do not use each other, those with * are pure:
 //
-// options ─ {cluster driver events hub} ─ shared ─ {inbox stats engine backoff*} ─ event ─ call
+// options ─ {cluster driver events hub} ─ shared ─ {inbox stats engine backoff* seal*} ─ event ─ call
 
 mod backoff;
 mod call;
