@@ -4,9 +4,9 @@
 
 use lapwing_fuzz::Bound;
 use lapwing_transports::{
+    dialect::client::ClientLine,
     frame::{Frame, Message},
     fuzzing::{event, line},
-    dialect::client::ClientLine,
 };
 use libfuzzer_sys::fuzz_target;
 

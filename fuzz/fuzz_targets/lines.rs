@@ -3,7 +3,10 @@
 #![no_main]
 
 use lapwing_fuzz::Bound;
-use lapwing_transports::dialect::{client::{ClientControl, ClientLine}, lines::CONTROL_BYTES_MAX};
+use lapwing_transports::dialect::{
+    client::{ClientControl, ClientLine},
+    lines::CONTROL_BYTES_MAX,
+};
 use libfuzzer_sys::fuzz_target;
 
 /// What every language's floating-point numbers can count to.

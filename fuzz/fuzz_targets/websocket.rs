@@ -17,8 +17,10 @@ use libfuzzer_sys::fuzz_target;
 /// Low, so that the fuzzer reaches them.
 const FRAME_BYTES_MAX: usize = 300;
 const MESSAGE_BYTES_MAX: usize = 400;
-const LIMITS: DecodeLimits =
-    DecodeLimits::new().frame_bytes_max(FRAME_BYTES_MAX).message_bytes_max(MESSAGE_BYTES_MAX).fragments_max(5);
+const LIMITS: DecodeLimits = DecodeLimits::new()
+    .frame_bytes_max(FRAME_BYTES_MAX)
+    .message_bytes_max(MESSAGE_BYTES_MAX)
+    .fragments_max(5);
 
 /// What a decoder may hold: a message at its limit and a frame at its own, in blocks that grow by doubling.
 const HELD_BYTES_MAX: usize = 4 * (FRAME_BYTES_MAX + MESSAGE_BYTES_MAX);

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     future::Future,
     pin::{Pin, pin},
-    task::{Context, Poll, Waker},
+    task::{self, Poll, Waker},
     time::Duration,
 };
 
@@ -12,8 +12,10 @@ use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
-use lapwing::{   
-    Channel, Joining, Lapwing, LeaveReason, Mount, OutboxLimits, Payload, LapwingService, ResumeOptions, Topic, MailboxLimits, noreply, reply, transports::body::Body, Handled, Context as Cx, Failure};
+use lapwing::{
+    Channel, Context, Failure, Handled, Joining, Lapwing, LapwingService, LeaveReason, MailboxLimits, Mount,
+    OutboxLimits, Payload, ResumeOptions, Topic, noreply, reply, transports::body::Body,
+};
 use tower_service::Service as _;
 
 /// Low, so that an input of a few bytes reaches them.
@@ -39,10 +41,10 @@ const FRAME_BYTES: usize = 256;
 pub const HELD_BYTES_MAX: usize = SESSIONS_MAX
     * (SESSION_BYTES + OUTBOX_BYTES + BODY_BYTES_MAX + JOINS_MAX * MAILBOX_BYTES)
     + UNREAD_MAX * 3 * BODY_BYTES_MAX
-    + GIVEN_UP * GIVEN_UP_BYTES;
-/// Requests that the client gave up after a millisecond: the server may hold each for `ResumeOptions::ready_timeout`, 500 ms.
-const GIVEN_UP: usize = 500;
-const GIVEN_UP_BYTES: usize = 8 * 1024;
+    + 2 * BUDGET_BYTES;
+/// What the mount counts, beyond what its live sessions may hold: what clients sent whose sessions are over, and which their
+/// channels still take their time with. Counted are the messages; tasks and tables come to as much at most.
+pub const BUDGET_BYTES: usize = 512 * 1024;
 const OUTBOX_BYTES: usize = FRAMES_BYTES_MAX + BODY_BYTES_MAX + FRAMES_MAX * FRAME_BYTES;
 const MAILBOX_BYTES: usize = JOIN_BYTES + MAILBOX_BYTES_MAX + BODY_BYTES_MAX;
 
@@ -62,7 +64,7 @@ impl Channel for Echo {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, _: &str, payload: Payload, _: &Cx<Self>) -> Handled {
+    async fn handle_in(&mut self, _: &str, payload: Payload, _: &Context<Self>) -> Handled {
         Ok(reply("ok", payload))
     }
 }
@@ -77,14 +79,14 @@ impl Channel for Slow {
         Ok(Self)
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Cx<Self>) -> Handled {
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         tokio::time::sleep(Duration::from_millis(500)).await;
         // Names that the protocol keeps for itself are refused.
         let _ = cx.broadcast(event, payload);
         Ok(noreply())
     }
 
-    async fn leave(&mut self, _: LeaveReason, _: &Cx<Self>) -> Result<(), Failure> {
+    async fn leave(&mut self, _: LeaveReason, _: &Context<Self>) -> Result<(), Failure> {
         tokio::time::sleep(Duration::from_millis(2_000)).await;
         Ok(())
     }
@@ -123,6 +125,7 @@ impl World {
             .channel::<Slow>("slow:*", ())
             .joins_max(JOINS_MAX)
             .mailbox(MailboxLimits::new().messages_max(16).bytes_max(MAILBOX_BYTES_MAX))
+            .budget(BUDGET_BYTES)
             .outbox(OUTBOX)
             .sessions_max(SESSIONS_MAX)
             .without_drain()
@@ -246,7 +249,7 @@ impl World {
         for unread in &mut self.unread {
             if let Unread::Asked(answer) = unread
                 && let Poll::Ready(Ok(response)) =
-                    answer.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+                    answer.as_mut().poll(&mut task::Context::from_waker(Waker::noop()))
             {
                 *unread = Unread::Answered(response);
             }
@@ -297,7 +300,7 @@ impl http_body::Body for Pieces {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        _: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         if self.rest.is_empty() {
             return if self.ends { Poll::Ready(None) } else { Poll::Pending };

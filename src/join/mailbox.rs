@@ -46,6 +46,9 @@ impl Default for MailboxLimits {
     }
 }
 
+/// As much may be handled for each join of a client without being counted: what a session has for nothing, too.
+const AT_ONCE_MAX: usize = 4_096;
+
 /// A message that arrives at a channel's green thread.
 #[non_exhaustive]
 pub enum ChannelMailbox {
@@ -88,6 +91,11 @@ impl ChannelMailbox {
             Self::Info(_) | Self::Away | Self::Back | Self::Stop(_) => 0,
         };
         size_of::<Self>() + held
+    }
+
+    /// What it holds if it is the client's and worth to be counted while it is handled without having waited.
+    pub(crate) fn bytes_at_once(&self) -> usize {
+        counted_at_once(self.bytes_of_client())
     }
 
     /// What it holds if it is the client's; nothing otherwise.
@@ -193,6 +201,11 @@ impl Mailbox {
         self.of_client -= settled;
         settled as usize
     }
+}
+
+/// Bytes that are held for a client while they are handled: none where it is few, so that a small message touches no counter.
+pub(crate) fn counted_at_once(bytes: usize) -> usize {
+    if bytes > AT_ONCE_MAX { bytes } else { 0 }
 }
 
 /// Four gigabytes and more are as many as can be told.

@@ -72,7 +72,7 @@ pub(crate) trait Peer: Lane {
     fn forget(&self, join: &Join);
 
     /// Nothing is left of a join of this session.
-    fn cleared(&self);
+    fn cleared(&self, join: &Join);
 }
 
 /// The part that is the same for all joins of a route.
@@ -257,7 +257,7 @@ impl Join {
     /// Returns the task that is to handle it, unless one is at work already.
     #[must_use]
     pub(crate) fn post(self: &Arc<Self>, message: ChannelMailbox) -> Option<Task> {
-        let held = message.bytes_of_client();
+        let held = message.bytes_at_once();
         if held > 0 && !self.hold(held) {
             return None;
         }
@@ -269,6 +269,11 @@ impl Join {
             drop(state);
             return Some(channel.rise(self.clone(), Some(message)));
         }
+        let waits = message.bytes_of_client() - held;
+        if waits > 0 && !self.peer.hold(waits) {
+            return None;
+        }
+        state.mailbox.owe(waits);
         state.mailbox.push(message);
         if !state.pausing && state.mailbox.is_full(&self.home.limits) {
             state.pausing = true;
@@ -462,7 +467,7 @@ impl Join {
         state.cleared = true;
         let waiting = state.kin.as_mut().and_then(|kin| kin.waiting.take());
         drop(state);
-        self.peer.cleared();
+        self.peer.cleared(self);
         if let Some(waiting) = waiting {
             waiting.wake();
         }

@@ -11,7 +11,7 @@
 
 use std::{sync::Arc, task::Waker};
 
-use super::{Join, stop};
+use super::{Join, mailbox::counted_at_once, stop};
 use crate::{
     join::{leave_reason::LeaveReason, refs::Refs},
     protocol::Payload,
@@ -40,7 +40,7 @@ impl Start {
     pub(crate) fn new(join: Arc<Join>, params: Payload, refs: Refs) -> Self {
         join.node().join_started();
         // If that is too much, the session is over, and soon this.
-        let _ = join.hold(params.size());
+        let _ = join.hold(counted_at_once(params.size()));
         Self { running: Running::new(join), params, refs }
     }
 }

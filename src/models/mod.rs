@@ -220,7 +220,7 @@ impl Peer for Client {
         joins.retain(|known| !std::ptr::eq(&raw const **known, join));
     }
 
-    fn cleared(&self) {
+    fn cleared(&self, _: &Join) {
         assert!(self.alive.fetch_sub(1, Ordering::AcqRel) > 0);
     }
 }

@@ -39,6 +39,11 @@ pub(crate) struct Client {
     state: Mutex<State>,
 }
 
+/// What a join is counted as: itself with its channel, its place in the tables, and its name in three of them.
+pub(crate) fn bytes_of_join(topic: &str) -> usize {
+    1_024 + 3 * topic.len()
+}
+
 /// The state under the lock. Locked before any join, topic or outbox.
 #[derive(Default)]
 pub(crate) struct State {
@@ -192,8 +197,9 @@ impl Peer for LiveSession<Client> {
         self.state().forget(join);
     }
 
-    fn cleared(&self) {
+    fn cleared(&self, join: &Join) {
         self.state().cleared();
+        LiveSession::release(self, bytes_of_join(&join.topic));
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
     },
     session::{
         accept::{Accept, Connect},
-        client::{Client, Served, State},
+        client::{Client, Served, State, bytes_of_join},
         joins::Verdict,
         router::{ChannelRoute, Router},
         task::{self, leave_reason},
@@ -271,6 +271,9 @@ impl Hub {
             return unmatched(session, &msg);
         };
         let refs = Refs { join_ref: msg.join_ref, reference: msg.reference };
+        if !session.hold(bytes_of_join(&topic)) {
+            return None;
+        }
         let assigns = session.client().assigns.merged(route.assigns());
         let join = Arc::new(Join::new(session.clone(), home.clone(), topic, refs.clone(), assigns));
         state.insert(join.clone());

@@ -30,7 +30,10 @@ use crate::{
         sender::Parcel,
     },
     join::{
-        Join, Next, Resting, Running, Start, leave_reason::LeaveReason, mailbox::ChannelMailbox, refs::Refs,
+        Join, Next, Resting, Running, Start,
+        leave_reason::LeaveReason,
+        mailbox::{ChannelMailbox, counted_at_once},
+        refs::Refs,
     },
     node::Task,
     occasionally::occasionally,
@@ -135,7 +138,7 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
     let predecessor = join.take_predecessor();
     let asked = recovery::asked(&join, &params);
     let mut joining = Joining::new(join.clone());
-    let held = params.size();
+    let held = counted_at_once(params.size());
     let joined = catch(async { C::join(&join.topic, params, &mut joining).await }).await;
     join.handled(held);
     let reply = joining.into_reply();
@@ -200,13 +203,17 @@ async fn run_batch<C: Channel>(
     loop {
         // A mailbox that is filled as fast as it is emptied must not keep the worker from other tasks.
         tokio::task::coop::consume_budget().await;
-        let end = match message.take().map_or_else(|| join.take(), Next::Message) {
+        let (next, has_waited) = match message.take() {
+            Some(message) => (Next::Message(message), false),
+            None => (join.take(), true),
+        };
+        let end = match next {
             Next::Nothing => return Some(channel),
             Next::Overflowed => {
                 Some(End::crash("the mailbox is full and a broadcast had no room".to_owned()))
             }
             Next::Message(message) => {
-                let held = message.bytes_of_client();
+                let held = if has_waited { message.bytes_of_client() } else { message.bytes_at_once() };
                 let end = handle(&join, &mut *channel, &mut cx, message).await;
                 join.handled(held);
                 end

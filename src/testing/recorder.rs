@@ -58,5 +58,5 @@ impl Peer for Recorder {
 
     fn forget(&self, _: &Join) {}
 
-    fn cleared(&self) {}
+    fn cleared(&self, _: &Join) {}
 }

@@ -263,7 +263,7 @@ impl Peer for TestSession {
         self.client.forget(join);
     }
 
-    fn cleared(&self) {
+    fn cleared(&self, _: &Join) {
         self.client.cleared();
     }
 }

@@ -119,3 +119,30 @@ async fn what_was_handled_is_given_back() {
     }
     until("all is given back", || lapwing.stats().bytes_held == 0).await;
 }
+
+#[tokio::test]
+async fn joins_are_held_up_to_the_budget_those_that_still_end_included() {
+    const BUDGET: usize = 200_000;
+    let gate = Arc::new(Semaphore::new(0));
+    let mount = Mount::new().channel::<Slow>("*", gate.clone()).budget(BUDGET).joins_max(usize::MAX);
+    let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
+    let address = lab::serve(&lapwing).await;
+    let mut honest = Client::joined(address, Vsn::V2, "room:honest").await;
+    let mut greedy = Client::connect(address, Vsn::V2).await;
+    for n in 0..1_000 {
+        let topic = format!("room:{n}");
+        // Each handles an event, so that the join is not over when its client is gone.
+        for message in [json!(["1", "1", topic, "phx_join", {}]), json!(["1", "2", topic, "wait", {}])] {
+            let _ = greedy.socket.send_bytes(&Frame::text(message.to_string()).encode()).await;
+        }
+        let held = lapwing.stats().bytes_held;
+        // Replies are taken beyond the bound until the sweep has closed whom they are for.
+        assert!(held <= BUDGET + 10_000, "{held} bytes are held for {} joins", lapwing.stats().joins);
+    }
+    assert_eq!(close_code(&mut greedy.socket).await, Some(1013));
+    let joins = lapwing.stats().joins;
+    assert!((50..250).contains(&joins), "{joins} joins");
+    assert_is_served(&mut honest).await;
+    gate.close();
+    until("all is given back", || lapwing.stats().bytes_held == 0).await;
+}
