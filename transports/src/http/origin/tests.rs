@@ -196,7 +196,7 @@ fn a_port_is_digits_and_nothing_else() {
 #[test]
 fn a_check_says_what_it_compares() {
     let said = each_check().map(|check| format!("{check:?}").split('(').next().map(str::to_owned).unwrap());
-    assert_eq!(said, ["Off", "SameHost", "Conn", "List", "Custom"]);
+    assert_eq!(said, ["Off", "SameHost", "SameOrigin", "List", "Custom"]);
 }
 
 #[test]
