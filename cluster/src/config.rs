@@ -84,8 +84,9 @@ impl Config {
         self
     }
 
-    /// Publications of one peer that are held back while what is before them is asked for. Default 256; at the bound the
-    /// missing ones are given up as a gap.
+    /// Publications of one channel that are held back while what is before them is asked for. Default 8,192, so that small ones are
+    /// bounded by their bytes as well: after an outage a peer hands over its whole ring, and who comes in the midst of that holds back
+    /// the rest of it. At the bound the missing ones are given up as a gap.
     pub fn held_max(mut self, held_max: usize) -> Self {
         self.held_max = held_max;
         self
@@ -177,7 +178,7 @@ impl Default for Config {
             ring_bytes_max: 4 * 1024 * 1024,
             in_flight_bytes_max: 1024 * 1024,
             keys_max: 65_536,
-            held_max: 256,
+            held_max: 8_192,
             held_bytes_max: 1024 * 1024,
             ask_timeout: Duration::from_millis(250),
             asks_max: 4,
