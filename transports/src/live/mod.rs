@@ -57,7 +57,8 @@ pub struct LiveSession<S> {
     pub(crate) slot: AtomicU32,
     /// What it owes besides the frames that wait for it.
     debt: Debt,
-    kind: Kind,
+    /// `None` for [`Kind::Plain`], which is what most have: a pointer is half of what the kind would take.
+    kind: Option<Box<Kind>>,
     state: S,
 }
 
@@ -69,7 +70,7 @@ pub(crate) enum Kind {
     /// As long as it is polled in Phoenix's dialect.
     Polled(Box<Poller>),
     /// For a while without any connection.
-    Resumable(Box<Resumable>),
+    Resumable(Resumable),
 }
 
 /// What all sessions of a mount have in common.
@@ -98,7 +99,7 @@ impl<S> LiveSession<S> {
             seen,
             slot: AtomicU32::new(0),
             debt: Debt::default(),
-            kind,
+            kind: (!matches!(kind, Kind::Plain)).then(|| Box::new(kind)),
             state,
         }
     }
@@ -221,26 +222,26 @@ impl<S> LiveSession<S> {
 
     /// Whether the session outlives its connections.
     pub fn is_resumable(&self) -> bool {
-        matches!(self.kind, Kind::Resumable(_))
+        self.resumable().is_some()
     }
 
     /// Why the session ends that its client has left.
     pub(super) fn tie(&self) -> Tie {
-        match self.kind {
-            Kind::Plain => Tie::Connection,
-            Kind::Polled(_) => Tie::Polls,
-            Kind::Resumable(_) => Tie::Window,
+        match self.kind.as_deref() {
+            None | Some(Kind::Plain) => Tie::Connection,
+            Some(Kind::Polled(_)) => Tie::Polls,
+            Some(Kind::Resumable(_)) => Tie::Window,
         }
     }
 
     /// What a session has that outlives its connections.
     pub(crate) fn resumable(&self) -> Option<&Resumable> {
-        if let Kind::Resumable(resumable) = &self.kind { Some(resumable) } else { None }
+        if let Some(Kind::Resumable(resumable)) = self.kind.as_deref() { Some(resumable) } else { None }
     }
 
     /// What a session has that is polled in Phoenix's dialect.
     pub(crate) fn poller(&self) -> Option<&Poller> {
-        if let Kind::Polled(poller) = &self.kind { Some(poller) } else { None }
+        if let Some(Kind::Polled(poller)) = self.kind.as_deref() { Some(poller) } else { None }
     }
 
     /// Whether a connection carries the session now. A client that polls counts as attached for a moment after each

@@ -119,8 +119,7 @@ impl<H: Handler> Manager<H> {
         let secret = dice::secret().ok_or_else(|| refuse(Refused::Full))?;
         let serial = self.serials.fetch_add(1, Ordering::Relaxed);
         let resumable = Resumable::new(serial, secret);
-        let session =
-            LiveSession::new(self.common.clone(), transport, Kind::Resumable(Box::new(resumable)), state);
+        let session = LiveSession::new(self.common.clone(), transport, Kind::Resumable(resumable), state);
         let session = self.enter(session).ok_or_else(|| refuse(Refused::Full))?;
         let attachment = {
             let mut core = session.core();

@@ -206,12 +206,8 @@ mod tests {
             Diary { notes: Mutex::default(), entered: Mutex::new(entered_tx), go_on: Mutex::new(go_on_rx) };
         let manager = Arc::new(Manager::new(diary, TransportOptions::default()));
         let resumable = Resumable::new(1, dice::secret().unwrap());
-        let session = LiveSession::new(
-            manager.common.clone(),
-            Transport::Websocket,
-            Kind::Resumable(Box::new(resumable)),
-            (),
-        );
+        let session =
+            LiveSession::new(manager.common.clone(), Transport::Websocket, Kind::Resumable(resumable), ());
         let session = manager.enter(session).unwrap();
         manager.opened(&session);
         Lab { manager, session, entered, go_on }

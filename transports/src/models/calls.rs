@@ -72,12 +72,8 @@ fn the_handler_is_told_one_thing_after_the_other_and_nothing_after_the_end() {
     check(|| {
         let manager = Arc::new(Manager::new(Diary::default(), TransportOptions::default()));
         let resumable = Resumable::new(1, dice::secret().unwrap());
-        let session = LiveSession::new(
-            manager.common.clone(),
-            Transport::Websocket,
-            Kind::Resumable(Box::new(resumable)),
-            (),
-        );
+        let session =
+            LiveSession::new(manager.common.clone(), Transport::Websocket, Kind::Resumable(resumable), ());
         let session = manager.enter(session).unwrap();
         manager.opened(&session);
         let mut threads: Vec<_> = ["a socket", "a post"]

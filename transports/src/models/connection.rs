@@ -60,12 +60,8 @@ fn manager(is_ready: bool) -> Arc<Manager<Gate>> {
 
 fn resumable(manager: &Manager<Gate>) -> Session {
     let resumable = Resumable::new(1, dice::secret().unwrap());
-    let session = LiveSession::new(
-        manager.common.clone(),
-        Transport::Websocket,
-        Kind::Resumable(Box::new(resumable)),
-        (),
-    );
+    let session =
+        LiveSession::new(manager.common.clone(), Transport::Websocket, Kind::Resumable(resumable), ());
     let session = manager.enter(session).unwrap();
     manager.opened(&session);
     session

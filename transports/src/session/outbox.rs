@@ -76,8 +76,13 @@ pub struct Outbox {
     /// The oldest frame. `None` means that the outbox is empty: `rest` is empty then, too.
     first: Option<Frame>,
     /// What follows `first`; dropped as soon as it is empty, so that an idle client holds no queue.
-    rest: Option<Box<VecDeque<Frame>>>,
-    /// Payload bytes of all frames.
+    rest: Option<Box<Rest>>,
+}
+
+#[derive(Debug)]
+struct Rest {
+    frames: VecDeque<Frame>,
+    /// Payload bytes of these frames.
     bytes: usize,
 }
 
@@ -90,23 +95,25 @@ impl Outbox {
         let bytes = frame.payload().len();
         if self.first.is_none() {
             self.first = Some(frame);
-        } else if self.len() >= limits.frames_max || self.bytes >= limits.bytes_max {
+        } else if self.len() >= limits.frames_max || self.bytes() >= limits.bytes_max {
             return Err(Overflow);
         } else {
-            let rest = self.rest.get_or_insert_with(|| Box::new(VecDeque::with_capacity(REST_CAPACITY)));
-            rest.push_back(frame);
+            let rest = self.rest.get_or_insert_with(|| {
+                Box::new(Rest { frames: VecDeque::with_capacity(REST_CAPACITY), bytes: 0 })
+            });
+            rest.frames.push_back(frame);
+            rest.bytes += bytes;
         }
-        self.bytes += bytes;
         Ok(())
     }
 
     /// Takes the oldest frame.
     pub fn pop(&mut self) -> Option<Frame> {
         let frame = self.first.take()?;
-        self.bytes -= frame.payload().len();
         if let Some(rest) = &mut self.rest {
-            self.first = rest.pop_front();
-            if rest.is_empty() {
+            self.first = rest.frames.pop_front();
+            rest.bytes -= self.first.as_ref().map_or(0, |first| first.payload().len());
+            if rest.frames.is_empty() {
                 self.rest = None;
             }
         }
@@ -116,7 +123,6 @@ impl Outbox {
     /// Drops all frames but the oldest, which may be half written.
     pub fn truncate_to_first(&mut self) {
         self.rest = None;
-        self.bytes = self.first.as_ref().map_or(0, |frame| frame.payload().len());
     }
 
     /// The frames, oldest first.
@@ -128,14 +134,14 @@ impl Outbox {
     pub fn iter_from(&self, skip: usize) -> impl Iterator<Item = &Frame> {
         let first = if skip == 0 { self.first.as_ref() } else { None };
         let skip = skip.saturating_sub(1);
-        let rest = self.rest.as_deref().filter(|rest| skip < rest.len());
+        let rest = self.rest.as_deref().map(|rest| &rest.frames).filter(|rest| skip < rest.len());
         first.into_iter().chain(rest.into_iter().flat_map(move |rest| rest.range(skip..)))
     }
 
     /// How many frames wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.len())
+        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.frames.len())
     }
 
     /// Whether nothing waits.
@@ -147,13 +153,14 @@ impl Outbox {
     /// How much waits.
     #[must_use]
     pub fn waiting(&self) -> Waiting {
-        Waiting { frames: self.len(), bytes: self.bytes }
+        Waiting { frames: self.len(), bytes: self.bytes() }
     }
 
     /// How many payload bytes wait.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.bytes
+        let first = self.first.as_ref().map_or(0, |frame| frame.payload().len());
+        first + self.rest.as_ref().map_or(0, |rest| rest.bytes)
     }
 }
 

@@ -132,12 +132,8 @@ async fn one_pong_waits_for_a_client_that_does_not_read() {
     let (counter, ..) = counter();
     let manager = Arc::new(Manager::new(counter, TransportOptions::default()));
     let resumable = Resumable::new(1, dice::secret().unwrap());
-    let session = LiveSession::new(
-        manager.common.clone(),
-        Transport::Websocket,
-        Kind::Resumable(Box::new(resumable)),
-        (),
-    );
+    let session =
+        LiveSession::new(manager.common.clone(), Transport::Websocket, Kind::Resumable(resumable), ());
     let session = manager.enter(session).unwrap();
     manager.opened(&session);
     let attachment = session.core().session.attach();
