@@ -218,6 +218,8 @@ async fn a_second_join_of_a_topic_replaces_the_first() {
     let ada = connected(&server, "ada").await;
     let first = ada.join("room:1", json!({})).await.unwrap();
     let second = ada.join("room:1", json!({})).await.unwrap();
+    // The end of the first is not the second's to hear.
+    second.expect_nothing().await;
     first.expect_close().await;
     assert_eq!(told.recv().await.unwrap(), "DuplicateJoin");
     assert_eq!(second.ask("echo", json!({})).await.ok(), json!({}));
