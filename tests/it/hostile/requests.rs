@@ -59,7 +59,7 @@ async fn absurd_headers_and_queries_are_refused() {
 async fn strange_queries_get_an_answer() {
     let testbed = Testbed::shared();
     let nested = format!("a{}=1", "[b]".repeat(1000));
-    let many = "&a=1".repeat(5000);
+    let many = "&a=1".repeat(3_000);
     for query in
         [nested.as_str(), many.as_str(), "%", "%zz=%", "%ff%fe=1", "a[=1&a]=2&[]=3&[[=4", "&&&&&", "a=1=2"]
     {
