@@ -240,6 +240,10 @@ impl Topics {
         rule: usize,
         broadcast: &Broadcast,
     ) -> Result<Position, EncodeError> {
+        // No serializer of ours could give it to anybody: what is remembered can be given.
+        if broadcast.payload.as_json().is_some_and(|json| !json.is_object()) {
+            return Err(EncodeError::NotObject);
+        }
         // A topic without members has a lock, too: a client that joins meanwhile gets this one by replay or live, and not twice.
         let mut entry = self.entry(&broadcast.topic);
         let mut members = entry.members();

@@ -211,6 +211,21 @@ async fn a_position_stands_beside_the_channels_own_reply_and_the_channel_knows()
 }
 
 #[tokio::test]
+async fn what_nobody_could_be_given_is_refused_and_not_remembered() {
+    let (lapwing, address) = serve().await;
+    for _ in 0..2 {
+        let before = lapwing.position("room:1");
+        for payload in [json!("text"), json!([1]), json!(7), Value::Null] {
+            lapwing.broadcast("room:1", "said", payload).unwrap_err();
+        }
+        assert_eq!(lapwing.position("room:1"), before);
+        let (mut client, response) = joined(address, Vsn::V2, "room:1", json!("-5")).await;
+        assert_eq!(response["_replayed"], 0);
+        client.expect_heartbeat().await;
+    }
+}
+
+#[tokio::test]
 async fn bytes_are_followed_by_an_event_that_has_their_place() {
     let (lapwing, address) = serve().await;
     lapwing.broadcast("room:1", "bin", vec![7]).unwrap();
