@@ -204,24 +204,28 @@ impl TestJoin {
     #[track_caller]
     pub fn next(&self) -> impl Future<Output = Event> {
         let caller = Location::caller();
-        async move {
-            let heard = within(PATIENCE, self.client.session().hear(|heard| self.is_event(heard))).await;
-            let heard =
-                heard.unwrap_or_else(|| panic!("{caller}: {} hears nothing within {PATIENCE:?}", self.topic));
-            event_of(heard)
-        }
+        // An event of presence is like whatever there is.
+        self.next_like(caller, event::PRESENCE_DIFF)
     }
 
-    /// The next that this client is sent on the topic must be this, a push to it or a broadcast to all.
+    /// The next that is an event of presence only if `event` is.
+    async fn next_like(&self, caller: &Location<'_>, event: &str) -> Event {
+        let heard = within(PATIENCE, self.client.session().hear(|heard| self.is_like(heard, event))).await;
+        let heard =
+            heard.unwrap_or_else(|| panic!("{caller}: {} hears nothing within {PATIENCE:?}", self.topic));
+        event_of(heard)
+    }
+
+    /// The next that this client is sent on the topic must be this, a push to it or a broadcast to all. What presence says is
+    /// passed by, unless it is what is expected.
     ///
     /// # Panics
     /// If it is something else, or nothing comes within ten seconds.
     #[track_caller]
     pub fn expect(&self, event: &str, payload: impl IntoPayload) -> impl Future<Output = ()> {
-        let (caller, next) = (Location::caller(), self.next());
-        let (event, payload) = (event.to_owned(), payload_of(payload));
+        let (caller, event, payload) = (Location::caller(), event.to_owned(), payload_of(payload));
         async move {
-            let next = next.await;
+            let next = self.next_like(caller, &event).await;
             let is_it = next.event == event && same(&next.payload, &payload);
             assert!(is_it, "{caller}: wanted {event} {payload:?}, got {} {:?}", next.event, next.payload);
         }
@@ -250,7 +254,7 @@ impl TestJoin {
     }
 
     /// Waits until all channels [have nothing left to do](super::TestServer::settle); this client must have been sent
-    /// nothing, answers apart.
+    /// nothing, answers and what presence says apart.
     ///
     /// # Panics
     /// If it was.
@@ -259,7 +263,7 @@ impl TestJoin {
         let caller = Location::caller();
         async move {
             self.client.sessions.settle().await;
-            let heard = self.client.session().heard(|heard| self.is_event(heard)).map(event_of);
+            let heard = self.client.session().heard(|heard| self.is_like(heard, "")).map(event_of);
             assert!(heard.is_none(), "{caller}: wanted nothing, got {heard:?}");
         }
     }
@@ -293,9 +297,9 @@ impl TestJoin {
     /// If something else comes, or nothing within ten seconds.
     #[track_caller]
     pub fn expect_crash(&self) -> impl Future<Output = ()> {
-        let (caller, next) = (Location::caller(), self.next());
+        let caller = Location::caller();
         async move {
-            let next = next.await;
+            let next = self.next_like(caller, event::ERROR).await;
             assert_eq!(next.event, event::ERROR, "{caller}: wanted a crash, got {next:?}");
         }
     }
@@ -330,6 +334,12 @@ impl TestJoin {
         let is_own = heard.join_ref.as_ref().is_none_or(|join_ref| *join_ref == self.join_ref);
         is_own && *heard.topic == *self.topic && matches!(heard.what, What::Event { .. })
     }
+
+    /// Whether it is an event, and one of presence only if the one that is waited for is.
+    fn is_like(&self, heard: &Heard, wanted: &str) -> bool {
+        let says_presence = matches!(&heard.what, What::Event { event, .. } if event::is_of_presence(event));
+        self.is_event(heard) && (!says_presence || event::is_of_presence(wanted))
+    }
 }
 
 impl Reply {
@@ -338,7 +348,6 @@ impl Reply {
     /// # Panics
     /// If it is not, or if the response is bytes.
     #[track_caller]
-    #[must_use]
     pub fn ok(self) -> Value {
         self.response_of("ok")
     }
@@ -348,7 +357,6 @@ impl Reply {
     /// # Panics
     /// If it is not, or if the response is bytes.
     #[track_caller]
-    #[must_use]
     pub fn error(self) -> Value {
         self.response_of("error")
     }

@@ -78,12 +78,46 @@ impl TestServer {
     /// # Panics
     /// If there is no such mount, or if that is no path and query.
     pub async fn connect(&self, path_and_query: &str) -> Result<TestClient, Refusal> {
+        self.connect_with(path_and_query, |_| ()).await
+    }
+
+    /// Connects a client whose request has more than a path: a token, headers, an address.
+    ///
+    /// ```
+    /// # use lapwing::{Accept, Lapwing, Mount, Refusal, testing::TestServer};
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mount = Mount::new().with_auth_tokens().connect(|request| async move {
+    ///     match request.auth_token.as_deref() {
+    ///         Some("secret") => Ok(Accept::new().id("user:1")),
+    ///         _ => Err(Refusal::default()),
+    ///     }
+    /// });
+    /// let server = TestServer::from(Lapwing::builder().mount("/socket", mount).build()?);
+    /// let client = server.connect_with("/socket", |request| request.auth_token = Some("secret".into())).await;
+    /// assert!(client.is_ok() && server.connect("/socket").await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What the mount's connect callback refuses with.
+    ///
+    /// # Panics
+    /// If there is no such mount, or if that is no path and query.
+    pub async fn connect_with(
+        &self,
+        path_and_query: &str,
+        set: impl FnOnce(&mut ConnectRequest),
+    ) -> Result<TestClient, Refusal> {
         let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
         let mount = self.lapwing.find_mount(path).unwrap_or_else(|error| panic!("{error}"));
         let endpoint = self.lapwing.mounts()[mount].endpoint.clone();
         let uri = format!("{}/websocket?vsn=2.0.0&{query}", path.trim_end_matches('/'));
         let uri = uri.parse().unwrap_or_else(|error| panic!("{uri} is no URI: {error}"));
-        let client = endpoint.handler().connect(ConnectRequest::new(Transport::Websocket, uri)).await?;
+        let mut request = ConnectRequest::new(Transport::Websocket, uri);
+        set(&mut request);
+        let client = endpoint.handler().connect(request).await?;
         let session = TestSession::begin(endpoint, client);
         self.sessions.add(&session);
         Ok(TestClient::new(session, self.sessions.clone()))
