@@ -108,7 +108,8 @@ impl Mount {
         self
     }
 
-    /// The public host name of the program, for the origin check. Default: what each request says.
+    /// The public host name of the program, for the origin check: pages of other hosts are refused, whatever their port and
+    /// scheme. Default: what each request says.
     pub fn host(mut self, host: &str) -> Self {
         self.transports = self.transports.host(host);
         self
