@@ -8,6 +8,6 @@ import type { Channel } from "phoenix";
  * join, which says `_recovered`; false means that there is a hole, and `_reason` says why.
  *
  * @param since Where to begin: the position of an earlier page, `""` (default) for nothing old, `"-20"` for the last twenty.
- * @returns The channel's position now, for an earlier page to keep; the text is opaque.
+ * @returns The channel's position now, for a later page; the text is opaque.
  */
 export function recover(channel: Channel, since?: string): () => string;

@@ -6,14 +6,20 @@
  */
 export function recover(channel, since = "") {
   let at = since;
+  // Whether the answer to the last join said where that began: only from there on do messages say where the channel is.
+  let isTold = false;
   const { joinPush, onMessage } = channel;
   const params = joinPush.payload;
-  joinPush.payload = () => ({ ...params(), _since: at });
+  joinPush.payload = () => {
+    isTold = false;
+    return { ...params(), _since: at };
+  };
   joinPush.receive("ok", (reply) => {
-    at = reply._at ?? at;
+    isTold = typeof reply._at === "string";
+    if (isTold) at = reply._at;
   });
   channel.onMessage = (event, payload, ref, joinRef) => {
-    if (typeof ref === "string" && ref.startsWith("@")) at = at.replace(/\d*$/, ref.slice(1));
+    if (isTold && typeof ref === "string" && ref.startsWith("@")) at = at.replace(/\d*$/, ref.slice(1));
     return onMessage.call(channel, event, payload, ref, joinRef);
   };
   return () => at;
