@@ -97,6 +97,7 @@ impl Node {
     /// Publishes on all nodes, or on this one alone if the broadcast says so.
     pub(crate) fn publish(&self, mut broadcast: Broadcast) -> Result<Option<Position>, BroadcastError> {
         check(&broadcast)?;
+        broadcast.position = None;
         if broadcast.is_local {
             return self.dispatch(&broadcast);
         }
@@ -118,6 +119,7 @@ impl Node {
     /// Takes what another node published.
     pub(crate) fn deliver(&self, mut message: PubSubMsg) {
         message.broadcast.from = None;
+        message.broadcast.position = None;
         // The node that published it has the error; here it is in the log.
         let _ = match message.audience {
             Audience::Subscribers => self.dispatch(&message.broadcast),
@@ -156,7 +158,7 @@ impl Node {
             is_first = true;
             Handle::current()
         });
-        if is_first && self.topics.kept().is_some() {
+        if is_first && self.topics.kept().is_some_and(Kept::is_swept) {
             sync::spawn(runtime, sweep(Arc::downgrade(&self.topics)));
         }
     }

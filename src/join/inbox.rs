@@ -15,10 +15,15 @@ impl Inbox for Join {
         if broadcast.from == Some(self.id) {
             return;
         }
-        if broadcast.topic != self.topic || self.intercepts(&broadcast.event) {
+        let tells_places = broadcast.position.is_some() && self.has_asked();
+        // Where some events go through the channel's hands, all that have a place do: none overtakes another.
+        if broadcast.topic != self.topic
+            || self.intercepts(&broadcast.event)
+            || (tells_places && self.intercepts_any())
+        {
             return self.mail(delivery.shared());
         }
-        if broadcast.position.is_some() && self.has_asked() {
+        if tells_places {
             if let Some(frames) = delivery.recorded(self.peer.serializer()) {
                 frames.each(|frame| self.peer.push_broadcast(frame));
             }

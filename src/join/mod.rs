@@ -44,7 +44,12 @@ use crate::{
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     topic::Topic,
-    topics::{Lane, Subscribed, broadcast::ChannelId, delivery::RecordedFrames, log::Offset},
+    topics::{
+        Lane, Subscribed,
+        broadcast::{Broadcast, ChannelId},
+        delivery::RecordedFrames,
+        log::Offset,
+    },
 };
 
 use self::succession::Kin;
@@ -54,6 +59,9 @@ pub(crate) use self::succession::{Replaced, Running, Start};
 pub(crate) trait Peer: Lane {
     /// How much waits for the client.
     fn waiting(&self) -> Waiting;
+
+    /// How many frames and bytes there is room for until the client counts as one that cannot keep up.
+    fn room(&self) -> (usize, usize);
 
     /// Counts bytes of the client's that are held from now on. If the mount can hold no more, the session is closed and nothing
     /// is counted.
@@ -498,6 +506,13 @@ impl Join {
         Ok(())
     }
 
+    /// Gives the client a broadcast that waited for its turn behind others that the channel handles.
+    pub(crate) fn give(&self, broadcast: &Broadcast) {
+        let Some(position) = broadcast.position else { return };
+        // One that cannot be encoded for this client passes it by, as it does where nothing is intercepted.
+        let _ = self.send_recorded(position.offset, &broadcast.event, &broadcast.payload);
+    }
+
     /// Encodes what the channel makes of a broadcast that has a place in the topic's history, and queues.
     pub(crate) fn send_recorded(
         &self,
@@ -514,6 +529,21 @@ impl Join {
     /// Whether the channel wants to see an event of its topic before its client does.
     pub(crate) fn intercepts(&self, event: &str) -> bool {
         self.home.kind.intercept.contains(&event)
+    }
+
+    /// Whether the channel wants to see any.
+    pub(crate) fn intercepts_any(&self) -> bool {
+        !self.home.kind.intercept.is_empty()
+    }
+
+    /// How many messages and bytes can be given to the client at once: half of what fits, as other joins want room, too.
+    pub(crate) fn room(&self) -> (usize, usize) {
+        let (frames, bytes) = self.peer.room();
+        let (frames, bytes) = (frames / 2, bytes / 2);
+        match self.intercepts_any() {
+            true => (frames.min(self.home.limits.messages_max), bytes.min(self.home.limits.bytes_max)),
+            false => (frames, bytes),
+        }
     }
 
     /// The client asked for positions.

@@ -171,6 +171,10 @@ impl Peer for LiveSession<Client> {
         LiveSession::waiting(self)
     }
 
+    fn room(&self) -> (usize, usize) {
+        LiveSession::room(self)
+    }
+
     fn hold(&self, bytes: usize) -> bool {
         let held = LiveSession::hold(self, bytes).is_ok();
         if !held {

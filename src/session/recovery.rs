@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use tracing::debug;
 
 use crate::{
@@ -12,11 +12,14 @@ use crate::{
     topics::history::{Answer, Recovery, Since},
 };
 
-/// The parameter of a join that asks.
+/// Longer texts are no positions, whatever is in them.
+const SINCE_BYTES_MAX: usize = 64;
+
+/// The parameter of a join that asks: looked at where it lies.
 #[derive(Deserialize)]
-struct Params {
-    #[serde(rename = "_since")]
-    since: Option<Value>,
+struct Params<'a> {
+    #[serde(borrow, rename = "_since")]
+    since: Option<&'a RawValue>,
 }
 
 /// What the params of a join ask for; `None` if nothing, or if the topic is not kept.
@@ -24,10 +27,10 @@ pub(super) fn asked(join: &Join, params: &Payload) -> Option<Since> {
     if !join.node().topics.kept()?.is_kept(&join.topic) {
         return None;
     }
-    match params.parse::<Params>().ok()?.since? {
-        Value::String(text) => Some(Since::read(&text)),
-        _ => Some(Since::Unreadable),
-    }
+    let since = serde_json::from_str::<Params<'_>>(params.as_json()?.as_str()).ok()?.since?.get();
+    let text = Some(since).filter(|since| since.len() <= SINCE_BYTES_MAX);
+    let text = text.and_then(|since| serde_json::from_str::<String>(since).ok());
+    Some(text.map_or(Since::Unreadable, |text| Since::read(&text)))
 }
 
 /// Answers a join that asked, and gives its client what it missed. The topic's members are locked, so that what is broadcast
@@ -38,19 +41,19 @@ pub(super) fn answer(
     reply: &Payload,
     answer: impl FnOnce(&Payload),
 ) -> Option<Recovery> {
-    let mut recovery = join.node().topics.kept()?.recover(&join.topic, since)?;
+    let mut recovery = join.node().topics.kept()?.recover(&join.topic, since, join.room())?;
     answer(&merged(join, reply, &recovery.answer));
     let (replay, not_recovered) = (&recovery.answer.replay, recovery.answer.refused);
     let told = Recovery { replayed: replay.end - replay.start, not_recovered };
     recovery.replay(|recorded| {
-        if join.intercepts(&recorded.broadcast.event) {
+        if join.intercepts_any() {
             join.mail(recorded.broadcast.clone());
             return;
         }
         match recorded.frames(join.peer.serializer()) {
-            Ok(frames) => frames.each(|frame| join.peer.push_broadcast(frame)),
+            Ok(frames) => frames.each_anew(|frame| join.peer.push_broadcast(frame)),
             Err(error) => {
-                debug!(%error, topic = %join.quoted_topic(), "a client that takes no bytes is passed by")
+                debug!(%error, topic = %join.quoted_topic(), "a client that cannot be given a message is passed by")
             }
         }
     });

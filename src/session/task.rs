@@ -269,6 +269,12 @@ async fn handle<C: Channel>(
             Ok(parcel) => ("handle_info", catch(async { parcel.open(channel, cx).await }).await),
             Err(_) => unreachable!("a sender is made for its channel's messages only"),
         },
+        ChannelMailbox::Broadcast(broadcast)
+            if broadcast.topic == join.topic && !join.intercepts(&broadcast.event) =>
+        {
+            join.give(&broadcast);
+            return None;
+        }
         ChannelMailbox::Broadcast(broadcast) if broadcast.topic == join.topic => {
             let payload = broadcast.payload.clone();
             cx.socket_mut().set_intercepted(Some(&broadcast));

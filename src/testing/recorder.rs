@@ -46,6 +46,10 @@ impl Peer for Recorder {
         Waiting::default()
     }
 
+    fn room(&self) -> (usize, usize) {
+        (usize::MAX, usize::MAX)
+    }
+
     fn hold(&self, _: usize) -> bool {
         true
     }

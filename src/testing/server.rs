@@ -132,6 +132,9 @@ impl TestServer {
 
 impl From<Lapwing> for TestServer {
     fn from(lapwing: Lapwing) -> Self {
+        if let Some(kept) = lapwing.node().topics.kept() {
+            kept.without_sweep();
+        }
         Self { lapwing, sessions: Sessions::default() }
     }
 }

@@ -244,6 +244,10 @@ impl Peer for TestSession {
         Waiting::default()
     }
 
+    fn room(&self) -> (usize, usize) {
+        (usize::MAX, usize::MAX)
+    }
+
     /// No transport, no bounds of one.
     fn hold(&self, _: usize) -> bool {
         true

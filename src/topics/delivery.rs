@@ -12,6 +12,9 @@ use crate::{
     topics::{broadcast::Broadcast, log::Offset},
 };
 
+/// What a frame takes beside its bytes.
+const FRAME_BYTES: usize = 160;
+
 /// The frames of a broadcast that tell its position: the second one where the first has no place for it.
 #[derive(Clone, Debug)]
 pub(crate) struct RecordedFrames(Frame, Option<Frame>);
@@ -45,6 +48,17 @@ impl RecordedFrames {
         Self::encode(serializer, (&broadcast.topic, &broadcast.event, &broadcast.payload), offset)
     }
 
+    /// The bytes of the frames, and what they take besides.
+    pub(crate) fn bytes(&self) -> usize {
+        let bytes = |frame: &Frame| frame.payload().len() + FRAME_BYTES;
+        bytes(&self.0) + self.1.as_ref().map_or(0, bytes)
+    }
+
+    /// Gives out frames of the same bytes, one after the other: those that are kept belong to no client.
+    pub(crate) fn each_anew(&self, mut push: impl FnMut(Frame)) {
+        self.each(|frame| push(frame.anew()));
+    }
+
     /// Gives the frames out one after the other.
     pub(crate) fn each(&self, mut push: impl FnMut(Frame)) {
         push(self.0.clone());
@@ -76,10 +90,6 @@ impl<'a> Delivery<'a> {
         Self { broadcast, shared, frames: Vec::new(), recorded: Vec::new(), failed: None, log }
     }
 
-    /// What was encoded with the position.
-    pub(super) fn into_recorded(self) -> Vec<(Arc<dyn Serializer>, RecordedFrames)> {
-        self.recorded
-    }
     /// The broadcast in a shape that mailboxes can keep.
     pub(crate) fn shared(&self) -> Arc<Broadcast> {
         self.shared.get_or_init(|| Arc::new(self.broadcast.clone())).clone()

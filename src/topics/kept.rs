@@ -9,24 +9,29 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    protocol::{Serializer, event},
-    sync::{Mutex, MutexGuard},
+    protocol::{RawJson, event},
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering},
+    },
     topic::{Topic, TopicPattern},
     topics::{
         broadcast::Broadcast,
-        delivery::RecordedFrames,
         history::{Answer, Histories, NotRecovered, Read, Recorded, Since},
         keep::Keep,
+        log::Cap,
         position::Position,
     },
 };
 
-/// Which topics are kept, and their histories. The lock is taken under that of a topic's members, and nothing is locked below it
-/// but a session's core.
+/// Which topics are kept, and their histories. The lock is taken under that of a topic's members; below it are the state of a join and
+/// the core of a session.
 pub(crate) struct Kept {
     rules: Vec<(TopicPattern, Keep)>,
     histories: Mutex<Histories>,
     start: Instant,
+    /// Whether a task forgets what is too old; else whoever asks does.
+    is_swept: AtomicBool,
 }
 
 /// What a join that asked is told and gets.
@@ -40,9 +45,11 @@ impl Recovering<'_> {
     /// Gives out what the client missed, in order.
     pub(crate) fn replay(&mut self, mut each: impl FnMut(&mut Recorded)) {
         for offset in self.answer.replay.clone() {
-            if let Some(recorded) = self.histories.get_mut(self.topic, offset) {
-                each(recorded);
-            }
+            let Some(recorded) = self.histories.get_mut(self.topic, offset) else { continue };
+            let before = recorded.frame_bytes();
+            each(recorded);
+            let more = recorded.frame_bytes() - before;
+            self.histories.grow(self.topic, offset, more);
         }
     }
 }
@@ -53,12 +60,14 @@ impl Kept {
         // Keyed by the system's randomness.
         let seed = RandomState::new().hash_one(0);
         let histories = Mutex::new(Histories::new(rules.clone(), bytes_max, seed));
-        Self { rules, histories, start: Instant::now() }
+        Self { rules, histories, start: Instant::now(), is_swept: AtomicBool::new(true) }
     }
 
     /// The rule by which a broadcast is to be recorded, if it is.
     pub(crate) fn rule(&self, broadcast: &Broadcast) -> Option<usize> {
-        if broadcast.is_unrecorded || event::is_of_presence(&broadcast.event) {
+        // What is no object reaches clients of the oldest wire alone: there is no telling where it would be missed.
+        let is_object = broadcast.payload.as_json().is_none_or(RawJson::is_object);
+        if broadcast.is_unrecorded || !is_object || event::is_of_presence(&broadcast.event) {
             return None;
         }
         self.rule_of(&broadcast.topic)
@@ -76,21 +85,6 @@ impl Kept {
         (shared, position)
     }
 
-    /// Adds the frames that were made of a broadcast to what is remembered of it.
-    pub(crate) fn add_frames(
-        &self,
-        broadcast: &Broadcast,
-        frames: Vec<(Arc<dyn Serializer>, RecordedFrames)>,
-    ) {
-        if frames.is_empty() {
-            return;
-        }
-        let Some(position) = broadcast.position else { return };
-        if let Some(recorded) = self.histories().get_mut(&broadcast.topic, position.offset.0) {
-            recorded.frames = frames;
-        }
-    }
-
     /// Where a topic stands; `None` if it is not kept.
     pub(crate) fn position(&self, topic: &Topic) -> Option<Position> {
         self.rule_of(topic)?;
@@ -98,10 +92,17 @@ impl Kept {
     }
 
     /// What a join that asks is told and gets; `None` if the topic is not kept. The topic's members are locked.
-    pub(crate) fn recover<'a>(&'a self, topic: &'a Topic, since: Since) -> Option<Recovering<'a>> {
-        let keep = &self.rules[self.rule_of(topic)?].1;
+    /// `room` is how many messages and bytes the client can be given.
+    pub(crate) fn recover<'a>(
+        &'a self,
+        topic: &'a Topic,
+        since: Since,
+        (messages, bytes): (usize, usize),
+    ) -> Option<Recovering<'a>> {
+        let cap = self.rules[self.rule_of(topic)?].1.cap;
+        let cap = Cap { messages: cap.messages.min(messages), bytes: cap.bytes.min(bytes) };
         let mut histories = self.histories();
-        let answer = histories.answer(topic, since, keep, self.now());
+        let answer = histories.answer(topic, since, &cap, self.now());
         Some(Recovering { answer, topic, histories })
     }
 
@@ -123,6 +124,16 @@ impl Kept {
 
     fn histories(&self) -> MutexGuard<'_, Histories> {
         self.histories.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets nobody sweep: where a test has stopped the clock, a task that waits for it would let it run.
+    #[cfg(feature = "testing")]
+    pub(crate) fn without_sweep(&self) {
+        self.is_swept.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_swept(&self) -> bool {
+        self.is_swept.load(Ordering::Relaxed)
     }
 
     /// Forgets what is too old.

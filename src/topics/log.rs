@@ -63,8 +63,9 @@ struct Entry<T> {
 }
 
 impl<T> Log<T> {
-    pub(crate) fn new() -> Self {
-        Self { top: Offset(0), entries: VecDeque::new(), bytes: 0 }
+    /// A log whose first message comes after an offset.
+    pub(crate) fn after(top: Offset) -> Self {
+        Self { top, entries: VecDeque::new(), bytes: 0 }
     }
 
     /// The number of the newest message, remembered or not.
@@ -126,9 +127,12 @@ impl<T> Log<T> {
         if missed > self.len() as u64 {
             return Err(Gap::Trimmed);
         }
+        if missed > cap.messages as u64 {
+            return Err(Gap::TooMany);
+        }
         let first = self.len() - missed as usize;
         let bytes: usize = self.entries.range(first..).map(|entry| entry.bytes).sum();
-        if missed > cap.messages as u64 || bytes > cap.bytes {
+        if bytes > cap.bytes {
             return Err(Gap::TooMany);
         }
         Ok(offset.0 + 1..=self.top.0)
@@ -153,6 +157,13 @@ impl<T> Log<T> {
     pub(crate) fn get_mut(&mut self, offset: Offset) -> Option<&mut T> {
         let index = self.index(offset)?;
         self.entries.get_mut(index).map(|entry| &mut entry.item)
+    }
+
+    /// A message takes more bytes than it was appended with.
+    pub(crate) fn grow(&mut self, offset: Offset, bytes: usize) {
+        let Some(entry) = self.index(offset).and_then(|index| self.entries.get_mut(index)) else { return };
+        entry.bytes += bytes;
+        self.bytes += bytes;
     }
 
     fn index(&self, offset: Offset) -> Option<usize> {
@@ -186,7 +197,7 @@ mod tests {
     const CAP: Cap = Cap { messages: 100, bytes: 1_000 };
 
     fn log(count: u64) -> Log<u64> {
-        let mut log = Log::new();
+        let mut log = Log::after(Offset(0));
         for number in 1..=count {
             assert_eq!(log.append(number, 10, Duration::ZERO, &BOUNDS, usize::MAX), Offset(number));
         }
@@ -207,7 +218,7 @@ mod tests {
         assert_eq!(read(&log, 6), Err(Gap::Ahead));
         assert_eq!(log.since(Offset(2), &Cap { messages: 2, bytes: 1_000 }), Err(Gap::TooMany));
         assert_eq!(log.since(Offset(2), &Cap { messages: 3, bytes: 29 }), Err(Gap::TooMany));
-        assert_eq!(read(&Log::new(), 0), Ok(vec![]));
+        assert_eq!(read(&Log::after(Offset(0)), 0), Ok(vec![]));
     }
 
     #[test]
@@ -217,7 +228,7 @@ mod tests {
         assert_eq!(log.before_last(20, &CAP), Offset(2));
         assert_eq!(log.before_last(20, &Cap { messages: 100, bytes: 25 }), Offset(3));
         assert_eq!(log.before_last(20, &Cap { messages: 1, bytes: 25 }), Offset(4));
-        assert_eq!(Log::<u64>::new().before_last(20, &CAP), Offset(0));
+        assert_eq!(Log::<u64>::after(Offset(0)).before_last(20, &CAP), Offset(0));
     }
 
     #[test]
@@ -263,7 +274,7 @@ mod tests {
         /// Laws 1 to 4, beside a list of all that was ever appended and whether it must still be there.
         #[test]
         fn the_laws_hold_in_every_schedule(steps in proptest::collection::vec(step(), 0..60)) {
-            let (mut log, mut now) = (Log::new(), Duration::ZERO);
+            let (mut log, mut now) = (Log::after(Offset(0)), Duration::ZERO);
             // When each message came and how large it was; what is remembered is a tail of these.
             let mut all: Vec<(Duration, usize)> = Vec::new();
             let mut first = 0;

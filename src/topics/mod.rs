@@ -240,10 +240,6 @@ impl Topics {
         rule: usize,
         broadcast: &Broadcast,
     ) -> Result<Position, EncodeError> {
-        // No serializer of ours could give it to anybody: what is remembered can be given.
-        if broadcast.payload.as_json().is_some_and(|json| !json.is_object()) {
-            return Err(EncodeError::NotObject);
-        }
         // A topic without members has a lock, too: a client that joins meanwhile gets this one by replay or live, and not twice.
         let mut entry = self.entry(&broadcast.topic);
         let mut members = entry.members();
@@ -256,7 +252,6 @@ impl Topics {
         let mut delivery = Delivery::new(&shared, Some(shared.clone()), &self.log);
         members.deliver(&mut delivery);
         let failed = delivery.failed.take();
-        kept.add_frames(&shared, delivery.into_recorded());
         let is_empty = members.slab.is_empty();
         drop(members);
         if is_empty {

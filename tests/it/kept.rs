@@ -211,18 +211,72 @@ async fn a_position_stands_beside_the_channels_own_reply_and_the_channel_knows()
 }
 
 #[tokio::test]
-async fn what_nobody_could_be_given_is_refused_and_not_remembered() {
+async fn what_is_no_object_is_not_remembered_and_clients_of_the_oldest_wire_get_it() {
     let (lapwing, address) = serve().await;
+    let mut old = Client::joined(address, Vsn::V1, "room:1").await;
+    lapwing.broadcast("room:1", "said", json!([1])).unwrap();
+    old.expect(json!([null, null, "room:1", "said", [1]])).await;
     for _ in 0..2 {
         let before = lapwing.position("room:1");
         for payload in [json!("text"), json!([1]), json!(7), Value::Null] {
-            lapwing.broadcast("room:1", "said", payload).unwrap_err();
+            // An error where somebody is there who cannot be given it.
+            let _ = lapwing.broadcast("room:1", "said", payload);
         }
         assert_eq!(lapwing.position("room:1"), before);
         let (mut client, response) = joined(address, Vsn::V2, "room:1", json!("-5")).await;
         assert_eq!(response["_replayed"], 0);
         client.expect_heartbeat().await;
     }
+}
+
+#[tokio::test]
+async fn a_replay_for_which_there_is_no_room_is_refused_and_closes_nobody() {
+    let outbox = lapwing::OutboxLimits::new().frames_max(20);
+    let mount = Mount::new().outbox(outbox).keep("room:*", Keep::last(100));
+    let (lapwing, address) = serve_with(mount, 1024 * 1024).await;
+    let start = lapwing.position("room:1").unwrap();
+    say(&lapwing, "room:1", 1..=50);
+    let (mut client, response) = joined(address, Vsn::V2, "room:1", json!(start)).await;
+    assert_eq!([&response["_recovered"], &response["_reason"]], [&json!(false), &json!("too_many")]);
+    client.expect_heartbeat().await;
+    let (mut client, response) = joined(address, Vsn::V2, "room:1", json!("-50")).await;
+    assert_eq!(response["_replayed"], 10, "half of the room");
+    for number in 41..=50 {
+        client.expect(said("room:1", number, number)).await;
+    }
+    client.expect_heartbeat().await;
+}
+
+#[tokio::test]
+async fn a_broadcast_that_was_heard_elsewhere_brings_no_place_along() {
+    let (lapwing, address) = serve().await;
+    let mut subscription = lapwing.subscribe("room:other");
+    say(&lapwing, "room:other", 1..=1);
+    let (mut client, _) = joined(address, Vsn::V2, "room:1", json!("")).await;
+    let mut heard = subscription.recv().await.unwrap().as_ref().clone();
+    heard.topic = Topic::from("room:1");
+    lapwing.publish(heard.unrecorded()).unwrap();
+    client.expect(json!([null, null, "room:1", "said", {"n": 1}])).await;
+}
+
+#[tokio::test]
+async fn what_is_remembered_is_not_held_for_clients() {
+    let (lapwing, address) =
+        serve_with(Mount::new().keep("room:*", Keep::last(1_000).bytes_max(8 << 20)), 8 << 20).await;
+    let (client, _) = joined(address, Vsn::V2, "room:1", json!("")).await;
+    for _ in 0..1_000 {
+        lapwing.broadcast("room:1", "said", json!({"n": 1, "x": "x".repeat(2_000)})).unwrap();
+    }
+    drop(client);
+    let (client, _) = joined(address, Vsn::V2, "room:1", json!("-500")).await;
+    drop(client);
+    for _ in 0..2_000 {
+        if lapwing.stats().bytes_held == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("{} bytes are held", lapwing.stats().bytes_held);
 }
 
 #[tokio::test]
@@ -266,11 +320,12 @@ async fn what_a_channel_intercepts_goes_through_its_hands_again() {
     say(&lapwing, "room:1", 3..=3);
     let (mut client, response) = joined(address, Vsn::V2, "room:1", json!("-3")).await;
     assert_eq!(response["_replayed"], 3);
-    // What the channel handles comes when it is its turn, behind what goes straight to the client.
-    client.expect(said("room:1", 3, 3)).await;
     client.expect(sees(2, 2)).await;
+    client.expect(said("room:1", 3, 3)).await;
     marked(4);
+    say(&lapwing, "room:1", 5..=5);
     client.expect(sees(4, 4)).await;
+    client.expect(said("room:1", 5, 5)).await;
     let mut plain = Client::joined(address, Vsn::V2, "room:1").await;
     marked(6);
     plain.expect(json!(["1", null, "room:1", "marked", {"n": 6, "mark": true}])).await;
@@ -313,9 +368,11 @@ async fn histories_stay_within_their_bytes_whatever_is_said_where() {
     }
     assert!(lapwing.stats().kept.messages > 10, "there is room for some");
     // A topic that found no room has no history, and says so.
+    let before = lapwing.position("room:new").unwrap();
     let position = lapwing.broadcast("room:new", "said", json!({"n": 1})).unwrap().unwrap();
-    let error = lapwing.history("room:new", Read::After(position), 10).unwrap_err();
-    assert_eq!(error, HistoryError::NotRecovered(NotRecovered::Epoch));
+    let error = lapwing.history("room:new", Read::After(before), 10).unwrap_err();
+    assert_eq!(error, HistoryError::NotRecovered(NotRecovered::Trimmed));
+    assert_eq!(lapwing.history("room:new", Read::After(position), 10).unwrap().len(), 0);
 }
 
 /// Publishers, and clients that are cut and come back at any moment: each client gets every message once and in order, between

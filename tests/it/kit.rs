@@ -321,3 +321,17 @@ async fn a_test_that_fails_says_where_and_what_it_got() {
     let said = fails(async move { drop(ada.ask("echo", json!({})).await.error()) }).await;
     assert!(said.contains("the answer is Json({})"), "{said}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_clock_stands_where_topics_are_kept_too() {
+    let ((told, _told), (senders, _senders)) = (mpsc::unbounded_channel(), mpsc::unbounded_channel());
+    let shared = Shared { gate: Notify::new(), told, senders };
+    let mount = Mount::new().channel::<Room>("*", shared).keep("*", lapwing::Keep::last(10));
+    let server = TestServer::from(Lapwing::builder().mount("/socket", mount).build().unwrap());
+    let start = tokio::time::Instant::now();
+    let _client = server.join("room:1", json!({})).await.unwrap();
+    let position = server.broadcast("room:1", "said", json!({"n": 1})).unwrap().unwrap();
+    server.settle().await;
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?} passed", start.elapsed());
+    assert_eq!(server.history("room:1", lapwing::Read::Last, 1).unwrap()[0].position, Some(position));
+}

@@ -97,6 +97,12 @@ impl Frame {
         }))
     }
 
+    /// A frame of the same bytes that is counted for itself: for whoever keeps frames beside the queues of clients.
+    #[must_use]
+    pub fn anew(&self) -> Self {
+        Self::new(self.0.kind, self.0.payload.clone())
+    }
+
     /// Whether the frame is text or bytes.
     #[must_use]
     pub fn kind(&self) -> FrameKind {

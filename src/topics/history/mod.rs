@@ -1,17 +1,18 @@
 //! The histories of one node's kept topics, in memory.
 //!
-//! Each history, a [`Log`], has an *epoch*: a number that no other has. The first epoch of a process is random, so that a
-//! position from before a restart is told from one of today. A topic of which nothing is remembered has no history; a client
-//! that asks there is told the next epoch, *which begins nowhere yet*, and offset 0.
+//! All histories of a process have one *epoch*, a random number: a position from before a restart is told from one of today. A
+//! topic of which nothing is remembered any more has no history; its next one begins where the last one ended, so that offsets
+//! never go back. Where they ended is kept as a *floor*, one number for the topics of a bucket.
 //!
 //! ```text
-//!              first message                  nothing left of it, and forgotten
-//!   no history ─────────────▶ history, epoch n ─────────────────▶ no history      forgotten = max(forgotten, n)
-//!   position (next epoch, 0)   positions (n, 0…top)
+//!              first message                            nothing left of it, and forgotten
+//!   no history ─────────────▶ history from the floor on ──────────────────────────────────▶ no history, floor = its top
+//!   stands at the floor       stands at its top
 //! ```
 //!
-//! A position (e, 0) that was given where nothing was, is still good if every history that began since is there in full or was
-//! another topic's: `forgotten < e` says so for those that are gone. Pure: time comes in as an argument.
+//! So a client that heard all of a topic is where the topic stands, however long nothing was said. Topics share a floor by chance:
+//! then one of them may be told that it was trimmed where it was not, and never the other way round. Pure: time comes in as an
+//! argument.
 
 use std::{collections::HashMap, error, fmt, ops::Range, sync::Arc, time::Duration};
 
@@ -32,6 +33,9 @@ const MESSAGE_BYTES: usize = 128;
 
 /// What a history takes beside its messages and its topic.
 const HISTORY_BYTES: usize = 192;
+
+/// Floors: 32 KB for a node that keeps any topic, so that few topics share one.
+const FLOORS: usize = 4_096;
 
 /// What a client that joins asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,11 +160,16 @@ pub enum Read {
 pub(crate) struct Recorded {
     pub(crate) broadcast: Arc<Broadcast>,
     /// The frames that were made of it with its position, by serializer.
-    pub(crate) frames: Vec<(Arc<dyn Serializer>, RecordedFrames)>,
+    frames: Vec<(Arc<dyn Serializer>, RecordedFrames)>,
 }
 
 impl Recorded {
-    /// The frames that a serializer makes of it: made once, for all who ever get it.
+    /// The bytes of the frames that were made of it.
+    pub(crate) fn frame_bytes(&self) -> usize {
+        self.frames.iter().map(|(_, frames)| frames.bytes()).sum()
+    }
+
+    /// The frames that a serializer makes of it: made once, for all who come back for it.
     pub(crate) fn frames(&mut self, serializer: &Arc<dyn Serializer>) -> Result<RecordedFrames, EncodeError> {
         if let Some((_, frames)) = self.frames.iter().find(|(known, _)| Arc::ptr_eq(known, serializer)) {
             return Ok(frames.clone());
@@ -183,18 +192,15 @@ impl fmt::Debug for Recorded {
 pub(crate) struct Histories {
     rules: Vec<(TopicPattern, Keep)>,
     topics: HashMap<Topic, History>,
-    /// The epoch of the next history.
-    next_epoch: u64,
-    first_epoch: u64,
-    /// The highest epoch of a history that is gone, or that was never kept for want of room.
-    forgotten: u64,
+    epoch: u64,
+    /// The highest offset of a message that was forgotten with its topic, by the topic's bucket.
+    floors: Box<[Offset]>,
     bytes: usize,
     bytes_max: usize,
 }
 
 #[derive(Debug)]
 struct History {
-    epoch: u64,
     rule: usize,
     log: Log<Recorded>,
     /// When the last message came.
@@ -219,14 +225,11 @@ impl Since {
 impl Histories {
     /// `seed` is random; `bytes_max` is what all histories together may take.
     pub(crate) fn new(rules: Vec<(TopicPattern, Keep)>, bytes_max: usize, seed: u64) -> Self {
-        // Room to count on, and nothing is given the epoch 0.
-        let first_epoch = (seed >> 16).max(1);
         Self {
             rules,
             topics: HashMap::new(),
-            next_epoch: first_epoch,
-            first_epoch,
-            forgotten: 0,
+            epoch: seed,
+            floors: vec![Offset(0); FLOORS].into(),
             bytes: 0,
             bytes_max,
         }
@@ -238,23 +241,22 @@ impl Histories {
         let topic = broadcast.topic.clone();
         let fixed = HISTORY_BYTES + topic.len();
         if !self.topics.contains_key(&topic) {
-            let epoch = self.next_epoch;
-            self.next_epoch += 1;
+            let floor = &mut self.floors[bucket(&topic)];
             if self.bytes + fixed > self.bytes_max {
                 // As if it had been remembered, and forgotten at once.
-                self.forgotten = epoch;
-                broadcast.position = Some(Position { epoch, offset: Offset(1) });
+                floor.0 += 1;
+                broadcast.position = Some(Position { epoch: self.epoch, offset: *floor });
                 return Arc::new(broadcast);
             }
             self.bytes += fixed;
-            self.topics.insert(topic.clone(), History { epoch, rule, log: Log::new(), last: now });
+            self.topics.insert(topic.clone(), History { rule, log: Log::after(*floor), last: now });
         }
         let Some(history) = self.topics.get_mut(&topic) else { unreachable!("it was just put there") };
         let before = history.log.bytes();
         let room = (self.bytes_max + before).saturating_sub(self.bytes);
         let bytes = MESSAGE_BYTES + topic.len() + broadcast.event.len() + broadcast.payload.size();
         let next = Offset(history.log.top().0 + 1);
-        broadcast.position = Some(Position { epoch: history.epoch, offset: next });
+        broadcast.position = Some(Position { epoch: self.epoch, offset: next });
         let broadcast = Arc::new(broadcast);
         let recorded = Recorded { broadcast: broadcast.clone(), frames: Vec::new() };
         history.log.append(recorded, bytes, now, &keep.bounds, room);
@@ -265,20 +267,19 @@ impl Histories {
 
     /// Where a topic stands.
     pub(crate) fn position(&self, topic: &Topic) -> Position {
-        match self.topics.get(topic) {
-            Some(history) => Position { epoch: history.epoch, offset: history.log.top() },
-            None => Position { epoch: self.next_epoch, offset: Offset(0) },
-        }
+        let history = self.topics.get(topic);
+        let offset = history.map_or_else(|| self.floors[bucket(topic)], |history| history.log.top());
+        Position { epoch: self.epoch, offset }
     }
 
     /// What a client that asks is told and gets.
-    pub(crate) fn answer(&mut self, topic: &Topic, since: Since, keep: &Keep, now: Duration) -> Answer {
+    pub(crate) fn answer(&mut self, topic: &Topic, since: Since, cap: &Cap, now: Duration) -> Answer {
         self.trim(topic, now);
         let here = self.position(topic);
         let from = match since {
             Since::Now => Ok(here.offset),
-            Since::Last(count) => Ok(self.before_last(topic, count, &keep.cap)),
-            Since::After(position) => self.missed(topic, position, &keep.cap),
+            Since::Last(count) => Ok(self.before_last(topic, count, cap)),
+            Since::After(position) => self.missed(topic, position, cap),
             Since::Unreadable => Err(NotRecovered::Unreadable),
         };
         match from {
@@ -291,17 +292,14 @@ impl Histories {
         }
     }
 
-    /// The offset from which a client that was at `position` goes on in today's history of the topic.
+    /// The offset from which a client that was at `position` goes on.
     fn missed(&self, topic: &Topic, position: Position, cap: &Cap) -> Result<Offset, NotRecovered> {
-        let is_of_today = (self.first_epoch..=self.next_epoch).contains(&position.epoch);
-        let was_nowhere = is_of_today && position.offset == Offset(0) && self.forgotten < position.epoch;
-        let Some(history) = self.topics.get(topic) else {
-            return if was_nowhere { Ok(Offset(0)) } else { Err(NotRecovered::Epoch) };
-        };
-        if history.epoch != position.epoch && !(was_nowhere && position.epoch <= history.epoch) {
+        if position.epoch != self.epoch {
             return Err(NotRecovered::Epoch);
         }
-        match history.log.since(position.offset, cap) {
+        let nothing = Log::after(self.floors[bucket(topic)]);
+        let log = self.topics.get(topic).map_or(&nothing, |history| &history.log);
+        match log.since(position.offset, cap) {
             Ok(_) => Ok(position.offset),
             Err(Gap::Trimmed) => Err(NotRecovered::Trimmed),
             Err(Gap::TooMany) => Err(NotRecovered::TooMany),
@@ -310,7 +308,8 @@ impl Histories {
     }
 
     fn before_last(&self, topic: &Topic, count: usize, cap: &Cap) -> Offset {
-        self.topics.get(topic).map_or(Offset(0), |history| history.log.before_last(count, cap))
+        let floor = self.floors[bucket(topic)];
+        self.topics.get(topic).map_or(floor, |history| history.log.before_last(count, cap))
     }
 
     /// At most `limit` messages of a topic, in order. Those after a position are all there, from the next one on; before a
@@ -331,8 +330,7 @@ impl Histories {
                 (first, top.min(first.saturating_add(limit as u64).saturating_sub(1)))
             }
             Read::Before(position) => {
-                let is_here = self.topics.get(topic).is_some_and(|history| history.epoch == position.epoch);
-                if !is_here || position.offset.0 > top {
+                if position.epoch != self.epoch || position.offset.0 > top {
                     return Err(NotRecovered::Epoch);
                 }
                 let end = position.offset.0;
@@ -354,26 +352,39 @@ impl Histories {
         self.topics.get(topic)?.log.get(Offset(offset))
     }
 
+    /// A message takes more bytes than it was appended with. The next one that is appended makes room for them.
+    pub(crate) fn grow(&mut self, topic: &Topic, offset: u64, bytes: usize) {
+        if let Some(history) = self.topics.get_mut(topic).filter(|_| bytes > 0) {
+            history.log.grow(Offset(offset), bytes);
+            self.bytes += bytes;
+        }
+    }
+
     /// The oldest offset that is remembered, and the newest; the first is above the second where nothing is.
     pub(crate) fn span(&self, topic: &Topic) -> (u64, u64) {
-        let Some(history) = self.topics.get(topic) else { return (1, 0) };
+        let Some(history) = self.topics.get(topic) else {
+            let floor = self.floors[bucket(topic)].0;
+            return (floor + 1, floor);
+        };
         let top = history.log.top().0;
         (top + 1 - history.log.len() as u64, top)
     }
 
     /// Forgets what is too old, in all topics; and topics of which nothing is left and nobody can have a good position.
     pub(crate) fn sweep(&mut self, now: Duration) {
-        let (bytes, forgotten, rules) = (&mut self.bytes, &mut self.forgotten, &self.rules);
+        let (bytes, floors, rules) = (&mut self.bytes, &mut self.floors, &self.rules);
         self.topics.retain(|topic, history| {
             let before = history.log.bytes();
             let bounds = &rules[history.rule].1.bounds;
             history.log.trim(now, bounds);
             *bytes = *bytes - before + history.log.bytes();
             // Kept as long again, so that a client is told that something was trimmed and not that all is new.
-            let is_over = history.log.len() == 0 && now.saturating_sub(history.last) > 2 * bounds.age;
+            let is_over =
+                history.log.len() == 0 && now.saturating_sub(history.last) > bounds.age.saturating_mul(2);
             if is_over {
                 *bytes -= HISTORY_BYTES + topic.len();
-                *forgotten = history.epoch.max(*forgotten);
+                let floor = &mut floors[bucket(topic)];
+                *floor = history.log.top().max(*floor);
             }
             !is_over
         });
@@ -393,6 +404,15 @@ impl Histories {
     pub(crate) fn held(&self) -> (usize, usize, usize) {
         (self.bytes, self.topics.values().map(|history| history.log.len()).sum(), self.topics.len())
     }
+}
+
+/// Where the floor of a topic is.
+fn bucket(topic: &str) -> usize {
+    // FNV-1a: who makes topics meet on purpose has them told that they were trimmed, and no more.
+    let hash = topic.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    });
+    (hash ^ (hash >> 32)) as usize % FLOORS
 }
 
 #[cfg(test)]

@@ -37,7 +37,8 @@ fn a_client_gets_what_it_missed_and_is_told_where_that_begins() {
         histories.append(0, broadcast(&topic, number, 0), Duration::ZERO);
     }
     let here = histories.position(&topic);
-    let answer = |histories: &mut Histories, since| histories.answer(&topic, since, &keep(), Duration::ZERO);
+    let answer =
+        |histories: &mut Histories, since| histories.answer(&topic, since, &keep().cap, Duration::ZERO);
     let at = |offset| Position { offset: Offset(offset), ..here };
     let good = |at, replay| Answer { at, replay, refused: None };
     assert_eq!(answer(&mut histories, Since::Now), good(here, 5..5));
@@ -53,16 +54,19 @@ fn a_client_gets_what_it_missed_and_is_told_where_that_begins() {
 }
 
 #[test]
-fn a_topic_of_which_nothing_is_left_is_forgotten_and_its_room_given_back() {
+fn a_topic_of_which_nothing_is_left_is_forgotten_and_goes_on_where_it_ended() {
     let (topic, mut histories) = (Topic::from("t"), histories(100_000, 1));
-    let position = histories.append(0, broadcast(&topic, 1, 0), Duration::ZERO).position.unwrap();
+    let nowhere = histories.position(&topic);
+    let heard = histories.append(0, broadcast(&topic, 1, 0), Duration::ZERO).position.unwrap();
     histories.sweep(2 * AGE);
-    let answer = histories.answer(&topic, Since::After(position), &keep(), 2 * AGE);
-    assert_eq!((answer.refused, histories.held().2), (None, 1), "it missed nothing, and that is known");
+    assert_eq!(histories.held().2, 1, "for as long again it is known what was trimmed");
     histories.sweep(2 * AGE + Duration::from_millis(1));
     assert_eq!(histories.held(), (0, 0, 0));
-    let answer = histories.answer(&topic, Since::After(position), &keep(), 3 * AGE);
-    assert_eq!(answer.refused, Some(NotRecovered::Epoch));
+    let mut refused = |since| histories.answer(&topic, Since::After(since), &keep().cap, 3 * AGE).refused;
+    assert_eq!(refused(heard), None, "it missed nothing");
+    assert_eq!(refused(nowhere), Some(NotRecovered::Trimmed));
+    let next = histories.append(0, broadcast(&topic, 2, 0), 3 * AGE).position.unwrap();
+    assert_eq!(next, Position { offset: Offset(2), ..heard }, "what a client that stayed hears");
 }
 
 #[derive(Clone, Debug)]
@@ -107,7 +111,6 @@ struct World {
     run: usize,
     seed: u64,
     bytes_max: usize,
-    forgot: bool,
 }
 
 impl World {
@@ -121,7 +124,6 @@ impl World {
             run: 0,
             seed,
             bytes_max,
-            forgot: false,
         }
     }
 
@@ -141,11 +143,7 @@ impl World {
             Step::Join { client } => self.join(client),
             Step::Hear { client } => self.hear(client),
             Step::Wait(seconds) => self.now += Duration::from_secs(seconds),
-            Step::Sweep => {
-                let before = self.histories.held().2;
-                self.histories.sweep(self.now);
-                self.forgot |= self.histories.held().2 < before;
-            }
+            Step::Sweep => self.histories.sweep(self.now),
             Step::Restart => {
                 self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
                 self.histories = histories(self.bytes_max, self.seed);
@@ -160,7 +158,9 @@ impl World {
         let client = &mut self.clients[client];
         if client.position.is_some() && client.run == self.run {
             client.has = self.published[client.topic].len();
-            client.position = Some(self.histories.position(&Self::topic(client.topic)));
+            // What it hears says an offset, and nothing of the epoch.
+            let heard = self.histories.position(&Self::topic(client.topic)).offset;
+            client.position = client.position.map(|position| Position { offset: heard, ..position });
         }
     }
 
@@ -168,7 +168,7 @@ impl World {
         let client = &self.clients[number];
         let topic = Self::topic(client.topic);
         let since = client.position.map_or(Since::Now, Since::After);
-        let answer = self.histories.answer(&topic, since, &keep(), self.now);
+        let answer = self.histories.answer(&topic, since, &keep().cap, self.now);
         let published = &self.published[client.topic];
         let missed = &published[client.has..];
         let got: Vec<_> = (answer.replay.clone())
@@ -191,9 +191,7 @@ impl World {
                 assert!(got.len() <= keep().cap.messages && bytes <= keep().cap.bytes);
             }
             (_, Some(NotRecovered::Epoch)) => {
-                let restarted = client.run != self.run;
-                let no_room = self.bytes_max < 10_000;
-                assert!(restarted || self.forgot || no_room, "the history is the client's");
+                assert_ne!(client.run, self.run, "the epoch is the client's");
             }
             (_, Some(NotRecovered::TooMany)) => {
                 assert!(missed.len() > keep().cap.messages || bytes > keep().cap.bytes);
@@ -205,6 +203,7 @@ impl World {
                 let over = missed.len() > keep().bounds.messages || all > keep().bounds.bytes;
                 // One that was too large alone took all before it with it.
                 let one_over = missed.iter().any(|(_, bytes, ..)| *bytes > keep().bounds.bytes);
+                assert!(!missed.is_empty(), "it missed nothing");
                 assert!(oldest_is_gone || over || no_room || one_over, "all of it is remembered");
             }
             (_, Some(NotRecovered::Unreadable)) => panic!("a position of ours is readable"),
@@ -212,7 +211,8 @@ impl World {
         let run = self.run;
         let client = &mut self.clients[number];
         client.has = self.published[client.topic].len();
-        client.position = Some(self.histories.position(&topic));
+        client.position =
+            Some(Position { offset: Offset(answer.replay.end.max(answer.at.offset.0 + 1) - 1), ..answer.at });
         client.run = run;
     }
 }

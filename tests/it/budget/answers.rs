@@ -1,7 +1,6 @@
 //! Answers to polls: bounded, not copied, and over when nobody wants them.
 
-use lapwing::transports::frame::Frame;
-use lapwing::{LongpollOptions, OutboxLimits};
+use lapwing::{LongpollOptions, OutboxLimits, transports::frame::Frame};
 use serde_json::Value;
 use tokio::io::AsyncReadExt as _;
 

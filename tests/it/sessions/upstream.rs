@@ -1,7 +1,6 @@
 //! Frames from the client: each is taken once, whatever is repeated, late, or missing.
 
-use lapwing::Mount;
-use lapwing::transports::options::TransportOptions;
+use lapwing::{Mount, transports::options::TransportOptions};
 use serde_json::json;
 
 use super::{AT_ONCE, count, joined, pause, serve};

@@ -215,6 +215,13 @@ impl<S> LiveSession<S> {
         self.core().session.backlog()
     }
 
+    /// How many frames and bytes may be queued before the session is closed as one whose client cannot keep up.
+    #[must_use]
+    pub fn room(&self) -> (usize, usize) {
+        let (waiting, limits) = (self.waiting(), &self.common.outbox);
+        (limits.frames_max.saturating_sub(waiting.frames), limits.bytes_max.saturating_sub(waiting.bytes))
+    }
+
     /// The wire that carries the session, or did last.
     pub fn transport(&self) -> Transport {
         self.core().transport()
