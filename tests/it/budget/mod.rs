@@ -53,6 +53,14 @@ async fn narrow(address: SocketAddr) -> TcpStream {
     socket.connect(address).await.unwrap()
 }
 
+/// A connection whose bytes are with the server, and not with the kernel, when they are written.
+async fn direct(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    socket.set_send_buffer_size(16_384).unwrap();
+    socket.connect(address).await.unwrap()
+}
+
 /// Begins a POST on a connection.
 async fn begin_post(stream: &mut TcpStream, path: &str, framing: &str, body: &[u8]) {
     let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n");
