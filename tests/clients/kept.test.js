@@ -24,9 +24,12 @@ for (const version of ["1.7.21", "1.8.16"]) {
     for (const transport of transportsOf(version, client)) {
       describe(transport.name, () => {
         before(transport.use);
-        it("a channel that is cut again and again gets every message once and in order", { timeout: 120_000 }, () =>
-          cut(testbed, client, transport),
-        );
+        // A client that does not join again when its session is gone has nothing to ask with.
+        if (transport.rejoinsWhenGone) {
+          it("a channel that is cut again and again gets every message once and in order", { timeout: 120_000 }, () =>
+            cut(testbed, client, transport),
+          );
+        }
         it("a page that is opened again goes on where the one before it was closed", { timeout: 60_000 }, () =>
           reopened(testbed, client, transport),
         );
@@ -101,7 +104,7 @@ async function reopened(testbed, client, transport) {
   const first = await listen(socket, topic, "");
   say(1);
   await until("it is heard", () => first.heard.length === 1);
-  socket.disconnect();
+  await within("the end of the connection", new Promise((resolve) => socket.disconnect(resolve)));
   const kept = first.position();
   for (const n of [2, 3]) say(n);
   await said();
@@ -114,6 +117,7 @@ async function reopened(testbed, client, transport) {
   assert.deepEqual([first.heard, second.heard], [[1], [2, 3, 4]]);
   say(5, "whisper");
   await until("a whisper is heard", () => second.heard.length === 4);
+  const at = second.position();
   socket.disconnect();
   socket = connect(testbed, client, transport);
   const third = await listen(socket, topic, "-2");
@@ -121,7 +125,7 @@ async function reopened(testbed, client, transport) {
   assert.deepEqual(third.heard, [3, 4], "a whisper is not kept");
   const { messages } = await answered(third.channel.push("history", { last: 3 }));
   assert.deepEqual(messages.map(({ event, payload }) => [event, payload.n]), [["shout", 2], ["shout", 3], ["shout", 4]]);
-  assert.equal(messages[2].at, second.position());
+  assert.equal(messages[2].at, at);
   socket.disconnect();
   mouth.disconnect();
 }
