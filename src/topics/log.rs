@@ -7,7 +7,7 @@
 //!                                             `since(40)`: Trimmed, since 41 is gone
 //! ```
 //!
-//! Pure: time comes in as an argument. Laws, which `models` below hold over random schedules:
+//! Pure: time comes in as an argument. Laws, which the tests below hold over random schedules:
 //!
 //! 1. Offsets are 1, 2, 3, …: none is given twice, and none is left out.
 //! 2. `since(n)` gives exactly the messages n + 1 to the top, in order, or says why it cannot: never a part of them.
