@@ -79,6 +79,24 @@ impl Failure {
         Self(Repr::Answer(Payload::reason(reason.as_ref())))
     }
 
+    /// One that the client gets as it would if the payload could not be read: with the field that is wrong, for a form that shows
+    /// the error beside it. For what a type does not say: a text that is too long, a name that is taken.
+    ///
+    /// Each is cut off behind 128 characters, as both may repeat what the client sent.
+    ///
+    /// ```
+    /// use lapwing::Failure;
+    /// use serde_json::json;
+    ///
+    /// let failure = Failure::field("text", "longer than 200 characters");
+    /// let told: serde_json::Value = failure.payload().parse()?;
+    /// assert_eq!(told, json!({"reason": "invalid payload", "field": "text", "error": "longer than 200 characters"}));
+    /// # Ok::<(), lapwing::protocol::PayloadError>(())
+    /// ```
+    pub fn field(field: impl AsRef<str>, problem: impl AsRef<str>) -> Self {
+        Self(Repr::Answer(Payload::invalid(field.as_ref(), problem.as_ref())))
+    }
+
     /// One whose cause is the program's own business, whatever its type.
     ///
     /// ```
@@ -214,6 +232,10 @@ mod tests {
             (fails(Payload::reason("no")), r#"{"reason":"no"}"#),
             (fails(RawJson::new("[1.0]").unwrap()), "[1.0]"),
             (Failure::reason("closed"), r#"{"reason":"closed"}"#),
+            (
+                Failure::field("rows[2].name", "taken"),
+                r#"{"error":"taken","field":"rows[2].name","reason":"invalid payload"}"#,
+            ),
             (Failure::new(json!(["a"])), r#"["a"]"#),
         ] {
             assert_eq!(told(&failure), answer);
@@ -231,6 +253,16 @@ mod tests {
         ] {
             assert_eq!(told(&failure), r#"{"reason":"internal"}"#, "{failure}");
             assert!(failure.cause().is_some(), "{failure}");
+        }
+    }
+
+    #[test]
+    fn a_field_and_its_error_are_told_up_to_a_bound() {
+        let told: serde_json::Value =
+            Failure::field("f".repeat(1000), "ä".repeat(1000)).payload().parse().unwrap();
+        for name in ["field", "error"] {
+            let text = told[name].as_str().unwrap();
+            assert!(text.chars().count() == 129 && text.ends_with('…'), "{text}");
         }
     }
 

@@ -3,7 +3,11 @@
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{error::EncodeError, payload_error::PayloadError, raw_json::RawJson};
+use super::{
+    error::EncodeError,
+    payload_error::{self, PayloadError},
+    raw_json::RawJson,
+};
 
 /// The value that a message carries: JSON or bytes, cheap to clone and passed on unchanged.
 ///
@@ -53,6 +57,11 @@ impl Payload {
     /// The payload of the library's own refusals: `{"reason": text}`.
     pub(crate) fn reason(text: &str) -> Self {
         serde_json::json!({ "reason": text }).into()
+    }
+
+    /// What a client is told about a field of its payload.
+    pub(crate) fn invalid(field: &str, problem: &str) -> Self {
+        payload_error::answer(Some(field), problem).into()
     }
 
     /// Reads JSON into a type.

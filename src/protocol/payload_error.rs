@@ -82,14 +82,19 @@ impl PayloadError {
 
     /// The client's answer: `{"reason": "invalid payload", "field": "text", "error": "missing"}`.
     pub(crate) fn to_json(&self) -> Value {
-        let mut answer = Map::new();
-        answer.insert("reason".into(), "invalid payload".into());
-        if let Some(field) = self.field() {
-            answer.insert("field".into(), cut(field).into());
-        }
-        answer.insert("error".into(), cut(&self.problem()).into());
-        Value::Object(answer)
+        answer(self.field(), &self.problem())
     }
+}
+
+/// The client's answer about its payload, or about a field of it.
+pub(super) fn answer(field: Option<&str>, problem: &str) -> Value {
+    let mut answer = Map::new();
+    answer.insert("reason".into(), "invalid payload".into());
+    if let Some(field) = field {
+        answer.insert("field".into(), cut(field).into());
+    }
+    answer.insert("error".into(), cut(problem).into());
+    Value::Object(answer)
 }
 
 /// The name between backticks in an error of serde's.
