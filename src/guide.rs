@@ -18,6 +18,9 @@ pub mod testing {}
 #[doc = include_str!("../docs/guide/slow-clients.md")]
 pub mod slow_clients {}
 
+#[doc = include_str!("../docs/guide/kept-topics.md")]
+pub mod kept_topics {}
+
 #[doc = include_str!("../docs/guide/deploying.md")]
 pub mod deploying {}
 
