@@ -13,8 +13,9 @@ use http::{Request, Response, Version};
 use http_body::{Body as _, Frame};
 use http_body_util::BodyExt as _;
 use lapwing::{
-    Channel, Context, Failure, Handled, Joining, Lapwing, LapwingService, LeaveReason, MailboxLimits, Mount,
-    OutboxLimits, Payload, ResumeOptions, Topic, noreply, reply, transports::body::Body,
+    Channel, Context, Failure, Handled, Joining, Lapwing, LapwingService, LeaveReason, LongpollOptions,
+    MailboxLimits, Mount, OutboxLimits, Payload, ResumeOptions, Topic, WebsocketOptions, noreply, reply,
+    transports::body::Body,
 };
 use tower_service::Service as _;
 
@@ -25,7 +26,11 @@ pub const BODY_BYTES_MAX: usize = 16 * 1024;
 pub const LINES_MAX: usize = 32;
 const FRAMES_MAX: usize = 100;
 const FRAMES_BYTES_MAX: usize = 16 * 1024;
-pub const OUTBOX: OutboxLimits = OutboxLimits::new().frames_max(FRAMES_MAX).bytes_max(FRAMES_BYTES_MAX);
+pub const OUTBOX: OutboxLimits = OutboxLimits::new()
+    .frames_max(FRAMES_MAX)
+    .bytes_max(FRAMES_BYTES_MAX)
+    .unacknowledged_frames_max(FRAMES_MAX)
+    .unacknowledged_bytes_max(FRAMES_BYTES_MAX);
 pub const MAILBOX_BYTES_MAX: usize = 4 * 1024;
 /// Polls that a client leaves unread at a time.
 pub const UNREAD_MAX: usize = 8;
@@ -45,7 +50,8 @@ pub const HELD_BYTES_MAX: usize = SESSIONS_MAX
 /// What the mount counts, beyond what its live sessions may hold: what clients sent whose sessions are over, and which their
 /// channels still take their time with. Counted are the messages; tasks and tables come to as much at most.
 pub const BUDGET_BYTES: usize = 512 * 1024;
-const OUTBOX_BYTES: usize = FRAMES_BYTES_MAX + BODY_BYTES_MAX + FRAMES_MAX * FRAME_BYTES;
+/// What waits to be sent, and as much that is not acknowledged.
+const OUTBOX_BYTES: usize = 2 * (FRAMES_BYTES_MAX + BODY_BYTES_MAX + FRAMES_MAX * FRAME_BYTES);
 const MAILBOX_BYTES: usize = JOIN_BYTES + MAILBOX_BYTES_MAX + BODY_BYTES_MAX;
 
 /// Allocations that a line of a body and a request may make, whatever they say.
@@ -127,6 +133,8 @@ impl World {
             .mailbox(MailboxLimits::new().messages_max(16).bytes_max(MAILBOX_BYTES_MAX))
             .budget(BUDGET_BYTES)
             .outbox(OUTBOX)
+            .websocket(WebsocketOptions::default().message_bytes_max(BODY_BYTES_MAX))
+            .longpoll(LongpollOptions::default().body_bytes_max(BODY_BYTES_MAX))
             .sessions_max(SESSIONS_MAX)
             .without_drain()
             .resume(

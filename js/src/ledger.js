@@ -5,6 +5,8 @@ import { Breach } from "./lines.js";
 
 /** An acknowledgement is due after this many frames … */
 const ACK_FRAMES = 32;
+/** … and this many bytes of them, as the server sends no more than it may keep … */
+const ACK_BYTES = 256 * 1024;
 /** … and this long after the first frame that is not acknowledged. */
 const ACK_MS = 2_000;
 
@@ -23,6 +25,7 @@ export class Ledger {
   #kept = [];
   #told = 0;
   #untoldSince = 0;
+  #untoldBytes = 0;
   #framesMax;
   #bytesMax;
 
@@ -64,18 +67,20 @@ export class Ledger {
     return frames;
   }
 
-  /** What is to be done with a frame of this number: `"take"`, `"drop"`, or it is a `"breach"`. */
-  take(number, now) {
+  /** What is to be done with a frame of this number and of so many bytes: `"take"`, `"drop"`, or it is a `"breach"`. */
+  take(number, now, bytes = 0) {
     if (number <= this.received) return "drop";
     if (number > this.received + 1) return "breach";
     if (this.received === this.#told) this.#untoldSince = now;
     this.received = number;
+    this.#untoldBytes += bytes;
     return "take";
   }
 
   /** The server is being told of `received`. */
   tell() {
     this.#told = this.received;
+    this.#untoldBytes = 0;
     return this.received;
   }
 
@@ -83,7 +88,8 @@ export class Ledger {
   tellAt() {
     const untold = this.received - this.#told;
     if (untold === 0) return Infinity;
-    return untold >= ACK_FRAMES ? -Infinity : this.#untoldSince + ACK_MS;
+    const isMuch = untold >= ACK_FRAMES || this.#untoldBytes >= ACK_BYTES;
+    return isMuch ? -Infinity : this.#untoldSince + ACK_MS;
   }
 
   /** How many frames were sent or wait to be. */

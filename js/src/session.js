@@ -186,7 +186,7 @@ export class Session {
   handleFrame(attachment, number, frame) {
     const at = now();
     this.watch.framed(at);
-    const taken = this.ledger.take(number, at);
+    const taken = this.ledger.take(number, at, bytesOf(frame));
     if (taken === "take") this.#on.message(frame);
     // Our own numbers cannot leave a gap unless the attachment lost something that it had promised to bring.
     if (taken === "breach") attachment.end("breach");

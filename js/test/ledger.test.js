@@ -69,6 +69,18 @@ describe("ledger", () => {
     assert.equal(ledger.tellAt(), Infinity);
   });
 
+  it("an acknowledgement is due after 256 KiB, however few frames they are", () => {
+    const ledger = new Ledger(BOUNDS);
+    ledger.take(1, 100, 200 * 1024);
+    assert.equal(ledger.tellAt(), 2_100);
+    ledger.take(2, 100, 56 * 1024);
+    assert.equal(ledger.tellAt(), -Infinity);
+    ledger.tell();
+    ledger.take(3, 200, 100 * 1024);
+    ledger.take(3, 200, 1024 * 1024);
+    assert.equal(ledger.tellAt(), 2_200, "what was dropped does not count");
+  });
+
   it("knows since when the oldest frame waits", () => {
     const ledger = new Ledger(BOUNDS);
     assert.equal(ledger.unacknowledgedSince, Infinity);

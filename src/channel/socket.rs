@@ -188,14 +188,22 @@ impl Socket {
         self.join.node().order(PubSubMsg::disconnect(socket_id))
     }
 
-    /// How much waits for this client, over all its joins: frames that its connection has not written yet, and over a
-    /// resumable session those that the client has not acknowledged. A channel that sends much, and may leave something out,
+    /// How much waits to be sent to this client, over all its joins. A channel that sends much, and may leave something out,
     /// asks before it sends; at [`OutboxLimits`](crate::OutboxLimits) the session is closed.
     ///
     /// Costs a lock for a moment.
     #[must_use]
     pub fn waiting(&self) -> Waiting {
         self.join.peer.waiting()
+    }
+
+    /// How much was sent to this client over a resumable session, and is kept until the client acknowledges it. Nothing of
+    /// others, whose connections are all there is to know of what arrives.
+    ///
+    /// Costs a lock for a moment.
+    #[must_use]
+    pub fn unacknowledged(&self) -> Waiting {
+        self.join.peer.unacknowledged()
     }
 
     /// Subscribes this join to another topic, too; its broadcasts arrive in

@@ -57,8 +57,11 @@ pub(crate) use self::succession::{Replaced, Running, Start};
 
 /// The session that a join belongs to, as far as the join can see it.
 pub(crate) trait Peer: Lane {
-    /// How much waits for the client.
+    /// How much waits to be sent to the client.
     fn waiting(&self) -> Waiting;
+
+    /// How much was sent and is kept until the client acknowledges it.
+    fn unacknowledged(&self) -> Waiting;
 
     /// How many frames and bytes there is room for until the client counts as one that cannot keep up.
     fn room(&self) -> (usize, usize);

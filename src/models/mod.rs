@@ -199,6 +199,10 @@ impl Peer for Client {
         Waiting::default()
     }
 
+    fn unacknowledged(&self) -> Waiting {
+        Waiting::default()
+    }
+
     fn room(&self) -> (usize, usize) {
         (usize::MAX, usize::MAX)
     }

@@ -82,7 +82,7 @@ impl PresenceOptions {
         self
     }
 
-    /// Bytes of a topic's whole state. Default 4 MiB, as much as may wait for a client by default. A longer one is not given to
+    /// Bytes of a topic's whole state. Default 4 MiB, a quarter of what may wait for a client by default. A longer one is not given to
     /// anybody ([`PresenceError::StateTooLong`](crate::PresenceError::StateTooLong)). For topics so large there is
     /// [`count_only`](Self::count_only), and [`Socket::push_presences_up_to`](crate::Socket::push_presences_up_to).
     pub fn state_bytes_max(mut self, bytes: usize) -> Self {

@@ -26,8 +26,10 @@ pub struct SessionInfo {
     pub is_resumable: bool,
     /// The topics that it has joined, those that are being decided included, in no order.
     pub topics: Vec<Topic>,
-    /// How much waits for its client.
+    /// How much waits to be sent to its client.
     pub waiting: Waiting,
+    /// How much was sent and is kept until its client acknowledges it; nothing of a session that is not resumable.
+    pub unacknowledged: Waiting,
 }
 
 /// One topic, as [`Lapwing::topics`] lists it.
@@ -73,6 +75,7 @@ impl Lapwing {
                     is_resumable: session.is_resumable(),
                     topics: client.state().joins.iter().map(|join| join.topic.clone()).collect(),
                     waiting: session.waiting(),
+                    unacknowledged: session.unacknowledged(),
                 }
             })
         })

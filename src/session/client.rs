@@ -171,6 +171,10 @@ impl Peer for LiveSession<Client> {
         LiveSession::waiting(self)
     }
 
+    fn unacknowledged(&self) -> Waiting {
+        LiveSession::unacknowledged(self)
+    }
+
     fn room(&self) -> (usize, usize) {
         LiveSession::room(self)
     }

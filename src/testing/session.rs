@@ -244,6 +244,10 @@ impl Peer for TestSession {
         Waiting::default()
     }
 
+    fn unacknowledged(&self) -> Waiting {
+        Waiting::default()
+    }
+
     fn room(&self) -> (usize, usize) {
         (usize::MAX, usize::MAX)
     }

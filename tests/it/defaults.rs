@@ -45,9 +45,14 @@ fn the_dialect_names_the_defaults() {
         &[
             format!("| window | {} |", seconds(resume("window"))),
             format!(
-                "| frames kept for a client | {} and {} MiB, one frame more",
+                "| frames that wait to be sent to a client | {} and {} MiB, one frame more",
                 number(outbox("frames_max")),
                 outbox("bytes_max") >> 20
+            ),
+            format!(
+                "| frames sent and not acknowledged | {} and {} MiB, one frame more",
+                number(outbox("unacknowledged_frames_max")),
+                outbox("unacknowledged_bytes_max") >> 20
             ),
             format!(
                 "| sessions known after their end | {} for {} min |",

@@ -14,7 +14,7 @@ use tokio::sync::Semaphore;
 
 use crate::support::{
     PATIENCE,
-    channels::{Client, Vsn, crashed, ok},
+    channels::{BOTH, Client, Vsn, crashed, ok},
     http, lab,
     websocket::RawSocket,
 };
@@ -123,6 +123,27 @@ async fn a_client_that_does_not_read_is_closed_with_1013_and_the_others_get_ever
     let code = stuck.close_code_within(PATIENCE).await;
     assert!(matches!(code, Some(1013 | 1006)), "{code:?}");
     reader.expect_heartbeat().await;
+}
+
+/// What a client may send to a topic, every member can be given, though it may not have read the one before.
+#[tokio::test]
+async fn two_messages_as_large_as_may_be_said_are_both_delivered() {
+    let (lapwing, _shared, address) = serve(Mount::new()).await;
+    let mut members = Vec::new();
+    for vsn in BOTH {
+        members.push(Client::joined(address, vsn, "slow:1").await);
+    }
+    let large = "x".repeat(9_999_000);
+    for n in 0..2 {
+        lapwing.broadcast("slow:1", "large", json!({"n": n, "large": large})).unwrap();
+    }
+    for member in &mut members {
+        for n in 0..2 {
+            let message = member.next_message().await;
+            assert_eq!(message.pointer("/4/n").or(message.pointer("/payload/n")), Some(&json!(n)));
+        }
+        member.expect_heartbeat().await;
+    }
 }
 
 #[tokio::test]

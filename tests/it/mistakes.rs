@@ -86,6 +86,14 @@ fn bounds_that_let_nothing_through() {
         (Mount::new().connect_timeout(none), "Mount::connect_timeout"),
         (Mount::new().outbox(OutboxLimits::new().frames_max(0)), "OutboxLimits::frames_max"),
         (Mount::new().outbox(OutboxLimits::new().bytes_max(0)), "OutboxLimits::bytes_max"),
+        (
+            Mount::new().outbox(OutboxLimits::new().unacknowledged_frames_max(0)),
+            "OutboxLimits::unacknowledged_frames_max",
+        ),
+        (
+            Mount::new().outbox(OutboxLimits::new().unacknowledged_bytes_max(0)),
+            "OutboxLimits::unacknowledged_bytes_max",
+        ),
         (Mount::new().mailbox(MailboxLimits::new().messages_max(0)), "MailboxLimits::messages_max"),
         (Mount::new().mailbox(MailboxLimits::new().bytes_max(0)), "MailboxLimits::bytes_max"),
         (Mount::new().names(NameLimits::new().topic_bytes_max(0)), "NameLimits::topic_bytes_max"),
@@ -146,6 +154,10 @@ fn bounds_of_presence_that_let_nothing_through() {
 fn options_that_contradict_each_other() {
     let away = ResumeOptions::default().window(Duration::from_secs(10)).away_after(Duration::from_secs(10));
     is_told(Mount::new().resume(away), &["ResumeOptions::away_after", "less than the window"]);
+    let words = ["OutboxLimits::bytes_max", "WebsocketOptions::message_bytes_max"];
+    is_told(Mount::new().outbox(OutboxLimits::new().bytes_max(1_000_000)), &words);
+    is_told(Mount::new().websocket(WebsocketOptions::default().message_bytes_max(20_000_000)), &words);
+    is_told(Mount::new().longpoll(LongpollOptions::default().body_bytes_max(20_000_000)), &words);
     let nothing = Mount::new().without_websocket().without_longpoll().without_resume();
     is_told(nothing, &["no wire is left", "without_websocket"]);
     let same = Mount::new().longpoll(LongpollOptions::default().path("websocket"));

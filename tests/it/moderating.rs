@@ -33,7 +33,12 @@ impl Channel for Room {
         match event {
             "kick" => cx.kick("room:1", user, "moderated").unwrap(),
             "ban" => cx.disconnect(user).unwrap(),
-            _ => return Ok(reply("ok", json!({"frames": cx.waiting().frames}))),
+            _ => {
+                return Ok(reply(
+                    "ok",
+                    json!({"frames": cx.waiting().frames, "unacknowledged": cx.unacknowledged().frames}),
+                ));
+            }
         }
         Ok(noreply())
     }
@@ -139,21 +144,25 @@ async fn what_waits_for_a_client_can_be_asked() {
     client.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
     client.expect_json(ok("1", "1", "room:1", json!({}))).await;
     client.say("!ack 1").await;
-    let waiting = || lapwing.sessions().next().unwrap().waiting;
+    let info = || lapwing.sessions().next().unwrap();
     for n in 0..3 {
         lapwing.broadcast("room:1", "news", json!({"n": n})).unwrap();
     }
+    let bytes = r#"[null,null,"room:1","news",{"n":0}]"#.len() * 3;
+    assert_eq!((info().waiting.frames, info().waiting.bytes), (3, bytes));
     for n in 0..3 {
         client.expect_json(json!([null, null, "room:1", "news", {"n": n}])).await;
     }
     // They came, but the client has not said so.
     client.send_json(json!(["1", "2", "room:1", "waiting", ""])).await;
-    client.expect_json(replied(json!("1"), "2", "room:1", "ok", json!({"frames": 3}))).await;
-    assert_eq!(waiting().frames, 4);
-    let bytes = r#"[null,null,"room:1","news",{"n":0}]"#.len() * 3
-        + r#"["1","2","room:1","phx_reply",{"response":{"frames":3},"status":"ok"}]"#.len();
-    assert_eq!(waiting().bytes, bytes);
+    let told = json!({"frames": 0, "unacknowledged": 3});
+    client.expect_json(replied(json!("1"), "2", "room:1", "ok", told.clone())).await;
+    let bytes = bytes + replied(json!("1"), "2", "room:1", "ok", told).to_string().len();
+    assert_eq!((info().unacknowledged.frames, info().unacknowledged.bytes), (4, bytes));
+    assert_eq!(info().waiting.frames, 0);
     client.say("!ack 5").await;
     client.send_json(json!(["1", "3", "room:1", "waiting", ""])).await;
-    client.expect_json(replied(json!("1"), "3", "room:1", "ok", json!({"frames": 0}))).await;
+    client
+        .expect_json(replied(json!("1"), "3", "room:1", "ok", json!({"frames": 0, "unacknowledged": 0})))
+        .await;
 }

@@ -118,9 +118,9 @@ async fn a_client_too_slow_for_its_outbox_is_closed_alone() {
     let slow = joined(&connection, "room:flood").await;
     let mut bystander = joined(&connection, "room:quiet").await;
     let mut speaker = Client::joined(testbed.address(), Vsn::V2, "room:flood").await;
-    // More than an outbox holds, 4 MiB, on top of what the windows take.
+    // More than an outbox holds, 16 MiB, on top of what the windows take.
     let text = "x".repeat(60_000);
-    for n in 0..100 {
+    for n in 0..350 {
         speaker.send(json!(["1", "2", "room:flood", "shout_from", {"n": n, "text": text}])).await;
     }
     testbed.wait_for_stat("connections", 2, PATIENCE).await;

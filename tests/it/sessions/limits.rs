@@ -160,6 +160,8 @@ async fn the_largest_frame_of_a_websocket_has_its_place_in_a_body_by_default() {
     for (number, sent) in [text(&"x".repeat(frame)), Line::Binary(vec![7; frame])].into_iter().enumerate() {
         session.resume(Wire::Websocket).await;
         session.send(sent.clone()).await;
+        // Frames as large as this are acknowledged at once.
+        session.expect_control(&format!("!ack {}", number * 2 + 1)).await;
         assert_eq!(session.next().await, sent);
         let (token, first) = (&session.token, number * 2 + 2);
         let body = format!("!send {token}\n!ack {}\n!from {first}\n{}", session.received, encoded(&sent));

@@ -14,6 +14,7 @@ mod longpoll;
 mod moves;
 mod origins;
 mod presence;
+mod pressure;
 mod refusals;
 mod secrets;
 mod stats;

@@ -73,7 +73,7 @@ async fn refusals_are_counted_by_their_reasons() {
             assert_eq!(line, "!refused forbidden");
             assert_eq!(session.try_resume(wire, 7).await.err().as_deref(), Some("!refused ahead"));
         }
-        (0..2).for_each(|n| broadcast(&lapwing, n));
+        (0..3).for_each(|n| broadcast(&lapwing, n));
         assert_eq!(session.refusal(Wire::Sse).await, "gap");
         until(|| lapwing.stats().sessions == 0, || "the session is still there".into()).await;
         let mut session = super::joined(address, Wire::Sse).await;

@@ -154,6 +154,18 @@ impl Session {
         }
     }
 
+    /// The same where the server may ask what the client has.
+    pub(crate) async fn settle_but_pings(&mut self) {
+        if matches!(self.carrier, Carrier::Websocket(_)) {
+            let (taken, mut line) = (self.sent.len(), None);
+            self.say("!ping").await;
+            while line.as_ref().is_none_or(|line| *line == Line::Control(format!("!ping {taken}"))) {
+                line = Some(self.next().await);
+            }
+            assert_eq!(line, Some(Line::Control(format!("!pong {taken}"))));
+        }
+    }
+
     /// A POST of lines after `!send` and the token.
     pub(crate) async fn post(&self, lines: &str) -> Response {
         self.post_body(&format!("!send {}\n{lines}", self.token)).await

@@ -22,7 +22,7 @@ use crate::{
     frame::Frame,
     http::body::{Body, Cut},
     live::{LiveSession, waking::Core},
-    session::{Attachment, Seq},
+    session::{Attachment, Seq, outbox::OutboxLimits},
 };
 
 /// An answer that is no larger is one piece.
@@ -49,9 +49,9 @@ pub(crate) struct Span {
 
 impl Layout {
     /// The frames after `sent` that have a place in an answer of so many bytes: one at least, if there is one.
-    pub(crate) fn span(self, core: &Core, sent: Seq, bytes_max: usize) -> Span {
+    pub(crate) fn span(self, core: &Core, limits: &OutboxLimits, sent: Seq, bytes_max: usize) -> Span {
         let mut span = Span { sent, last: sent, bytes: 0 };
-        for frame in core.session.waiting_after(sent) {
+        for frame in core.session.sendable_after(sent, limits) {
             // Looking through a frame that is too large for all that would be for nothing.
             let has_room = |bytes| span.last == sent || span.bytes + bytes < bytes_max;
             if !has_room(frame.payload().len()) {

@@ -210,9 +210,14 @@ impl<S> LiveSession<S> {
         self.core().session.is_relaxed(&self.common.outbox)
     }
 
-    /// How much waits for the client: what was not written yet, and of a resumable session what was not acknowledged.
+    /// How much waits to be sent to the client.
     pub fn waiting(&self) -> Waiting {
-        self.core().session.backlog()
+        self.core().session.unsent()
+    }
+
+    /// How much was sent to the client of a resumable session and is kept until it acknowledges it.
+    pub fn unacknowledged(&self) -> Waiting {
+        self.core().session.unacknowledged()
     }
 
     /// How many frames and bytes may be queued before the session is closed as one whose client cannot keep up.
@@ -268,7 +273,11 @@ impl<S> LiveSession<S> {
     /// The client says that it has these frames.
     pub(crate) fn acknowledge(&self, received: Seq) {
         let mut core = self.core();
+        let was_held = core.session.is_held(&self.common.outbox);
         core.session.handle_receipt(received);
+        if was_held {
+            core.wake();
+        }
         if received > Seq(0) && core.session.last_received() >= received {
             core.session.handle_proof();
         }

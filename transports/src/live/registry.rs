@@ -181,7 +181,9 @@ fn sweep<S>(session: &LiveSession<S>, now: Tick, patience: &Patience) -> Due {
         // Its client is not read for now, which is no silence of its own, and one that understands it is told.
         session.touch();
         if tie == Tie::Window {
-            core.due.set(waking::Due::BUSY);
+            // It cannot be heard saying what it has while that is what the handler waits for: it says so when it resumes.
+            let is_stuck = core.is_held_back && core.session.is_held(&session.common.outbox);
+            core.due.set(if is_stuck { waking::Due::RENEW } else { waking::Due::BUSY });
             core.wake();
         }
     }

@@ -55,12 +55,14 @@ impl Due {
     pub(crate) const BUSY: Self = Self(4);
     /// Frames were taken that came with the request that the carrier answers.
     pub(crate) const ACK: Self = Self(8);
+    /// The client has to say on another connection what it has, as it is not heard on this one.
+    pub(crate) const RENEW: Self = Self(16);
 
     pub(crate) fn set(&mut self, due: Self) {
         self.0 |= due.0;
     }
 
-    fn clear(&mut self, due: Self) {
+    pub(crate) fn clear(&mut self, due: Self) {
         self.0 &= !due.0;
     }
 
@@ -154,6 +156,7 @@ impl Core {
         }
         // A question that came by POST between two polls is answered by the next one.
         self.due.clear(Due::PING);
+        self.due.clear(Due::RENEW);
         self.wake();
     }
 

@@ -79,7 +79,12 @@ impl<H: Handler> Held<H> {
         if due.has(Due::BUSY) {
             ServerControl::Busy(taken).append(&mut head);
         }
-        let span = LINES.span(&core, *sent, self.manager.longpoll_options().answer_bytes_max);
+        let span = LINES.span(
+            &core,
+            &self.manager.common.outbox,
+            *sent,
+            self.manager.longpoll_options().answer_bytes_max,
+        );
         if let Some(reason) = core.session.closed().filter(|_| span.last == core.session.last_pushed()) {
             ServerControl::from(reason).append(&mut tail);
         }

@@ -264,7 +264,12 @@ async fn next_frames<S>(session: &LiveSession<S>, attachment: Attachment, bytes_
             core.park(cx);
             return Poll::Pending;
         }
-        Poll::Ready(Woken::Frames(MESSAGES.span(&core, core.session.last_received(), bytes_max)))
+        Poll::Ready(Woken::Frames(MESSAGES.span(
+            &core,
+            &session.common.outbox,
+            core.session.last_received(),
+            bytes_max,
+        )))
     })
     .await
 }

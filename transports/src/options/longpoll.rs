@@ -31,7 +31,7 @@ impl LongpollOptions {
     }
 
     /// Bytes of the messages in an answer to a poll, in whatever dialect; one message at least. Default 1,000,000, a
-    /// quarter of what an outbox holds. The next poll gets the rest.
+    /// quarter of what may be unacknowledged. The next poll gets the rest.
     pub fn answer_bytes_max(mut self, bytes: usize) -> Self {
         self.answer_bytes_max = bytes;
         self

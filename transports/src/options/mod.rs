@@ -149,7 +149,7 @@ impl TransportOptions {
 
     /// Bytes that may be held for clients, over all sessions: frames that wait, messages and bodies that have not arrived in
     /// full, answers that are being written, and what the handler counts. Default 512 MiB: fifty of the largest messages
-    /// at once, or a hundred full outboxes, in a program that has a gigabyte.
+    /// at once, or thirty full outboxes, in a program that has a gigabyte.
     ///
     /// At seven eighths of it, new sessions are refused (503, `!refused full`), and the sessions for which most is held
     /// are closed with 1013 until a quarter is free. At the bound, what grows because a client sends fails: its WebSocket is
@@ -177,8 +177,25 @@ impl TransportOptions {
         check_time("Mount::connect_timeout", self.connect_timeout)?;
         check_bound("OutboxLimits::frames_max", self.outbox.frames_max)?;
         check_bound("OutboxLimits::bytes_max", self.outbox.bytes_max)?;
+        check_bound("OutboxLimits::unacknowledged_frames_max", self.outbox.unacknowledged_frames_max)?;
+        check_bound("OutboxLimits::unacknowledged_bytes_max", self.outbox.unacknowledged_bytes_max)?;
+        self.check_deliverable()?;
         check_bound("Mount::sessions_max", self.sessions_max)?;
         check_bound("Mount::budget", self.budget_bytes_max)
+    }
+
+    /// What a client may send to others has room in the outbox of each of them.
+    fn check_deliverable(&self) -> Result<(), OptionError> {
+        let websocket = self.websocket.as_ref().map_or(0, |websocket| websocket.limits.message_bytes_max);
+        let longpoll = self.longpoll.as_ref().map_or(0, |longpoll| longpoll.body_bytes_max);
+        let resumable = self.resume.as_ref().map_or(0, |_| self.resumable_frame_bytes_max());
+        if websocket.max(longpoll).max(resumable) <= self.outbox.bytes_max {
+            return Ok(());
+        }
+        let problem = "a message that a client may send would not fit: give more, or less to \
+                       WebsocketOptions::message_bytes_max, LongpollOptions::body_bytes_max and \
+                       ResumeOptions::body_bytes_max";
+        Err(OptionError::new("OutboxLimits::bytes_max", problem))
     }
 
     /// The wires that there are have paths of their own.

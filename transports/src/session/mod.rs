@@ -21,7 +21,8 @@
 //!    frame is handed out again once it was proven received.
 //! 2. *Nothing lost in silence.* Every pushed frame is removed by a receipt, or is still waiting, or the session
 //!    is closed; after a close, `push` says so.
-//! 3. *Bounded.* The frames that wait never exceed [`OutboxLimits`], but for the last frame, which may pass the bound in bytes.
+//! 3. *Bounded.* What was never sent, and what was sent and is not acknowledged, stay each within [`OutboxLimits`], but for the
+//!    last frame of each, which may pass the bound in bytes ([`retained`]).
 //! 4. *One carrier.* At most one [`Attachment`] is current; an older one never becomes current again.
 //! 5. *Taken once.* The numbers for which [`Session::take`] says [`Taken::Next`] are 1, 2, 3, and so on.
 //!
@@ -32,9 +33,11 @@
 
 pub mod life;
 pub mod outbox;
+pub mod retained;
 
 use self::life::{Life, LongLife};
-use self::outbox::{Outbox, OutboxLimits, Overflow, Waiting};
+use self::outbox::{Outbox, OutboxLimits};
+use self::retained::Retained;
 use crate::{close::CloseReason, frame::Frame};
 
 /// How many frames of a session have gone one way: the number of the last of them, 0 before the first.
@@ -50,7 +53,7 @@ pub struct Attachment(u32);
 pub enum Pushed {
     /// It waits in the outbox.
     Queued,
-    /// The outbox was at its bound: the session is now closed with [`CloseReason::TooSlow`].
+    /// As much waited as may: the session is now closed with [`CloseReason::TooSlow`].
     Overflowed,
     /// The session had been closed before; the frame was dropped.
     Closed,
@@ -108,6 +111,7 @@ struct Counts {
     /// The last frame that the client says it has. It may have it from an older attachment, before the current one has
     /// sent it; the current one must still send it, as frames have no numbers but their order.
     acknowledged: Seq,
+    retained: Retained,
     life: LongLife,
 }
 
@@ -123,17 +127,16 @@ impl Session {
         if self.closed.is_some() {
             return Pushed::Closed;
         }
-        match self.outbox.push(frame, limits) {
-            Ok(()) => Pushed::Queued,
-            Err(Overflow) => {
-                // Of a resumable session any frame may be half written, not only the first; what is kept is bounded.
-                if !self.is_resumable() {
-                    self.outbox.truncate_to_first();
-                }
-                self.closed = Some(CloseReason::TooSlow);
-                Pushed::Overflowed
-            }
+        if limits.admits(self.unsent()) {
+            self.outbox.push(frame);
+            return Pushed::Queued;
         }
+        // Of a resumable session any frame may be half written, not only the first; what is kept is bounded.
+        if !self.is_resumable() {
+            self.outbox.truncate_to_first();
+        }
+        self.closed = Some(CloseReason::TooSlow);
+        Pushed::Overflowed
     }
 
     /// Closes the session; frames that wait may still be delivered. Returns whether it was open.
@@ -163,6 +166,7 @@ impl Session {
         }
         if let Some(counts) = &mut self.counts {
             counts.sent = received;
+            counts.retained.restart();
         }
         self.handle_receipt(received);
         Ok(self.attach())
@@ -172,6 +176,8 @@ impl Session {
     pub fn handle_sent(&mut self, seq: Seq) {
         if let Some(counts) = &mut self.counts {
             counts.sent = seq;
+            let before = counts.retained.reached().0.saturating_sub(self.received.0);
+            counts.retained.reach(seq, self.outbox.iter_from(before as usize));
             let acknowledged = counts.acknowledged;
             self.drop_received(acknowledged.min(seq));
         }
@@ -216,8 +222,11 @@ impl Session {
 
     fn drop_received(&mut self, seq: Seq) {
         while self.received < seq {
-            self.outbox.pop();
+            let frame = self.outbox.pop();
             self.received.0 += 1;
+            if let (Some(counts), Some(frame)) = (&mut self.counts, frame) {
+                counts.retained.forget(self.received, &frame);
+            }
         }
     }
 
@@ -247,12 +256,6 @@ impl Session {
         self.outbox.iter()
     }
 
-    /// How much the client is not known to have.
-    #[must_use]
-    pub fn backlog(&self) -> Waiting {
-        self.outbox.waiting()
-    }
-
     /// The frames after `sent`, oldest first: what an attachment that has sent that many still has to send. None if
     /// some of them are gone, which happens to attachments that were superseded.
     pub fn waiting_after(&self, sent: Seq) -> impl Iterator<Item = &Frame> {
@@ -272,11 +275,10 @@ impl Session {
         self.outbox.bytes() + self.outbox.len() * crate::frame::FRAME_BYTES
     }
 
-    /// Whether less than half of what may wait does.
+    /// Whether less than half of what may wait to be sent does.
     #[must_use]
     pub fn is_relaxed(&self, limits: &OutboxLimits) -> bool {
-        self.outbox.len() <= 1
-            || (self.outbox.len() <= limits.frames_max / 2 && self.outbox.bytes() <= limits.bytes_max / 2)
+        limits.is_relaxed(self.unsent())
     }
 
     /// Whether no frame waits.

@@ -7,32 +7,80 @@ use std::collections::VecDeque;
 
 use crate::frame::Frame;
 
-/// How much may wait for one client. Beyond it the session is closed with 1013, and the client comes back.
+/// How much is kept for one client: what waits to be sent, and apart from it what was sent and is not acknowledged.
+///
+/// A session for which more is to wait than may is closed with 1013, and the client comes back. Where as much is unacknowledged
+/// as may be, which only resumable sessions know, nothing new is sent until the client says what it has; it is asked before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct OutboxLimits {
     pub(crate) frames_max: usize,
     pub(crate) bytes_max: usize,
+    pub(crate) unacknowledged_frames_max: usize,
+    pub(crate) unacknowledged_bytes_max: usize,
 }
 
 impl OutboxLimits {
     /// The defaults.
     pub const fn new() -> Self {
-        Self { frames_max: 4_096, bytes_max: 4 * 1024 * 1024 }
+        Self {
+            frames_max: 4_096,
+            bytes_max: 16 * 1024 * 1024,
+            unacknowledged_frames_max: 4_096,
+            unacknowledged_bytes_max: 4 * 1024 * 1024,
+        }
     }
 
-    /// Frames that may wait. Default 4,096: a client that lags by so many messages will not catch up.
+    /// Frames that may wait to be sent. Default 4,096: a client that lags by so many messages will not catch up.
     pub const fn frames_max(mut self, frames: usize) -> Self {
         self.frames_max = frames;
         self
     }
 
-    /// Bytes that may wait before another frame is taken, so that one frame more than this may wait and no message
-    /// is too large to be delivered at all. Default 4 MiB, four of the largest messages that applications commonly
-    /// send.
+    /// Bytes that may wait to be sent before another frame is taken, so that one frame more than this may wait. Default 16 MiB:
+    /// while the largest message that a client may send waits, there is room for another. Less than that message is an
+    /// error of [`TransportOptions::check`](crate::options::TransportOptions::check): what is let in must be deliverable.
     pub const fn bytes_max(mut self, bytes: usize) -> Self {
         self.bytes_max = bytes;
         self
+    }
+
+    /// Frames of a resumable session that were sent and are not acknowledged. Default 4,096: clients acknowledge after 32, and
+    /// one that is a second away gets 4,096 frames a second. From half of it on the client is asked what it has; at the
+    /// bound nothing new is sent until it answers.
+    pub const fn unacknowledged_frames_max(mut self, frames: usize) -> Self {
+        self.unacknowledged_frames_max = frames;
+        self
+    }
+
+    /// Bytes of these frames; one frame more than this is sent, however large. Default 4 MiB, which is what a line of 40 MB a
+    /// second has under way in a tenth of a second. From half of it on the client is asked what it has; at the bound
+    /// nothing new is sent until it answers.
+    pub const fn unacknowledged_bytes_max(mut self, bytes: usize) -> Self {
+        self.unacknowledged_bytes_max = bytes;
+        self
+    }
+
+    /// Whether another frame may wait beside those that do.
+    pub(super) fn admits(&self, unsent: Waiting) -> bool {
+        unsent.frames == 0 || (unsent.frames < self.frames_max && unsent.bytes < self.bytes_max)
+    }
+
+    /// Whether less than half of what may wait does.
+    pub(super) fn is_relaxed(&self, unsent: Waiting) -> bool {
+        unsent.frames <= 1 || (unsent.frames <= self.frames_max / 2 && unsent.bytes <= self.bytes_max / 2)
+    }
+
+    /// Whether another frame may be sent beside those that are not acknowledged.
+    pub(super) fn may_send(&self, unacknowledged: Waiting) -> bool {
+        let Waiting { frames, bytes } = unacknowledged;
+        frames == 0 || (frames < self.unacknowledged_frames_max && bytes < self.unacknowledged_bytes_max)
+    }
+
+    /// Whether so much is not acknowledged that the client is to be asked.
+    pub(super) fn is_to_be_asked(&self, unacknowledged: Waiting) -> bool {
+        let Waiting { frames, bytes } = unacknowledged;
+        frames > self.unacknowledged_frames_max / 2 || bytes > self.unacknowledged_bytes_max / 2
     }
 }
 
@@ -46,7 +94,7 @@ impl Default for OutboxLimits {
 /// which is what lies here of one that is kept busy.
 const REST_CAPACITY: usize = 32;
 
-/// How much waits for one client.
+/// How much is kept for one client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {
@@ -56,19 +104,15 @@ pub struct Waiting {
     pub bytes: usize,
 }
 
-/// The outbox is at its bound and did not take the frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Overflow;
-
-/// A first-in first-out queue of frames with the number of bytes in it.
+/// A first-in first-out queue of frames with the number of bytes in it. Its bounds are the session's to keep.
 ///
 /// ```
-/// use lapwing_transports::{frame::Frame, session::outbox::{Outbox, OutboxLimits, Overflow}};
+/// use lapwing_transports::{frame::Frame, session::outbox::Outbox};
 ///
-/// let limits = OutboxLimits::new().frames_max(1);
 /// let mut outbox = Outbox::default();
-/// assert_eq!(outbox.push(Frame::text("a"), &limits), Ok(()));
-/// assert_eq!(outbox.push(Frame::text("b"), &limits), Err(Overflow));
+/// outbox.push(Frame::text("a"));
+/// outbox.push(Frame::text("bc"));
+/// assert_eq!((outbox.len(), outbox.bytes()), (2, 3));
 /// assert_eq!(outbox.pop().unwrap().payload(), "a");
 /// ```
 #[derive(Debug, Default)]
@@ -88,23 +132,16 @@ struct Rest {
 
 impl Outbox {
     /// Puts a frame at the end.
-    ///
-    /// # Errors
-    /// [`Overflow`] when the frame would exceed a bound; the outbox is unchanged then.
-    pub fn push(&mut self, frame: Frame, limits: &OutboxLimits) -> Result<(), Overflow> {
-        let bytes = frame.payload().len();
+    pub fn push(&mut self, frame: Frame) {
         if self.first.is_none() {
             self.first = Some(frame);
-        } else if self.len() >= limits.frames_max || self.bytes() >= limits.bytes_max {
-            return Err(Overflow);
-        } else {
-            let rest = self.rest.get_or_insert_with(|| {
-                Box::new(Rest { frames: VecDeque::with_capacity(REST_CAPACITY), bytes: 0 })
-            });
-            rest.frames.push_back(frame);
-            rest.bytes += bytes;
+            return;
         }
-        Ok(())
+        let rest = self.rest.get_or_insert_with(|| {
+            Box::new(Rest { frames: VecDeque::with_capacity(REST_CAPACITY), bytes: 0 })
+        });
+        rest.bytes += frame.payload().len();
+        rest.frames.push_back(frame);
     }
 
     /// Takes the oldest frame.
@@ -150,12 +187,6 @@ impl Outbox {
         self.first.is_none()
     }
 
-    /// How much waits.
-    #[must_use]
-    pub fn waiting(&self) -> Waiting {
-        Waiting { frames: self.len(), bytes: self.bytes() }
-    }
-
     /// How many payload bytes wait.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -176,7 +207,7 @@ mod tests {
     fn frames_come_out_in_the_order_they_went_in() {
         let mut outbox = Outbox::default();
         for text in ["a", "bb", "ccc"] {
-            outbox.push(Frame::text(text), &OutboxLimits::default()).unwrap();
+            outbox.push(Frame::text(text));
         }
         assert_eq!((outbox.len(), outbox.bytes()), (3, 6));
         assert_eq!(texts(&outbox), [&b"a"[..], b"bb", b"ccc"]);
@@ -187,23 +218,23 @@ mod tests {
     }
 
     #[test]
-    fn the_byte_bound_is_passed_by_one_frame_at_most() {
-        let limits = OutboxLimits::new().bytes_max(4);
-        let mut outbox = Outbox::default();
-        assert_eq!(outbox.push(Frame::text("too large"), &limits), Ok(()));
-        assert_eq!(outbox.push(Frame::text("x"), &limits), Err(Overflow));
-        outbox.pop();
-        assert_eq!(outbox.push(Frame::text("123"), &limits), Ok(()));
-        assert_eq!(outbox.push(Frame::text("a large one"), &limits), Ok(()));
-        assert_eq!(outbox.push(Frame::text("5"), &limits), Err(Overflow));
-        assert_eq!((outbox.len(), outbox.bytes()), (2, 14));
+    fn the_bounds_in_bytes_are_passed_by_one_frame_at_most() {
+        let limits = OutboxLimits::new().frames_max(3).bytes_max(4);
+        let limits = limits.unacknowledged_frames_max(3).unacknowledged_bytes_max(4);
+        let may = |frames, bytes| {
+            let waiting = Waiting { frames, bytes };
+            assert_eq!(limits.admits(waiting), limits.may_send(waiting));
+            limits.admits(waiting)
+        };
+        assert!(may(0, 0) && may(1, 3) && may(2, 3));
+        assert!(!may(1, 4) && !may(1, 1_000) && !may(3, 3) && !may(4, 0));
     }
 
     #[test]
     fn truncation_keeps_the_frame_that_may_be_half_written() {
         let mut outbox = Outbox::default();
         for text in ["a", "bb", "ccc"] {
-            outbox.push(Frame::text(text), &OutboxLimits::default()).unwrap();
+            outbox.push(Frame::text(text));
         }
         outbox.truncate_to_first();
         assert_eq!((outbox.len(), outbox.bytes()), (1, 1));

@@ -74,7 +74,8 @@ impl<H: Handler> EventStream<H> {
         if due.has(Due::ACK) {
             return Some(control_event(ServerControl::Ack(taken)));
         }
-        if due.has(Due::PING) {
+        if due.has(Due::PING) || core.session.is_question_due(&self.manager.common.outbox) {
+            core.session.handle_asked();
             return Some(control_event(ServerControl::Ping(taken)));
         }
         if let Some(events) = self.frames(core) {
@@ -103,8 +104,11 @@ impl<H: Handler> EventStream<H> {
 
     /// The frames that wait, as events.
     fn frames(&mut self, core: &mut Core) -> Option<Bytes> {
-        let (events, frames) =
-            gather_events(core.session.waiting_after(self.attached.sent), &self.manager.common.budget)?;
+        let limits = &self.manager.common.outbox;
+        let (events, frames) = gather_events(
+            core.session.sendable_after(self.attached.sent, limits),
+            &self.manager.common.budget,
+        )?;
         self.attached.sent.0 += frames as u64;
         core.session.handle_sent(self.attached.sent);
         self.manager.common.counters.wrote(frames, events.len());

@@ -19,11 +19,14 @@ use crate::{
         waking::{Core, Due},
     },
     manager::{Manager, taking::Rejected},
-    session::{Attachment, Seq},
+    session::{Attachment, Seq, outbox::OutboxLimits},
 };
 
-/// Frames from the client after which they are acknowledged.
-const ACK_EVERY: u64 = 32;
+/// Frames from the client after which they are acknowledged …
+const ACK_FRAMES: u64 = 32;
+
+/// … and their bytes: what a client keeps of large frames stays within a few of them.
+const ACK_BYTES: usize = 256 * 1024;
 
 /// Why a connection goes no further.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,13 +49,15 @@ pub(super) struct Carrying {
     received: Seq,
     /// What was last acknowledged to the client here.
     acknowledged: Seq,
+    /// Bytes of the frames that came since.
+    unacknowledged_bytes: usize,
     /// Whether the client asked for a sign of life.
     pong: bool,
 }
 
 impl Carrying {
     pub(super) fn new(attachment: Attachment, sent: Seq, received: Seq) -> Self {
-        Self { attachment, sent, received, acknowledged: received, pong: false }
+        Self { attachment, sent, received, acknowledged: received, unacknowledged_bytes: 0, pong: false }
     }
 
     /// Acts on a message from the client.
@@ -91,6 +96,7 @@ impl Carrying {
         match manager.take(session, number, message) {
             Ok(()) => {
                 self.received = number;
+                self.unacknowledged_bytes += message.as_bytes().len();
                 Ok(())
             }
             Err(Rejected::Early) => Err(breach("frames are missing")),
@@ -115,41 +121,49 @@ impl Carrying {
     }
 
     /// The control line that is to be written now, if any.
-    pub(super) fn due_line(&mut self, core: &mut Core) -> Option<String> {
+    pub(super) fn due_line(&mut self, core: &mut Core, limits: &OutboxLimits) -> Option<String> {
         let taken = core.session.last_taken();
         let due = std::mem::take(&mut core.due);
         let line = if std::mem::take(&mut self.pong) || due.has(Due::PONG) {
             ServerControl::Pong(taken)
         } else if due.has(Due::BUSY) {
             ServerControl::Busy(taken)
-        } else if due.has(Due::PING) {
+        } else if due.has(Due::PING) || core.session.is_question_due(limits) {
+            core.session.handle_asked();
             ServerControl::Ping(taken)
-        } else if due.has(Due::ACK) || taken.0 >= self.acknowledged.0 + ACK_EVERY {
+        } else if due.has(Due::ACK) || self.is_ack_due(taken) {
             ServerControl::Ack(taken)
         } else {
             return None;
         };
         self.acknowledged = taken;
+        self.unacknowledged_bytes = 0;
         Some(line.to_string())
     }
 
+    fn is_ack_due(&self, taken: Seq) -> bool {
+        taken.0 >= self.acknowledged.0 + ACK_FRAMES || self.unacknowledged_bytes >= ACK_BYTES
+    }
+
     /// Whether there is something to write, or a reason to stop.
-    pub(super) fn has_news(&self, core: &Core) -> bool {
+    pub(super) fn has_news(&self, core: &Core, limits: &OutboxLimits) -> bool {
         let session = &core.session;
         self.pong
             || core.due != Default::default()
-            || session.last_taken().0 >= self.acknowledged.0 + ACK_EVERY
+            || self.is_ack_due(session.last_taken())
             || session.closed().is_some()
-            || session.last_pushed() > self.sent
+            || session.sendable_after(self.sent, limits).next().is_some()
+            || session.is_question_due(limits)
             || !session.is_current(self.attachment)
     }
 
-    /// Whether less than half of what may wait still has to be written, and nothing from the client waits for the handler.
+    /// Whether less than half of what may wait still has to be sent, and nothing from the client waits for the handler. What it
+    /// has to acknowledge is no reason not to hear its acknowledgements.
     pub(super) fn is_relaxed<S>(&self, session: &LiveSession<S>) -> bool {
         let limits = &session.common.outbox;
         let mut core = session.core();
-        let unsent = core.session.last_pushed().0.saturating_sub(self.sent.0);
-        unsent <= (limits.frames_max / 2).max(1) as u64 && !core.calls().is_waiting()
+        let is_heard = core.session.is_relaxed(limits) || core.session.is_held(limits);
+        is_heard && !core.calls().is_waiting()
     }
 }
 

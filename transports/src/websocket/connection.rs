@@ -33,7 +33,7 @@ use crate::{
     frame::Frame,
     handler::Handler,
     http2,
-    live::LiveSession,
+    live::{LiveSession, waking::Due},
     manager::{Manager, admission::Attached},
 };
 
@@ -240,6 +240,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         if frames > 0 {
             self.session.common.counters.wrote(frames, bytes);
         }
+        let limits = &self.session.common.outbox;
         let mut superseded = false;
         if let Some(carrying) = &mut self.carrying {
             superseded = !core.session.is_current(carrying.attachment);
@@ -248,7 +249,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
             }
             // One line waits to be written: the next one would say more.
             let may_say = !superseded && self.closing.is_sending() && self.control.is_none();
-            if may_say && let Some(line) = carrying.due_line(&mut core) {
+            if may_say && let Some(line) = carrying.due_line(&mut core, limits) {
                 append_frame(OpCode::Text, line.as_bytes(), self.control.get_or_insert_default());
             }
         }
@@ -266,11 +267,14 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                     (true, true) => usize::from(self.written > 0),
                     (false, _) => 0,
                 };
-                gathering::gather(core.session.waiting_after(carrying.sent).take(count), self.written, buffer)
+                let frames = core.session.sendable_after(carrying.sent, limits);
+                gathering::gather(frames.take(count), self.written, buffer)
             }
         };
         // The frame that was begun may be gone, acknowledged by way of the newer attachment.
-        let expired = core.expired || (superseded && self.written > 0);
+        let is_to_be_renewed = core.due.has(Due::RENEW);
+        core.due.clear(Due::RENEW);
+        let expired = core.expired || is_to_be_renewed || (superseded && self.written > 0);
         Gathered { large, closed: core.session.closed(), expired, superseded }
     }
 
@@ -484,7 +488,6 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     fn is_reading(&self) -> bool {
         let is_relaxed = || match &self.carrying {
             None => self.session.is_relaxed(),
-            // What it has to acknowledge is no reason not to hear its acknowledgements.
             Some(carrying) => carrying.is_relaxed(&self.session),
         };
         !self.closing.is_open() || (is_relaxed() && self.manager.handler.is_ready(&self.session))
@@ -498,7 +501,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         core.is_held_back = is_held_back;
         let news = match (self.closing.is_open(), &self.carrying) {
             (true, None) => core.session.closed().is_some() || !core.session.is_drained(),
-            (true, Some(carrying)) => carrying.has_news(&core),
+            (true, Some(carrying)) => carrying.has_news(&core, &self.session.common.outbox),
             _ => false,
         };
         let superseded =

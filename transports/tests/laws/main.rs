@@ -25,7 +25,16 @@ use self::times::Times;
 const SCHEDULES: u64 = 20_000;
 const FRAMES_MAX: usize = 12;
 const BYTES_MAX: usize = 200;
-const LIMITS: OutboxLimits = OutboxLimits::new().frames_max(FRAMES_MAX).bytes_max(BYTES_MAX);
+const KEPT_FRAMES_MAX: usize = 7;
+const KEPT_BYTES_MAX: usize = 90;
+const LIMITS: OutboxLimits = OutboxLimits::new()
+    .frames_max(FRAMES_MAX)
+    .bytes_max(BYTES_MAX)
+    .unacknowledged_frames_max(KEPT_FRAMES_MAX)
+    .unacknowledged_bytes_max(KEPT_BYTES_MAX);
+
+/// What the client is asked on a connection.
+const QUESTION: &str = "!ping";
 
 /// A small generator: the same everywhere for the same seed.
 struct Random(u64);
@@ -99,11 +108,14 @@ struct Known {
     sent: u64,
     /// The last frame that need not be kept: acknowledged, and passed by the attachment that was current then.
     done: u64,
+    /// The last frame that any attachment has sent.
+    reached: u64,
 }
 
 impl Known {
     fn settle(&mut self) {
         self.done = self.done.max(self.acknowledged.min(self.sent));
+        self.reached = self.reached.max(self.sent).max(self.done);
     }
 }
 
@@ -148,13 +160,25 @@ impl World {
     fn push(&mut self) {
         let text = format!("{}:{}", self.pushed.len(), "x".repeat(self.random.below(30) as usize));
         let was_closed = self.session.closed().is_some();
+        let (_, frames, bytes) = self.amount(self.known.reached, self.pushed.len() as u64);
+        let is_full = frames >= FRAMES_MAX || (frames > 0 && bytes >= BYTES_MAX);
         match self.session.push(Frame::text(text.clone()), &LIMITS) {
-            Pushed::Queued => self.pushed.push(text),
+            Pushed::Queued => {
+                assert!(!is_full);
+                self.pushed.push(text);
+            }
             Pushed::Overflowed => {
                 assert!(!was_closed && self.session.closed() == Some(CloseReason::TooSlow));
+                assert!(is_full, "a client is closed for what waits to be sent alone");
             }
             Pushed::Closed => assert!(was_closed, "a frame was dropped though the session is open"),
         }
+    }
+
+    /// The frames after `from` up to `to`: the bytes of the last, how many they are, and their bytes.
+    fn amount(&self, from: u64, to: u64) -> (usize, usize, usize) {
+        let frames = &self.pushed[from.min(to) as usize..to as usize];
+        (frames.last().map_or(0, String::len), frames.len(), frames.iter().map(String::len).sum())
     }
 
     /// The client goes on with its session on another connection; the one before may live on for a while.
@@ -246,17 +270,26 @@ impl World {
         if !self.session.is_current(wire.attachment) {
             return;
         }
-        for frame in self.session.waiting_after(wire.server_sent).take(3) {
+        for frame in self.session.sendable_after(wire.server_sent, &LIMITS).take(3) {
             wire.down.push_back(String::from_utf8(frame.payload().to_vec()).unwrap());
             wire.server_sent.0 += 1;
         }
         let sent = wire.server_sent;
         self.handle_sent(sent);
+        if self.session.is_question_due(&LIMITS) {
+            self.session.handle_asked();
+            assert!(!self.session.is_question_due(&LIMITS), "one question is open at a time");
+            self.wires[index].down.push_back(QUESTION.into());
+        }
     }
 
     fn client_reads(&mut self) {
+        let have = self.client.handed_on.len() as u64;
         let Some(wire) = self.any_wire() else { return };
         let Some(text) = wire.down.pop_front() else { return };
+        if text == QUESTION {
+            return wire.acks.push_back(have);
+        }
         wire.client_received += 1;
         let number = wire.client_received;
         self.client_takes(number, text);
@@ -364,8 +397,8 @@ impl World {
             Ok(_) => self.times.carry(&mut self.session, Carrier::Poll),
             Err(ResumeError::Gap | ResumeError::Ahead) => panic!("an honest client is never refused"),
         }
-        let answer: Vec<_> = self.session.waiting_after(Seq(before)).cloned().collect();
-        self.handle_sent(self.session.last_pushed());
+        let answer: Vec<_> = self.session.sendable_after(Seq(before), &LIMITS).cloned().collect();
+        self.handle_sent(Seq(before + answer.len() as u64));
         if self.random.below(3) > 0 {
             for (number, frame) in (before + 1..).zip(answer) {
                 let text = String::from_utf8(frame.payload().to_vec()).unwrap();
@@ -390,18 +423,32 @@ impl World {
         assert_eq!(self.session.last_received().0, self.known.done, "kept too much, or too little");
         let waiting = self.session.waiting().count();
         assert_eq!(self.session.is_drained(), waiting == 0);
-        let bytes: usize = self.session.waiting().map(|frame| frame.payload().len()).sum();
-        let is_half_empty = waiting <= FRAMES_MAX / 2 && bytes <= BYTES_MAX / 2;
-        assert_eq!(self.session.is_relaxed(&LIMITS), waiting <= 1 || is_half_empty);
-        let (frames, bytes) = self
-            .session
-            .waiting()
-            .fold((0, 0), |(frames, bytes), frame| (frames + 1, bytes + frame.payload().len()));
-        let last = self.session.waiting().last().map_or(0, |frame| frame.payload().len());
-        assert!(frames <= FRAMES_MAX && bytes - last <= BYTES_MAX, "over its bound");
+        self.check_bounds();
         let current = self.wires.iter().filter(|wire| self.session.is_current(wire.attachment)).count();
         assert!(current <= 1, "two carriers");
-        assert_eq!(self.session.last_received().0 + frames as u64, self.session.last_pushed().0);
+        assert_eq!(self.session.last_received().0 + waiting as u64, self.session.last_pushed().0);
+    }
+
+    /// What is unsent and what is unacknowledged are counted and bounded apart.
+    fn check_bounds(&self) {
+        let (last, frames, bytes) = self.amount(self.known.done, self.known.reached);
+        let kept = self.session.unacknowledged();
+        assert_eq!((kept.frames, kept.bytes), (frames, bytes), "what is unacknowledged");
+        if self.session.closed().is_none() {
+            let is_within = frames <= KEPT_FRAMES_MAX && bytes - last < KEPT_BYTES_MAX;
+            assert!(is_within || frames <= 1, "more is unacknowledged than may be");
+        }
+        let (last, frames, bytes) = self.amount(self.known.reached, self.pushed.len() as u64);
+        let unsent = self.session.unsent();
+        assert_eq!((unsent.frames, unsent.bytes), (frames, bytes), "what is unsent");
+        assert!(frames <= FRAMES_MAX && (bytes - last < BYTES_MAX || frames == 1), "more waits than may");
+        let is_half_empty = frames <= FRAMES_MAX / 2 && bytes <= BYTES_MAX / 2;
+        assert_eq!(self.session.is_relaxed(&LIMITS), frames <= 1 || is_half_empty);
+        let is_behind = self.known.sent < self.known.reached;
+        let is_full = kept.frames >= KEPT_FRAMES_MAX || kept.bytes >= KEPT_BYTES_MAX;
+        let is_held =
+            self.session.closed().is_none() && !is_behind && frames > 0 && kept.frames > 0 && is_full;
+        assert_eq!(self.session.is_held(&LIMITS), is_held, "whether the client is waited for");
     }
 
     /// The network is whole again: whatever was sent arrives, unless the session was closed.
@@ -482,6 +529,43 @@ fn nothing_is_left_of_what_is_discarded() {
     }
     session.discard();
     assert!(session.is_drained() && session.waiting().next().is_none());
+}
+
+/// What was sent and is not acknowledged makes nobody slow: only what waits to be sent does.
+#[test]
+fn a_client_that_reads_and_acknowledges_nothing_is_asked_waited_for_and_not_closed_before_the_rest_is_too_much()
+ {
+    let mut session = Session::resumable();
+    let sent = |session: &Session| session.sendable_after(Seq(0), &LIMITS).count() as u64;
+    for _ in 0..KEPT_FRAMES_MAX + 3 {
+        assert_eq!(session.push(Frame::text("x"), &LIMITS), Pushed::Queued);
+    }
+    assert!(!session.is_question_due(&LIMITS));
+    session.handle_sent(Seq(KEPT_FRAMES_MAX as u64 / 2));
+    assert!(!session.is_question_due(&LIMITS), "half is not more than half");
+    let may_send = sent(&session);
+    assert_eq!(may_send, KEPT_FRAMES_MAX as u64);
+    session.handle_sent(Seq(may_send));
+    assert!(session.is_question_due(&LIMITS) && session.is_held(&LIMITS));
+    session.handle_asked();
+    assert!(!session.is_question_due(&LIMITS), "it is asked once");
+    for _ in 3..FRAMES_MAX {
+        assert_eq!(session.push(Frame::text("x"), &LIMITS), Pushed::Queued);
+    }
+    // Another attachment sends all of it again, which is no reason to close the session, and asks anew.
+    session.resume(Seq(0)).unwrap();
+    assert_eq!(sent(&session), KEPT_FRAMES_MAX as u64);
+    assert!(!session.is_held(&LIMITS) && !session.is_question_due(&LIMITS));
+    session.handle_sent(Seq(may_send));
+    assert!(session.is_held(&LIMITS) && session.is_question_due(&LIMITS));
+    session.handle_receipt(Seq(may_send));
+    assert_eq!((session.unacknowledged().frames, session.unsent().frames), (0, FRAMES_MAX));
+    assert_eq!(session.push(Frame::text("x"), &LIMITS), Pushed::Overflowed);
+    assert_eq!(
+        session.sendable_after(Seq(may_send), &LIMITS).count(),
+        FRAMES_MAX,
+        "at its end it waits for nobody"
+    );
 }
 
 /// Any frame of a resumable session may be half written at the bound; of a plain one only the first can be.

@@ -9,6 +9,8 @@ use std::collections::BinaryHeap;
 
 /// An acknowledgement is due after so many frames ...
 const ACK_EVERY: u64 = 32;
+/// ... or so many bytes of them ...
+const ACK_BYTES: usize = 256 * 1024;
 /// ... or so long after the first of them, in nanoseconds.
 const ACK_AFTER: u64 = 2_000_000_000;
 /// Frames in one POST; the server takes 2,000 lines.
@@ -27,6 +29,8 @@ pub(crate) struct Session {
     sent: u64,
     received: u64,
     acked: u64,
+    /// bytes of the frames that are not acknowledged
+    unacked_bytes: usize,
     /// when the first frame came that is not acknowledged
     since: u64,
 }
@@ -39,6 +43,7 @@ impl Session {
             return format!("!open {beat}");
         }
         self.acked = self.received;
+        self.unacked_bytes = 0;
         format!("!resume {} {} {beat}", self.token, self.received)
     }
 
@@ -62,12 +67,13 @@ impl Session {
     }
 
     pub fn is_ack_due(&self) -> bool {
-        self.received - self.acked >= ACK_EVERY
+        self.received - self.acked >= ACK_EVERY || self.unacked_bytes >= ACK_BYTES
     }
 
     /// The acknowledgement, which is from now on taken as said.
     pub fn ack(&mut self) -> String {
         self.acked = self.received;
+        self.unacked_bytes = 0;
         format!("!ack {}", self.received)
     }
 
@@ -97,6 +103,7 @@ impl Session {
             self.since = now;
         }
         self.received += 1;
+        self.unacked_bytes += frame.len();
         sink.frame(now, frame, out)?;
         Ok(false)
     }
@@ -314,5 +321,9 @@ mod tests {
         assert!(acks.is_time(5, &mut s));
         s.ack();
         assert!(!acks.is_time(5, &mut s) && !s.is_ack_due());
+        feed(&mut s, &[&"x".repeat(ACK_BYTES)]);
+        assert!(s.is_ack_due());
+        s.ack();
+        assert!(!s.is_ack_due());
     }
 }
