@@ -24,6 +24,10 @@ pub mod kept_topics {}
 #[doc = include_str!("../docs/guide/deploying.md")]
 pub mod deploying {}
 
+#[cfg(feature = "cluster")]
+#[doc = include_str!("../docs/guide/cluster.md")]
+pub mod cluster {}
+
 #[doc = include_str!("../docs/guide/phoenix.md")]
 pub mod phoenix {}
 

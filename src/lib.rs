@@ -2,9 +2,13 @@
 
 // The rooms, each using only those to its right; those in braces do not use each other, those with * are pure:
 //
-// server ─ session ─ channel ─ join ─ node ─ {presence pubsub} ─ topics ─ {protocol* occasionally sync} ─ topic*
+// server ─ session ─ channel ─ join ─ node ─ {presence pubsub cluster} ─ topics ─ {protocol* occasionally sync} ─ topic*
 
 pub mod channel;
+#[cfg(feature = "cluster")]
+pub mod cluster;
+#[cfg(not(feature = "cluster"))]
+mod cluster;
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -35,6 +39,12 @@ pub use channel::{
     outcome::{HandleResult, Handled, StopReason, noreply, reply, stop},
     sender::{SendError, Sender},
     socket::{JoinInfo, Socket},
+};
+#[cfg(feature = "cluster")]
+pub use cluster::{Cluster, ClusterOptions};
+pub use cluster::{
+    confirming::Confirming,
+    error::{NotConfirmed, TooLarge},
 };
 pub use join::{
     assigns::Assigns,
@@ -73,7 +83,9 @@ pub use topic::{PatternError, Topic, TopicPattern};
 pub use topics::{
     MemberInfo,
     broadcast::{Broadcast, ChannelId, TransportId},
+    gap::{Gap, GapCause},
     history::{HistoryError, NotRecovered, Read, Recovery},
     keep::Keep,
     position::{Position, PositionError},
+    published::{Published, Sent},
 };

@@ -12,6 +12,12 @@ use std::{
 use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
+    cluster::{
+        Program,
+        confirming::Confirming,
+        error::{NotConfirmed, TooLarge},
+        link::Link,
+    },
     occasionally::{Occasionally, occasionally},
     presence::{Tracker, fetch::Fetcher, options::PresenceOptions},
     protocol::{EncodeError, event},
@@ -22,11 +28,13 @@ use crate::{
     },
     topic::Topic,
     topics::{
-        Topics,
+        Member, Subscribed, Topics,
         broadcast::{Broadcast, ChannelId, TransportId},
+        gap::Gap,
         history::{HistoryError, Read},
         kept::Kept,
         position::Position,
+        published::{Published, Sent},
     },
 };
 
@@ -44,6 +52,8 @@ pub(crate) struct Node {
     pub(crate) socket_ids: Topics,
     pub(crate) tracker: Tracker,
     pub(crate) pubsub: Arc<dyn PubSub>,
+    /// The way to the other nodes of a cluster; set once, before anything happens.
+    link: OnceLock<Link>,
     /// How many joins there are.
     joins: AtomicU64,
     /// Told when the last of them has ended.
@@ -63,6 +73,8 @@ pub enum BroadcastError {
     Encode(EncodeError),
     /// The other nodes could not be told.
     PubSub(PubSubError),
+    /// It is too large for the other nodes of a cluster; this one's subscribers have it.
+    TooLarge(TooLarge),
     /// The event was published to nobody: it has a name that is the protocol's own, or presence's, see
     /// [`protocol::event`](crate::protocol::event).
     ReservedEvent,
@@ -86,6 +98,7 @@ impl Node {
             socket_ids: Topics::new(),
             tracker: Tracker::new(presence, Arc::new(publish), fetcher),
             pubsub,
+            link: OnceLock::new(),
             joins: AtomicU64::new(0),
             no_joins: Notify::new(),
             runtime: OnceLock::new(),
@@ -95,18 +108,24 @@ impl Node {
     }
 
     /// Publishes on all nodes, or on this one alone if the broadcast says so.
-    pub(crate) fn publish(&self, mut broadcast: Broadcast) -> Result<Option<Position>, BroadcastError> {
+    pub(crate) fn publish(&self, mut broadcast: Broadcast) -> Result<Published, BroadcastError> {
         check(&broadcast)?;
         broadcast.position = None;
         if broadcast.is_local {
-            return self.dispatch(&broadcast);
+            let position = self.dispatch(&broadcast)?;
+            return Ok(Published { position, sent: Sent::Now });
+        }
+        if let Some(link) = self.link.get() {
+            let sent = link.publish(&broadcast).map_err(BroadcastError::TooLarge);
+            let position = self.dispatch(&broadcast)?;
+            return sent.map(|sent| Published { position, sent });
         }
         let from = broadcast.from.take();
         let mut message = PubSubMsg::new(broadcast);
         let published = self.pubsub.publish(&message).map_err(BroadcastError::PubSub);
         message.broadcast.from = from;
         let position = self.dispatch(&message.broadcast)?;
-        published.map(|()| position)
+        published.map(|()| Published { position, sent: Sent::Now })
     }
 
     /// Ends all connections with a socket id, or joins of theirs, on all nodes.
@@ -144,6 +163,30 @@ impl Node {
         let kept = self.topics.kept().ok_or(HistoryError::NotKept)?;
         let messages = kept.read(topic, read, limit).ok_or(HistoryError::NotKept)?;
         messages.map_err(HistoryError::NotRecovered)
+    }
+
+    /// Hears and is heard by the other nodes of a cluster from now on.
+    pub(crate) fn set_link(&self, link: Link) {
+        if self.link.set(link).is_err() {
+            unreachable!("a node is in one cluster");
+        }
+    }
+
+    /// The way to the other nodes of a cluster, if there is one.
+    pub(crate) fn link(&self) -> Option<&Link> {
+        self.link.get()
+    }
+
+    /// Has other nodes' broadcasts on a topic come here, for one subscriber more.
+    pub(crate) fn claim<'a>(&'a self, topic: &'a Topic) -> Claim<'a> {
+        let confirming = Confirming::new(self.link().and_then(|link| link.subscribe(topic)));
+        Claim { node: self, topic, confirming }
+    }
+
+    /// Ends what [`Claim::subscribe`] began: nothing is delivered to it any more once this returns.
+    pub(crate) fn unsubscribe(&self, topic: &Topic, subscribed: Subscribed) {
+        self.topics.unsubscribe(topic, subscribed);
+        self.link().inspect(|link| link.unsubscribe(topic));
     }
 
     /// How many joins there are, those that are being decided and those that are ending included.
@@ -219,6 +262,55 @@ impl Node {
     }
 }
 
+/// A topic whose broadcasts come here from other nodes. If it is dropped, nobody needs them.
+#[must_use]
+pub(crate) struct Claim<'a> {
+    node: &'a Node,
+    topic: &'a Topic,
+    confirming: Confirming,
+}
+
+impl Claim<'_> {
+    /// Waits until they do.
+    pub(crate) async fn confirmed(&mut self) -> Result<(), NotConfirmed> {
+        self.confirming.wait().await
+    }
+
+    /// Puts the subscriber among the others, for [`Node::unsubscribe`]. Runs `first` before any broadcast can reach it.
+    pub(crate) fn subscribe(mut self, member: Member, first: impl FnOnce()) -> (Subscribed, Confirming) {
+        let subscribed = self.node.topics.subscribe(self.topic, member, first);
+        let confirming = std::mem::take(&mut self.confirming);
+        // It is the subscriber who gives the topic back.
+        std::mem::forget(self);
+        (subscribed, confirming)
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.node.link().inspect(|link| link.unsubscribe(self.topic));
+    }
+}
+
+/// The other nodes of a cluster.
+impl Program for Node {
+    fn deliver(&self, broadcast: &Broadcast) {
+        // No node of this library's sends such a one.
+        if check(broadcast).is_ok() {
+            // An encoding that failed is in the log already.
+            let _ = self.dispatch(broadcast);
+        }
+    }
+
+    fn concerned(&self, concerns: &dyn Fn(&str) -> bool) -> Vec<Topic> {
+        self.topics.walk().filter(|(topic, _)| concerns(topic)).map(|(topic, _)| topic).collect()
+    }
+
+    fn tell_gap(&self, gap: &Arc<Gap>) {
+        self.topics.tell_gap(gap);
+    }
+}
+
 /// Forgets what kept topics have remembered for long enough, for as long as there are topics.
 async fn sweep(topics: Weak<Topics>) {
     loop {
@@ -252,6 +344,7 @@ impl fmt::Display for BroadcastError {
         f.write_str(match self {
             Self::Encode(_) => "the broadcast could not be encoded for some of its subscribers",
             Self::PubSub(_) => "the broadcast reached this node alone",
+            Self::TooLarge(_) => "the broadcast is too large for other nodes and reached this one alone",
             Self::ReservedEvent => "the event's name is reserved",
         })
     }
@@ -262,6 +355,7 @@ impl std::error::Error for BroadcastError {
         match self {
             Self::Encode(error) => Some(error),
             Self::PubSub(error) => Some(error),
+            Self::TooLarge(error) => Some(error),
             Self::ReservedEvent => None,
         }
     }

@@ -178,7 +178,7 @@ fn answer_of(error: &(dyn Error + Send + Sync + 'static)) -> Option<Payload> {
         can_be_told(error)
     } else if let Some(error) = error.downcast_ref::<BroadcastError>() {
         match error {
-            BroadcastError::ReservedEvent => true,
+            BroadcastError::ReservedEvent | BroadcastError::TooLarge(_) => true,
             BroadcastError::Encode(error) => return can_be_told(error).then(|| reason_of(error)),
             BroadcastError::PubSub(_) => false,
         }

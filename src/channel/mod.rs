@@ -34,7 +34,7 @@ use crate::{
     join::leave_reason::LeaveReason,
     protocol::Payload,
     topic::Topic,
-    topics::broadcast::Broadcast,
+    topics::{broadcast::Broadcast, gap::Gap},
 };
 
 /// One kind of topic: what happens on join, on each event, and at the end.
@@ -150,6 +150,26 @@ pub trait Channel: Sized + Send + 'static {
         cx: &Context<Self>,
     ) -> impl Future<Output = Handled> + Send {
         let _ = (broadcast, cx);
+        async { Ok(noreply()) }
+    }
+
+    /// Broadcasts of another node on the topic, or on another that this join has subscribed to, are lost and do not come any more. The
+    /// place to have the client load its state anew; the default does nothing. Of one loss each join is told once.
+    ///
+    /// ```
+    /// # use lapwing::{Channel, Context, Failure, Gap, Handled, Joining, Payload, StopReason, Topic, noreply, stop};
+    /// # struct Room;
+    /// # impl Channel for Room {
+    /// #     type State = ();
+    /// #     async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> { Ok(Room) }
+    /// async fn handle_gap(&mut self, gap: &Gap, _: &Context<Self>) -> Handled {
+    ///     // A stock client that is told of an error joins again, and gets the state with the reply.
+    ///     Ok(stop(StopReason::Error(format!("missed broadcasts of {}", gap.node))))
+    /// }
+    /// # }
+    /// ```
+    fn handle_gap(&mut self, gap: &Gap, cx: &Context<Self>) -> impl Future<Output = Handled> + Send {
+        let _ = (gap, cx);
         async { Ok(noreply()) }
     }
 

@@ -5,6 +5,7 @@ use std::{any::Any, ops::Deref, sync::Arc};
 use lapwing_transports::session::outbox::Waiting;
 
 use crate::{
+    cluster::confirming::Confirming,
     join::{Join, assigns::Assigns},
     node::BroadcastError,
     presence::{Count, PresenceError, Showing},
@@ -17,6 +18,7 @@ use crate::{
         history::{HistoryError, Read},
         log::Offset,
         position::Position,
+        published::Published,
     },
 };
 
@@ -128,7 +130,7 @@ impl Socket {
         &self,
         event: impl AsRef<str>,
         payload: impl IntoPayload,
-    ) -> Result<Option<Position>, BroadcastError> {
+    ) -> Result<Published, BroadcastError> {
         self.join.node().publish(self.broadcast_of(event, payload)?)
     }
 
@@ -140,7 +142,7 @@ impl Socket {
         &self,
         event: impl AsRef<str>,
         payload: impl IntoPayload,
-    ) -> Result<Option<Position>, BroadcastError> {
+    ) -> Result<Published, BroadcastError> {
         self.join.node().publish(self.broadcast_of(event, payload)?.except(self.join.id))
     }
 
@@ -148,7 +150,7 @@ impl Socket {
     ///
     /// # Errors
     /// See [`BroadcastError`].
-    pub fn publish(&self, broadcast: Broadcast) -> Result<Option<Position>, BroadcastError> {
+    pub fn publish(&self, broadcast: Broadcast) -> Result<Published, BroadcastError> {
         self.join.node().publish(broadcast)
     }
 
@@ -208,16 +210,22 @@ impl Socket {
 
     /// Subscribes this join to another topic, too; its broadcasts arrive in
     /// [`handle_broadcast`](crate::Channel::handle_broadcast). A second time does nothing.
-    pub fn subscribe(&self, topic: impl Into<Topic>) {
+    ///
+    /// In a cluster, what is returned can be awaited: then the broadcasts of other nodes reach this one.
+    pub fn subscribe(&self, topic: impl Into<Topic>) -> Confirming {
         let topic = topic.into();
+        let mut confirming = Confirming::default();
         if topic == self.join.topic || self.join.is_ended() {
-            return;
+            return confirming;
         }
         let subscribe = |topic: &Topic| {
             let member = Member::Inbox(self.join.clone());
-            self.join.node().topics.subscribe(topic, member, || {})
+            let subscribed;
+            (subscribed, confirming) = self.join.node().claim(topic).subscribe(member, || {});
+            subscribed
         };
         self.join.add_foreign(topic, subscribe);
+        confirming
     }
 
     /// Ends a subscription to another topic.

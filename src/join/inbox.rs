@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::{
     join::{Join, mailbox::ChannelMailbox},
     topic::Topic,
-    topics::{Inbox, MemberInfo, broadcast::Broadcast, delivery::Delivery},
+    topics::{Inbox, MemberInfo, broadcast::Broadcast, delivery::Delivery, gap::Gap},
 };
 
 impl Inbox for Join {
@@ -32,6 +32,10 @@ impl Inbox for Join {
         }
     }
 
+    fn tell_gap(self: Arc<Self>, gap: &Arc<Gap>) {
+        self.deposit(ChannelMailbox::Gap(gap.clone()));
+    }
+
     fn join_of(&self, topic: &Topic) -> Option<MemberInfo> {
         (*topic == self.topic).then(|| MemberInfo::new(self.id, &*self.peer))
     }
@@ -40,11 +44,15 @@ impl Inbox for Join {
 impl Join {
     /// Puts a broadcast into the mailbox.
     pub(crate) fn mail(self: &Arc<Self>, broadcast: Arc<Broadcast>) {
+        self.deposit(ChannelMailbox::Broadcast(broadcast));
+    }
+
+    /// Puts what comes from a topic into the mailbox.
+    fn deposit(self: &Arc<Self>, message: ChannelMailbox) {
         let mut state = self.state();
         if state.ended {
             return;
         }
-        let message = ChannelMailbox::Broadcast(broadcast);
         if let Some(channel) = state.turn.begin() {
             drop(state);
             return self.node().spawn(channel.rise(self.clone(), Some(message)));

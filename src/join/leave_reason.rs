@@ -16,4 +16,7 @@ pub enum LeaveReason {
     Draining,
     /// A callback panicked, a payload could not be encoded, or the channel stopped with an error.
     Crashed(String),
+    /// The client was not let in after all, since the cluster's engine did not confirm the subscription in time: see
+    /// [`NotConfirmed`](crate::NotConfirmed).
+    Unavailable,
 }

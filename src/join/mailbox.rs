@@ -5,7 +5,7 @@ use std::{any::Any, collections::VecDeque, fmt, sync::Arc};
 use crate::{
     join::leave_reason::LeaveReason,
     protocol::{Name, Payload, Ref, name_limits},
-    topics::broadcast::Broadcast,
+    topics::{broadcast::Broadcast, gap::Gap},
 };
 
 /// How much may wait for one join, in its mailbox.
@@ -65,6 +65,8 @@ pub enum ChannelMailbox {
     Info(Box<dyn Any + Send>),
     /// A broadcast that was intercepted, or one on another topic that the join is subscribed to.
     Broadcast(Arc<Broadcast>),
+    /// Broadcasts of another node on the join's topic, or on another that it is subscribed to, are lost.
+    Gap(Arc<Gap>),
     /// Nothing carries the client's session for now.
     Away,
     /// Something carries it again.
@@ -87,6 +89,7 @@ impl ChannelMailbox {
             Self::Broadcast(broadcast) => {
                 broadcast.topic.len() + broadcast.event.len() + broadcast.payload.size()
             }
+            Self::Gap(gap) => gap.topic.len() + gap.node.len(),
             Self::Leave(reference) => of_ref(reference),
             Self::Info(_) | Self::Away | Self::Back | Self::Stop(_) => 0,
         };
@@ -117,6 +120,7 @@ impl fmt::Debug for ChannelMailbox {
             Self::Back => f.write_str("Back"),
             Self::Info(_) => f.write_str("Info"),
             Self::Broadcast(broadcast) => f.debug_tuple("Broadcast").field(&broadcast.event).finish(),
+            Self::Gap(gap) => f.debug_tuple("Gap").field(&gap.cause).finish(),
             Self::Leave(_) => f.write_str("Leave"),
             Self::Stop(reason) => f.debug_tuple("Stop").field(reason).finish(),
         }

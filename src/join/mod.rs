@@ -119,6 +119,7 @@ pub(crate) struct Log {
     pub(crate) leave_crashes: Occasionally,
     pub(crate) encodings: Occasionally,
     pub(crate) endless: Occasionally,
+    pub(crate) unconfirmed: Occasionally,
 }
 
 /// A channel that waits for something to do.
@@ -441,10 +442,10 @@ impl Join {
         let (own, foreign) = (state.subscribed.take(), state.foreign.take());
         drop(state);
         if let Some(own) = own {
-            self.home.node.topics.unsubscribe(&self.topic, own);
+            self.home.node.unsubscribe(&self.topic, own);
         }
         for (topic, subscribed) in foreign.into_iter().flat_map(|foreign| *foreign) {
-            self.home.node.topics.unsubscribe(&topic, subscribed);
+            self.home.node.unsubscribe(&topic, subscribed);
         }
     }
 
@@ -578,7 +579,7 @@ impl Join {
         let Some(index) = foreign.iter().position(|(known, _)| known == topic) else { return };
         let (topic, subscribed) = foreign.swap_remove(index);
         drop(state);
-        self.home.node.topics.unsubscribe(&topic, subscribed);
+        self.home.node.unsubscribe(&topic, subscribed);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -25,6 +25,10 @@ pub enum BuildError {
     },
     /// A serializer is for versions that cannot be read.
     Requirement(String),
+    /// There is a cluster and a [`PubSub`](crate::pubsub::PubSub) adapter: each broadcast would reach other nodes twice.
+    TwoWays,
+    /// Topics of this pattern are kept, and the server is a node of a cluster: nodes have no common order of what they remember.
+    KeptInCluster(String),
     /// An option has a value that nothing can work with, or contradicts another.
     Option(OptionError),
 }
@@ -52,6 +56,14 @@ impl fmt::Display for BuildError {
             Self::Requirement(text) => {
                 write!(f, "{text:?} is not a version requirement: say \"~> 2.0.0\", \"~> 2.0\" or \"2.0.0\"")
             }
+            Self::TwoWays => f.write_str(
+                "there are two ways to other nodes: leave out the adapter, or the cluster, as each broadcast would take both",
+            ),
+            Self::KeptInCluster(pattern) => write!(
+                f,
+                "topics of {pattern:?} cannot be kept in a cluster, as its nodes have no common order of what they remember: \
+                 leave out `keep`, or the cluster"
+            ),
             Self::Option(_) => f.write_str("an option is not valid"),
         }
     }

@@ -25,7 +25,7 @@ impl Lapwing {
     /// let mount = Mount::new().keep("room:*", Keep::last(100));
     /// let lapwing = Lapwing::builder().mount("/socket", mount).build()?;
     /// let before = lapwing.position("room:1").expect("it is kept");
-    /// let after = lapwing.broadcast("room:1", "said", json!({"text": "hi"}))?;
+    /// let after = lapwing.broadcast("room:1", "said", json!({"text": "hi"}))?.position;
     /// assert_eq!(lapwing.position("room:1"), after);
     ///
     /// let missed = lapwing.history("room:1", Read::After(before), 100)?;

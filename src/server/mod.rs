@@ -12,12 +12,21 @@ pub(crate) mod subscription;
 pub(crate) mod tracked;
 pub(crate) mod unknown_mount;
 
-use std::{collections::HashMap, fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    pin::Pin,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use lapwing_transports::{dialect::server::Refused, endpoint::Endpoint, options::error::FOREVER};
 use serde::Serialize;
 
+#[cfg(feature = "cluster")]
+use crate::cluster::ClusterInfo;
 use crate::{
+    cluster::{Program, link},
     node::{BroadcastError, Node},
     presence::{Count, PresenceError, fetch::Fetcher, options::PresenceOptions},
     protocol::{IntoPayload, Payload},
@@ -28,7 +37,7 @@ use crate::{
     },
     session::{handler::Hub, router::ChannelRoute},
     topic::{Topic, TopicPattern},
-    topics::{broadcast::Broadcast, kept::Kept, position::Position},
+    topics::{broadcast::Broadcast, kept::Kept, published::Published},
 };
 
 /// What a shutdown may take by default.
@@ -153,7 +162,8 @@ impl ResumesRefused {
 #[must_use = "nothing happens before `build`"]
 pub struct Builder {
     mounts: Vec<(String, Mount)>,
-    pubsub: Arc<dyn PubSub>,
+    pubsub: Option<Arc<dyn PubSub>>,
+    cluster: Option<link::Cluster>,
     presence: PresenceOptions,
     fetcher: Option<Fetcher>,
     shutdown_timeout: Duration,
@@ -165,7 +175,8 @@ impl Lapwing {
     pub fn builder() -> Builder {
         Builder {
             mounts: Vec::new(),
-            pubsub: Arc::new(LocalPubSub),
+            pubsub: None,
+            cluster: None,
             presence: PresenceOptions::default(),
             fetcher: None,
             shutdown_timeout: SHUTDOWN_TIMEOUT,
@@ -182,7 +193,7 @@ impl Lapwing {
         topic: impl Into<Topic>,
         event: impl AsRef<str>,
         payload: impl IntoPayload,
-    ) -> Result<Option<Position>, BroadcastError> {
+    ) -> Result<Published, BroadcastError> {
         self.0.node.publish(broadcast_of(topic, event, payload)?)
     }
 
@@ -190,7 +201,7 @@ impl Lapwing {
     ///
     /// # Errors
     /// See [`BroadcastError`].
-    pub fn publish(&self, broadcast: Broadcast) -> Result<Option<Position>, BroadcastError> {
+    pub fn publish(&self, broadcast: Broadcast) -> Result<Published, BroadcastError> {
         self.0.node.publish(broadcast)
     }
 
@@ -290,6 +301,20 @@ impl Lapwing {
         stats
     }
 
+    /// The cluster that this server is a node of, as it is seen from here; `None` if it is alone.
+    #[cfg(feature = "cluster")]
+    #[must_use]
+    pub fn cluster(&self) -> Option<ClusterInfo> {
+        self.0.node.link().map(link::Link::info)
+    }
+
+    /// Whether a balancer may send clients here. A node of a cluster is ready when the engine is there and delivers what was asked for, until
+    /// it [shuts down](Self::shutdown); a server that is alone always is.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.node.link().is_none_or(link::Link::is_ready)
+    }
+
     /// The routes of a mount, in the order in which they are tried.
     ///
     /// # Errors
@@ -340,7 +365,16 @@ impl Builder {
 
     /// Carries broadcasts to other nodes. Default: there are none.
     pub fn pubsub(mut self, pubsub: Arc<dyn PubSub>) -> Self {
-        self.pubsub = pubsub;
+        self.pubsub = Some(pubsub);
+        self
+    }
+
+    /// Makes this server a node of a cluster. Default: it is alone.
+    ///
+    /// Topics that are kept ([`Mount::keep`]) have no order over nodes: [`build`](Self::build) refuses them.
+    #[cfg(feature = "cluster")]
+    pub fn cluster(mut self, cluster: link::Cluster) -> Self {
+        self.cluster = Some(cluster);
         self
     }
 
@@ -409,8 +443,17 @@ impl Builder {
                 keeps.push((TopicPattern::new(pattern).map_err(BuildError::Pattern)?, *keep));
             }
         }
+        if self.cluster.is_some() {
+            if self.pubsub.is_some() {
+                return Err(BuildError::TwoWays);
+            }
+            if let Some((pattern, _)) = keeps.first() {
+                return Err(BuildError::KeptInCluster(pattern.as_str().to_owned()));
+            }
+        }
         let kept = (!keeps.is_empty()).then(|| Kept::new(keeps, self.history_bytes_max)).map(Box::new);
-        let node = Arc::new(Node::new(self.pubsub, self.presence, self.fetcher, kept));
+        let pubsub = self.pubsub.unwrap_or_else(|| Arc::new(LocalPubSub));
+        let node = Arc::new(Node::new(pubsub, self.presence, self.fetcher, kept));
         let mut mounts: Vec<Mounted> = Vec::new();
         for (name, mount) in self.mounts {
             let path =
@@ -428,6 +471,10 @@ impl Builder {
                 node.deliver(message);
             }
         }));
+        if let Some(cluster) = self.cluster {
+            let program: Weak<dyn Program> = Arc::<Node>::downgrade(&node);
+            node.set_link(link::Link::begin(cluster, program));
+        }
         Ok(Lapwing(Arc::new(Inner { node, mounts, shutdown_timeout: self.shutdown_timeout })))
     }
 }

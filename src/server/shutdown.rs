@@ -66,6 +66,7 @@ impl Lapwing {
         let left = || self.shutdown_timeout().saturating_sub(start.elapsed());
         let pacing_max = left() / 2;
         let mut report = ShutdownReport::default();
+        self.node().link().inspect(|link| link.begin_drain());
         let mut drains = JoinSet::new();
         for mounted in self.mounts() {
             match mounted.drain {
@@ -87,6 +88,10 @@ impl Lapwing {
             }
             if report.joins == 0 && report.sessions == 0 {
                 self.node().tracker.stop().await;
+            }
+            // What was said last goes out, and then the others need not find out that this node is silent.
+            if let Some(link) = self.node().link() {
+                link.shutdown(STOP_GRACE / 2).await;
             }
         };
         // Code of the program that keeps one of them from ending, such as a serializer that blocks, is not waited for.

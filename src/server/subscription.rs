@@ -8,9 +8,10 @@ use std::{
 };
 
 use crate::{
+    cluster::{confirming::Confirming, error::NotConfirmed},
     node::Node,
     topic::Topic,
-    topics::{Inbox, Member, Subscribed, broadcast::Broadcast, delivery::Delivery},
+    topics::{Inbox, Member, Subscribed, broadcast::Broadcast, delivery::Delivery, gap::Gap},
 };
 
 /// Broadcasts that wait for a task at most. A task that lags further is told how many it missed.
@@ -34,12 +35,13 @@ pub struct Subscription {
     topic: Topic,
     queue: Arc<Queue>,
     subscribed: Option<Subscribed>,
+    confirming: Confirming,
 }
 
-/// Broadcasts were dropped because the task did not take them.
+/// Broadcasts are missing: the task did not take them, or they were lost between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lagged(
-    /// How many.
+    /// How many the task did not take. None of them: broadcasts of another node were lost, see [`Gap`](crate::Gap), and nobody knows how many.
     pub u64,
 );
 
@@ -47,16 +49,27 @@ struct Queue(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    broadcasts: VecDeque<Arc<Broadcast>>,
-    missed: u64,
+    /// None stands for a gap.
+    broadcasts: VecDeque<Option<Arc<Broadcast>>>,
+    missed: Option<u64>,
     waker: Option<Waker>,
 }
 
 impl Subscription {
     pub(crate) fn new(node: Arc<Node>, topic: Topic) -> Self {
         let queue = Arc::new(Queue(Mutex::default()));
-        let subscribed = node.topics.subscribe(&topic, Member::Inbox(queue.clone()), || {});
-        Self { node, topic, queue, subscribed: Some(subscribed) }
+        let (subscribed, confirming) = node.claim(&topic).subscribe(Member::Inbox(queue.clone()), || {});
+        Self { node, topic, queue, subscribed: Some(subscribed), confirming }
+    }
+
+    /// Waits until the broadcasts of other nodes reach this one: not at all on a server that is one node. What they publish from then on
+    /// is received, or told to be [`Lagged`]. Cancel safe.
+    ///
+    /// # Errors
+    /// See [`NotConfirmed`]. The subscription stands all the same, and hears this node; after
+    /// [`NotConfirmed::Late`] it can be waited for again.
+    pub async fn confirmed(&mut self) -> Result<(), NotConfirmed> {
+        self.confirming.wait().await
     }
 
     /// The topic.
@@ -68,16 +81,17 @@ impl Subscription {
     /// Waits for the next broadcast. Cancel safe: a dropped future takes nothing.
     ///
     /// # Errors
-    /// [`Lagged`] when the oldest of 1,024 waiting broadcasts were dropped; the next call goes on with those
-    /// that are left.
+    /// [`Lagged`] when the oldest of 1,024 waiting broadcasts were dropped, or when broadcasts of another node were lost; the next call
+    /// goes on with those that are left.
     pub async fn recv(&mut self) -> Result<Arc<Broadcast>, Lagged> {
         std::future::poll_fn(|cx| {
             let mut state = self.queue.state();
-            if state.missed > 0 {
-                return Poll::Ready(Err(Lagged(std::mem::take(&mut state.missed))));
+            if let Some(missed) = state.missed.take() {
+                return Poll::Ready(Err(Lagged(missed)));
             }
             match state.broadcasts.pop_front() {
-                Some(broadcast) => Poll::Ready(Ok(broadcast)),
+                Some(Some(broadcast)) => Poll::Ready(Ok(broadcast)),
+                Some(None) => Poll::Ready(Err(Lagged(0))),
                 None => {
                     state.waker = Some(cx.waker().clone());
                     Poll::Pending
@@ -91,7 +105,7 @@ impl Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         if let Some(subscribed) = self.subscribed.take() {
-            self.node.topics.unsubscribe(&self.topic, subscribed);
+            self.node.unsubscribe(&self.topic, subscribed);
         }
     }
 }
@@ -108,23 +122,36 @@ impl Queue {
     }
 }
 
-impl Inbox for Queue {
-    fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
-        let mut state = self.state();
-        if state.broadcasts.len() >= QUEUE_MAX {
-            state.broadcasts.pop_front();
-            state.missed += 1;
+impl State {
+    /// Takes a broadcast, or a gap.
+    fn push(&mut self, item: Option<Arc<Broadcast>>) {
+        if self.broadcasts.len() >= QUEUE_MAX {
+            let dropped = self.broadcasts.pop_front().flatten();
+            *self.missed.get_or_insert_default() += u64::from(dropped.is_some());
         }
-        state.broadcasts.push_back(delivery.shared());
-        if let Some(waker) = state.waker.take() {
+        self.broadcasts.push_back(item);
+        if let Some(waker) = self.waker.take() {
             waker.wake();
         }
     }
 }
 
+impl Inbox for Queue {
+    fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
+        self.state().push(Some(delivery.shared()));
+    }
+
+    fn tell_gap(self: Arc<Self>, _: &Arc<Gap>) {
+        self.state().push(None);
+    }
+}
+
 impl fmt::Display for Lagged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} broadcasts were dropped because the task did not take them", self.0)
+        match self.0 {
+            0 => f.write_str("broadcasts of another node are lost"),
+            missed => write!(f, "{missed} broadcasts were dropped because the task did not take them"),
+        }
     }
 }
 

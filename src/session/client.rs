@@ -19,7 +19,12 @@ use crate::{
     pubsub::Order,
     session::joins::{Joined, Joins},
     topic::Topic,
-    topics::{Inbox, Lane, Subscribed, broadcast::TransportId, delivery::Delivery},
+    topics::{
+        Inbox, Lane, Subscribed,
+        broadcast::{ChannelId, TransportId},
+        delivery::Delivery,
+        gap::Gap,
+    },
 };
 
 /// A full mailbox.
@@ -124,6 +129,14 @@ impl Client {
         self.state().alive -= 1;
     }
 
+    /// Tells one of its joins that it missed something.
+    pub(crate) fn tell_gap(&self, channel: ChannelId, gap: &Arc<Gap>) {
+        let join = self.state().joins.get(&gap.topic).filter(|join| join.id == channel).cloned();
+        if let Some(join) = join {
+            join.tell_gap(gap);
+        }
+    }
+
     /// Ends the join of a topic, if there is one.
     pub(crate) fn kick(&self, topic: &str, why: String) {
         let join = self.state().joins.get(topic).cloned();
@@ -163,6 +176,10 @@ impl Lane for LiveSession<Client> {
 
     fn socket_id(&self) -> Option<&str> {
         self.state().socket_id.as_deref().map(|topic| &**topic)
+    }
+
+    fn tell_gap(&self, channel: ChannelId, gap: &Arc<Gap>) {
+        self.state().tell_gap(channel, gap);
     }
 }
 

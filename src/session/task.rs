@@ -29,6 +29,7 @@ use crate::{
         outcome::{HandleResult, Handled, StopReason},
         sender::Parcel,
     },
+    cluster::error::NotConfirmed,
     join::{
         Join, Next, Resting, Running, Start,
         leave_reason::LeaveReason,
@@ -165,11 +166,18 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
         turn_away(&join);
         return None;
     };
+    let mut claim = join.node().claim(&join.topic);
+    if let Err(error) = claim.confirmed().await {
+        drop(claim);
+        close_predecessor(predecessor.as_deref());
+        refuse(&join, channel, &refs, error).await;
+        return None;
+    }
     let mut recovered = None;
     if asked.is_some() {
         join.set_asked();
     }
-    let subscribed = join.node().topics.subscribe(&join.topic, member(&join), || match asked {
+    let (subscribed, _) = claim.subscribe(member(&join), || match asked {
         None => answer(&join, &refs, "ok", &reply),
         Some(since) => {
             recovered = recovery::answer(&join, since, &reply, |reply| answer(&join, &refs, "ok", reply));
@@ -191,6 +199,17 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
             None
         }
     }
+}
+
+/// Ends a join that would not hear other nodes: its client is refused, and may try again.
+async fn refuse<C: Channel>(join: &Arc<Join>, mut channel: C, refs: &Refs, error: NotConfirmed) {
+    let (topic, channel_name) = (join.quoted_topic(), join.kind().name());
+    occasionally!(join.log().unconfirmed, warn, %error, %topic, channel = channel_name, "join refused");
+    answer(join, refs, "error", &Payload::reason("unavailable"));
+    join.withdraw();
+    turn_away(join);
+    let end = End { goodbye: Goodbye::Nothing, reason: LeaveReason::Unavailable };
+    finish(join, &mut channel, &Context::new(join.clone()), end).await;
 }
 
 /// Handles a message and what is in the mailbox. Gives the channel back when there is nothing left.
@@ -285,6 +304,7 @@ async fn handle<C: Channel>(
         ChannelMailbox::Broadcast(broadcast) => {
             ("handle_broadcast", catch(async { channel.handle_broadcast(broadcast, cx).await }).await)
         }
+        ChannelMailbox::Gap(gap) => ("handle_gap", catch(async { channel.handle_gap(&gap, cx).await }).await),
         ChannelMailbox::Away => ("away", catch(async { channel.away(cx).await }).await),
         ChannelMailbox::Back => ("back", catch(async { channel.back(cx).await }).await),
         ChannelMailbox::Leave(reference) => {
@@ -496,6 +516,7 @@ fn reason_word(reason: &LeaveReason) -> &'static str {
         LeaveReason::DuplicateJoin => "joined again",
         LeaveReason::Draining => "draining",
         LeaveReason::Crashed(_) => "crashed",
+        LeaveReason::Unavailable => "unavailable",
     }
 }
 

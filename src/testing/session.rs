@@ -23,7 +23,12 @@ use crate::{
         handler::Hub,
     },
     sync::{Mutex, MutexGuard},
-    topics::{Inbox, Lane, broadcast::TransportId, delivery::Delivery},
+    topics::{
+        Inbox, Lane,
+        broadcast::{ChannelId, TransportId},
+        delivery::Delivery,
+        gap::Gap,
+    },
 };
 
 /// The session of a test's client. The handler of the mount serves it as it serves any other.
@@ -236,6 +241,10 @@ impl Lane for TestSession {
 
     fn socket_id(&self) -> Option<&str> {
         self.client.socket_id.as_deref().map(|topic| &**topic)
+    }
+
+    fn tell_gap(&self, channel: ChannelId, gap: &Arc<Gap>) {
+        self.client.tell_gap(channel, gap);
     }
 }
 

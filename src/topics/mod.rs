@@ -13,11 +13,13 @@
 
 pub(crate) mod broadcast;
 pub(crate) mod delivery;
+pub(crate) mod gap;
 pub(crate) mod history;
 pub(crate) mod keep;
 pub(crate) mod kept;
 pub(crate) mod log;
 pub(crate) mod position;
+pub(crate) mod published;
 
 use std::{
     collections::HashMap,
@@ -41,6 +43,7 @@ use crate::{
     topics::{
         broadcast::{Broadcast, ChannelId, TransportId},
         delivery::Delivery,
+        gap::Gap,
         kept::Kept,
         position::Position,
     },
@@ -70,12 +73,22 @@ pub(crate) trait Lane: Send + Sync {
 
     /// The socket id that the client was given on connect.
     fn socket_id(&self) -> Option<&str>;
+
+    /// A join of the session's missed something. May lock the joins of the session.
+    fn tell_gap(&self, channel: ChannelId, gap: &Arc<Gap>) {
+        let _ = (channel, gap);
+    }
 }
 
 /// Something that wants the broadcast itself.
 pub(crate) trait Inbox: Send + Sync {
     /// Takes it or leaves it; never waits.
     fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>);
+
+    /// It missed something.
+    fn tell_gap(self: Arc<Self>, gap: &Arc<Gap>) {
+        let _ = gap;
+    }
 
     /// Which join of the topic it is; `None` for whatever else is subscribed.
     fn join_of(&self, topic: &Topic) -> Option<MemberInfo> {
@@ -85,6 +98,7 @@ pub(crate) trait Inbox: Send + Sync {
 }
 
 /// A subscriber of a topic.
+#[derive(Clone)]
 pub(crate) enum Member {
     Lane { lane: Arc<dyn Lane>, channel: ChannelId },
     Inbox(Arc<dyn Inbox>),
@@ -267,6 +281,31 @@ impl Topics {
         let mut delivery = Delivery::new(broadcast, None, &self.log);
         for inbox in inboxes {
             inbox.deliver(&mut delivery);
+        }
+    }
+
+    /// Tells all subscribers of a topic that they missed something, when it is free again: sessions look for their joins. A thousand are
+    /// taken at a time.
+    pub(crate) fn tell_gap(&self, gap: &Arc<Gap>) {
+        let Some(entry) = self.find(&gap.topic) else { return };
+        let mut from = 0;
+        loop {
+            let members = entry.members();
+            let capacity = members.slab.capacity();
+            let until = (from + CHUNK).min(capacity);
+            let chunk: Vec<Member> =
+                (from..until).filter_map(|slot| members.slab.get(slot).cloned()).collect();
+            drop(members);
+            for member in chunk {
+                match member {
+                    Member::Lane { lane, channel } => lane.tell_gap(channel, gap),
+                    Member::Inbox(inbox) => inbox.tell_gap(gap),
+                }
+            }
+            if until >= capacity {
+                return;
+            }
+            from = until;
         }
     }
 

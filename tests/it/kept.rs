@@ -313,7 +313,7 @@ async fn what_is_unrecorded_has_no_place_and_who_was_left_out_gets_it_when_it_co
 #[tokio::test]
 async fn what_a_channel_intercepts_goes_through_its_hands_again() {
     let (lapwing, address) = serve().await;
-    let marked = |number: u64| lapwing.broadcast("room:1", "marked", json!({"n": number})).unwrap();
+    let marked = |number: u64| lapwing.broadcast("room:1", "marked", json!({"n": number})).unwrap().position;
     let sees = |offset: u64, number: u64| json!([null, format!("@{offset}"), "room:1", "marked", {"n": number, "mark": true}]);
     marked(1);
     marked(2);
@@ -337,7 +337,7 @@ async fn a_program_reads_a_history_forwards_and_backwards_and_subscribers_learn_
     let mut subscription = lapwing.subscribe("room:1");
     let start = lapwing.position("room:1").unwrap();
     say(&lapwing, "room:1", 1..=5);
-    let last = lapwing.broadcast("room:1", "said", json!({"n": 6})).unwrap().unwrap();
+    let last = lapwing.broadcast("room:1", "said", json!({"n": 6})).unwrap().position.unwrap();
     assert_eq!(subscription.recv().await.unwrap().position.unwrap().to_string(), later(&json!(start), 1));
     let numbers = |read, limit| -> Result<Vec<u64>, HistoryError> {
         let messages = lapwing.history("room:1", read, limit)?;
@@ -369,7 +369,7 @@ async fn histories_stay_within_their_bytes_whatever_is_said_where() {
     assert!(lapwing.stats().kept.messages > 10, "there is room for some");
     // A topic that found no room has no history, and says so.
     let before = lapwing.position("room:new").unwrap();
-    let position = lapwing.broadcast("room:new", "said", json!({"n": 1})).unwrap().unwrap();
+    let position = lapwing.broadcast("room:new", "said", json!({"n": 1})).unwrap().position.unwrap();
     let error = lapwing.history("room:new", Read::After(before), 10).unwrap_err();
     assert_eq!(error, HistoryError::NotRecovered(NotRecovered::Trimmed));
     assert_eq!(lapwing.history("room:new", Read::After(position), 10).unwrap().len(), 0);

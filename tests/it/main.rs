@@ -5,6 +5,7 @@
 mod bounds;
 mod budget;
 mod callbacks;
+mod cluster;
 mod contract;
 mod defaults;
 mod dropped;

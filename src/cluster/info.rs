@@ -1,0 +1,122 @@
+//! What a node knows of its cluster.
+
+use std::time::Duration;
+
+use lapwing_cluster_driver as driver;
+use serde::Serialize;
+
+/// A cluster as one of its nodes sees it now.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ClusterInfo {
+    /// This node's name.
+    pub node: String,
+    /// The nodes that live, this one first.
+    pub nodes: Vec<NodeInfo>,
+    /// What carries the messages between them.
+    pub engine: EngineInfo,
+    /// Whether the engine is there and delivers all that was asked for: whether a balancer may send clients here.
+    pub is_ready: bool,
+}
+
+/// A node that lives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct NodeInfo {
+    /// Its name.
+    pub name: String,
+    /// What it is about to do.
+    pub state: NodeState,
+}
+
+/// What a node that lives is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum NodeState {
+    /// It serves.
+    Up,
+    /// It goes down.
+    Draining,
+}
+
+/// How the engine does, and what was counted since this node started.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct EngineInfo {
+    /// Whether there is a connection.
+    pub up: bool,
+    /// For how many milliseconds.
+    pub since_ms: Option<u64>,
+    /// How long this node's last beat took to come back, in microseconds.
+    pub round_trip_us: Option<u64>,
+    /// Connections that were made.
+    pub connects: u64,
+    /// Attempts that failed.
+    pub connect_failures: u64,
+    /// Why the last attempt failed or the last connection was lost, for people.
+    pub last_error: Option<String>,
+    /// Broadcasts of this node.
+    pub published: u64,
+    /// Those of them that waited for the engine.
+    pub kept_for_later: u64,
+    /// Those of them that did not reach other nodes, as too many waited.
+    pub lost: u64,
+    /// Broadcasts of other nodes that came.
+    pub delivered: u64,
+    /// Those of them that were missing first, and were got from their publisher.
+    pub repaired: u64,
+    /// Gaps that were told.
+    pub gaps: u64,
+    /// Messages that could not be read, or were not sealed with the secret.
+    pub unreadable: u64,
+    /// Bytes that are kept for nodes that missed something, or for an engine that is away.
+    pub ring_bytes: usize,
+    /// Bytes that are held back behind something that is missing.
+    pub held_bytes: usize,
+}
+
+impl ClusterInfo {
+    pub(super) fn of(cluster: &driver::Cluster, here: NodeInfo) -> Self {
+        let peers = cluster.peers().into_iter().map(|(_, peer)| NodeInfo::new(peer.name, peer.is_draining));
+        Self {
+            node: here.name.clone(),
+            nodes: std::iter::once(here).chain(peers).collect(),
+            engine: EngineInfo::of(cluster.stats()),
+            is_ready: cluster.is_ready(),
+        }
+    }
+}
+
+impl NodeInfo {
+    pub(super) fn new(name: String, is_draining: bool) -> Self {
+        Self { name, state: if is_draining { NodeState::Draining } else { NodeState::Up } }
+    }
+}
+
+impl EngineInfo {
+    fn of(stats: driver::Stats) -> Self {
+        Self {
+            up: stats.up_for.is_some(),
+            since_ms: stats.up_for.map(|up_for| number(up_for.as_millis())),
+            round_trip_us: stats.round_trip.as_ref().map(Duration::as_micros).map(number),
+            connects: stats.connects,
+            connect_failures: stats.connect_failures,
+            last_error: stats.last_error,
+            published: stats.published,
+            kept_for_later: stats.kept_for_later,
+            lost: stats.here_alone,
+            delivered: stats.delivered,
+            repaired: stats.repaired,
+            gaps: stats.gaps.values().sum(),
+            unreadable: stats.unreadable + stats.forged,
+            ring_bytes: stats.ring_bytes,
+            held_bytes: stats.held_bytes,
+        }
+    }
+}
+
+/// Half a million years are as long as can be told.
+fn number(number: u128) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,60 @@
+//! Several nodes that are one server to their clients.
+//!
+//! ```text
+//!   Node::publish ──▶ Link ──▶ lapwing_cluster_driver ──▶ engine
+//!   Node::claim ────▶   │
+//!                       └─ Pump ◀── events: broadcasts, gaps, peers
+//!   Program (Node) ◀────────┘
+//! ```
+//!
+//! `docs/guide/cluster.md` says how to use it, and `docs/cluster.md` what the nodes say to each other. A server that is alone has no link, and
+//! nothing here costs it anything.
+
+pub(crate) mod confirming;
+pub(crate) mod error;
+#[cfg(feature = "cluster")]
+mod info;
+#[cfg(feature = "cluster")]
+pub(crate) mod link;
+#[cfg(feature = "cluster")]
+mod options;
+#[cfg(feature = "cluster")]
+mod pump;
+
+#[cfg(not(feature = "cluster"))]
+#[path = "off.rs"]
+pub(crate) mod link;
+
+use std::sync::Arc;
+
+use crate::{
+    topic::Topic,
+    topics::{broadcast::Broadcast, gap::Gap},
+};
+
+#[cfg(feature = "cluster")]
+pub use self::{
+    info::{ClusterInfo, EngineInfo, NodeInfo, NodeState},
+    options::{Cluster, ClusterOptions},
+};
+#[cfg(feature = "cluster")]
+pub use lapwing_cluster::Spread;
+#[cfg(feature = "cluster")]
+pub use lapwing_cluster_driver::{self as driver, AtStart, Engine, Hub, StartError};
+#[cfg(feature = "nats")]
+pub use lapwing_nats::{self as nats, Nats};
+#[cfg(feature = "redis")]
+pub use lapwing_redis::{self as redis, Redis};
+
+/// The program as the cluster calls it.
+#[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "nobody calls where there is no cluster"))]
+pub(crate) trait Program: Send + Sync {
+    /// A broadcast of another node.
+    fn deliver(&self, broadcast: &Broadcast);
+
+    /// The topics with subscribers that something concerns.
+    fn concerned(&self, concerns: &dyn Fn(&str) -> bool) -> Vec<Topic>;
+
+    /// Subscribers of a topic missed something.
+    fn tell_gap(&self, gap: &Arc<Gap>);
+}

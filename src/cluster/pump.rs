@@ -1,0 +1,116 @@
+//! The task that hands what comes from other nodes to the program, one after the other.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use lapwing_cluster::{
+    Instance, PeerEnd, Scope,
+    wire::{PayloadKind, Publish},
+};
+use lapwing_cluster_driver::{ClusterEvent, Events};
+use smol_str::{SmolStr, ToSmolStr as _};
+use tracing::{debug, info, warn};
+
+use super::{Program, options::Hasher};
+use crate::{
+    occasionally::{Occasionally, occasionally},
+    protocol::{Payload, RawJson},
+    topics::{
+        broadcast::Broadcast,
+        gap::{Gap, GapCause},
+    },
+};
+
+pub(super) struct Pump {
+    hasher: Hasher,
+    program: Weak<dyn Program>,
+    /// The names of the nodes that live, and of those that are remembered for what may still be told of them.
+    names: HashMap<Instance, SmolStr>,
+    /// Of the log lines about broadcasts that could not be read.
+    unreadable: Occasionally,
+}
+
+/// Names are kept of so many nodes; those that are gone are forgotten beyond it.
+const NAMES_MAX: usize = 1_024;
+
+impl Pump {
+    pub(super) fn new(hasher: Hasher, program: Weak<dyn Program>) -> Self {
+        Self { hasher, program, names: HashMap::new(), unreadable: Occasionally::new() }
+    }
+
+    /// Runs until the node has ended, or the program is gone.
+    pub(super) async fn run(mut self, mut events: Events) {
+        while let Some(event) = events.next().await {
+            let Some(program) = self.program.upgrade() else { return };
+            match event {
+                ClusterEvent::Broadcast { from, publish } => self.deliver(&*program, from, publish),
+                ClusterEvent::Gap(gap) => self.tell_gap(&*program, gap).await,
+                ClusterEvent::PeerUp(peer, known) => {
+                    info!(node = known.name, "a node is there");
+                    if self.names.len() >= NAMES_MAX {
+                        self.names.clear();
+                    }
+                    self.names.insert(peer, known.name.into());
+                }
+                ClusterEvent::PeerDown(peer, end) => {
+                    let node = self.name(peer);
+                    match end {
+                        PeerEnd::Departed => info!(%node, "a node has left"),
+                        PeerEnd::Silent => warn!(%node, "a node is silent and counts as dead"),
+                    }
+                }
+                ClusterEvent::EngineUp => info!("the cluster's engine is there"),
+                ClusterEvent::EngineDown => warn!("the cluster's engine is away; what is local goes on"),
+                other => debug!(?other, "an event of the cluster that nobody needs"),
+            }
+        }
+    }
+
+    fn deliver(&self, program: &dyn Program, from: Instance, publish: Publish) {
+        let Publish { topic, event, kind, payload, .. } = publish;
+        let payload = match kind {
+            PayloadKind::Binary => Payload::Binary(payload),
+            PayloadKind::Json => match str::from_utf8(&payload).ok().and_then(|text| RawJson::new(text).ok())
+            {
+                Some(json) => Payload::Json(json),
+                None => {
+                    let node = self.name(from);
+                    return occasionally!(self.unreadable, warn, %node, "a node sent a broadcast that is no JSON");
+                }
+            },
+        };
+        program.deliver(&Broadcast::new(String::from(topic), &*event, payload));
+    }
+
+    /// Tells everybody on the topics that a gap is about. What comes later waits for that, and other tasks do not.
+    async fn tell_gap(&self, program: &dyn Program, gap: lapwing_cluster::Gap) {
+        let (node, cause) = (self.name(gap.from), cause_of(gap.cause));
+        let topics = match gap.scope {
+            Scope::Key { key, .. } => program.concerned(&|topic| self.hasher.key(topic) == key),
+            Scope::All => program.concerned(&|_| true),
+        };
+        warn!(%node, %cause, topics = topics.len(), "broadcasts of another node are lost, or may be");
+        for topic in topics {
+            program.tell_gap(&Arc::new(Gap { topic, node: node.clone(), cause }));
+            tokio::task::coop::consume_budget().await;
+        }
+    }
+
+    fn name(&self, node: Instance) -> SmolStr {
+        self.names.get(&node).cloned().unwrap_or_else(|| node.to_smolstr())
+    }
+}
+
+fn cause_of(cause: lapwing_cluster::GapCause) -> GapCause {
+    match cause {
+        lapwing_cluster::GapCause::Overwritten => GapCause::Overwritten,
+        lapwing_cluster::GapCause::Unanswered => GapCause::Unanswered,
+        lapwing_cluster::GapCause::HeldTooMany => GapCause::HeldTooMany,
+        lapwing_cluster::GapCause::Uncertain => GapCause::Uncertain,
+        lapwing_cluster::GapCause::PublisherDied => GapCause::NodeDied,
+        lapwing_cluster::GapCause::Unreadable => GapCause::Unreadable,
+        _ => GapCause::Other,
+    }
+}

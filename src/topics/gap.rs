@@ -1,0 +1,64 @@
+//! Broadcasts of other nodes that are lost, as channels and tasks are told.
+
+use std::fmt;
+
+use smol_str::SmolStr;
+
+use crate::topic::Topic;
+
+/// Broadcasts of another node on a topic are lost, or may be, and do not come any more. Those that come later are of later times.
+///
+/// Channels are told by [`handle_gap`](crate::Channel::handle_gap), tasks by [`Lagged`](crate::Lagged). Where it says
+/// "may be", the topic shares its channel of the engine with others: nothing needs to have been said on this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Gap {
+    /// The topic.
+    pub topic: Topic,
+    /// The name of the node whose broadcasts they were, or its number, if it was not known yet.
+    pub node: SmolStr,
+    /// Why they are lost.
+    pub cause: GapCause,
+}
+
+/// Why broadcasts are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum GapCause {
+    /// The node does not have them any more: the outage was longer than what it keeps.
+    Overwritten,
+    /// The node did not answer when they were asked for.
+    Unanswered,
+    /// More came behind them than may be held back.
+    HeldTooMany,
+    /// The connection to the engine was lost before it was known what the node had published last.
+    Uncertain,
+    /// The node died, and what it had not handed to the engine died with it.
+    NodeDied,
+    /// A message could not be read: it is of a later release, or malformed.
+    Unreadable,
+    /// A cause that this release does not know.
+    Other,
+}
+
+impl GapCause {
+    /// Its word, for logs.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Overwritten => "overwritten",
+            Self::Unanswered => "unanswered",
+            Self::HeldTooMany => "held_too_many",
+            Self::Uncertain => "uncertain",
+            Self::NodeDied => "node_died",
+            Self::Unreadable => "unreadable",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl fmt::Display for GapCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}

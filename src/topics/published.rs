@@ -1,0 +1,27 @@
+//! What became of a broadcast.
+
+use crate::topics::position::Position;
+
+/// What became of a broadcast. All subscribers on this node have it, or will have it in their turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Published {
+    /// Where it is in the history of its topic, if that is kept and it was recorded.
+    pub position: Option<Position>,
+    /// What became of it on its way to other nodes.
+    pub sent: Sent,
+}
+
+/// What became of a broadcast on its way to the other nodes of a cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sent {
+    /// It is on its way; or there are no other nodes, or it is for this one alone.
+    #[default]
+    Now,
+    /// The engine is away. The other nodes get it when that is back, in its turn; those that cannot have it any more by then are told of
+    /// a gap.
+    Later,
+    /// The engine is away, and as much waits for it as may. The other nodes do not get it, and are told of a gap.
+    Here,
+}

@@ -1,0 +1,122 @@
+//! The engines that the tests of clusters run on.
+
+use lapwing::{
+    Lapwing, Mount,
+    cluster::{ClusterOptions, Hub, Nats, Redis, driver::HubEngine},
+    testing::TestServer,
+};
+use lapwing_engine_contract::{Process, eventually, free_port};
+
+/// An engine, and what becomes of it.
+pub(super) trait Carrier: Sized {
+    type Engine: lapwing::cluster::Engine;
+
+    async fn start() -> Self;
+
+    fn engine(&self, label: &str) -> Self::Engine;
+
+    /// It is gone, with all that it knew.
+    fn kill(&mut self);
+
+    /// It is there again.
+    async fn restart(&mut self);
+}
+
+impl Carrier for Hub {
+    type Engine = HubEngine;
+
+    async fn start() -> Self {
+        Self::new()
+    }
+
+    fn engine(&self, label: &str) -> HubEngine {
+        Self::engine(self, label)
+    }
+
+    fn kill(&mut self) {
+        self.stop();
+    }
+
+    async fn restart(&mut self) {
+        Self::start(self);
+    }
+}
+
+pub(super) struct RedisServer(Process);
+
+impl Carrier for RedisServer {
+    type Engine = Redis;
+
+    async fn start() -> Self {
+        let port = free_port();
+        let process = Process::start("redis-server", port, |_| {
+            let port = port.to_string();
+            let arguments = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
+            arguments.map(str::to_owned).into()
+        });
+        Self(process.await)
+    }
+
+    fn engine(&self, _: &str) -> Redis {
+        Redis::at(&format!("redis://127.0.0.1:{}", self.0.port())).unwrap()
+    }
+
+    fn kill(&mut self) {
+        self.0.kill();
+    }
+
+    async fn restart(&mut self) {
+        self.0.begin().await;
+    }
+}
+
+pub(super) struct NatsServer(Process);
+
+impl Carrier for NatsServer {
+    type Engine = Nats;
+
+    async fn start() -> Self {
+        let port = free_port();
+        let arguments = vec!["--addr".to_owned(), "127.0.0.1".into(), "--port".into(), port.to_string()];
+        Self(Process::start("nats-server", port, |_| arguments).await)
+    }
+
+    fn engine(&self, _: &str) -> Nats {
+        Nats::at(&format!("nats://127.0.0.1:{}", self.0.port())).unwrap()
+    }
+
+    fn kill(&mut self) {
+        self.0.kill();
+    }
+
+    async fn restart(&mut self) {
+        self.0.begin().await;
+    }
+}
+
+/// A node of the tests' application.
+pub(super) async fn node(carrier: &impl Carrier, name: &str, mount: Mount) -> TestServer {
+    node_with(carrier, ClusterOptions::new("tests").name(name), name, mount).await
+}
+
+/// The same with options.
+pub(super) async fn node_with(
+    carrier: &impl Carrier,
+    options: ClusterOptions,
+    label: &str,
+    mount: Mount,
+) -> TestServer {
+    let cluster = options.start(carrier.engine(label)).await.unwrap();
+    TestServer::from(Lapwing::builder().cluster(cluster).mount("/socket", mount).build().unwrap())
+}
+
+/// Waits until all nodes know each other, and their engine delivers what they asked for.
+pub(super) async fn meet(nodes: &[&TestServer]) {
+    for node in nodes {
+        eventually("the nodes know each other", || {
+            let cluster = node.cluster().unwrap();
+            cluster.nodes.len() == nodes.len() && cluster.is_ready
+        })
+        .await;
+    }
+}

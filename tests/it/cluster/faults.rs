@@ -1,0 +1,119 @@
+//! What an engine does to the nodes that stalls, is away for long, or drops.
+
+use lapwing::{
+    Broadcast, ClusterOptions, Lagged, NotConfirmed, Sent,
+    cluster::{Hub, Spread},
+};
+use lapwing_engine_contract::eventually;
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::timeout;
+
+use super::{
+    SILENCE,
+    carriers::{meet, node, node_with},
+    rooms,
+};
+
+#[derive(Deserialize)]
+struct Said {
+    n: u32,
+}
+
+#[tokio::test]
+async fn a_join_waits_until_its_topic_is_delivered() {
+    let hub = Hub::new();
+    let [one, two] = [node(&hub, "one", rooms().0).await, node(&hub, "two", rooms().0).await];
+    meet(&[&one, &two]).await;
+    hub.stall();
+    let mut joining = std::pin::pin!(two.join("room:1", json!({})));
+    assert!(timeout(SILENCE, &mut joining).await.is_err(), "it is answered before its topic is delivered");
+    hub.go_on();
+    let join = joining.await.unwrap();
+    // The next one has nothing to wait for.
+    hub.stall();
+    let next = two.join("room:1", json!({})).await.unwrap();
+    hub.go_on();
+    one.broadcast("room:1", "said", json!({"n": 1})).unwrap();
+    for join in [join, next] {
+        join.expect("joined", json!({})).await;
+        join.expect("said", json!({"n": 1})).await;
+    }
+}
+
+#[tokio::test]
+async fn a_join_that_is_not_confirmed_in_time_is_refused_and_leaves() {
+    let hub = Hub::new();
+    let (mount, mut told) = rooms();
+    let options = ClusterOptions::new("tests").join_timeout(SILENCE);
+    let node = node_with(&hub, options, "one", mount).await;
+    eventually("the node is ready", || node.is_ready()).await;
+    hub.stall();
+    let refused = node.join("room:1", json!({})).await.err().unwrap();
+    assert_eq!(refused, json!({"reason": "unavailable"}));
+    assert_eq!(told.recv().await.unwrap(), "Unavailable");
+    let mut task = node.subscribe("news");
+    assert_eq!(task.confirmed().await, Err(NotConfirmed::Late));
+    hub.go_on();
+    task.confirmed().await.unwrap();
+    // A client that tries again is let in, and the node's own broadcasts never needed the engine.
+    let join = node.join("room:1", json!({})).await.unwrap();
+    join.expect("joined", json!({})).await;
+    assert_eq!(node.members("room:1").count(), 1);
+    hub.refuse_topics("one", true);
+    hub.cut("one");
+    node.broadcast("room:1", "said", json!({})).unwrap();
+    join.expect("said", json!({})).await;
+}
+
+#[tokio::test]
+async fn what_is_lost_is_told_once_to_each_join_and_task() {
+    let hub = Hub::new();
+    // All topics share a channel.
+    let options = |name| ClusterOptions::new("tests").name(name).spread(Spread::Partitions(1));
+    let one = node_with(&hub, options("one").ring_bytes_max(2_500), "one", rooms().0).await;
+    let two = node_with(&hub, options("two"), "two", rooms().0).await;
+    meet(&[&one, &two]).await;
+    let join = two.join("room:1", json!({})).await.unwrap();
+    let plain = two.join("room:plain", json!({})).await.unwrap();
+    let mut task = two.subscribe("room:1");
+    task.confirmed().await.unwrap();
+    join.expect("joined", json!({})).await;
+    let publish = |text: &str, n: u32| {
+        let broadcast = Broadcast::new("room:1", "said", json!({"n": n, "text": text}));
+        one.publish(broadcast).unwrap().sent
+    };
+    assert_eq!(publish("", 1), Sent::Now);
+    join.expect("said", json!({"n": 1, "text": ""})).await;
+    hub.stop();
+    eventually("the engine is missed", || !one.is_ready() && !two.is_ready()).await;
+    let long = "x".repeat(900);
+    assert_eq!(
+        [publish(&long, 2), publish(&long, 3), publish(&long, 4)],
+        [Sent::Later, Sent::Later, Sent::Here]
+    );
+    hub.start();
+    for n in [2, 3] {
+        join.expect("said", json!({"n": n, "text": long})).await;
+    }
+    let missed = join.wait_for("missed").await;
+    assert_eq!(missed, json!({"topic": "room:1", "node": "one", "cause": "overwritten"}).into());
+    eventually("the engine is there", || one.is_ready() && two.is_ready()).await;
+    assert_eq!(publish("", 5), Sent::Now);
+    join.expect("said", json!({"n": 5, "text": ""})).await;
+    join.expect_nothing().await;
+    // A gap is told when it is known, which may be before what was kept has come.
+    let (mut heard, mut gaps) = (Vec::new(), 0);
+    while heard.last() != Some(&5) {
+        match task.recv().await {
+            Ok(broadcast) => heard.push(broadcast.payload.parse::<Said>().unwrap().n),
+            Err(Lagged(0)) => gaps += 1,
+            Err(lagged) => panic!("{lagged}"),
+        }
+    }
+    assert_eq!((heard, gaps), (vec![1, 2, 3, 5], 1));
+    let engine = (one.cluster().unwrap().engine, two.cluster().unwrap().engine);
+    assert_eq!((engine.0.lost, engine.1.gaps), (1, 1));
+    // A member of another topic on the channel may have missed something, and ends as its channel says.
+    plain.expect_crash().await;
+}

@@ -1,0 +1,265 @@
+//! Several nodes that are one server to their clients: on each engine what holds on all, and on the hub what only it can be made to do.
+
+mod carriers;
+mod faults;
+
+use std::{sync::Arc, time::Duration};
+
+use lapwing::{
+    Broadcast, BroadcastError, BuildError, Channel, ClusterOptions, Context, Failure, Gap, Handled, Joining,
+    Keep, Lapwing, LeaveReason, Mount, Payload, Sent, StopReason, Topic,
+    cluster::{Hub, Spread},
+    noreply,
+    pubsub::LocalPubSub,
+    reply, stop,
+};
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use self::carriers::{Carrier, NatsServer, RedisServer, meet, node, node_with};
+
+/// Tells what it hears, and broadcasts what it is told to.
+struct Room;
+
+/// Where the test reads what callbacks were told that no client hears of.
+type Told = mpsc::UnboundedSender<String>;
+
+impl Channel for Room {
+    type State = Told;
+
+    const INTERCEPT: &'static [&'static str] = &["whisper"];
+
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    async fn joined(&mut self, cx: &Context<Self>) -> Handled {
+        if cx.topic() == "room:curious" {
+            cx.subscribe("news").await?;
+        }
+        cx.push("joined", json!({}))?;
+        Ok(noreply())
+    }
+
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
+        let sent = match event {
+            "say" => cx.broadcast("said", payload)?,
+            "say_to_others" => cx.broadcast_from("said", payload)?,
+            "whisper" => cx.broadcast("whisper", payload)?,
+            _ => return Err(Failure::reason("unknown event")),
+        };
+        assert_eq!(sent.sent, Sent::Now);
+        Ok(reply("ok", json!({})))
+    }
+
+    async fn handle_out(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
+        cx.push(format!("{event}ed"), payload)?;
+        Ok(noreply())
+    }
+
+    async fn handle_broadcast(&mut self, broadcast: Arc<Broadcast>, cx: &Context<Self>) -> Handled {
+        cx.push("news", broadcast.payload.clone())?;
+        Ok(noreply())
+    }
+
+    async fn handle_gap(&mut self, gap: &Gap, cx: &Context<Self>) -> Handled {
+        cx.push("missed", json!({"topic": &*gap.topic, "node": &*gap.node, "cause": gap.cause.word()}))?;
+        Ok(noreply())
+    }
+
+    async fn leave(&mut self, reason: LeaveReason, cx: &Context<Self>) -> Result<(), Failure> {
+        // Nobody may listen.
+        let _ = cx.state().send(format!("{reason:?}"));
+        Ok(())
+    }
+}
+
+/// Intercepts nothing, so that its joins are members whom the topic knows by their sessions alone.
+struct Plain;
+
+impl Channel for Plain {
+    type State = ();
+
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    async fn handle_gap(&mut self, gap: &Gap, _: &Context<Self>) -> Handled {
+        Ok(stop(StopReason::Error(gap.cause.to_string())))
+    }
+}
+
+fn rooms() -> (Mount, mpsc::UnboundedReceiver<String>) {
+    let (told, hears) = mpsc::unbounded_channel();
+    (Mount::new().channel::<Plain>("room:plain", ()).channel::<Room>("room:*", told), hears)
+}
+
+/// Makes a test of each function on each engine.
+macro_rules! on_each_engine {
+    ($($name:ident)*) => {
+        mod hub {
+            $(#[tokio::test] async fn $name() { super::$name::<super::Hub>().await; })*
+        }
+        mod redis {
+            $(#[tokio::test] async fn $name() { super::$name::<super::RedisServer>().await; })*
+        }
+        mod nats {
+            $(#[tokio::test] async fn $name() { super::$name::<super::NatsServer>().await; })*
+        }
+    };
+}
+
+on_each_engine! {
+    what_is_said_on_one_node_is_heard_on_all_once
+    a_join_that_is_answered_misses_nothing
+    what_is_said_while_the_engine_is_away_is_heard_when_it_is_back
+    a_node_that_goes_down_says_so
+}
+
+async fn what_is_said_on_one_node_is_heard_on_all_once<C: Carrier>() {
+    let carrier = C::start().await;
+    let [one, two, three] = [
+        node(&carrier, "one", rooms().0).await,
+        node(&carrier, "two", rooms().0).await,
+        node(&carrier, "three", rooms().0).await,
+    ];
+    meet(&[&one, &two, &three]).await;
+    let mut joins = Vec::new();
+    for node in [&one, &two, &three] {
+        let join = node.join("room:1", json!({})).await.unwrap();
+        join.expect("joined", json!({})).await;
+        joins.push(join);
+    }
+    // The first join of each node has the same number: one that is passed by on its own node is not on another.
+    joins[0].ask("say_to_others", json!({"n": 1})).await.ok();
+    joins[0].ask("say", json!({"n": 2})).await.ok();
+    let local = Broadcast::new("room:1", "said", json!({"n": 4})).local();
+    assert_eq!(one.publish(local).unwrap().sent, Sent::Now);
+    let image = Payload::from(vec![0, 159, 255]);
+    one.broadcast("room:1", "drawn", image.clone()).unwrap();
+    for (at, join) in joins.iter().enumerate() {
+        if at > 0 {
+            join.expect("said", json!({"n": 1})).await;
+        }
+        join.expect("said", json!({"n": 2})).await;
+        if at == 0 {
+            join.expect("said", json!({"n": 4})).await;
+        }
+        join.expect("drawn", image.clone()).await;
+    }
+    joins[0].ask("whisper", json!({"n": 3})).await.ok();
+    for join in &joins {
+        join.expect("whispered", json!({"n": 3})).await;
+    }
+    // Neither tasks nor joins that listen to other topics are forgotten.
+    let curious = two.join("room:curious", json!({})).await.unwrap();
+    curious.expect("joined", json!({})).await;
+    let mut task = three.subscribe("news");
+    task.confirmed().await.unwrap();
+    one.broadcast("news", "headline", json!({"n": 5})).unwrap();
+    curious.expect("news", json!({"n": 5})).await;
+    assert_eq!(task.recv().await.unwrap().payload, json!({"n": 5}).into());
+    for join in &joins {
+        join.expect_nothing().await;
+    }
+}
+
+async fn a_join_that_is_answered_misses_nothing<C: Carrier>() {
+    const JOINS: u64 = 200;
+    let carrier = C::start().await;
+    // A channel for each topic, so that each join is the first.
+    let options = |name| ClusterOptions::new("tests").name(name).spread(Spread::Topics);
+    let one = node_with(&carrier, options("one"), "one", rooms().0).await;
+    let two = node_with(&carrier, options("two"), "two", rooms().0).await;
+    meet(&[&one, &two]).await;
+    for n in 0..JOINS {
+        let topic = format!("room:{n}");
+        let join = two.join(&*topic, json!({})).await.unwrap();
+        one.broadcast(&*topic, "said", json!({"n": n})).unwrap();
+        join.expect("joined", json!({})).await;
+        join.expect("said", json!({"n": n})).await;
+    }
+    assert_eq!(two.cluster().unwrap().engine.repaired, 0);
+}
+
+async fn what_is_said_while_the_engine_is_away_is_heard_when_it_is_back<C: Carrier>() {
+    let mut carrier = C::start().await;
+    let [one, two] = [node(&carrier, "one", rooms().0).await, node(&carrier, "two", rooms().0).await];
+    meet(&[&one, &two]).await;
+    let (here, there) =
+        (one.join("room:1", json!({})).await.unwrap(), two.join("room:1", json!({})).await.unwrap());
+    for join in [&here, &there] {
+        join.expect("joined", json!({})).await;
+    }
+    // Whoever has heard a node on a topic knows what it is owed from there on.
+    one.broadcast("room:1", "said", json!({"n": "before"})).unwrap();
+    for join in [&here, &there] {
+        join.expect("said", json!({"n": "before"})).await;
+    }
+    assert!(one.is_ready() && two.is_ready());
+    carrier.kill();
+    for node in [&one, &two] {
+        lapwing_engine_contract::eventually("the engine is missed", || !node.is_ready()).await;
+    }
+    for n in 0..10 {
+        let sent = one.broadcast("room:1", "said", json!({"n": n})).unwrap().sent;
+        assert_eq!(sent, Sent::Later);
+        here.expect("said", json!({"n": n})).await;
+    }
+    carrier.restart().await;
+    for n in 0..10 {
+        there.expect("said", json!({"n": n})).await;
+    }
+    assert_eq!(two.cluster().unwrap().engine.gaps, 0);
+}
+
+async fn a_node_that_goes_down_says_so<C: Carrier>() {
+    let carrier = C::start().await;
+    let [one, two] = [node(&carrier, "one", rooms().0).await, node(&carrier, "two", rooms().0).await];
+    meet(&[&one, &two]).await;
+    assert!(two.shutdown().await.is_clean());
+    assert!(!two.is_ready());
+    lapwing_engine_contract::eventually("it is gone", || one.cluster().unwrap().nodes.len() == 1).await;
+    assert_eq!(one.cluster().unwrap().nodes[0].name, "one");
+}
+
+#[tokio::test]
+async fn what_contradicts_a_cluster_is_refused() {
+    let cluster = async || ClusterOptions::new("tests").start(Hub::new().engine("one")).await.unwrap();
+    let both = Lapwing::builder().cluster(cluster().await).pubsub(Arc::new(LocalPubSub)).build();
+    assert_eq!(both.err(), Some(BuildError::TwoWays));
+    let kept = Mount::new().keep("room:*", Keep::last(10));
+    let kept = Lapwing::builder().cluster(cluster().await).mount("/socket", kept).build();
+    assert_eq!(kept.err(), Some(BuildError::KeptInCluster("room:*".to_owned())));
+    assert!(ClusterOptions::new("no name").start(Hub::new().engine("one")).await.is_err());
+    let hub = Hub::new();
+    hub.stop();
+    let error = ClusterOptions::new("tests").start(hub.engine("one")).await.unwrap_err();
+    assert_eq!(error.to_string(), "the engine cannot be reached");
+}
+
+#[tokio::test]
+async fn what_other_nodes_would_not_take_is_an_error_and_stays_here() {
+    let hub = Hub::new();
+    let [one, two] = [node(&hub, "one", rooms().0).await, node(&hub, "two", rooms().0).await];
+    meet(&[&one, &two]).await;
+    let (here, there) =
+        (one.join("room:1", json!({})).await.unwrap(), two.join("room:1", json!({})).await.unwrap());
+    for join in [&here, &there] {
+        join.expect("joined", json!({})).await;
+    }
+    let long = Payload::from(vec![0; 1024 * 1024 + 1]);
+    let error = one.broadcast("room:1", "drawn", long.clone()).unwrap_err();
+    assert!(matches!(error, BroadcastError::TooLarge(_)), "{error}");
+    assert!(one.broadcast("room:1", "d".repeat(1_025), json!({})).is_err());
+    here.expect("drawn", long).await;
+    let longest = Payload::from(vec![0; 1024 * 1024]);
+    one.broadcast("room:1", "drawn", longest.clone()).unwrap();
+    one.broadcast("room:1", "d".repeat(1_024), json!({})).unwrap();
+    there.expect("drawn", longest).await;
+    there.expect(&"d".repeat(1_024), json!({})).await;
+    assert_eq!(two.cluster().unwrap().engine.gaps, 0);
+}
+
+/// How long a test watches that nothing happens.
+const SILENCE: Duration = Duration::from_millis(200);
