@@ -16,6 +16,7 @@ use crate::support::{
     PATIENCE,
     channels::{BOTH, Client, Vsn, crashed, ok},
     http, lab,
+    longpoll::{LongPoll, NDJSON},
     websocket::RawSocket,
 };
 
@@ -84,6 +85,29 @@ async fn a_client_that_floods_a_join_waits_and_loses_nothing_and_others_notice_n
         flooder.expect(ok("1", &n.to_string(), "slow:1", json!({"n": n}))).await;
     }
     flooder.expect_heartbeat().await;
+}
+
+/// However many messages are in a body: nobody who sends many small ones holds it for longer than who sends one.
+#[tokio::test]
+async fn a_body_whose_messages_wait_for_a_channel_is_given_up_after_one_window_in_all() {
+    let window = Duration::from_secs(1);
+    let mount = Mount::new()
+        .mailbox(MailboxLimits::new().messages_max(1))
+        .longpoll(LongpollOptions::default().window(window));
+    let (_lapwing, shared, address) = serve(mount).await;
+    let mut client = LongPoll::open(address, "/socket").await;
+    client.send(json!(["1", "1", "slow:1", "phx_join", {}])).await;
+    assert_eq!(client.poll().await.messages, [ok("1", "1", "slow:1", json!({}))]);
+    // Each message by itself is handled in time.
+    let paced = tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(window / 5).await;
+            shared.gate.add_permits(1);
+        }
+    });
+    let lines = (0..30).map(|n| format!("{}\n", json!(["1", n.to_string(), "slow:1", "wait", {}])));
+    assert_eq!(client.post(NDJSON, lines.collect::<String>().as_bytes()).await, 408);
+    paced.abort();
 }
 
 #[tokio::test]

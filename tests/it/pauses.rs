@@ -6,16 +6,17 @@ use serde_json::json;
 
 use crate::support::{
     channels::{Client, Vsn, ok},
+    events::EventStream,
     longpoll::LongPoll,
-    sessions::{Session, WIRES, Wire, lines_of},
+    sessions::{Session, WIRES, Wire, lines_of, post},
     testbed::Testbed,
 };
 
 /// Of this mount a WebSocket may be silent for 2 s, a long-poll client for 1.5 s, a resumable session's for 3 s.
 const MOUNT: &str = "/socket_short";
 
-/// Longer than each of them, with the sweep's period.
-const PAUSE: Duration = Duration::from_millis(4_500);
+/// Longer than each of them, and than the 5 s of a ticket, with the sweep's period.
+const PAUSE: Duration = Duration::from_millis(6_500);
 
 const ROOM: &str = "room:1";
 
@@ -44,6 +45,9 @@ async fn a_pause_of_the_program_is_nobodys_silence() {
         sessions.push(joined(&testbed, wire).await);
     }
 
+    let ticket = post(address, &Wire::Sse.path(MOUNT), "!ticket\n!open 30000").await;
+    let ticket = lines_of(&ticket)[0].strip_prefix("!ticket ").expect("a ticket").to_owned();
+
     testbed.pause();
     for n in 0..10 {
         stock.send(json!(["1", n.to_string(), ROOM, "ping", {"n": n}])).await;
@@ -53,6 +57,8 @@ async fn a_pause_of_the_program_is_nobodys_silence() {
     tokio::time::sleep(PAUSE).await;
     testbed.go_on();
 
+    let path = format!("{MOUNT}/sse?lapwing=1&ticket={ticket}");
+    assert_eq!(EventStream::request(address, "GET", &path, &[], None).await.status(), 200);
     for n in 0..10 {
         stock.expect(ok("1", &n.to_string(), ROOM, json!({"n": n}))).await;
     }

@@ -11,6 +11,7 @@ use crate::{
     longpoll,
     manager::tickets::Tickets,
     options::SseOptions,
+    session::life::Tick,
     sse::stream,
 };
 
@@ -35,11 +36,11 @@ pub fn ticket(text: &str) -> bool {
     thread_local! {
         static TICKETS: Tickets = {
             let tickets = Tickets::new(&SseOptions::default());
-            tickets.issue(None, "!open 5", &Arc::new(Budget::new(usize::MAX)));
+            tickets.issue(None, "!open 5", &Arc::new(Budget::new(usize::MAX)), Tick(1));
             tickets
         };
     }
-    TICKETS.with(|tickets| tickets.redeem(text).is_some())
+    TICKETS.with(|tickets| tickets.redeem(text, Tick(1)).is_some())
 }
 
 /// A frame as an event of an event stream.

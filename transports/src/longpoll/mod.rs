@@ -28,7 +28,7 @@ use http::{
     header::{ACCESS_CONTROL_REQUEST_HEADERS, CONTENT_TYPE},
     request::Parts,
 };
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use self::{bodies::Bodies, ndjson::Line, reply::Status, token::Token};
@@ -189,11 +189,13 @@ async fn publish<H: Handler, B: RequestBody>(
         return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
     }
     session.touch();
-    let Ok(_receiving) = timeout(options.window, poller.receiving.lock()).await else {
+    // One limit for the whole body, the time behind other bodies included.
+    let end = Instant::now() + options.window;
+    let Ok(_receiving) = timeout_at(end, poller.receiving.lock()).await else {
         return reply::status(Status::TimedOut, None);
     };
     for line in &lines {
-        let in_time = timeout(options.window, manager.until_ready(&session)).await;
+        let in_time = timeout_at(end, manager.until_ready(&session)).await;
         if in_time.is_err() {
             return reply::status(Status::TimedOut, None);
         }

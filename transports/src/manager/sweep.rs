@@ -52,7 +52,7 @@ impl<H: Handler> Manager<H> {
                     swept_at = Instant::now();
                     let Step { tick, judges } = pace.step(swept_at.into_std());
                     manager.common.clock.set(tick);
-                    manager.tickets.sweep();
+                    manager.tickets.sweep(tick);
                     manager.ended.sweep();
                     manager.relieve();
                     if judges {
@@ -102,7 +102,9 @@ impl<H: Handler> Manager<H> {
         let unproven = resume.map_or(Duration::MAX, |resume| resume.unproven);
         let away = resume.and_then(|resume| resume.away_after).unwrap_or(Duration::MAX);
         let message = websocket.map_or(Duration::MAX, |websocket| websocket.message_timeout);
-        let shortest = idle.min(linger).min(message).min(abandoned).min(window).min(unproven).min(away);
+        let ticket = self.options.sse.as_ref().map_or(Duration::MAX, |sse| sse.ticket_lifetime);
+        let shortest =
+            ticket.min(idle).min(linger).min(message).min(abandoned).min(window).min(unproven).min(away);
         let period = (shortest / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
         // Saturated, so that "never" plus a period is still never.
         let far = Duration::from_secs(u64::from(u32::MAX) / 1_000);

@@ -1,10 +1,10 @@
 //! Tickets for `EventSource`, which can carry neither a body nor headers: what would have been in them is kept here for a
-//! few seconds.
+//! few seconds, as the mount's clock counts them: a client whose request lay in a socket while the program stood still is not late.
 
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -15,6 +15,7 @@ use crate::{
     budget::{Budget, Charge},
     http::head,
     options::SseOptions,
+    session::life::Tick,
 };
 
 /// What a ticket takes besides what it is for.
@@ -36,8 +37,8 @@ pub(crate) struct Tickets {
 #[derive(Debug, Default)]
 struct Table {
     kept: HashMap<Half, Kept>,
-    /// Their names and when they expire, the oldest first; those that were used are left out now and then.
-    order: VecDeque<(Half, Instant)>,
+    /// Their names and when they were issued, the oldest first; those that were used are left out now and then.
+    order: VecDeque<(Half, Tick)>,
 }
 
 #[derive(Debug)]
@@ -57,35 +58,40 @@ impl Tickets {
 
     /// A ticket for a line and, if the handler is to be asked, the head of the request; `None` if the system has no randomness to
     /// give, or the mount no room.
-    pub(crate) fn issue(&self, parts: Option<Parts>, line: &str, budget: &Arc<Budget>) -> Option<String> {
+    pub(crate) fn issue(
+        &self,
+        parts: Option<Parts>,
+        line: &str,
+        budget: &Arc<Budget>,
+        now: Tick,
+    ) -> Option<String> {
         let mut bytes = [0; BYTES];
         getrandom::fill(&mut bytes).ok()?;
         let (name, proof) = halves(bytes);
         let parts = parts.map(head::compact);
         let charge =
             budget.try_charge(KEPT_BYTES + line.len() + parts.as_ref().map_or(0, head::bytes)).ok()?;
-        let now = Instant::now();
         let mut table = self.table();
-        table.forget(now, self.tickets_max.saturating_sub(1));
-        table.order.push_back((name, now + self.lifetime));
+        table.forget(now, self.lifetime, self.tickets_max.saturating_sub(1));
+        table.order.push_back((name, now));
         table.kept.insert(name, Kept { proof, parts, line: line.into(), _charge: charge });
         Some(URL_SAFE_NO_PAD.encode(bytes))
     }
 
     /// Gives back what expired.
-    pub(crate) fn sweep(&self) {
-        self.table().forget(Instant::now(), self.tickets_max);
+    pub(crate) fn sweep(&self, now: Tick) {
+        self.table().forget(now, self.lifetime, self.tickets_max);
     }
 
     /// What a ticket is for. It is worth nothing afterwards.
-    pub(crate) fn redeem(&self, ticket: &str) -> Option<(Option<Parts>, Box<str>)> {
+    pub(crate) fn redeem(&self, ticket: &str, now: Tick) -> Option<(Option<Parts>, Box<str>)> {
         let mut bytes = [0; BYTES + 1];
         if URL_SAFE_NO_PAD.decode_slice(ticket, &mut bytes).ok()? != BYTES {
             return None;
         }
         let (name, proof) = halves(bytes[..BYTES].try_into().ok()?);
         let mut table = self.table();
-        table.forget(Instant::now(), self.tickets_max);
+        table.forget(now, self.lifetime, self.tickets_max);
         let kept = table.kept.remove(&name)?;
         drop(table);
         let is_proven: bool = kept.proof.ct_eq(&proof).into();
@@ -100,9 +106,10 @@ impl Tickets {
 
 impl Table {
     /// Drops what has expired, and the oldest while there are more than `tickets_max`.
-    fn forget(&mut self, now: Instant, tickets_max: usize) {
-        while let Some((name, expires)) = self.order.front() {
-            if *expires > now && self.kept.len() <= tickets_max && self.kept.contains_key(name) {
+    fn forget(&mut self, now: Tick, lifetime: Duration, tickets_max: usize) {
+        while let Some((name, issued)) = self.order.front() {
+            if now.since(*issued) < lifetime && self.kept.len() <= tickets_max && self.kept.contains_key(name)
+            {
                 break;
             }
             self.kept.remove(name);
@@ -130,6 +137,10 @@ fn halves(bytes: [u8; BYTES]) -> (Half, Half) {
 mod tests {
     use super::*;
 
+    /// A clock that has just begun, and one that shows 21 ms.
+    const NOW: Tick = Tick(1);
+    const LATER: Tick = Tick(21);
+
     fn budget() -> Arc<Budget> {
         Arc::new(Budget::new(usize::MAX))
     }
@@ -139,11 +150,11 @@ mod tests {
         let options = SseOptions::default().ticket_lifetime(Duration::from_millis(20));
         let (tickets, budget) = (Tickets::new(&options), budget());
         for _ in 0..100 {
-            tickets.issue(Some(parts("/a")), "!open 5", &budget).unwrap();
+            tickets.issue(Some(parts("/a")), "!open 5", &budget, NOW).unwrap();
         }
+        tickets.sweep(Tick(20));
         assert!(budget.held() >= 100 * KEPT_BYTES);
-        std::thread::sleep(Duration::from_millis(40));
-        tickets.sweep();
+        tickets.sweep(LATER);
         assert_eq!(budget.held(), 0);
     }
 
@@ -151,12 +162,13 @@ mod tests {
     fn the_oldest_is_forgotten_first_and_used_ones_leave_nothing_behind() {
         let options = SseOptions::default().tickets_max(2);
         let (tickets, budget) = (Tickets::new(&options), budget());
-        let [first, second, third] = ["a", "b", "c"].map(|line| tickets.issue(None, line, &budget).unwrap());
-        assert!(tickets.redeem(&first).is_none());
-        assert!(tickets.redeem(&third).is_some() && tickets.redeem(&second).is_some());
+        let [first, second, third] =
+            ["a", "b", "c"].map(|line| tickets.issue(None, line, &budget, NOW).unwrap());
+        assert!(tickets.redeem(&first, NOW).is_none());
+        assert!(tickets.redeem(&third, NOW).is_some() && tickets.redeem(&second, NOW).is_some());
         for _ in 0..1_000 {
-            let ticket = tickets.issue(None, "d", &budget).unwrap();
-            tickets.redeem(&ticket).unwrap();
+            let ticket = tickets.issue(None, "d", &budget, NOW).unwrap();
+            tickets.redeem(&ticket, NOW).unwrap();
         }
         assert_eq!((budget.held(), tickets.table().kept.len()), (0, 0));
         assert!(tickets.table().order.len() < 100);
@@ -165,8 +177,8 @@ mod tests {
     #[test]
     fn there_is_no_ticket_beyond_the_budget() {
         let (tickets, budget) = (Tickets::new(&SseOptions::default()), Arc::new(Budget::new(600)));
-        assert!(tickets.issue(None, "!open 5", &budget).is_some());
-        assert!(tickets.issue(None, "!open 5", &budget).is_none());
+        assert!(tickets.issue(None, "!open 5", &budget, NOW).is_some());
+        assert!(tickets.issue(None, "!open 5", &budget, NOW).is_none());
     }
 
     fn parts(path: &str) -> Parts {
@@ -176,31 +188,31 @@ mod tests {
     #[test]
     fn a_ticket_works_once() {
         let tickets = Tickets::new(&SseOptions::default());
-        let ticket = tickets.issue(Some(parts("/a")), "!open 5", &budget()).unwrap();
+        let ticket = tickets.issue(Some(parts("/a")), "!open 5", &budget(), NOW).unwrap();
         assert_eq!(ticket.len(), 43);
-        let (kept, body) = tickets.redeem(&ticket).unwrap();
+        let (kept, body) = tickets.redeem(&ticket, NOW).unwrap();
         assert_eq!((kept.unwrap().uri.path(), &*body), ("/a", "!open 5"));
-        assert!(tickets.redeem(&ticket).is_none());
+        assert!(tickets.redeem(&ticket, NOW).is_none());
     }
 
     #[test]
     fn a_ticket_is_not_good_for_long() {
         let options = SseOptions::default().ticket_lifetime(Duration::from_millis(20));
         let tickets = Tickets::new(&options);
-        let ticket = tickets.issue(None, "", &budget()).unwrap();
-        std::thread::sleep(Duration::from_millis(40));
-        assert!(tickets.redeem(&ticket).is_none());
+        let [early, late] = ["a", "b"].map(|line| tickets.issue(None, line, &budget(), NOW).unwrap());
+        assert!(tickets.redeem(&early, Tick(20)).is_some());
+        assert!(tickets.redeem(&late, LATER).is_none());
     }
 
     #[test]
     fn what_is_no_ticket_is_none_and_a_wrong_proof_spends_it() {
         let tickets = Tickets::new(&SseOptions::default());
         for text in ["", "abc", "é", &"A".repeat(43), &"A".repeat(1_000)] {
-            assert!(tickets.redeem(text).is_none(), "{text:.20}");
+            assert!(tickets.redeem(text, NOW).is_none(), "{text:.20}");
         }
-        let ticket = tickets.issue(None, "", &budget()).unwrap();
+        let ticket = tickets.issue(None, "", &budget(), NOW).unwrap();
         let forged = format!("{}{}", &ticket[..42], if ticket.ends_with('A') { 'E' } else { 'A' });
-        assert!(tickets.redeem(&forged).is_none());
-        assert!(tickets.redeem(&ticket).is_none());
+        assert!(tickets.redeem(&forged, NOW).is_none());
+        assert!(tickets.redeem(&ticket, NOW).is_none());
     }
 }

@@ -153,7 +153,7 @@ fn issue<H: Handler>(manager: &Manager<H>, parts: Parts, line: &str) -> Result<R
             "the head is too large to be kept",
         ));
     }
-    Ok(match manager.tickets.issue(parts, line, &manager.common.budget) {
+    Ok(match manager.tickets.issue(parts, line, &manager.common.budget, manager.common.clock.now()) {
         Some(ticket) => answer::line(ServerControl::Ticket(&ticket)),
         None => answer::line(ServerControl::Refused(manager.refused(Refused::Full))),
     })
@@ -173,7 +173,7 @@ fn ticket_line(rest: &str) -> Result<&str, RequestError> {
 /// An `EventSource` comes with its ticket.
 async fn on_get<H: Handler>(manager: &Arc<Manager<H>>, parts: Parts) -> Result<Answer<H>, RequestError> {
     let ticket = parameter(parts.uri.query(), "ticket").unwrap_or_default();
-    let Some((kept, body)) = manager.tickets.redeem(ticket) else {
+    let Some((kept, body)) = manager.tickets.redeem(ticket, manager.common.clock.now()) else {
         return Err(bad("this ticket is not good, or not any more"));
     };
     let (first, _) = post::parse(body.as_bytes())?;

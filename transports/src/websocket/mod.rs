@@ -146,7 +146,7 @@ async fn upgrade<H: Handler>(
 
 /// The answer to a request that is no upgrade and should be one.
 fn bad_upgrade(error: UpgradeError, version: Version) -> Response<Body> {
-    debug!(?error, "websocket refused: no upgrade");
+    debug!(%error, "websocket refused: no upgrade");
     let is_http2 = version == Version::HTTP_2;
     let reason = if is_http2 { extended_connect::HINT.to_owned() } else { error.to_string() };
     let mut response = refusal(StatusCode::BAD_REQUEST, reason);
