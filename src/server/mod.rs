@@ -20,7 +20,11 @@ use std::{
     time::Duration,
 };
 
-use lapwing_transports::{dialect::server::Refused, endpoint::Endpoint, options::error::FOREVER};
+use lapwing_transports::{
+    dialect::server::Refused,
+    endpoint::Endpoint,
+    options::error::{FOREVER, check_bound},
+};
 use serde::Serialize;
 
 #[cfg(feature = "cluster")]
@@ -437,9 +441,11 @@ impl Builder {
         if let Some(error) = self.presence.bad_pattern() {
             return Err(BuildError::Pattern(error.clone()));
         }
+        check_bound("Builder::history_bytes_max", self.history_bytes_max)?;
         let mut keeps = Vec::new();
         for (_, mount) in &self.mounts {
             for (pattern, keep) in &mount.keeps {
+                keep.check()?;
                 keeps.push((TopicPattern::new(pattern).map_err(BuildError::Pattern)?, *keep));
             }
         }

@@ -74,6 +74,12 @@ impl Broadcast {
         self
     }
 
+    /// Whether a kept topic remembers it. A [`PubSub`](crate::PubSub) that carries it to other nodes carries that along.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        !self.is_unrecorded
+    }
+
     /// Stays on this node.
     #[must_use]
     pub fn local(mut self) -> Self {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lapwing_transports::options::error::{OptionError, check_bound, check_time};
+
 use crate::topics::log::{Bounds, Cap};
 
 /// How much the topics of a pattern remember of what is broadcast on them, for clients that come back.
@@ -53,5 +55,14 @@ impl Keep {
     pub fn replay_bytes_max(mut self, bytes: usize) -> Self {
         self.cap.bytes = bytes;
         self
+    }
+
+    /// Checks that each bound lets something through.
+    pub(crate) fn check(&self) -> Result<(), OptionError> {
+        check_bound("Keep::last", self.bounds.messages)?;
+        check_time("Keep::for_at_most", self.bounds.age)?;
+        check_bound("Keep::bytes_max", self.bounds.bytes)?;
+        check_bound("Keep::replay_max", self.cap.messages)?;
+        check_bound("Keep::replay_bytes_max", self.cap.bytes)
     }
 }

@@ -1,4 +1,4 @@
-//! The kept topics of a node: which they are, and the lock around what they remember.
+//! The kept topics of a node: which they are, and the locks around what they remember.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -17,18 +17,19 @@ use crate::{
     topic::{Topic, TopicPattern},
     topics::{
         broadcast::Broadcast,
-        history::{Answer, Histories, NotRecovered, Read, Recorded, Since},
+        history::{self, Answer, Histories, NotRecovered, PARTS, Read, Recorded, Since},
         keep::Keep,
         log::Cap,
         position::Position,
+        room::Room,
     },
 };
 
-/// Which topics are kept, and their histories. The lock is taken under that of a topic's members; below it are the state of a join and
-/// the core of a session.
+/// Which topics are kept, and their histories. The lock of a part is taken under that of a topic's members; below it are the state of a
+/// join and the core of a session.
 pub(crate) struct Kept {
-    rules: Vec<(TopicPattern, Keep)>,
-    histories: Mutex<Histories>,
+    rules: Arc<[(TopicPattern, Keep)]>,
+    parts: Box<[Mutex<Histories>]>,
     start: Instant,
     /// Whether a task forgets what is too old; else whoever asks does.
     is_swept: AtomicBool,
@@ -58,9 +59,11 @@ impl Kept {
     /// All histories together take `bytes_max` at most.
     pub(crate) fn new(rules: Vec<(TopicPattern, Keep)>, bytes_max: usize) -> Self {
         // Keyed by the system's randomness.
-        let seed = RandomState::new().hash_one(0);
-        let histories = Mutex::new(Histories::new(rules.clone(), bytes_max, seed));
-        Self { rules, histories, start: Instant::now(), is_swept: AtomicBool::new(true) }
+        let epoch = RandomState::new().hash_one(0);
+        let (rules, room) = (Arc::from(rules), Arc::new(Room::new(bytes_max)));
+        let part = |_| Mutex::new(Histories::new(Arc::clone(&rules), room.clone(), epoch));
+        let parts = (0..PARTS).map(part).collect();
+        Self { rules, parts, start: Instant::now(), is_swept: AtomicBool::new(true) }
     }
 
     /// The rule by which a broadcast is to be recorded, if it is.
@@ -80,7 +83,7 @@ impl Kept {
 
     /// Records a broadcast. Its topic's members are locked.
     pub(crate) fn append(&self, rule: usize, broadcast: &Broadcast) -> (Arc<Broadcast>, Position) {
-        let shared = self.histories().append(rule, broadcast.clone(), self.now());
+        let shared = self.histories(&broadcast.topic).append(rule, broadcast.clone(), self.now());
         let Some(position) = shared.position else { unreachable!("what is recorded has a position") };
         (shared, position)
     }
@@ -88,7 +91,7 @@ impl Kept {
     /// Where a topic stands; `None` if it is not kept.
     pub(crate) fn position(&self, topic: &Topic) -> Option<Position> {
         self.rule_of(topic)?;
-        Some(self.histories().position(topic))
+        Some(self.histories(topic).position(topic))
     }
 
     /// What a join that asks is told and gets; `None` if the topic is not kept. The topic's members are locked.
@@ -101,7 +104,7 @@ impl Kept {
     ) -> Option<Recovering<'a>> {
         let cap = self.rules[self.rule_of(topic)?].1.cap;
         let cap = Cap { messages: cap.messages.min(messages), bytes: cap.bytes.min(bytes) };
-        let mut histories = self.histories();
+        let mut histories = self.histories(topic);
         let answer = histories.answer(topic, since, &cap, self.now());
         Some(Recovering { answer, topic, histories })
     }
@@ -114,16 +117,25 @@ impl Kept {
         limit: usize,
     ) -> Option<Result<Vec<Arc<Broadcast>>, NotRecovered>> {
         self.rule_of(topic)?;
-        Some(self.histories().read(topic, read, limit, self.now()))
+        Some(self.histories(topic).read(topic, read, limit, self.now()))
     }
 
     /// The bytes that all histories take, and how many messages and topics that is.
     pub(crate) fn held(&self) -> (usize, usize, usize) {
-        self.histories().held()
+        self.parts().fold((0, 0, 0), |(bytes, messages, topics), part| {
+            let held = part.held();
+            (bytes + held.0, messages + held.1, topics + held.2)
+        })
     }
 
-    fn histories(&self) -> MutexGuard<'_, Histories> {
-        self.histories.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The histories among which a topic's is.
+    fn histories(&self, topic: &Topic) -> MutexGuard<'_, Histories> {
+        self.parts[history::part(topic)].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All histories, locked one part after the other.
+    fn parts(&self) -> impl Iterator<Item = MutexGuard<'_, Histories>> {
+        self.parts.iter().map(|part| part.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Lets nobody sweep: where a test has stopped the clock, a task that waits for it would let it run.
@@ -138,7 +150,9 @@ impl Kept {
 
     /// Forgets what is too old.
     pub(crate) fn sweep(&self) {
-        self.histories().sweep(self.now());
+        for mut part in self.parts() {
+            part.sweep(self.now());
+        }
     }
 
     fn rule_of(&self, topic: &Topic) -> Option<usize> {

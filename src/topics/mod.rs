@@ -20,6 +20,7 @@ pub(crate) mod kept;
 pub(crate) mod log;
 pub(crate) mod position;
 pub(crate) mod published;
+pub(crate) mod room;
 
 use std::{
     collections::HashMap,

@@ -3,8 +3,9 @@
 use std::{error::Error, time::Duration};
 
 use lapwing::{
-    Builder, Channel, CheckOrigin, Drain, Failure, Joining, Lapwing, LongpollOptions, MailboxLimits, Mount,
-    NameLimits, OutboxLimits, Payload, PresenceOptions, ResumeOptions, SseOptions, Topic, WebsocketOptions,
+    Builder, Channel, CheckOrigin, Drain, Failure, Joining, Keep, Lapwing, LongpollOptions, MailboxLimits,
+    Mount, NameLimits, OutboxLimits, Payload, PresenceOptions, ResumeOptions, SseOptions, Topic,
+    WebsocketOptions,
     protocol::{SerializerList, V2},
 };
 
@@ -117,9 +118,16 @@ fn bounds_that_let_nothing_through() {
         (Mount::new().resume(resume().lines_max(0)), "ResumeOptions::lines_max"),
         (Mount::new().sse(SseOptions::default().ticket_lifetime(none)), "SseOptions::ticket_lifetime"),
         (Mount::new().drain(Drain::default().batch(0)), "Drain::batch"),
+        (Mount::new().keep("a:*", Keep::last(0)), "Keep::last"),
+        (Mount::new().keep("a:*", Keep::last(1).for_at_most(none)), "Keep::for_at_most"),
+        (Mount::new().keep("a:*", Keep::last(1).bytes_max(0)), "Keep::bytes_max"),
+        (Mount::new().keep("a:*", Keep::last(1).replay_max(0)), "Keep::replay_max"),
+        (Mount::new().keep("a:*", Keep::last(1).replay_bytes_max(0)), "Keep::replay_bytes_max"),
     ] {
         is_told(mount, &[&format!("{option}: 0 "), "leave it out for the default"]);
     }
+    let said = said(Lapwing::builder().history_bytes_max(0));
+    assert!(said.contains("Builder::history_bytes_max: 0 lets nothing through"), "{said}");
     is_told(
         Mount::new().sse(SseOptions::default().tickets_max(0)),
         &["SseOptions::tickets_max", "without_sse"],

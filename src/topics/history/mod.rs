@@ -25,6 +25,7 @@ use crate::{
         keep::Keep,
         log::{Cap, Gap, Log, Offset},
         position::Position,
+        room::Room,
     },
 };
 
@@ -34,8 +35,12 @@ const MESSAGE_BYTES: usize = 128;
 /// What a history takes beside its messages and its topic.
 const HISTORY_BYTES: usize = 192;
 
-/// Floors: 32 KB for a node that keeps any topic, so that few topics share one.
-const FLOORS: usize = 4_096;
+/// Parts that the histories of a node are in. One is locked while what is too old in it is forgotten: a million messages take 95 ms
+/// in one part.
+pub(crate) const PARTS: usize = 32;
+
+/// Floors of one part: with all parts 32 KB for a node that keeps any topic, so that few topics share one.
+const FLOORS: usize = 128;
 
 /// What a client that joins asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,16 +192,17 @@ impl fmt::Debug for Recorded {
     }
 }
 
-/// All histories of a node.
+/// The histories of some of a node's topics: those whose names have one hash.
 #[derive(Debug)]
 pub(crate) struct Histories {
-    rules: Vec<(TopicPattern, Keep)>,
+    rules: Arc<[(TopicPattern, Keep)]>,
     topics: HashMap<Topic, History>,
     epoch: u64,
     /// The highest offset of a message that was forgotten with its topic, by the topic's bucket.
     floors: Box<[Offset]>,
     bytes: usize,
-    bytes_max: usize,
+    /// Shared with the other parts.
+    room: Arc<Room>,
 }
 
 #[derive(Debug)]
@@ -223,16 +229,9 @@ impl Since {
 }
 
 impl Histories {
-    /// `seed` is random; `bytes_max` is what all histories together may take.
-    pub(crate) fn new(rules: Vec<(TopicPattern, Keep)>, bytes_max: usize, seed: u64) -> Self {
-        Self {
-            rules,
-            topics: HashMap::new(),
-            epoch: seed,
-            floors: vec![Offset(0); FLOORS].into(),
-            bytes: 0,
-            bytes_max,
-        }
+    /// `epoch` is random, and that of all parts; `room` is what all of them together may take.
+    pub(crate) fn new(rules: Arc<[(TopicPattern, Keep)]>, room: Arc<Room>, epoch: u64) -> Self {
+        Self { rules, topics: HashMap::new(), epoch, floors: vec![Offset(0); FLOORS].into(), bytes: 0, room }
     }
 
     /// Records a broadcast as the next of its topic, as far as there is room. Returns it with its position.
@@ -242,7 +241,7 @@ impl Histories {
         let fixed = HISTORY_BYTES + topic.len();
         if !self.topics.contains_key(&topic) {
             let floor = &mut self.floors[bucket(&topic)];
-            if self.bytes + fixed > self.bytes_max {
+            if !self.room.take_all(fixed) {
                 // As if it had been remembered, and forgotten at once.
                 floor.0 += 1;
                 broadcast.position = Some(Position { epoch: self.epoch, offset: *floor });
@@ -253,15 +252,18 @@ impl Histories {
         }
         let Some(history) = self.topics.get_mut(&topic) else { unreachable!("it was just put there") };
         let before = history.log.bytes();
-        let room = (self.bytes_max + before).saturating_sub(self.bytes);
         let bytes = MESSAGE_BYTES + topic.len() + broadcast.event.len() + broadcast.payload.size();
+        let taken = self.room.take(bytes);
+        let room = taken.map_or_else(|over| before.saturating_sub(over), |taken| before + taken);
         let next = Offset(history.log.top().0 + 1);
         broadcast.position = Some(Position { epoch: self.epoch, offset: next });
         let broadcast = Arc::new(broadcast);
         let recorded = Recorded { broadcast: broadcast.clone(), frames: Vec::new() };
         history.log.append(recorded, bytes, now, &keep.bounds, room);
         history.last = now;
-        self.bytes = self.bytes - before + history.log.bytes();
+        let after = history.log.bytes();
+        self.room.give_back(before + taken.unwrap_or(0) - after);
+        self.bytes = self.bytes - before + after;
         broadcast
     }
 
@@ -357,6 +359,7 @@ impl Histories {
         if let Some(history) = self.topics.get_mut(topic).filter(|_| bytes > 0) {
             history.log.grow(Offset(offset), bytes);
             self.bytes += bytes;
+            self.room.overdraw(bytes);
         }
     }
 
@@ -370,8 +373,9 @@ impl Histories {
         (top + 1 - history.log.len() as u64, top)
     }
 
-    /// Forgets what is too old, in all topics; and topics of which nothing is left and nobody can have a good position.
+    /// Forgets what is too old, in all its topics; and topics of which nothing is left and nobody can have a good position.
     pub(crate) fn sweep(&mut self, now: Duration) {
+        let all = self.bytes;
         let (bytes, floors, rules) = (&mut self.bytes, &mut self.floors, &self.rules);
         self.topics.retain(|topic, history| {
             let before = history.log.bytes();
@@ -388,6 +392,7 @@ impl Histories {
             }
             !is_over
         });
+        self.room.give_back(all - self.bytes);
         if self.topics.capacity() > 64 && self.topics.len() < self.topics.capacity() / 8 {
             self.topics.shrink_to(2 * self.topics.len());
         }
@@ -397,7 +402,9 @@ impl Histories {
         let Some(history) = self.topics.get_mut(topic) else { return };
         let before = history.log.bytes();
         history.log.trim(now, &self.rules[history.rule].1.bounds);
-        self.bytes = self.bytes - before + history.log.bytes();
+        let forgotten = before - history.log.bytes();
+        self.bytes -= forgotten;
+        self.room.give_back(forgotten);
     }
 
     /// The bytes that all histories take, and how many messages and topics that is.
@@ -406,13 +413,22 @@ impl Histories {
     }
 }
 
-/// Where the floor of a topic is.
+/// Where the floor of a topic is, in its part.
 fn bucket(topic: &str) -> usize {
+    hash(topic) as usize / PARTS % FLOORS
+}
+
+/// In which part of a node's histories a topic's is.
+pub(crate) fn part(topic: &str) -> usize {
+    hash(topic) as usize % PARTS
+}
+
+fn hash(topic: &str) -> u32 {
     // FNV-1a: who makes topics meet on purpose has them told that they were trimmed, and no more.
     let hash = topic.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     });
-    (hash ^ (hash >> 32)) as usize % FLOORS
+    (hash ^ (hash >> 32)) as u32
 }
 
 #[cfg(test)]

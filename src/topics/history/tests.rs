@@ -10,7 +10,7 @@ fn keep() -> Keep {
 }
 
 fn histories(bytes_max: usize, seed: u64) -> Histories {
-    Histories::new(vec![(TopicPattern::new("*").unwrap(), keep())], bytes_max, seed)
+    Histories::new([(TopicPattern::new("*").unwrap(), keep())].into(), Room::new(bytes_max).into(), seed)
 }
 
 fn broadcast(topic: &Topic, number: usize, bytes: usize) -> Broadcast {
@@ -151,6 +151,7 @@ impl World {
             }
         }
         assert!(self.histories.held().0 <= self.bytes_max, "more is held than may be");
+        assert_eq!(self.histories.room.taken(), self.histories.held().0, "what is taken is what is held");
     }
 
     /// A client that is joined hears what is published: it is at the top.
