@@ -74,7 +74,7 @@ impl Broadcast {
         self
     }
 
-    /// Whether a kept topic remembers it. A [`PubSub`](crate::PubSub) that carries it to other nodes carries that along.
+    /// Whether a kept topic remembers it. A [`PubSub`](crate::pubsub::PubSub) that carries it to other nodes carries that along.
     #[must_use]
     pub fn is_recorded(&self) -> bool {
         !self.is_unrecorded
