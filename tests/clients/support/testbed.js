@@ -8,15 +8,8 @@ import { join } from "node:path";
 export const root = fileURLToPath(new URL("../../..", import.meta.url));
 
 /** Starts the testbed on a free port, or on the one given, and says where it is and how to stop it. */
-export async function startTestbed(options) {
-  for (const end = Date.now() + PORT_MS; ; await new Promise((resolve) => setTimeout(resolve, 100))) {
-    try {
-      return await start("testbed", "cargo build -p lapwing-testbed", options);
-    } catch (error) {
-      // A port that was ours may be somebody's for a moment: the kernel gives it to whoever connects to anything.
-      if (!options?.port || !/in use/i.test(error.message) || Date.now() > end) throw error;
-    }
-  }
+export function startTestbed(options) {
+  return start("testbed", "cargo build -p lapwing-testbed", options);
 }
 
 /** For how long a port that was asked for may be somebody else's. */
@@ -27,13 +20,30 @@ export function startDemo(options) {
   return start("demo", "cargo build -p lapwing-demo", options);
 }
 
+/** Starts the board. */
+export function startBoard(options) {
+  return start("board", "cargo build -p lapwing-example-board", options);
+}
+
 /** Starts one of the examples. */
 export function startExample(name, options) {
   return start(`examples/${name}`, `cargo build --example ${name}`, options);
 }
 
+/** Starts a program on a free port, or on the one given. */
+async function start(name, build, options) {
+  for (const end = Date.now() + PORT_MS; ; await new Promise((resolve) => setTimeout(resolve, 100))) {
+    try {
+      return await startOnce(name, build, options);
+    } catch (error) {
+      // A port that was ours may be somebody's for a moment: the kernel gives it to whoever connects to anything.
+      if (!options?.port || !/in use/i.test(error.message) || Date.now() > end) throw error;
+    }
+  }
+}
+
 /** Starts a program that prints `listening on ADDRESS`. */
-async function start(name, build, { port = 0, env = {} } = {}) {
+async function startOnce(name, build, { port = 0, env = {} } = {}) {
   const child = spawn(programOf(name, build), {
     cwd: root,
     env: { ...process.env, ...env, PORT: String(port), HOST: "127.0.0.1" },

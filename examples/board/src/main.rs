@@ -1,0 +1,111 @@
+//! A board of cards that several people move at once: what a small application with lapwing looks like.
+//!
+//! ```text
+//! PASSWORD=… MODERATOR_PASSWORD=… cargo run -p lapwing-example-board
+//! ```
+//!
+//! and then <http://localhost:4000>. What it consists of, from the outside in:
+//!
+//! * `app`: the routes and the mount of the channels, from the settings; what the tests build, too
+//! * `board`: the channel of a board: who is there, and what they do to the cards
+//! * `api`: the same from outside: log in, add a card, remove a person from a board
+//! * `boards`: what can be done to a board, for both; each change is told in the order in which it was made
+//! * `store`: the cards, in SQLite
+//! * `token`: signs who somebody is
+//! * `problem`: what goes wrong, told in the same words by channels and routes
+//!
+//! Further settings come from the environment: `PORT` (4000), `HOST` (127.0.0.1), `SITE`, the name of the host at which pages
+//! find it (localhost), `DATABASE` (board.sqlite3), and `SECRET`, with which tokens are signed: without it those of one run
+//! are of no use in the next.
+
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "whoever starts it has to learn the port and the passwords"
+)]
+
+mod api;
+mod app;
+mod board;
+mod boards;
+mod problem;
+mod settings;
+mod store;
+#[cfg(test)]
+mod tests;
+mod token;
+
+use std::{future, net::SocketAddr, process::ExitCode, time::Duration};
+
+use lapwing::Lapwing;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+    time::sleep,
+};
+use tracing_subscriber::EnvFilter;
+
+use crate::{app::App, settings::Settings};
+
+type AnyError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How long requests may go on when the sessions have ended. `axum::serve` would wait for ever for somebody who sends half of one.
+const REQUESTS_MAX: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), AnyError> {
+    let settings = Settings::from_env()?;
+    let App { lapwing, router } = App::build(&settings)?;
+    let router = app::with_page(router)?;
+    let listener = TcpListener::bind((settings.host.as_str(), settings.port)).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+
+    let (sessions_over, are_sessions_over) = oneshot::channel();
+    // It sets no limit to the time of a head: it is for behind a proxy, as `docs/guide/deploying.md` says.
+    let serving = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(ended(lapwing, sessions_over));
+    let late = async {
+        if are_sessions_over.await.is_err() {
+            future::pending::<()>().await;
+        }
+        sleep(REQUESTS_MAX).await;
+    };
+    tokio::select! {
+        served = serving => served?,
+        () = late => tracing::warn!("requests that did not end are dropped"),
+    }
+    Ok(())
+}
+
+/// Ends the sessions when somebody wants the program to end: their pages come back to the next one.
+async fn ended(lapwing: Lapwing, over: oneshot::Sender<()>) {
+    if let Err(error) = asked_to_end().await {
+        tracing::error!(%error, "the program cannot be asked to end");
+        future::pending::<()>().await;
+    }
+    let report = lapwing.shutdown().await;
+    tracing::info!(?report, "the sessions have ended");
+    // Nobody waits for it if serving is over already.
+    let _ = over.send(());
+}
+
+async fn asked_to_end() -> std::io::Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = terminated.recv() => Ok(()),
+        pressed = tokio::signal::ctrl_c() => pressed,
+    }
+}
