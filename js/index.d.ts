@@ -33,6 +33,12 @@ export interface LapwingOptions {
   singleRequest?: boolean;
   /** Whether event streams are read as bodies of answers; otherwise by an `EventSource`. By default where the browser can. */
   streams?: boolean;
+  /**
+   * Gives the auth token: before a session is opened, then with how the one before has ended, and again some time before the
+   * login ends, as far as the server has said when (`Accept::expires_at`). Instead of phoenix.js's `authToken`. One that fails closes
+   * the session that was to be opened with 4400; a login that was to be renewed is tried again.
+   */
+  getToken?: (before?: { code: number; reason: string }) => string | Promise<string>;
   /** Called with `status()` after each change. */
   onStatus?: (status: LapwingStatus) => void;
   /** Instead of the global one. */
@@ -94,7 +100,7 @@ export interface LapwingStatus {
   windowMs: number | null;
 }
 
-/** The close event: the code is the server's, or one of 4403, 4404, 4408, 4413, 4422, 4503 and 1006 (see README). */
+/** The close event: the code is the server's, or one of 4400, 4401, 4403, 4404, 4408, 4413, 4422, 4429, 4503 and 1006 (see README). */
 export interface LapwingCloseEvent extends Event {
   readonly code: number;
   readonly reason: string;
@@ -113,6 +119,11 @@ export class Lapwing extends EventTarget {
   static readonly CLOSED: 3;
   /** All that are not closed. */
   static readonly instances: ReadonlySet<Lapwing>;
+  /**
+   * Lets sessions be tried again that the server refused with 4401 or 4403. By default that takes other credentials: another token,
+   * other parameters, another page. Needed after a login by a cookie, of which the transport does not know.
+   */
+  static forgetRefusals(): void;
   /** The class with other options. */
   static with(options: LapwingOptions): typeof Lapwing;
 

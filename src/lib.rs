@@ -66,6 +66,7 @@ pub use presence::{
     typed::{Presence, PresenceDiff, PresenceState},
 };
 pub use protocol::{ChannelMsg, IntoPayload, Json, NameLimits, Payload};
+pub use pubsub::Disconnect;
 pub use server::{
     Builder, KeptStats, Lapwing, ResumesRefused, Stats,
     build_error::BuildError,
@@ -78,7 +79,11 @@ pub use server::{
     tracked::Tracked,
     unknown_mount::UnknownMount,
 };
-pub use session::{accept::Accept, router::ChannelRoute};
+pub use session::{
+    accept::Accept,
+    login::{ResumeRequest, TokenRequest},
+    router::ChannelRoute,
+};
 pub use topic::{PatternError, Topic, TopicPattern};
 pub use topics::{
     MemberInfo,

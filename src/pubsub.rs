@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use lapwing_transports::close::CloseReason;
+
 use crate::{protocol::Payload, topic::Topic, topics::broadcast::Broadcast};
 
 /// A message that an adapter carries from node to node.
@@ -30,8 +32,8 @@ pub enum Audience {
 /// An order to the connections of a socket id.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// They end.
-    Disconnect,
+    /// They end, and are told in these words, if there are any.
+    Disconnect { reason: CloseReason, words: String },
     /// Their joins of a topic end.
     Kick { topic: Topic, why: String },
 }
@@ -40,7 +42,12 @@ impl Order {
     /// Reads it from a message for [`Audience::SocketId`]; `None` for one that a later version sends.
     pub(crate) fn of(broadcast: &Broadcast) -> Option<Self> {
         match &*broadcast.event {
-            "disconnect" => Some(Self::Disconnect),
+            "disconnect" => {
+                // A payload of a later version says no more than that.
+                let (words, is_final) = broadcast.payload.parse().unwrap_or_default();
+                let reason = if is_final { CloseReason::Dismissed } else { CloseReason::Disconnected };
+                Some(Self::Disconnect { reason, words })
+            }
             "kick" => {
                 let (topic, why): (String, String) = broadcast.payload.parse().ok()?;
                 Some(Self::Kick { topic: topic.into(), why })
@@ -64,12 +71,54 @@ impl PubSubMsg {
         Self { broadcast, audience: Audience::SocketId }
     }
 
+    /// The same with a reason.
+    #[must_use]
+    pub fn disconnect_with(socket_id: impl Into<Topic>, disconnect: &Disconnect) -> Self {
+        let payload = serde_json::json!([disconnect.reason, disconnect.is_final]);
+        let broadcast = Broadcast::new(socket_id, "disconnect", payload);
+        Self { broadcast, audience: Audience::SocketId }
+    }
+
     /// A message that ends the joins of a socket id on a topic.
     #[must_use]
     pub fn kick(topic: impl Into<Topic>, socket_id: impl Into<Topic>, why: &str) -> Self {
         let payload = serde_json::json!([topic.into().as_str(), why]);
         let broadcast = Broadcast::new(socket_id, "kick", payload);
         Self { broadcast, audience: Audience::SocketId }
+    }
+}
+
+/// How connections are ended: what their pages are told, and whether they are to come back.
+///
+/// ```
+/// use lapwing::{Disconnect, Lapwing};
+///
+/// # fn ban(lapwing: &Lapwing) -> Result<(), lapwing::BroadcastError> {
+/// lapwing.disconnect_with("user:42", Disconnect::because("your password has changed"))?;
+/// lapwing.disconnect_with("user:43", Disconnect::because("banned").for_good())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Disconnect {
+    reason: String,
+    is_final: bool,
+}
+
+impl Disconnect {
+    /// With this reason, which the page's close event has: one line of 123 bytes at most, the rest is cut off. Clients come back, and
+    /// the connect callback decides about them again. The code is 1001.
+    #[must_use]
+    pub fn because(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), is_final: false }
+    }
+
+    /// Clients are to stay away: the code is 4403, after which the transport of `js/` does not try again with the same credentials.
+    /// Stock clients up to phoenix.js 1.8.15 stay away over WebSocket, where theirs is 1000; later ones and their long-poll come back, so that
+    /// the connect callback has to refuse them as well.
+    #[must_use]
+    pub fn for_good(mut self) -> Self {
+        self.is_final = true;
+        self
     }
 }
 

@@ -25,6 +25,13 @@ export function addressOf(endpoint, protocols) {
   };
 }
 
+/** Gives an address another auth token, as phoenix.js would send it along. */
+export function withToken(address, token) {
+  const others = address.offers.filter((offer) => offer !== "phoenix" && !offer.startsWith(BEARER));
+  address.offers = ["phoenix", `${BEARER}${btoa(token).replace(/=+$/, "")}`, ...others];
+  address.headers = headersOf(address.offers);
+}
+
 // phoenix.js hides its auth token among the offers; over HTTP it has a header.
 function headersOf(offers) {
   const bearer = offers.find((offer) => offer.startsWith(BEARER));

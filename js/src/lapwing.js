@@ -2,9 +2,11 @@
 
 import { addressOf } from "./address.js";
 import { copyOf } from "./bytes.js";
+import { Login } from "./login.js";
 import { complete, possible } from "./options.js";
 import { followPage } from "./page.js";
 import { pathTo } from "./path.js";
+import { credentialsOf, forgetRefusals, noteRefusal, refusalOf } from "./refusals.js";
 import { ENDS, Session } from "./session.js";
 import { statusOf } from "./status.js";
 import { Target, eventOf, invalidState } from "./target.js";
@@ -15,6 +17,9 @@ const CONNECTING = 0;
 const OPEN = 1;
 const CLOSING = 2;
 const CLOSED = 3;
+
+/** How the last session of each class ended, for its `getToken`. */
+const lastEnds = new WeakMap();
 
 /**
  * A session with a lapwing mount, in the shape of a `WebSocket`.
@@ -35,6 +40,11 @@ export class Lapwing extends Target {
   /** All that are not closed, for pages that have no other way to them. */
   static instances = new Set();
 
+  /** Lets those try again that were refused for good: after a login by a cookie, of which no transport knows. */
+  static forgetRefusals() {
+    forgetRefusals();
+  }
+
   /** The class with other options: phoenix.js has no way to hand any on. */
   static with(options) {
     return class Lapwing extends this {
@@ -52,6 +62,8 @@ export class Lapwing extends Target {
   onclose = null;
   /** The session has its own signs of life: phoenix.js need not add another. */
   skipHeartbeat = true;
+  #address;
+  #login;
   #session;
   #path;
   #unfollow;
@@ -65,12 +77,14 @@ export class Lapwing extends Target {
     // As a listener, so that what it throws is reported and ends nothing.
     this.addEventListener("status", () => options.onStatus?.(this.status()));
     const address = addressOf(this.url, protocols);
+    this.#address = address;
     this.#path = pathTo(address.key, options);
     this.#session = new Session({ address, options, transports: possible(options), path: this.#path, on: this.#hears() });
+    this.#login = new Login({ url: this.url, address, getToken: options.getToken, send: (frame) => this.#session.send(frame) });
     this.#unfollow = followPage(this.#session, () => this.#leave());
     Lapwing.instances.add(this);
     // Whoever made this has had no time to listen.
-    queueMicrotask(() => this.readyState === CONNECTING && this.#session.start());
+    queueMicrotask(() => (options.getToken ? this.#logIn() : this.#start()));
   }
 
   /** Sends a text or bytes: now, or as soon as there is an attachment again. */
@@ -117,6 +131,23 @@ export class Lapwing extends Target {
     this.#session.race.prefer(name);
   }
 
+  async #logIn() {
+    try {
+      await this.#login.begin(lastEnds.get(this.constructor));
+    } catch (error) {
+      return this.#session.fail(ENDS.token, `no token: ${error?.message ?? error}`);
+    }
+    this.#start();
+  }
+
+  // Nobody is asked who has said no.
+  #start() {
+    if (this.readyState !== CONNECTING) return;
+    const refusal = refusalOf(credentialsOf(this.url, this.#address));
+    if (refusal) this.#session.fail(refusal.code, refusal.reason);
+    else this.#session.start();
+  }
+
   // The page is going: there is no time for an answer.
   #leave() {
     this.readyState = CLOSING;
@@ -125,12 +156,13 @@ export class Lapwing extends Target {
 
   #hears() {
     return {
+      loggedIn: (ms) => this.#login.lasts(ms),
       opened: () => {
         this.readyState = OPEN;
         this.#emit("open");
         this.#changed();
       },
-      message: (frame) => this.#deliver(frame),
+      message: (frame) => this.#login.takes(frame) || this.#deliver(frame),
       over: (how) => this.#over(how),
       changed: () => this.#changed(),
     };
@@ -143,8 +175,11 @@ export class Lapwing extends Target {
   }
 
   // Later, as a WebSocket does it, so that whoever closes it can still listen.
-  #over({ code, reason, isError }) {
+  #over({ code, reason, isError, isUnwanted }) {
     this.readyState = CLOSING;
+    this.#login.stop();
+    lastEnds.set(this.constructor, { code, reason });
+    if (isUnwanted) noteRefusal(credentialsOf(this.url, this.#address), { code, reason });
     this.#unfollow();
     Lapwing.instances.delete(this);
     queueMicrotask(() => {

@@ -17,15 +17,15 @@ export const say = {
 
 /** The arguments of what a server says. */
 const SERVER_WORDS = {
-  opened: { token: String, window: count, hold: count, frame: countIfAny, body: countIfAny },
+  opened: { token: String, window: count, hold: count, frame: countIfAny, body: countIfAny, login: countIfAny },
   resumed: { received: count },
-  refused: { reason: String },
+  refused: { reason: String, code: countIfAny, text: rest },
   ack: { received: count },
   busy: { received: countIfAny },
   ping: { received: count },
   pong: { received: count },
   superseded: {},
-  closed: { code: count, reason: String },
+  closed: { code: count, reason: rest },
   ticket: { ticket: String },
 };
 
@@ -62,8 +62,8 @@ function readControl(line) {
   if (!Object.hasOwn(SERVER_WORDS, word)) return {};
   const control = { word };
   Object.entries(SERVER_WORDS[word]).forEach(([name, read], at) => {
-    if (words[at]) control[name] = read(words[at]);
-    else if (read !== countIfAny) throw new Breach(`!${word} without ${name}`);
+    if (words[at]) control[name] = read === rest ? words.slice(at).join(" ") : read(words[at]);
+    else if (read !== countIfAny && (read !== rest || word === "closed")) throw new Breach(`!${word} without ${name}`);
   });
   return { control };
 }
@@ -78,6 +78,9 @@ function count(text) {
 function countIfAny(text) {
   return count(text);
 }
+
+// What is left of the line, as it is.
+function rest() {}
 
 // Half a character, which JSON would keep as an escape, has no UTF-8: a WebSocket replaces it, and so do we.
 function quote(text) {

@@ -27,6 +27,8 @@ export const defaults = {
   memoryMs: 30 * 60_000,
   /** Whether long-poll has no more than one request at a time from the start. Otherwise it finds out. */
   singleRequest: false,
+  /** Gives the token to open a session with, and the next before its login ends. */
+  getToken: undefined,
   /** Called with `status()` after each change. */
   onStatus: undefined,
   /** Whether event streams are read as bodies of answers; otherwise by an `EventSource`. By default where the browser can. */

@@ -17,10 +17,11 @@ import { Race } from "./race.js";
 import { attach } from "./transports/index.js";
 import { Watch } from "./watch.js";
 
-/** Codes of a session's end that no server sent. A client connects anew after each of them. */
+/** Codes of a session's end that no `!closed` has; `docs/close-codes.md` lists all. */
 export const ENDS = {
   refused: 4404,
   forbidden: 4403,
+  token: 4400,
   full: 4503,
   expired: 4408,
   overflow: 4413,
@@ -40,7 +41,7 @@ const REPLACED_MS = 3_000;
 /**
  * A session from the first attempt to open it to its end.
  *
- * `on` hears of it: `opened`, `message(frame)`, `over({ code, reason, isError })` and `changed`.
+ * `on` hears of it: `loggedIn(ms)`, `opened`, `message(frame)`, `over({ code, reason, isError, isUnwanted })` and `changed`.
  */
 export class Session {
   ledger;
@@ -94,9 +95,9 @@ export class Session {
   send(frame) {
     if (this.isOver || this.#closing) return;
     if (this.#isTooLarge(frame)) {
-      return this.#fail(ENDS.unsendable, `a message of ${bytesOf(frame)} bytes is more than the server takes`);
+      return this.fail(ENDS.unsendable, `a message of ${bytesOf(frame)} bytes is more than the server takes`);
     }
-    if (!this.ledger.append(frame, now())) return this.#fail(ENDS.overflow, "too much is not acknowledged");
+    if (!this.ledger.append(frame, now())) return this.fail(ENDS.overflow, "too much is not acknowledged");
     this.#race.current?.flush();
     this.#arm();
   }
@@ -254,25 +255,29 @@ export class Session {
       case "superseded":
         return attachment.end("superseded");
       case "refused":
-        return this.#handleRefusal(attachment, control.reason);
+        return this.#handleRefusal(attachment, control);
       case "closed":
-        return this.#end({ code: control.code, reason: control.reason });
+        return this.#end({ code: control.code, reason: control.reason, isUnwanted: control.code === ENDS.forbidden });
     }
   }
 
-  #handleRefusal(attachment, reason) {
+  #handleRefusal(attachment, { reason, code = ENDS[reason] ?? ENDS.refused, text = reason }) {
     const { current } = this.#race;
     // While another attachment carries the session it is known to exist: this one came to the wrong server.
     if (current && attachment !== current) return attachment.end(`refused ${reason}`);
     // By another attachment the server was told of more than this one asked for: what it has dropped since, we have.
     if (reason === "gap" && attachment.number < this.ledger.received) return attachment.end("overtaken");
-    const code = ENDS[reason] ?? ENDS.refused;
-    this.#end({ code, reason, isError: reason === "forbidden" || reason === "full" });
+    // It has heard its last word: a poll would ask again.
+    attachment.drop();
+    // Who may not carry a session on may still begin one.
+    const isUnwanted = reason === "forbidden" ? attachment.isOpening : code === ENDS.forbidden;
+    this.#end({ code, reason: text, isError: reason === "forbidden" || reason === "full", isUnwanted });
   }
 
-  #handleOpened({ token, window, hold, frame = Infinity, body = Infinity }) {
+  #handleOpened({ token, window, hold, frame = Infinity, body = Infinity, login }) {
     Object.assign(this, { token, windowMs: window, holdMs: hold, frameBytesMax: frame, bodyBytesMax: body });
     this.openedAt = Date.now();
+    this.#on.loggedIn(login);
   }
 
   #handleProof(attachment) {
@@ -326,7 +331,8 @@ export class Session {
     return bytes * LINE_BYTES_MAX > room && bytesOf(encodeLine(frame)) > room;
   }
 
-  #fail(code, reason) {
+  /** Ends the session for a reason of its own. */
+  fail(code, reason) {
     this.leave({ code, reason, isError: true });
   }
 

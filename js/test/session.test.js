@@ -16,7 +16,7 @@ function asked({ received, number }) {
     on: { over: ({ code }) => (ends.session = code) },
   });
   for (let frame = 1; frame <= received; frame += 1) session.ledger.take(frame, 0);
-  const wire = { name: "websocket", number, end: (how) => (ends.wire = how) };
+  const wire = { name: "websocket", number, end: (how) => (ends.wire = how), drop: () => {} };
   return { session, wire, ends };
 }
 

@@ -10,7 +10,7 @@ use crate::{
     node::BroadcastError,
     presence::{Count, PresenceError, Showing},
     protocol::{EncodeError, IntoPayload, Outgoing, Payload, Ref, event},
-    pubsub::PubSubMsg,
+    pubsub::{Disconnect, PubSubMsg},
     topic::Topic,
     topics::{
         Member,
@@ -188,6 +188,18 @@ impl Socket {
     /// [`BroadcastError::PubSub`] when the other nodes could not be told.
     pub fn disconnect(&self, socket_id: impl Into<Topic>) -> Result<(), BroadcastError> {
         self.join.node().order(PubSubMsg::disconnect(socket_id))
+    }
+
+    /// The same with a reason, as [`Lapwing::disconnect_with`](crate::Lapwing::disconnect_with).
+    ///
+    /// # Errors
+    /// [`BroadcastError::PubSub`] when the other nodes could not be told.
+    pub fn disconnect_with(
+        &self,
+        socket_id: impl Into<Topic>,
+        disconnect: Disconnect,
+    ) -> Result<(), BroadcastError> {
+        self.join.node().order(PubSubMsg::disconnect_with(socket_id, &disconnect))
     }
 
     /// How much waits to be sent to this client, over all its joins. A channel that sends much, and may leave something out,

@@ -14,6 +14,8 @@ pub const CLOSE: &str = "phx_close";
 pub const HEARTBEAT: &str = "heartbeat";
 /// The topic on which heartbeats travel; an event of another name on it is an ordinary event.
 pub const HEARTBEAT_TOPIC: &str = "phoenix";
+/// A client brings a new token, on the topic of heartbeats: see [`Mount::on_token`](crate::Mount::on_token).
+pub const TOKEN: &str = "token";
 /// The presences of a topic.
 pub const PRESENCE_STATE: &str = "presence_state";
 /// Changes of the presences of a topic: who came and who went.

@@ -69,7 +69,7 @@ impl Lapwing {
                 SessionInfo {
                     mount: mounted.name.clone(),
                     transport_id: client.transport_id,
-                    socket_id: client.socket_id.as_deref().map(|id| id.as_str().to_owned()),
+                    socket_id: client.socket_id().map(|id| id.as_str().to_owned()),
                     transport: session.transport(),
                     is_attached: session.is_attached(),
                     is_resumable: session.is_resumable(),

@@ -34,7 +34,7 @@ use crate::{
     node::{BroadcastError, Node},
     presence::{Count, PresenceError, fetch::Fetcher, options::PresenceOptions},
     protocol::{IntoPayload, Payload},
-    pubsub::{LocalPubSub, PubSub, PubSubMsg},
+    pubsub::{Disconnect, LocalPubSub, PubSub, PubSubMsg},
     server::{
         build_error::BuildError, drain::Drain, mount::Mount, path::MountPath, subscription::Subscription,
         tracked::Tracked, unknown_mount::UnknownMount,
@@ -222,6 +222,18 @@ impl Lapwing {
     /// When the other nodes could not be told.
     pub fn disconnect(&self, socket_id: impl Into<Topic>) -> Result<(), BroadcastError> {
         self.0.node.order(PubSubMsg::disconnect(socket_id))
+    }
+
+    /// The same with a reason that the pages are told, and for good if it says so.
+    ///
+    /// # Errors
+    /// When the other nodes could not be told.
+    pub fn disconnect_with(
+        &self,
+        socket_id: impl Into<Topic>,
+        disconnect: Disconnect,
+    ) -> Result<(), BroadcastError> {
+        self.0.node.order(PubSubMsg::disconnect_with(socket_id, &disconnect))
     }
 
     /// Ends the joins of a topic whose connections were given this id on connect, on all nodes: their clients get a

@@ -19,8 +19,9 @@ use crate::{
     protocol::{SerializerList, name_limits::NameLimits},
     server::{build_error::BuildError, drain::Drain},
     session::{
-        accept::{Accept, Connect},
+        accept::Accept,
         handler::{self, Hub},
+        login::{Callbacks, ResumeRequest, TokenRequest},
         router::{ChannelRoute, Router},
     },
     topics::keep::Keep,
@@ -43,7 +44,7 @@ use crate::{
 #[must_use = "a mount does nothing until it is given to a builder"]
 pub struct Mount {
     routes: Vec<Result<ChannelRoute, BuildError>>,
-    connect: Option<Connect>,
+    callbacks: Callbacks,
     serializers: SerializerList,
     joins_max: usize,
     mailbox: MailboxLimits,
@@ -59,7 +60,7 @@ impl Mount {
     pub fn new() -> Self {
         Self {
             routes: Vec::new(),
-            connect: None,
+            callbacks: Callbacks::default(),
             serializers: SerializerList::default(),
             joins_max: 100,
             mailbox: MailboxLimits::default(),
@@ -91,7 +92,64 @@ impl Mount {
         F: Fn(ConnectRequest) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<Accept, Refusal>> + Send + 'static,
     {
-        self.connect = Some(Arc::new(move |request| Box::pin(connect(request))));
+        self.callbacks.connect = Some(Arc::new(move |request| Box::pin(connect(request))));
+        self
+    }
+
+    /// Decides about a new token that a client brings while its session goes on, before the old one has run out. Without it, none
+    /// is taken, and a client whose login has [ended](Accept::expires_at) comes back by a connect.
+    ///
+    /// The answer is as for [`connect`](Self::connect): its [`Accept::expires_at`] counts from now on, what it assigns is there for
+    /// the joins from now on, and its id must be the session's, or the token is another client's and refused. A refusal is the error reply,
+    /// `{"reason": …, "code": …}`; the session goes on until its login ends. One token of a session is looked at at a time, of 16 KiB
+    /// at most, for 30 seconds at most.
+    ///
+    /// A page says it by an event of the topic `phoenix`, over any transport:
+    /// `socket.push({ topic: "phoenix", event: "token", payload: { token }, ref: socket.makeRef() })`. The transport of
+    /// `js/` does so by itself where the page gives it a `getToken`. The reply has `expires_in`, in milliseconds, if the login ends.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lapwing::{Accept, Mount, Refusal};
+    ///
+    /// let mount = Mount::new().on_token(|request| async move {
+    ///     let user = request.token.strip_prefix("user-").ok_or_else(Refusal::default)?;
+    ///     Ok(Accept::new().id(format!("user:{user}")).expires_in(Duration::from_secs(3600)))
+    /// });
+    /// # let _ = mount;
+    /// ```
+    pub fn on_token<F, Fut>(mut self, on_token: F) -> Self
+    where
+        F: Fn(TokenRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Accept, Refusal>> + Send + 'static,
+    {
+        self.callbacks.on_token = Some(Arc::new(move |request| Box::pin(on_token(request))));
+        self
+    }
+
+    /// Decides whether a client may carry its session on by another connection, from its request: another address, other cookies. A
+    /// refusal ends the session. Without it nobody is asked: who comes back proves itself by the session's own secret.
+    ///
+    /// It is asked for each WebSocket and each event stream, and for a poll that does not follow another within three seconds, for as long as
+    /// [`connect_timeout`](Self::connect_timeout). The request has the `authToken` if the page has given one.
+    ///
+    /// ```
+    /// use lapwing::{Mount, Refusal};
+    ///
+    /// let mount = Mount::new().on_resume(|resume| async move {
+    ///     match resume.request.user_agent() == resume.assigns.get::<String>("agent").as_ref().map(|agent| agent.as_str()) {
+    ///         true => Ok(()),
+    ///         false => Err(Refusal::default().with_body("another browser")),
+    ///     }
+    /// });
+    /// # let _ = mount;
+    /// ```
+    pub fn on_resume<F, Fut>(mut self, on_resume: F) -> Self
+    where
+        F: Fn(ResumeRequest) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), Refusal>> + Send + 'static,
+    {
+        self.callbacks.on_resume = Some(Arc::new(move |request| Box::pin(on_resume(request))));
         self
     }
 
@@ -278,7 +336,7 @@ impl Mount {
         }
         let router = Router::new(routes, &node, self.mailbox);
         let limits = handler::Limits { joins_max: self.joins_max, names: self.names };
-        let hub = Hub::new(node, router, self.connect, self.serializers, limits);
+        let hub = Hub::new(node, router, self.callbacks, self.serializers, limits);
         Ok((hub, self.transports))
     }
 }

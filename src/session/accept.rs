@@ -1,8 +1,14 @@
 //! The program's answer to a client that wants to connect.
 
-use std::{any::Any, pin::Pin, sync::Arc};
+use std::{
+    any::Any,
+    pin::Pin,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use lapwing_transports::connect::{ConnectRequest, Refusal};
+use tokio::time::Instant;
 
 use crate::join::assigns::Assigns;
 
@@ -21,6 +27,7 @@ use crate::join::assigns::Assigns;
 pub struct Accept {
     pub(crate) id: Option<String>,
     pub(crate) assigns: Assigns,
+    pub(crate) until: Option<Instant>,
 }
 
 impl Accept {
@@ -42,6 +49,33 @@ impl Accept {
     #[must_use]
     pub fn assign(mut self, key: impl AsRef<str>, value: impl Any + Send + Sync) -> Self {
         self.assigns.insert(key, value);
+        self
+    }
+}
+
+impl Accept {
+    /// Says until when the client's login is good, as a token has it in its `exp`. Then the session ends, with code 4401 and the
+    /// reason `login_expired`, unless its client has brought a new token ([`Mount::on_token`](crate::Mount::on_token)). A time
+    /// that has passed ends it at once. By default it does not end.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use lapwing::Accept;
+    ///
+    /// let exp = 1_900_000_000; // Seconds since 1970.
+    /// let accept = Accept::new().id("user:42").expires_at(SystemTime::UNIX_EPOCH + Duration::from_secs(exp));
+    /// # let _ = accept;
+    /// ```
+    #[must_use]
+    pub fn expires_at(self, time: SystemTime) -> Self {
+        self.expires_in(time.duration_since(SystemTime::now()).unwrap_or_default())
+    }
+
+    /// The same by how long it is good from now on.
+    #[must_use]
+    pub fn expires_in(mut self, time: Duration) -> Self {
+        // A time that no clock reaches does not come.
+        self.until = Instant::now().checked_add(time);
         self
     }
 }

@@ -11,13 +11,17 @@ use std::{
 use lapwing_transports::{
     close::CloseReason, frame::Frame, live::LiveSession, quoted::Quoted, session::outbox::Waiting,
 };
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::{
     join::{self, Join, Peer, assigns::Assigns, leave_reason::LeaveReason},
     protocol::{Ref, Serializer},
     pubsub::Order,
-    session::joins::{Joined, Joins},
+    session::{
+        joins::{Joined, Joins},
+        login::Login,
+    },
     topic::Topic,
     topics::{
         Inbox, Lane, Subscribed,
@@ -36,9 +40,8 @@ const ONE_MORE: u32 = 1;
 pub(crate) struct Client {
     pub(crate) transport_id: TransportId,
     pub(crate) serializer: Arc<dyn Serializer>,
-    /// The name of all connections of a user. Boxed, as anonymous clients have none.
-    pub(crate) socket_id: Option<Box<Topic>>,
-    pub(crate) assigns: Assigns,
+    /// Boxed, as anonymous clients have none.
+    login: Option<Box<Login>>,
     /// How many mailboxes of this session are full, times [`FULL`], and whether [`ONE_MORE`] came since.
     full: AtomicU32,
     state: Mutex<State>,
@@ -53,10 +56,14 @@ pub(crate) fn bytes_of_join(topic: &str) -> usize {
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) joins: Joins<Arc<Join>>,
-    /// The subscription to `socket_id`.
+    /// What every join finds.
+    pub(crate) assigns: Assigns,
+    /// The subscription to the socket id.
     pub(crate) subscribed: Option<Box<Subscribed>>,
     /// The session is over: what was still on its way starts nothing.
     pub(crate) closed: bool,
+    /// The program looks at a new token.
+    pub(crate) is_renewing: bool,
     /// How many joins there are, those included that have left the table and are not cleared away yet.
     alive: u32,
 }
@@ -78,17 +85,21 @@ impl Client {
     pub(crate) fn new(
         transport_id: TransportId,
         serializer: Arc<dyn Serializer>,
-        socket_id: Option<Box<Topic>>,
+        login: Option<Box<Login>>,
         assigns: Assigns,
     ) -> Self {
-        Self {
-            transport_id,
-            serializer,
-            socket_id,
-            assigns,
-            full: AtomicU32::new(0),
-            state: Mutex::default(),
-        }
+        let state = Mutex::new(State { assigns, ..State::default() });
+        Self { transport_id, serializer, login, full: AtomicU32::new(0), state }
+    }
+
+    /// The name of all connections of a user.
+    pub(crate) fn socket_id(&self) -> Option<&Topic> {
+        self.login.as_deref().and_then(Login::id)
+    }
+
+    /// Until when the login is good that the client connected with.
+    pub(crate) fn until(&self) -> Option<Instant> {
+        self.login.as_deref().and_then(Login::until)
     }
 
     /// Whether the client may say more: every mailbox takes another message, or nothing for any of them came since one was
@@ -175,7 +186,7 @@ impl Lane for LiveSession<Client> {
     }
 
     fn socket_id(&self) -> Option<&str> {
-        self.state().socket_id.as_deref().map(|topic| &**topic)
+        self.state().socket_id().map(|topic| &**topic)
     }
 
     fn tell_gap(&self, channel: ChannelId, gap: &Arc<Gap>) {
@@ -231,11 +242,18 @@ impl Peer for LiveSession<Client> {
 /// A session as the handler serves it: one that a transport carries, or a test's.
 pub(crate) trait Served: Peer + Inbox + 'static {
     fn client(&self) -> &Client;
+
+    /// Ends the session, and tells its page why, in these words if there are any.
+    fn end_for(&self, reason: CloseReason, words: &str);
 }
 
 impl Served for LiveSession<Client> {
     fn client(&self) -> &Client {
         self.state()
+    }
+
+    fn end_for(&self, reason: CloseReason, words: &str) {
+        self.close_with(reason, words);
     }
 }
 
@@ -244,7 +262,7 @@ impl Served for LiveSession<Client> {
 impl Inbox for LiveSession<Client> {
     fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
         match Order::of(delivery.broadcast) {
-            Some(Order::Disconnect) => self.close(CloseReason::Disconnected),
+            Some(Order::Disconnect { reason, words }) => self.close_with(reason, &words),
             Some(Order::Kick { topic, why }) => self.state().kick(&topic, why),
             None => debug!(event = %Quoted::new(&delivery.broadcast.event), "an order that is not known"),
         }
@@ -271,6 +289,7 @@ mod tests {
         let sizes = [
             ("a session with its client", size_of::<LiveSession<Client>>(), 208),
             ("a join", size_of::<Join>(), 176),
+            ("what is known of a client", size_of::<Login>(), 24),
             ("a place among a topic's members", size_of::<crate::topics::Member>(), 24),
         ];
         for (what, size, size_max) in sizes {

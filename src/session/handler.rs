@@ -1,6 +1,6 @@
 //! Gives the frames of a session their meaning: decodes, routes to joins, starts and ends them.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use lapwing_transports::{
     close::CloseReason,
@@ -10,19 +10,23 @@ use lapwing_transports::{
     live::LiveSession,
     quoted::Quoted,
 };
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::{
     join::{self, Join, Replaced, Start, leave_reason::LeaveReason, mailbox::ChannelMailbox, refs::Refs},
     node::{Node, Task},
     protocol::{
-        ChannelMsg, Field, NameRef, Outgoing, Payload, Ref, SerializerList,
+        ChannelMsg, Field, Payload, Ref, SerializerList,
         name_limits::{NameLimits, quoted},
     },
     session::{
-        accept::{Accept, Connect},
+        accept::Accept,
         client::{Client, Served, State, bytes_of_join},
         joins::Verdict,
+        login::{Callbacks, Login},
+        renewal::Logins,
+        reply::reply,
         router::{ChannelRoute, Router},
         task::{self, leave_reason},
         text_only::TextOnly,
@@ -34,7 +38,7 @@ use crate::{
 pub(crate) struct Hub {
     node: Arc<Node>,
     router: Router,
-    connect: Option<Connect>,
+    logins: Logins,
     serializers: SerializerList,
     /// The same for the wire that carries only text. Made once, as a broadcast is encoded once per serializer.
     text_serializers: SerializerList,
@@ -66,7 +70,7 @@ impl Handler for Hub {
             return Err(Refusal::default());
         };
         let transport = request.transport.name();
-        let accept = match &self.connect {
+        let accept = match &self.logins.callbacks.connect {
             None => Accept::default(),
             Some(connect) => connect(request).await.inspect_err(|refusal| {
                 debug!(transport, status = refusal.status.as_u16(), "connect refused");
@@ -74,8 +78,20 @@ impl Handler for Hub {
         };
         let id = accept.id.as_deref().unwrap_or_default();
         debug!(transport, vsn = %Quoted::new(&vsn), id = %Quoted::new(id), "connected");
-        let id = accept.id.map(|id| Box::new(id.into()));
-        Ok(Client::new(self.node.next_transport_id(), serializer, id, accept.assigns))
+        let login = Login::new(accept.id, accept.until);
+        Ok(Client::new(self.node.next_transport_id(), serializer, login, accept.assigns))
+    }
+
+    fn login_lasts(&self, client: &Client) -> Option<Duration> {
+        client.until().map(|until| until.saturating_duration_since(Instant::now()))
+    }
+
+    fn checks_resumes(&self) -> bool {
+        self.logins.callbacks.on_resume.is_some()
+    }
+
+    async fn resuming(&self, session: &Session, request: ConnectRequest) -> Result<(), Refusal> {
+        self.logins.resuming(session.state(), request).await
     }
 
     fn opened(&self, session: &Session) {
@@ -107,18 +123,20 @@ impl Hub {
     pub(crate) fn new(
         node: Arc<Node>,
         router: Router,
-        connect: Option<Connect>,
+        callbacks: Callbacks,
         serializers: SerializerList,
         limits: Limits,
     ) -> Self {
         let text_serializers = serializers.map(|serializer| Arc::new(TextOnly(serializer.clone())));
-        Self { node, router, connect, serializers, text_serializers, limits }
+        let logins = Logins::new(callbacks);
+        Self { node, router, logins, serializers, text_serializers, limits }
     }
 
     /// A session has begun: from now on the program reaches it by its socket id.
     pub(crate) fn begin(&self, session: &Arc<impl Served>) {
         let client = session.client();
-        if let Some(id) = &client.socket_id {
+        self.logins.begin(&self.node, session);
+        if let Some(id) = client.socket_id() {
             let subscribed = self.node.socket_ids.subscribe(id, Member::Inbox(session.clone()), || {});
             client.state().subscribed = Some(Box::new(subscribed));
         }
@@ -132,6 +150,12 @@ impl Hub {
     ) -> Result<(), CloseReason> {
         let client = session.client();
         let Some(msg) = self.decode(session, message)? else { return Ok(()) };
+        if self.logins.is_for(&msg) {
+            if let Some(task) = self.logins.renew(&self.node, session, msg) {
+                self.node.spawn(task);
+            }
+            return Ok(());
+        }
         let joins_max = self.limits.joins_max;
         let mut state = client.state();
         if state.closed {
@@ -188,7 +212,8 @@ impl Hub {
         let subscribed = state.subscribed.take();
         let joins: Vec<_> = state.joins.iter().cloned().collect();
         drop(state);
-        if let (Some(subscribed), Some(id)) = (subscribed, &client.socket_id) {
+        self.logins.end(client);
+        if let (Some(subscribed), Some(id)) = (subscribed, client.socket_id()) {
             self.node.socket_ids.unsubscribe(id, *subscribed);
         }
         self.stop(joins, leave_reason(reason));
@@ -274,7 +299,7 @@ impl Hub {
         if !session.hold(bytes_of_join(&topic)) {
             return None;
         }
-        let assigns = session.client().assigns.merged(route.assigns());
+        let assigns = state.assigns.merged(route.assigns());
         let join = Arc::new(Join::new(session.clone(), home.clone(), topic, refs.clone(), assigns));
         state.insert(join.clone());
         Some((route, Start::new(join, msg.payload, refs)))
@@ -313,20 +338,4 @@ fn too_long(session: &Arc<impl Served>, msg: &ChannelMsg, field: Field) {
     debug!(%field, "message refused: a name is too long");
     let reason = Payload::reason(&format!("{field} too long"));
     reply(session, (msg.join_ref.as_ref(), msg), "error", &reason);
-}
-
-/// Replies without a channel.
-fn reply(
-    session: &Arc<impl Served>,
-    (join_ref, msg): (Option<&Ref>, &ChannelMsg),
-    status: &str,
-    response: &Payload,
-) {
-    let topic = NameRef::from(&msg.topic);
-    let reply = Outgoing::Reply { join_ref, reference: msg.reference.as_ref(), topic, status, response };
-    match session.client().serializer.encode(reply) {
-        Ok(frame) => session.push_frame(frame),
-        // One of the library's own, with names that the client chose.
-        Err(error) => debug!(%error, topic = %quoted(&msg.topic), "reply could not be encoded"),
-    }
 }

@@ -2,9 +2,13 @@
 
 pub(crate) mod accept;
 pub(crate) mod client;
+mod deadlines;
 pub(crate) mod handler;
 pub(crate) mod joins;
+pub(crate) mod login;
 pub(crate) mod recovery;
+pub(crate) mod renewal;
+mod reply;
 pub(crate) mod router;
 pub(crate) mod task;
 mod text_only;

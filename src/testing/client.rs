@@ -77,6 +77,19 @@ impl TestClient {
         }
     }
 
+    /// Brings a new token, as a page does whose login is about to end: see [`Mount::on_token`](crate::Mount::on_token).
+    ///
+    /// # Panics
+    /// If there is no answer within ten seconds.
+    #[track_caller]
+    pub fn bring_token(&self, token: &str) -> impl Future<Output = Reply> {
+        let payload = payload_of(serde_json::json!({ "token": token }));
+        let reference = next_ref();
+        let msg = make_msg(None, Some(reference.clone()), event::HEARTBEAT_TOPIC, event::TOKEN, payload);
+        self.session().send(&msg);
+        answer(self.session().clone(), Location::caller(), reference, event::TOKEN.to_owned())
+    }
+
     /// Nothing carries the client for a while: its channels are told that it is [away](Channel::away).
     pub fn away(&self) {
         tell_joins(self.session().client(), || ChannelMailbox::Away);
@@ -312,16 +325,7 @@ impl TestJoin {
         payload: Payload,
     ) -> impl Future<Output = Reply> {
         self.say(reference.clone(), event, payload);
-        let event = event.to_owned();
-        async move {
-            let session = self.client.session();
-            let is_answer = |heard: &Heard| matches!(&heard.what, What::Reply { reference: Some(answered), .. } if *answered == reference);
-            let heard = within(PATIENCE, session.hear(is_answer)).await;
-            match heard.map(|heard| heard.what) {
-                Some(What::Reply { status, response, .. }) => Reply { status, response },
-                _ => panic!("{caller}: {event} is not answered within {PATIENCE:?}"),
-            }
-        }
+        answer(self.client.session().clone(), caller, reference, event.to_owned())
     }
 
     fn say(&self, reference: Ref, event: &str, payload: Payload) {
@@ -383,6 +387,21 @@ impl Event {
 impl fmt::Debug for TestJoin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TestJoin").field("topic", &self.topic).finish_non_exhaustive()
+    }
+}
+
+/// Waits for the answer to a message.
+async fn answer(
+    session: Arc<TestSession>,
+    caller: &'static Location<'static>,
+    reference: Ref,
+    event: String,
+) -> Reply {
+    let is_answer = |heard: &Heard| matches!(&heard.what, What::Reply { reference: Some(answered), .. } if *answered == reference);
+    let heard = within(PATIENCE, session.hear(is_answer)).await;
+    match heard.map(|heard| heard.what) {
+        Some(What::Reply { status, response, .. }) => Reply { status, response },
+        _ => panic!("{caller}: {event} is not answered within {PATIENCE:?}"),
     }
 }
 

@@ -240,7 +240,7 @@ impl Lane for TestSession {
     }
 
     fn socket_id(&self) -> Option<&str> {
-        self.client.socket_id.as_deref().map(|topic| &**topic)
+        self.client.socket_id().map(|topic| &**topic)
     }
 
     fn tell_gap(&self, channel: ChannelId, gap: &Arc<Gap>) {
@@ -288,7 +288,7 @@ impl Peer for TestSession {
 impl Inbox for TestSession {
     fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
         match Order::of(delivery.broadcast) {
-            Some(Order::Disconnect) => self.end(CloseReason::Disconnected),
+            Some(Order::Disconnect { reason, .. }) => self.end(reason),
             Some(Order::Kick { topic, why }) => self.client.kick(&topic, why),
             None => {}
         }
@@ -298,5 +298,9 @@ impl Inbox for TestSession {
 impl Served for TestSession {
     fn client(&self) -> &Client {
         &self.client
+    }
+
+    fn end_for(&self, reason: CloseReason, _: &str) {
+        self.end(reason);
     }
 }

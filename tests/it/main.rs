@@ -16,6 +16,7 @@ mod joins;
 mod kept;
 mod kit;
 mod limits;
+mod logins;
 mod logs;
 mod longpoll;
 mod mistakes;

@@ -39,6 +39,10 @@ pub enum CloseReason {
     Expired,
     /// The handler failed in a way that only a bug can cause.
     Internal,
+    /// The client's login has run out: with a new one it may come back.
+    LoginExpired,
+    /// The program ended the session for good: the client is to stay away.
+    Dismissed,
 }
 
 impl CloseReason {
@@ -57,8 +61,17 @@ impl CloseReason {
             Self::BadMessage | Self::Internal => 1011,
             Self::Draining => 1012,
             Self::TooSlow | Self::OverBudget => 1013,
+            Self::LoginExpired => 4401,
+            Self::Dismissed => 4403,
             Self::Protocol(code) => code,
         }
+    }
+
+    /// The code in the close frame of a plain WebSocket: that of the reason, but 1000 for [`Dismissed`](Self::Dismissed). After
+    /// that phoenix.js up to 1.8.15 stays away, and it knows no other code to do so.
+    #[must_use]
+    pub fn plain_code(self) -> u16 {
+        if self == Self::Dismissed { 1000 } else { self.code() }
     }
 
     /// The reason in a word, for clients and for statistics.
@@ -77,6 +90,133 @@ impl CloseReason {
             Self::Abandoned => "abandoned",
             Self::Expired => "expired",
             Self::Internal => "internal",
+            Self::LoginExpired => "login_expired",
+            Self::Dismissed => "dismissed",
+        }
+    }
+
+    /// Whether the program may say it in words of its own.
+    #[cfg(feature = "net")]
+    pub(crate) fn takes_words(self) -> bool {
+        matches!(self, Self::LoginExpired | Self::Dismissed | Self::Disconnected)
+    }
+
+    /// The reason in the close frame of a plain WebSocket. Those of Phoenix are empty.
+    #[cfg(feature = "net")]
+    pub(crate) fn plain_words(self, words: Option<&str>) -> &str {
+        match self {
+            Self::LoginExpired | Self::Dismissed => words.unwrap_or(self.word()),
+            _ => words.unwrap_or_default(),
+        }
+    }
+}
+
+/// A text of the program's as a client may be told it: one line, without control characters, of 123 bytes at most, which is
+/// what a close frame holds.
+///
+/// ```
+/// use lapwing_transports::close::reason_line;
+///
+/// assert_eq!(reason_line("not\na  member "), "not a member");
+/// assert_eq!(reason_line(&"é".repeat(100)).len(), 122);
+/// ```
+#[must_use]
+pub fn reason_line(text: &str) -> String {
+    let mut line = String::new();
+    let words = text.split(|c: char| c.is_whitespace() || c.is_control());
+    for word in words.filter(|word| !word.is_empty()) {
+        if line.len() >= REASON_BYTES_MAX {
+            break;
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(&word[..word.floor_char_boundary(REASON_BYTES_MAX - line.len())]);
+    }
+    line.truncate(line.trim_end().len());
+    line
+}
+
+/// Bytes of a reason: a close frame has 125, two of which are the code.
+const REASON_BYTES_MAX: usize = 123;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Those that the client of a resumable session can be told, in its order; the others end connections, or are for statistics.
+    fn is_told(reason: CloseReason) -> bool {
+        match reason {
+            CloseReason::Client
+            | CloseReason::Disconnected
+            | CloseReason::Draining
+            | CloseReason::TooSlow
+            | CloseReason::OverBudget
+            | CloseReason::BadMessage
+            | CloseReason::Expired
+            | CloseReason::Internal
+            | CloseReason::LoginExpired
+            | CloseReason::Dismissed => true,
+            CloseReason::Lost | CloseReason::Idle | CloseReason::Protocol(_) | CloseReason::Abandoned => {
+                false
+            }
+        }
+    }
+
+    const ALL: [CloseReason; 14] = [
+        CloseReason::Client,
+        CloseReason::Lost,
+        CloseReason::Idle,
+        CloseReason::Disconnected,
+        CloseReason::Draining,
+        CloseReason::TooSlow,
+        CloseReason::OverBudget,
+        CloseReason::BadMessage,
+        CloseReason::Protocol(1002),
+        CloseReason::Abandoned,
+        CloseReason::Expired,
+        CloseReason::Internal,
+        CloseReason::LoginExpired,
+        CloseReason::Dismissed,
+    ];
+
+    #[test]
+    fn every_reason_that_a_client_is_told_is_in_the_documents_table() {
+        let page = include_str!("../../docs/close-codes.md");
+        let (table, stock) = page.split_once("\n## With the transports of phoenix.js").unwrap();
+        let has = |table: &str, code: u16, word: &str| {
+            let row = |line: &&str| {
+                line.starts_with('|') && line.contains(&code.to_string()) && line.contains(word)
+            };
+            table.lines().any(|line| row(&line))
+        };
+        for reason in ALL.into_iter().filter(|&reason| is_told(reason)) {
+            assert!(has(table, reason.code(), &format!("`{}`", reason.word())), "{reason:?} is missing");
+        }
+        for reason in ALL {
+            let code = reason.plain_code();
+            assert!(
+                code == 1000 || has(stock, code, reason.plain_words(None)),
+                "{reason:?} is missing for stock clients"
+            );
+        }
+        assert!(has(stock, 1000, "`dismissed`"));
+    }
+
+    #[test]
+    fn a_reason_is_one_line_that_fits_into_a_close_frame() {
+        assert_eq!(reason_line(""), "");
+        assert_eq!(reason_line(" \u{7f}\r\n\u{0} "), "");
+        assert_eq!(reason_line("a\tb\u{85}c  d"), "a b c d");
+        for text in [
+            "x".repeat(1_000),
+            "é".repeat(1_000),
+            "wörds ".repeat(1_000),
+            "x".repeat(122) + " y",
+            "x".repeat(123) + " y",
+        ] {
+            let line = reason_line(&text);
+            assert!((121..=123).contains(&line.len()) && line == line.trim(), "{line}");
         }
     }
 }

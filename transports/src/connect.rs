@@ -6,6 +6,11 @@ use bytes::Bytes;
 use http::{Extensions, HeaderMap, StatusCode, Uri, header::USER_AGENT};
 use serde_json::{Map, Value};
 
+use crate::{
+    close::reason_line,
+    dialect::{rejection::Rejection, server::Refused},
+};
+
 /// Which wire a client came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -136,8 +141,12 @@ impl ConnectRequest {
 
 /// The answer to a client that may not connect.
 ///
-/// Over WebSocket it is the HTTP response; stock long-poll clients only understand `{"status":403}` and get
-/// that whatever the refusal says.
+/// A page with the transport of `js/` is told by the close event: the code is 4401 for status 401, 4429 for 429, 4503 for 5xx and 4403
+/// for any other, and the reason is the body, as [one line](crate::close::reason_line). It stays away after 4401 and 4403 until
+/// its credentials are others.
+///
+/// To stock clients it is the HTTP response, of which browsers tell their page nothing; their long-poll only
+/// understands `{"status":403}` and gets that whatever the refusal says, with the body as `reason`.
 ///
 /// ```
 /// use http::StatusCode;
@@ -151,7 +160,7 @@ impl ConnectRequest {
 pub struct Refusal {
     /// The HTTP status; 403 by default.
     pub status: StatusCode,
-    /// The body; empty by default.
+    /// The body, and the reason that pages are told; empty by default.
     pub body: Bytes,
 }
 
@@ -162,11 +171,51 @@ impl Refusal {
         Self { status, body: Bytes::new() }
     }
 
-    /// The same refusal with a body.
+    /// The same refusal with a body, which is the reason for pages.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
         self
+    }
+}
+
+impl Refusal {
+    /// The code of the close event that a page gets.
+    #[must_use]
+    pub fn code(&self) -> u16 {
+        match self.status.as_u16() {
+            status @ (401 | 429) => 4000 + status,
+            500.. => 4503,
+            _ => 4403,
+        }
+    }
+
+    /// The reason that a page gets: the body as [one line](reason_line), or a word.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let line = reason_line(std::str::from_utf8(&self.body).unwrap_or_default());
+        let word = match self.code() {
+            4401 => "unauthorized",
+            4429 => "too many",
+            4503 => "full",
+            _ => "forbidden",
+        };
+        if line.is_empty() { word.to_owned() } else { line }
+    }
+
+    /// A refusal for the moment: 503.
+    #[must_use]
+    pub fn unavailable() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    /// What a client of the session dialect hears.
+    pub(crate) fn rejection(&self) -> Rejection {
+        let code = self.code();
+        let word = if matches!(code, 4429 | 4503) { Refused::Full } else { Refused::Forbidden };
+        let line = self.line();
+        // The word alone says as much.
+        if line == word.word() { word.into() } else { Rejection::told(word, code, &line) }
     }
 }
 

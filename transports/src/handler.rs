@@ -1,6 +1,6 @@
 //! The one trait through which the transports call up.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     close::CloseReason,
@@ -52,6 +52,31 @@ pub trait Handler: Send + Sync + 'static {
 
     /// Decides whether a client may connect. Dropping the future (the client went away) cancels the attempt.
     fn connect(&self, request: ConnectRequest) -> impl Future<Output = Result<Self::State, Refusal>> + Send;
+
+    /// How long the login of a client that was let in is good, from now on; `None` if it does not end. A client of the session
+    /// dialect is told, so that it can bring a new one in time. Ending the session is the handler's.
+    fn login_lasts(&self, state: &Self::State) -> Option<Duration> {
+        let _ = state;
+        None
+    }
+
+    /// Whether [`resuming`](Self::resuming) wants to be asked. By default not, and resuming costs nothing more.
+    fn checks_resumes(&self) -> bool {
+        false
+    }
+
+    /// Decides whether a client may carry its session on by another connection, whose request this is. A refusal ends the session.
+    ///
+    /// Polls in a row are one connection. Like [`connect`](Self::connect), this comes beside the other calls, and dropping
+    /// the future cancels the attempt.
+    fn resuming(
+        &self,
+        session: &Arc<LiveSession<Self::State>>,
+        request: ConnectRequest,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send {
+        let _ = (session, request);
+        std::future::ready(Ok(()))
+    }
 
     /// The session is up: from here on frames can be pushed.
     fn opened(&self, session: &Arc<LiveSession<Self::State>>) {

@@ -13,7 +13,7 @@ use lapwing_transports::{
     dialect::{
         client::{ClientControl, ClientLine},
         lines::{CONTROL_BYTES_MAX, NUMBER_MAX},
-        server::{Opened, ServerControl, ServerLine},
+        server::{Opened, Refused, ServerControl, ServerLine, Told},
     },
     endpoint::Endpoint,
     frame::{Frame, Message},
@@ -69,7 +69,7 @@ fn every_control_line_is_read_as_its_words() {
 
 #[test]
 fn every_control_line_of_a_server_is_read_as_its_words() {
-    for case in cases("/control/from_server", 12) {
+    for case in cases("/control/from_server", 15) {
         let line = case["line"].as_str().unwrap();
         let read = match ServerLine::parse(line).unwrap_or_else(|error| panic!("{line}: {error}")) {
             ServerLine::Nothing => Value::Null,
@@ -84,17 +84,24 @@ fn every_control_line_of_a_server_is_read_as_its_words() {
 fn said(control: ServerControl<'_>, wanted: &Value) -> Value {
     let counted = |word, Seq(received)| json!({"word": word, "received": received});
     match control {
-        ServerControl::Opened(Opened { token, window_ms, hold_ms, frame_bytes_max, body_bytes_max }) => {
+        ServerControl::Opened(opened) => {
+            let Opened { token, window_ms, hold_ms, frame_bytes_max, body_bytes_max, login_ms } = opened;
             let mut said = json!({"word": "opened", "token": token, "window": window_ms, "hold": hold_ms});
             for (name, number) in [("frame", frame_bytes_max), ("body", body_bytes_max)] {
                 if wanted.get(name).is_some() || number < NUMBER_MAX {
                     said[name] = number.into();
                 }
             }
+            if let Some(login_ms) = login_ms {
+                said["login"] = login_ms.into();
+            }
             said
         }
         ServerControl::Resumed(taken) => counted("resumed", taken),
-        ServerControl::Refused(refused) => json!({"word": "refused", "reason": refused.word()}),
+        ServerControl::Refused { word, told: None } => json!({"word": "refused", "reason": word.word()}),
+        ServerControl::Refused { word, told: Some(Told { code, reason }) } => {
+            json!({"word": "refused", "reason": word.word(), "code": code, "text": reason})
+        }
         ServerControl::Ack(taken) => counted("ack", taken),
         ServerControl::Ping(taken) => counted("ping", taken),
         ServerControl::Pong(taken) => counted("pong", taken),
@@ -109,8 +116,15 @@ fn said(control: ServerControl<'_>, wanted: &Value) -> Value {
 #[test]
 fn a_control_line_that_is_written_is_read_as_itself() {
     let number = Seq(NUMBER_MAX);
-    let opened =
-        Opened { token: "t", window_ms: 1, hold_ms: 0, frame_bytes_max: 2, body_bytes_max: NUMBER_MAX };
+    let opened = Opened {
+        token: "t",
+        window_ms: 1,
+        hold_ms: 0,
+        frame_bytes_max: 2,
+        body_bytes_max: NUMBER_MAX,
+        login_ms: None,
+    };
+    let told = Some(Told { code: 4401, reason: "two words" });
     let refusals = ["unknown", "expired", "gap", "closed", "ahead", "forbidden", "full"];
     let refusals = refusals.map(|word| match ServerLine::parse(&format!("!refused {word}")) {
         Ok(ServerLine::Control(refused)) if refused.to_string().ends_with(word) => refused.to_string(),
@@ -119,6 +133,9 @@ fn a_control_line_that_is_written_is_read_as_itself() {
     let mut lines: Vec<String> = refusals.into();
     for control in [
         ServerControl::Opened(opened),
+        ServerControl::Opened(Opened { login_ms: Some(7), ..opened }),
+        ServerControl::Refused { word: Refused::Forbidden, told },
+        ServerControl::Closed { code: 4403, reason: "two words" },
         ServerControl::Resumed(number),
         ServerControl::Ack(number),
         ServerControl::Ping(Seq(0)),

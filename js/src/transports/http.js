@@ -21,9 +21,9 @@ export class HttpAttachment extends Attachment {
     return this.session.address[this.name];
   }
 
-  /** What else opens a session. */
+  /** What else opens a session, or takes it over: a server may look at who comes. */
   get headers() {
-    return this.isOpening ? this.session.address.headers : {};
+    return this === this.session.race.current ? {} : this.session.address.headers;
   }
 
   finish(ledger) {

@@ -16,7 +16,7 @@ use std::{
 };
 
 use hyper::{
-    Request, Response,
+    Request, Response, StatusCode,
     body::Incoming,
     server::conn::{http1, http2},
     service::service_fn,
@@ -26,9 +26,9 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
 };
 use lapwing::{
-    Accept, Body, Broadcast, Channel, CheckOrigin, ConnectRequest, Context, Failure, Handled, Joining, Keep,
-    Lapwing, LongpollOptions, Mount, OutboxLimits, Payload, PeerAddr, Read, Refusal, ResumeOptions,
-    StopReason, Topic, WebsocketOptions, noreply, reply, stop,
+    Accept, Body, Broadcast, Channel, CheckOrigin, ConnectRequest, Context, Disconnect, Failure, Handled,
+    Joining, Keep, Lapwing, LongpollOptions, Mount, OutboxLimits, Payload, PeerAddr, Read, Refusal,
+    ResumeOptions, StopReason, Topic, WebsocketOptions, noreply, reply, stop,
     transports::{
         body::ResponseFuture,
         close::CloseReason,
@@ -215,6 +215,30 @@ async fn connect(request: ConnectRequest) -> Result<Accept, Refusal> {
     })
 }
 
+/// A token of `/socket_login`: who, and for how many milliseconds, as in `bob:2000`; `bob:forever`.
+fn verify(token: Option<&str>) -> Result<Accept, Refusal> {
+    let refused = |why: &str| Refusal::new(StatusCode::UNAUTHORIZED).with_body(why.to_owned());
+    let (user, ms) = token.and_then(|token| token.split_once(':')).ok_or_else(|| refused("no token"))?;
+    let accept = Accept::new().id(format!("user:{user}"));
+    match (ms, ms.parse()) {
+        ("forever", _) => Ok(accept),
+        ("barred", _) => Err(Refusal::default().with_body("barred from here")),
+        (_, Ok(ms)) => Ok(accept.expires_in(Duration::from_millis(ms))),
+        _ => Err(refused("the token has expired")),
+    }
+}
+
+fn logins() -> Mount {
+    let token =
+        |request: &ConnectRequest| request.auth_token.clone().or(request.param("token").map(str::to_owned));
+    Mount::new()
+        .channel::<Room>("room:*", ())
+        .check_origin(CheckOrigin::Off)
+        .with_auth_tokens()
+        .connect(move |request| std::future::ready(verify(token(&request).as_deref())))
+        .on_token(|request| async move { verify(Some(&request.token)) })
+}
+
 fn rooms() -> Mount {
     Mount::new().channel::<Room>("room:*", ()).channel::<Present>("presence:*", ()).connect(connect)
 }
@@ -240,6 +264,7 @@ fn build() -> (Lapwing, Endpoint<Echo>) {
         .mount("/socket_default", rooms())
         .mount("/socket_short", short)
         .mount("/socket_origin", origin)
+        .mount("/socket_login", logins())
         .mount("/socket_deflate", rooms().check_origin(CheckOrigin::Off))
         .build()
         .expect("the mounts are valid");
@@ -266,6 +291,9 @@ fn respond(lapwing: &Lapwing, echo: &Endpoint<Echo>, request: Request<Incoming>)
         stats["pid"] = json!(std::process::id());
         stats["accepted"] = json!(ACCEPTED.load(Ordering::Relaxed));
         stats.to_string()
+    } else if let Some(id) = path.strip_prefix("/ban/") {
+        let _ = lapwing.disconnect_with(format!("user:{id}"), Disconnect::because("banned").for_good());
+        "ok".to_owned()
     } else if let Some(id) = path.strip_prefix("/disconnect/") {
         let _ = lapwing.disconnect(format!("user:{id}"));
         "ok".to_owned()

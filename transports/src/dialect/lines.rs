@@ -71,7 +71,7 @@ impl<'a, C: Control<'a>> Line<'a, C> {
         match line.as_bytes() {
             [] => Ok(Self::Nothing),
             [b'!', word, ..] if word.is_ascii_alphabetic() && line.len() <= CONTROL_BYTES_MAX => {
-                Ok(C::parse(Words(line[1..].split(' ')))?.map_or(Self::Nothing, Self::Control))
+                Ok(C::parse(Words(Some(&line[1..])))?.map_or(Self::Nothing, Self::Control))
             }
             [b'!', ..] => Err(Breach("a control line without a word, or too long")),
             [b'"', ..] => unquoted(line)
@@ -112,16 +112,16 @@ fn unquoted(line: &str) -> Result<String, serde_json::Error> {
 
 /// The words of a control line. Those that nobody asks for are for later versions.
 #[derive(Clone, Debug)]
-pub struct Words<'a>(std::str::Split<'a, char>);
+pub struct Words<'a>(Option<&'a str>);
 
 impl<'a> Words<'a> {
     /// The first word, which says what the line is.
     pub(super) fn first(&mut self) -> &'a str {
-        self.0.next().unwrap_or_default()
+        self.next().unwrap_or_default()
     }
 
     pub(super) fn argument(&mut self) -> Result<&'a str, Breach> {
-        self.0.next().ok_or(Breach("a control line without an argument"))
+        self.next().ok_or(Breach("a control line without an argument"))
     }
 
     pub(super) fn number(&mut self) -> Result<u64, Breach> {
@@ -135,8 +135,24 @@ impl<'a> Words<'a> {
 
     /// A number that older servers leave out.
     pub(super) fn number_or(&mut self, default: u64) -> Result<u64, Breach> {
-        let is_there = self.0.clone().next().is_some();
-        if is_there { self.number() } else { Ok(default) }
+        Ok(self.number_if_any()?.unwrap_or(default))
+    }
+
+    /// A number that need not be there.
+    pub(super) fn number_if_any(&mut self) -> Result<Option<u64>, Breach> {
+        self.0.is_some().then(|| self.number()).transpose()
+    }
+
+    /// All words that are left, as they stand there.
+    pub(super) fn rest(&mut self) -> &'a str {
+        self.0.take().unwrap_or_default()
+    }
+
+    fn next(&mut self) -> Option<&'a str> {
+        let rest = self.0.take()?;
+        let (word, rest) = rest.split_once(' ').map_or((rest, None), |(word, rest)| (word, Some(rest)));
+        self.0 = rest;
+        Some(word)
     }
 
     pub(super) fn seq(&mut self) -> Result<Seq, Breach> {

@@ -4,12 +4,13 @@
 //! specification.
 //!
 //! ```text
-//! post ─ {client server} ─ lines      token
+//! {post rejection} ─ {client server} ─ lines      token
 //! ```
 
 pub mod client;
 pub mod lines;
 pub mod post;
+pub mod rejection;
 pub mod server;
 #[cfg(feature = "net")]
 pub(crate) mod token;

@@ -24,7 +24,12 @@ pub enum ServerControl<'a> {
     /// The session goes on here. The server has the client's frames up to this one, as in all lines with a number.
     Resumed(Seq),
     /// No session goes on here.
-    Refused(Refused),
+    Refused {
+        /// Why, in a word.
+        word: Refused,
+        /// Why, for the page, if the program has said so.
+        told: Option<Told<'a>>,
+    },
     /// The server has these frames.
     Ack(Seq),
     /// The client is to say something.
@@ -39,7 +44,7 @@ pub enum ServerControl<'a> {
     Closed {
         /// The code that a WebSocket is closed with for this reason.
         code: u16,
-        /// The reason in a word.
+        /// The reason: a word, or the program's text.
         reason: &'a str,
     },
     /// What was kept for a GET.
@@ -59,6 +64,17 @@ pub struct Opened<'a> {
     pub frame_bytes_max: u64,
     /// Bytes of a POST's body; a server that does not say so has no bound.
     pub body_bytes_max: u64,
+    /// Milliseconds for which the client's login is good; `None` if it does not end.
+    pub login_ms: Option<u64>,
+}
+
+/// A refusal in the page's terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told<'a> {
+    /// The code that the page sees.
+    pub code: u16,
+    /// The reason that it sees.
+    pub reason: &'a str,
 }
 
 /// Why a client may not go on, or begin.
@@ -121,17 +137,27 @@ impl<'a> Control<'a> for ServerControl<'a> {
                 hold_ms: words.number()?,
                 frame_bytes_max: words.number_or(NUMBER_MAX)?,
                 body_bytes_max: words.number_or(NUMBER_MAX)?,
+                login_ms: words.number_if_any()?,
             }),
             "resumed" => Self::Resumed(words.seq()?),
-            "refused" => Self::Refused(Refused::from_word(words.argument()?)),
+            "refused" => {
+                let word = Refused::from_word(words.argument()?);
+                let told = words
+                    .number_if_any()?
+                    .map(|code| Ok(Told { code: code_of(code)?, reason: words.rest() }));
+                Self::Refused { word, told: told.transpose()? }
+            }
             "ack" => Self::Ack(words.seq()?),
             "ping" => Self::Ping(words.seq()?),
             "pong" => Self::Pong(words.seq()?),
             "busy" => Self::Busy(words.seq()?),
             "superseded" => Self::Superseded,
             "closed" => {
-                let code = u16::try_from(words.number()?).map_err(|_| Breach("no close code"))?;
-                Self::Closed { code, reason: words.argument()? }
+                let code = code_of(words.number()?)?;
+                match words.rest() {
+                    "" => return Err(Breach("a control line without an argument")),
+                    reason => Self::Closed { code, reason },
+                }
             }
             "ticket" => Self::Ticket(words.argument()?),
             _ => return Ok(None),
@@ -144,7 +170,10 @@ impl fmt::Display for ServerControl<'_> {
         match *self {
             Self::Opened(opened) => opened.fmt(f),
             Self::Resumed(Seq(taken)) => write!(f, "!resumed {taken}"),
-            Self::Refused(refused) => write!(f, "!refused {}", refused.word()),
+            Self::Refused { word, told: None } => write!(f, "!refused {}", word.word()),
+            Self::Refused { word, told: Some(Told { code, reason }) } => {
+                write!(f, "!refused {} {code} {reason}", word.word())
+            }
             Self::Ack(Seq(taken)) => write!(f, "!ack {taken}"),
             Self::Ping(Seq(taken)) => write!(f, "!ping {taken}"),
             Self::Pong(Seq(taken)) => write!(f, "!pong {taken}"),
@@ -158,8 +187,9 @@ impl fmt::Display for ServerControl<'_> {
 
 impl fmt::Display for Opened<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { token, window_ms, hold_ms, frame_bytes_max, body_bytes_max } = self;
-        write!(f, "!opened {token} {window_ms} {hold_ms} {frame_bytes_max} {body_bytes_max}")
+        let Self { token, window_ms, hold_ms, frame_bytes_max, body_bytes_max, login_ms } = self;
+        write!(f, "!opened {token} {window_ms} {hold_ms} {frame_bytes_max} {body_bytes_max}")?;
+        login_ms.map_or(Ok(()), |login_ms| write!(f, " {login_ms}"))
     }
 }
 
@@ -170,4 +200,8 @@ impl ServerControl<'_> {
         let _ = writeln!(line, "{self}");
         out.extend_from_slice(line.as_bytes());
     }
+}
+
+fn code_of(number: u64) -> Result<u16, Breach> {
+    u16::try_from(number).map_err(|_| Breach("no close code"))
 }

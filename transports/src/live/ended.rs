@@ -5,6 +5,7 @@ use moka::sync::Cache;
 use crate::{
     close::CloseReason,
     dialect::{
+        rejection::Rejection,
         server::Refused,
         token::{Secret, Token},
     },
@@ -13,7 +14,7 @@ use crate::{
 
 /// A bounded memory of ended sessions. Losing an entry early is harmless: the client then hears "unknown".
 #[derive(Debug)]
-pub(crate) struct Ended(Cache<u64, (Secret, Refused)>);
+pub(crate) struct Ended(Cache<u64, (Secret, Rejection)>);
 
 impl Ended {
     pub(crate) fn new(options: &ResumeOptions) -> Self {
@@ -24,13 +25,8 @@ impl Ended {
         Self(cache.build())
     }
 
-    pub(crate) fn remember(&self, serial: u64, secret: Secret, reason: CloseReason) {
-        let refused = match reason {
-            CloseReason::Expired => Refused::Expired,
-            CloseReason::TooSlow | CloseReason::OverBudget => Refused::Gap,
-            _ => Refused::Closed,
-        };
-        self.0.insert(serial, (secret, refused));
+    pub(crate) fn remember(&self, serial: u64, secret: Secret, reason: CloseReason, words: Option<&str>) {
+        self.0.insert(serial, (secret, Rejection::of_ended(reason, words)));
     }
 
     /// Gives back what was forgotten: the cache by itself does so when it is next used.
@@ -39,10 +35,10 @@ impl Ended {
     }
 
     /// What to tell the owner of the token.
-    pub(crate) fn explain(&self, token: &Token) -> Refused {
+    pub(crate) fn explain(&self, token: &Token) -> Rejection {
         match self.0.get(&token.serial) {
-            Some((secret, refused)) if secret.matches(&token.secret) => refused,
-            _ => Refused::Unknown,
+            Some((secret, rejection)) if secret.matches(&token.secret) => rejection,
+            _ => Refused::Unknown.into(),
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod counters;
 pub(crate) mod ended;
 pub(crate) mod endings;
 pub(crate) mod flusher;
+pub(crate) mod last_words;
 pub(crate) mod poller;
 pub(crate) mod registry;
 pub(crate) mod resumable;
@@ -20,14 +21,14 @@ use std::{
 };
 
 use self::{
-    clock::Clock, counters::Counters, endings::Endings, flusher::Flusher, poller::Poller,
-    resumable::Resumable, waking::Core,
+    clock::Clock, counters::Counters, endings::Endings, flusher::Flusher, last_words::LastWords,
+    poller::Poller, resumable::Resumable, waking::Core,
 };
 use crate::{
     budget::{Budget, Debt, OverBudget, STEP},
     close::CloseReason,
     connect::Transport,
-    dialect::lines,
+    dialect::{lines, server::ServerControl},
     frame::Frame,
     session::{
         Pushed, Seq, Session,
@@ -82,6 +83,7 @@ pub(crate) struct Common {
     pub(crate) flusher: Flusher,
     pub(crate) budget: Arc<Budget>,
     pub(crate) endings: Endings,
+    pub(crate) last_words: LastWords,
 }
 
 impl<S> LiveSession<S> {
@@ -195,6 +197,35 @@ impl<S> LiveSession<S> {
         }
     }
 
+    /// Closes the session, and tells its page why, in the program's words: the reason of the close event, as
+    /// [one line](crate::close::reason_line). Stock clients are told over WebSocket alone.
+    ///
+    /// [`Disconnected`](CloseReason::Disconnected), [`Dismissed`](CloseReason::Dismissed) and
+    /// [`LoginExpired`](CloseReason::LoginExpired) can be told so; with any other reason the words are dropped.
+    pub fn close_with(&self, reason: CloseReason, words: &str) {
+        if reason.takes_words() && self.closed().is_none() {
+            self.common.last_words.keep(self.place(), reason, words);
+        }
+        self.close(reason);
+    }
+
+    /// What the client is told of a close, if that is more than its word.
+    pub(crate) fn last_words(&self, reason: CloseReason) -> Option<String> {
+        reason.takes_words().then(|| self.common.last_words.of(self.place(), reason)).flatten()
+    }
+
+    /// The line by which a client is told that its session is over.
+    pub(crate) fn closed_line(&self, reason: CloseReason) -> String {
+        let words = self.last_words(reason);
+        let reason_words = words.as_deref().unwrap_or_else(|| reason.word());
+        ServerControl::Closed { code: reason.code(), reason: reason_words }.to_string()
+    }
+
+    /// What tells this session from all others that there are.
+    fn place(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
     /// Tells the carrier that [`Handler::is_ready`](crate::handler::Handler::is_ready) may have changed.
     pub fn resume_reading(&self) {
         self.core().wake_readers();
@@ -265,6 +296,13 @@ impl<S> LiveSession<S> {
         core.is_attached() || between_polls
     }
 
+    /// Whether polls carry a resumable session, one after the other.
+    pub(crate) fn is_polled(&self) -> bool {
+        let core = self.core();
+        core.transport() == Transport::Longpoll
+            && core.session.detached_for(self.common.clock.now()) < BETWEEN_POLLS
+    }
+
     /// What the handler keeps for this session.
     pub fn state(&self) -> &S {
         &self.state
@@ -302,5 +340,8 @@ impl<S> LiveSession<S> {
 impl<S> Drop for LiveSession<S> {
     fn drop(&mut self) {
         self.debt.settle(&self.common.budget);
+        if self.closed().is_some_and(CloseReason::takes_words) {
+            self.common.last_words.forget(self.place());
+        }
     }
 }

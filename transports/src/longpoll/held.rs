@@ -86,7 +86,8 @@ impl<H: Handler> Held<H> {
             self.manager.longpoll_options().answer_bytes_max,
         );
         if let Some(reason) = core.session.closed().filter(|_| span.last == core.session.last_pushed()) {
-            ServerControl::from(reason).append(&mut tail);
+            tail.extend_from_slice(session.closed_line(reason).as_bytes());
+            tail.push(b'\n');
         }
         drop(core);
         Writing::body(session, attachment, LINES, span, Around { head, tail }, self)

@@ -39,7 +39,7 @@ use crate::{
         writing::{Around, Layout, Span, Writing},
     },
     close::CloseReason,
-    connect::{Refusal, Transport},
+    connect::Transport,
     frame::Message,
     handler::Handler,
     http::body::{Body, RequestBody, ResponseFuture, ready},
@@ -100,8 +100,7 @@ fn later(response: impl Future<Output = Response<Body>> + Send + 'static) -> Res
 }
 
 async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> Response<Body> {
-    let auth_token = parts.headers.get("x-phoenix-authtoken").and_then(|value| value.to_str().ok());
-    let auth_token = auth_token.filter(|_| manager.options.auth_token).map(str::to_owned);
+    let auth_token = manager.auth_token(&parts);
     if manager.common.budget.is_strained() {
         manager.common.counters.refused.fetch_add(1, Ordering::Relaxed);
         return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
@@ -109,7 +108,10 @@ async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> R
     let state = match manager.connect(Transport::Longpoll, false, parts, auth_token).await {
         Ok(state) => state,
         // Stock clients understand no other refusal.
-        Err(Refusal { .. }) => return reply::status(Status::Forbidden, None),
+        Err(refusal) => {
+            let reason = (!refusal.body.is_empty()).then(|| refusal.line());
+            return reply::status(Status::Forbidden, reason);
+        }
     };
     let Some(secret) = dice::secret() else {
         return reply::bare(StatusCode::INTERNAL_SERVER_ERROR);
@@ -149,7 +151,15 @@ async fn poll_session<H: Handler>(manager: Arc<Manager<H>>, found: Found<H>) -> 
         }
         Ok(Woken::Closed(reason)) => {
             manager.end_session(&session, reason);
-            reply::no_messages(Status::Gone, &token.encode())
+            let words = session.last_words(reason);
+            match reason {
+                // After "gone" a stock client opens another session with the token that it has.
+                CloseReason::LoginExpired | CloseReason::Dismissed => {
+                    let words = reason.plain_words(words.as_deref());
+                    reply::status(Status::Forbidden, Some(words.to_owned()))
+                }
+                _ => reply::no_messages(Status::Gone, &token.encode()),
+            }
         }
         Ok(Woken::Superseded) | Err(_) => reply::no_messages(Status::NoMessages, &token.encode()),
     }

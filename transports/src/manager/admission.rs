@@ -16,6 +16,7 @@ use crate::{
     dialect::{
         VERSION_PARAM,
         lines::NUMBER_MAX,
+        rejection::Rejection,
         server::{Opened, Refused, ServerControl},
         token::Token,
     },
@@ -71,11 +72,23 @@ impl<H: Handler> Manager<H> {
         if self.draining.is_cancelled() || self.common.budget.is_strained() {
             return Err(refused(Refusal::new(StatusCode::SERVICE_UNAVAILABLE)));
         }
-        let mut params =
-            query::parse(parts.uri.query().unwrap_or_default(), &self.options.query).map_err(|error| {
-                debug!(%error, "connect refused: bad query");
-                refused(Refusal::new(StatusCode::BAD_REQUEST).with_body(error.to_string()))
-            })?;
+        let request = self.request(transport, is_resumable, parts, auth_token).map_err(refused)?;
+        self.decided(self.handler.connect(request)).await.map_err(refused)
+    }
+
+    /// What the handler is shown of a request.
+    fn request(
+        &self,
+        transport: Transport,
+        is_resumable: bool,
+        parts: Parts,
+        auth_token: Option<String>,
+    ) -> Result<ConnectRequest, Refusal> {
+        let query = parts.uri.query().unwrap_or_default();
+        let mut params = query::parse(query, &self.options.query).map_err(|error| {
+            debug!(%error, "connect refused: bad query");
+            Refusal::new(StatusCode::BAD_REQUEST).with_body(error.to_string())
+        })?;
         let Parts { uri, headers, mut extensions, .. } = parts;
         if let Some(PathVariables(variables)) = extensions.remove() {
             params.extend(variables);
@@ -83,17 +96,26 @@ impl<H: Handler> Manager<H> {
         if is_resumable {
             params.remove(VERSION_PARAM);
         }
-        let request =
-            ConnectRequest { transport, is_resumable, params, uri, headers, extensions, auth_token };
-        let decided = timeout(self.options.connect_timeout, self.handler.connect(request));
+        Ok(ConnectRequest { transport, is_resumable, params, uri, headers, extensions, auth_token })
+    }
+
+    /// Waits for the handler's decision, for as long as it may take.
+    async fn decided<T>(&self, decision: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+        let decided = timeout(self.options.connect_timeout, decision);
         match self.cut.run_until_cancelled(decided).await {
-            Some(Ok(decision)) => decision.map_err(refused),
+            Some(Ok(decision)) => decision,
             Some(Err(_)) => {
                 debug!(timeout = ?self.options.connect_timeout, "connect refused: it was not decided in time");
-                Err(refused(Refusal::new(StatusCode::SERVICE_UNAVAILABLE)))
+                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE))
             }
-            None => Err(refused(Refusal::new(StatusCode::SERVICE_UNAVAILABLE))),
+            None => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE)),
         }
+    }
+
+    /// The auth token of a request that is no upgrade, if the mount takes any.
+    pub(crate) fn auth_token(&self, parts: &Parts) -> Option<String> {
+        let token = parts.headers.get("x-phoenix-authtoken").and_then(|value| value.to_str().ok());
+        token.filter(|_| self.options.auth_token).map(str::to_owned)
     }
 
     /// Begins a resumable session, if the handler wants this client.
@@ -103,19 +125,14 @@ impl<H: Handler> Manager<H> {
         parts: Parts,
         auth_token: Option<String>,
         beat: u64,
-    ) -> Result<Attached<H>, Refused> {
-        let refuse = |refused| {
-            self.common.counters.resume_refused(refused);
-            refused
-        };
+    ) -> Result<Attached<H>, Rejection> {
+        let refuse = |word: Refused| self.refused(word.into());
         if self.draining.is_cancelled() || self.common.budget.is_strained() {
             return Err(refuse(Refused::Full));
         }
         let connected = self.connect(transport, true, parts, auth_token).await;
-        let state = connected.map_err(|refusal| {
-            let is_passing = refusal.status == StatusCode::SERVICE_UNAVAILABLE;
-            refuse(if is_passing { Refused::Full } else { Refused::Forbidden })
-        })?;
+        let state = connected.map_err(|refusal| self.refused(refusal.rejection()))?;
+        let login_ms = self.handler.login_lasts(&state).map(|time| number(time.as_millis()));
         let secret = dice::secret().ok_or_else(|| refuse(Refused::Full))?;
         let serial = self.serials.fetch_add(1, Ordering::Relaxed);
         let resumable = Resumable::new(serial, secret);
@@ -135,29 +152,71 @@ impl<H: Handler> Manager<H> {
             hold_ms: longpoll.map_or(0, |longpoll| number(longpoll.window.as_millis())),
             frame_bytes_max: number(self.options.resumable_frame_bytes_max() as u128),
             body_bytes_max: number(self.resume_options().body_bytes_max as u128),
+            login_ms,
         };
         let greeting = ServerControl::Opened(opened).to_string();
         Ok(Attached { session, attachment, sent: Seq(0), taken: Seq(0), greeting })
     }
 
     /// Counts a refusal that was found out elsewhere.
-    pub(crate) fn refused(&self, refused: Refused) -> Refused {
-        self.common.counters.resume_refused(refused);
-        refused
+    pub(crate) fn refused(&self, rejection: Rejection) -> Rejection {
+        self.common.counters.resume_refused(rejection.word);
+        rejection
     }
 
-    /// Carries a session on for a client that has the first `received` frames.
-    pub(crate) fn resume(
+    /// Carries a session on for a client that has the first `received` frames, unless the handler refuses this request.
+    pub(crate) async fn resume(
+        &self,
+        transport: Transport,
+        (parts, auth_token): (Parts, Option<String>),
+        token: &str,
+        received: Seq,
+        beat: u64,
+    ) -> Result<Attached<H>, Rejection> {
+        if self.handler.checks_resumes() {
+            let session = self.find(token).map_err(|rejection| self.refused(rejection))?;
+            self.check_resume(&session, transport, parts, auth_token).await?;
+        }
+        self.carry_on(transport, token, received, beat)
+    }
+
+    /// Asks the handler about a request that comes to carry a session on. One that is refused ends the session: whoever has its
+    /// token has no right to it.
+    async fn check_resume(
+        &self,
+        session: &Session<H>,
+        transport: Transport,
+        parts: Parts,
+        auth_token: Option<String>,
+    ) -> Result<(), Rejection> {
+        if transport == Transport::Longpoll && session.is_polled() {
+            return Ok(());
+        }
+        let decided = match self.request(transport, true, parts, auth_token) {
+            Ok(request) => self.decided(self.handler.resuming(session, request)).await,
+            Err(refusal) => Err(refusal),
+        };
+        decided.map_err(|refusal| {
+            debug!(transport = transport.name(), status = refusal.status.as_u16(), "resume refused");
+            let rejection = refusal.rejection();
+            // Who could not decide has not refused.
+            if rejection.word != Refused::Full {
+                session.close(CloseReason::Disconnected);
+            }
+            self.refused(rejection)
+        })
+    }
+
+    fn carry_on(
         &self,
         transport: Transport,
         token: &str,
         received: Seq,
         beat: u64,
-    ) -> Result<Attached<H>, Refused> {
-        let refuse = |refused: Refused| {
-            debug!(transport = transport.name(), reason = refused.word(), "resume refused");
-            self.common.counters.resume_refused(refused);
-            refused
+    ) -> Result<Attached<H>, Rejection> {
+        let refuse = |rejection: Rejection| {
+            debug!(transport = transport.name(), reason = rejection.word.word(), "resume refused");
+            self.refused(rejection)
         };
         let session = self.find(token).map_err(refuse)?;
         session.touch();
@@ -165,8 +224,8 @@ impl<H: Handler> Manager<H> {
         core.session.handle_proof();
         let attachment = core.session.resume(received).map_err(|error| {
             refuse(match error {
-                ResumeError::Gap => Refused::Gap,
-                ResumeError::Ahead => Refused::Ahead,
+                ResumeError::Gap => Refused::Gap.into(),
+                ResumeError::Ahead => Refused::Ahead.into(),
             })
         })?;
         let taken = core.session.last_taken();
@@ -187,21 +246,17 @@ impl<H: Handler> Manager<H> {
     }
 
     /// The live session that a token is for.
-    pub(crate) fn find(&self, token: &str) -> Result<Session<H>, Refused> {
+    pub(crate) fn find(&self, token: &str) -> Result<Session<H>, Rejection> {
         let token = Token::decode(token).ok_or(Refused::Unknown)?;
         let session = self.registry.get(token.slot).filter(|session| {
             let resumable = session.resumable();
             resumable.is_some_and(|it| it.serial == token.serial && it.secret.matches(&token.secret))
         });
-        match session {
-            Some(session) if session.closed().is_none() => Ok(session),
+        let Some(session) = session else { return Err(self.ended.explain(&token)) };
+        match session.closed() {
+            None => Ok(session),
             // It is about to be put where the ended ones are.
-            Some(session) => Err(match session.closed() {
-                Some(CloseReason::TooSlow | CloseReason::OverBudget) => Refused::Gap,
-                Some(CloseReason::Expired) => Refused::Expired,
-                _ => Refused::Closed,
-            }),
-            None => Err(self.ended.explain(&token)),
+            Some(reason) => Err(Rejection::of_ended(reason, session.last_words(reason).as_deref())),
         }
     }
 

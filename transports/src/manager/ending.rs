@@ -60,7 +60,8 @@ impl<H: Handler> Manager<H> {
         let is_first = core.calls().close(reason);
         drop(core);
         if is_first {
-            self.ended.remember(resumable.serial, resumable.secret, reason);
+            let words = session.last_words(reason);
+            self.ended.remember(resumable.serial, resumable.secret, reason, words.as_deref());
             self.tell(session);
         }
     }

@@ -21,7 +21,7 @@ use crate::{
     handler::Handler,
     live::{
         Common, clock::Clock, counters::Counters, ended::Ended, endings::Endings, flusher::Flusher,
-        registry::Registry,
+        last_words::LastWords, registry::Registry,
     },
     options::{DecodeLimits, LongpollOptions, ResumeOptions, SseOptions, TransportOptions, WebsocketOptions},
 };
@@ -62,6 +62,7 @@ impl<H: Handler> Manager<H> {
             flusher: Flusher::default(),
             budget: Arc::new(Budget::new(options.budget_bytes_max)),
             endings: Endings::default(),
+            last_words: LastWords::default(),
         };
         let decode_limits = options.websocket.as_ref().map(|websocket| websocket.limits).unwrap_or_default();
         Self {

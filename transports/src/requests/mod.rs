@@ -15,6 +15,7 @@ use crate::{
         client::ClientControl,
         lines::CONTROL_BYTES_MAX,
         post,
+        rejection::Rejection,
         server::{Refused, ServerControl},
     },
     handler::Handler,
@@ -103,7 +104,12 @@ async fn on_post<H: Handler, B: RequestBody>(
             let is_resume = matches!(first, ClientControl::Resume { .. });
             let session = match manager.find(token) {
                 Ok(session) => session,
-                Err(reason) => return Ok(refused(if is_resume { manager.refused(reason) } else { reason })),
+                Err(rejection) => {
+                    // What asks for a stream is answered by one: an `EventSource` reads nothing else.
+                    let wire = if is_resume { wire } else { Transport::Longpoll };
+                    let rejection = if is_resume { manager.refused(rejection) } else { rejection };
+                    return Ok(refused(wire, &rejection));
+                }
             };
             session.touch();
             let Some((body, held)) = upload::read::<H, B>(&mut body, &session, options).await? else {
@@ -155,7 +161,7 @@ fn issue<H: Handler>(manager: &Manager<H>, parts: Parts, line: &str) -> Result<R
     }
     Ok(match manager.tickets.issue(parts, line, &manager.common.budget, manager.common.clock.now()) {
         Some(ticket) => answer::line(ServerControl::Ticket(&ticket)),
-        None => answer::line(ServerControl::Refused(manager.refused(Refused::Full))),
+        None => answer::line(manager.refused(Refused::Full.into()).control()),
     })
 }
 
@@ -190,18 +196,18 @@ async fn attach<H: Handler>(
 ) -> Result<(Answer<H>, Option<Arc<LiveSession<H::State>>>), RequestError> {
     let (attached, waits) = match first {
         ClientControl::Open { beat } => {
-            let token = parts.headers.get("x-phoenix-authtoken").and_then(|value| value.to_str().ok());
-            let token = token.filter(|_| manager.options.auth_token).map(str::to_owned);
-            (manager.open(wire, parts, token, beat).await, None)
+            let auth_token = manager.auth_token(&parts);
+            (manager.open(wire, parts, auth_token, beat).await, None)
         }
         ClientControl::Resume { token, received, beat } => {
-            (manager.resume(wire, token, received, beat), Some(beat > 0))
+            let auth_token = manager.auth_token(&parts);
+            (manager.resume(wire, (parts, auth_token), token, received, beat).await, Some(beat > 0))
         }
         _ => return Err(bad("the first line has no meaning here")),
     };
     let attached = match attached {
         Ok(attached) => attached,
-        Err(reason) => return Ok((refused(reason), None)),
+        Err(rejection) => return Ok((refused(wire, &rejection), None)),
     };
     let session = attached.session.clone();
     let answer = match (wire, waits) {
@@ -225,8 +231,11 @@ fn opened<H: Handler>(manager: &Arc<Manager<H>>, attached: &Attached<H>) -> Resp
     }))
 }
 
-fn refused<H: Handler>(reason: Refused) -> Answer<H> {
-    Answer::Now(answer::line(ServerControl::Refused(reason)))
+fn refused<H: Handler>(wire: Transport, rejection: &Rejection) -> Answer<H> {
+    Answer::Now(match wire {
+        Transport::Sse => sse::refusal(rejection),
+        _ => answer::line(rejection.control()),
+    })
 }
 
 /// A parameter of the query whose value needs no decoding.

@@ -181,6 +181,15 @@ impl Session {
         self.life.carrier != Carrier::Nothing
     }
 
+    /// For how long nothing has carried a resumable session.
+    #[must_use]
+    pub fn detached_for(&self, now: Tick) -> Duration {
+        match &self.counts {
+            Some(counts) if !self.is_carried() => now.since(counts.life.detached),
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Looks at the time: closes the session if its client, last heard at `heard`, was silent for too long, and says what is to be
     /// done. To be called once a period.
     pub fn sweep(&mut self, tie: Tie, heard: Tick, now: Tick, patience: &Patience) -> Due {

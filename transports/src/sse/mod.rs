@@ -8,6 +8,7 @@ use http::Response;
 
 use self::stream::EventStream;
 use crate::{
+    dialect::rejection::Rejection,
     handler::Handler,
     http::{answer, body::Body},
     manager::{Manager, admission::Attached},
@@ -16,4 +17,9 @@ use crate::{
 /// An event stream that carries a session.
 pub(crate) fn stream<H: Handler>(manager: Arc<Manager<H>>, attached: Attached<H>) -> Response<Body> {
     answer::of_type(answer::EVENTS, Body::stream(EventStream::new(manager, attached)))
+}
+
+/// A stream of one event, which says why there is no other.
+pub(crate) fn refusal(rejection: &Rejection) -> Response<Body> {
+    answer::of_type(answer::EVENTS, Body::from(format!("data: {}\n\n", rejection.control())))
 }

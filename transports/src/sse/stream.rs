@@ -83,7 +83,10 @@ impl<H: Handler> EventStream<H> {
         }
         let reason = core.session.closed()?;
         self.is_over = true;
-        Some(control_event(ServerControl::from(reason)))
+        let line = self.attached.session.closed_line(reason);
+        let mut event = Vec::with_capacity(line.len() + 8);
+        append_event(line.as_bytes(), &mut event);
+        Some(event.into())
     }
 
     /// The first piece of events, counted if it is more than a little. The stream is cut where the mount has no room.

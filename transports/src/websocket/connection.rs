@@ -303,9 +303,14 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         if self.carrying.is_some()
             && let Some(reason) = gathered.closed
         {
-            self.queue_line(&ServerControl::from(reason).to_string());
+            self.queue_line(&self.session.closed_line(reason));
         }
-        self.queue_close(reason.code());
+        if self.carrying.is_none() && reason.takes_words() {
+            let words = self.session.last_words(reason);
+            self.queue_close_with(reason.plain_code(), reason.plain_words(words.as_deref()));
+        } else {
+            self.queue_close(reason.code());
+        }
         self.closing.handle_close_queued();
         true
     }
@@ -473,8 +478,12 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     }
 
     fn queue_close(&mut self, code: u16) {
+        self.queue_close_with(code, "");
+    }
+
+    fn queue_close_with(&mut self, code: u16, reason: &str) {
         let code = CloseCode::from_wire(code).unwrap_or(CloseCode::GOING_AWAY);
-        let payload = ClosePayload::new(code, "");
+        let payload = ClosePayload::new(code, reason);
         append_frame(OpCode::Close, payload.as_bytes(), self.control.get_or_insert_default());
     }
 

@@ -29,7 +29,8 @@ use crate::{
     connect::Transport,
     dialect::{
         client::{ClientControl, ClientLine},
-        server::{Refused, ServerControl},
+        rejection::Rejection,
+        server::Refused,
     },
     frame::Message,
     handler::Handler,
@@ -47,14 +48,14 @@ const EARLY_BYTES_MAX: usize = 64 * 1024;
 const DRAIN_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Why a connection does not start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Unfit {
     /// It is gone.
     Lost,
     /// The client has closed it.
     Closed,
     /// There is no session for it; the line before the close says why.
-    Refused(Refused),
+    Refused(Rejection),
     /// What came is no greeting.
     Failed(CloseCode),
 }
@@ -70,7 +71,7 @@ pub(super) async fn greet<H: Handler, Io>(
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Ok(mut charge) = manager.common.budget.try_charge(head::bytes(&parts) + early.len()) else {
-        return end(io, &manager, Unfit::Refused(Refused::Full)).await;
+        return end(io, &manager, Unfit::Refused(Refused::Full.into())).await;
     };
     let unfit = match first_line_in_time(&manager, &mut io, &mut early, &mut charge).await {
         Ok(line) => match admit(&manager, parts, auth_token, &line).await {
@@ -101,15 +102,15 @@ where
 impl Unfit {
     /// How the connection ends, and with which frames.
     fn last_words(self) -> Option<(Closing, Vec<u8>)> {
-        let (closing, code) = match self {
+        let (closing, code) = match &self {
             Self::Lost => return None,
             Self::Closed => (Closing::answered(), CloseCode::NORMAL),
             Self::Refused(_) => (Closing::failed(), CloseCode::REFUSED),
-            Self::Failed(code) => (Closing::failed(), code),
+            Self::Failed(code) => (Closing::failed(), *code),
         };
         let mut frames = Vec::with_capacity(64);
-        if let Self::Refused(refused) = self {
-            let line = ServerControl::Refused(refused).to_string();
+        if let Self::Refused(rejection) = self {
+            let line = rejection.control().to_string();
             append_frame(OpCode::Text, line.as_bytes(), &mut frames);
         }
         append_frame(OpCode::Close, ClosePayload::new(code, "").as_bytes(), &mut frames);
@@ -129,7 +130,7 @@ async fn admit<H: Handler>(
             manager.open(wire, parts, auth_token, beat).await
         }
         Ok(ClientLine::Control(ClientControl::Resume { token, received, beat })) => {
-            manager.resume(wire, token, received, beat)
+            manager.resume(wire, (parts, auth_token), token, received, beat).await
         }
         _ => return Err(Unfit::Failed(CloseCode::BREACH)),
     };
@@ -203,7 +204,7 @@ async fn first_line<H: Handler>(
             return Err(Unfit::Failed(CloseCode::TOO_BIG));
         }
         if charge.try_resize(head_bytes + total).is_err() {
-            return Err(Unfit::Refused(Refused::Full));
+            return Err(Unfit::Refused(Refused::Full.into()));
         }
     }
 }

@@ -1,0 +1,177 @@
+// Logins: they end and are renewed, refusals reach the page, and who was refused for good stays away; over all transports.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { after, before, describe, it } from "node:test";
+import WebSocket from "ws";
+import { Lapwing } from "../src/index.js";
+import { ENDS } from "../src/session.js";
+import { loadClient, transportsOf } from "../../tests/clients/support/clients.js";
+import { startTestbed } from "../../tests/clients/support/testbed.js";
+import { until, within } from "../../tests/clients/support/wait.js";
+
+const HOUR = 3_600_000;
+const WAYS = [
+  ["WebSocket", { transports: ["websocket"] }],
+  ["event stream", { transports: ["sse"] }],
+  ["long-poll", { transports: ["longpoll"] }],
+  ["long-poll with one request at a time", { transports: ["longpoll"], singleRequest: true }],
+];
+
+let testbed;
+before(async () => (testbed = await startTestbed()));
+after(() => testbed.stop());
+
+/** What a page asks the network for, counted. */
+function counting() {
+  const count = { requests: 0 };
+  const counted = class extends WebSocket {
+    constructor(...args) {
+      super(...args);
+      count.requests += 1;
+    }
+  };
+  return { count, WebSocket: counted, fetch: (...args) => ((count.requests += 1), fetch(...args)) };
+}
+
+let users = 0;
+const newUser = () => `user${(users += 1)}`;
+
+/** A session without phoenix.js. */
+function open(options, query = "") {
+  const Transport = Lapwing.with({ WebSocket, storage: null, ...options });
+  const session = new Transport(`ws://${testbed.address}/socket_login?vsn=2.0.0${query}`);
+  const messages = [];
+  session.onmessage = ({ data }) => messages.push(data);
+  const opened = new Promise((resolve) => (session.onopen = resolve));
+  const closed = new Promise((resolve) => (session.onclose = ({ code, reason }) => resolve(`${code} ${reason}`)));
+  return { session, messages, opened, closed: () => within("the end", closed, 20_000) };
+}
+
+/** phoenix.js, which comes back whatever happens. */
+function socketOf(Socket, options) {
+  const transport = Lapwing.with({ WebSocket, storage: null, ...options.lapwing });
+  const socket = new Socket(`ws://${testbed.address}/socket_login`, { ...options, transport, reconnectAfterMs: () => 20 });
+  const closes = [];
+  socket.onClose(({ code, reason }) => closes.push(`${code} ${reason}`));
+  let opens = 0;
+  socket.onOpen(() => (opens += 1));
+  socket.connect();
+  return { socket, closes, opens: () => opens };
+}
+
+for (const [name, options] of WAYS) {
+  describe(`over ${name}`, { concurrency: true }, () => {
+    it("a session ends with its login, and its page can read why", async () => {
+      const { closed } = open(options, `&token=${newUser()}:500`);
+      assert.equal(await closed(), "4401 login_expired");
+    });
+
+    it("a token is asked for, and renewed in the session before it ends", async () => {
+      const user = newUser();
+      const asked = [];
+      const getToken = async (before) => asked.push(before) && `${user}:${asked.length < 4 ? 1_500 : HOUR}`;
+      const { session, messages, opened } = open({ ...options, getToken });
+      await opened;
+      await until("three renewals", () => asked.length === 4, 20_000);
+      // Past the end of the third: the fourth was taken.
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      session.send(JSON.stringify([null, "1", "phoenix", "heartbeat", {}]));
+      await until("an answer", () => messages.length > 0, 20_000);
+      assert.deepEqual(messages.map((message) => JSON.parse(message)[1]), ["1"], "answers to tokens are not the page's");
+      assert.deepEqual(asked, [undefined, undefined, undefined, undefined]);
+      session.close();
+    });
+
+    it("a refusal says why, and the same credentials are not sent again", async () => {
+      for (const [token, end] of [["x", "4401 no token"], ["x:y", "4401 the token has expired"], ["x:barred", "4403 barred from here"]]) {
+        const query = `&token=${token}&by=${newUser()}`;
+        assert.equal(await open(options, query).closed(), end);
+        const { count, ...counted } = counting();
+        assert.equal(await open({ ...options, ...counted }, query).closed(), end);
+        assert.equal(count.requests, 0);
+        assert.equal(await open({ ...options, ...counted }, `${query}&other`).closed(), end);
+        assert.ok(count.requests > 0);
+      }
+    });
+
+    it("a client that is banned is told, and does not come back", async () => {
+      const user = newUser();
+      const { opened, closed } = open(options, `&token=${user}:forever`);
+      await opened;
+      await testbed.fetch(`/ban/${user}`);
+      assert.equal(await closed(), "4403 banned");
+      assert.equal(await open(options, `&token=${user}:forever`).closed(), "4403 banned");
+      Lapwing.forgetRefusals();
+      const again = open(options, `&token=${user}:forever`);
+      await within("another session", again.opened, 20_000);
+      again.session.close();
+    });
+  });
+}
+
+it("a token that cannot be had ends the session before it begins", async () => {
+  const { count, ...counted } = counting();
+  const getToken = () => Promise.reject(new Error("the login server is away"));
+  assert.equal(await open({ ...counted, getToken }).closed(), "4400 no token: the login server is away");
+  assert.equal(count.requests, 0);
+});
+
+for (const version of ["1.7.21", "1.8.16"]) {
+  const client = await loadClient(version);
+  describe(`with phoenix.js ${version}`, () => {
+    const { Socket } = client;
+
+    it("a page that is refused asks the server once, and again with another token", async () => {
+      const user = newUser();
+      let token = `${user}:expired`;
+      const { count, ...counted } = counting();
+      // phoenix.js 1.7 has no authToken.
+      const { socket, closes, opens } = socketOf(Socket, { lapwing: { ...counted, getToken: () => token } });
+      await until("ten refusals", () => closes.length >= 10, 20_000);
+      assert.deepEqual(new Set(closes), new Set(["4401 the token has expired"]));
+      assert.equal(count.requests, 1);
+      token = `${user}:forever`;
+      await until("a session", () => opens() === 1, 20_000);
+      socket.disconnect();
+    });
+
+    it("a page whose login ends is there again with another token, which is told why", async () => {
+      const user = newUser();
+      const asked = [];
+      // The server takes none in a session that is another's.
+      const getToken = (before) => asked.push(before) && (asked.length === 2 ? "eve:5000" : `${user}:900`);
+      const { socket, closes, opens } = socketOf(Socket, { lapwing: { getToken } });
+      await until("a second session", () => opens() === 2, 20_000);
+      socket.disconnect();
+      assert.equal(closes[0], "4401 login_expired");
+      assert.deepEqual(asked[2], { code: 4401, reason: "login_expired" });
+    });
+
+    it("the stock transports are told of ends, and bring new tokens by an event", async () => {
+      for (const { name, transport, use } of transportsOf(version, client)) {
+        use();
+        const user = newUser();
+        const params = { token: `${user}:20000` };
+        const socket = new Socket(`ws://${testbed.address}/socket_login`, { transport, params, reconnectAfterMs: () => 20_000 });
+        const closes = [];
+        const replies = [];
+        socket.onClose(({ code, reason }) => closes.push(`${code} ${reason}`));
+        socket.onMessage(({ payload }) => replies.push(payload.status));
+        socket.connect();
+        await until("a connection", () => socket.isConnected(), 20_000);
+        socket.push({ topic: "phoenix", event: "token", payload: { token: `${user}:300` }, ref: socket.makeRef() });
+        await until("the end", () => closes.length > 0, 20_000);
+        assert.equal(closes[0], name === "WebSocket" ? "4401 login_expired" : "1008 forbidden", name);
+        assert.deepEqual(replies, ["ok"]);
+        socket.disconnect();
+      }
+    });
+  });
+}
+
+it("every end that the transport itself makes is in the documents' table", () => {
+  const [table] = readFileSync(new URL("../../docs/close-codes.md", import.meta.url), "utf8").split("## With the transports");
+  const codes = new Set(table.match(/^\| \d+/gm).map((start) => Number(start.slice(2))));
+  for (const [name, code] of Object.entries(ENDS)) assert.ok(codes.has(code), name);
+});

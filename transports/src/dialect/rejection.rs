@@ -1,0 +1,55 @@
+//! A refusal as a client hears of it: a word for its transport, and for its page a code and a reason.
+
+use super::server::{Refused, ServerControl, Told};
+use crate::close::{CloseReason, reason_line};
+
+/// Why a client may not begin or go on.
+///
+/// ```
+/// use lapwing_transports::dialect::{rejection::Rejection, server::Refused};
+///
+/// let rejection = Rejection::told(Refused::Forbidden, 4401, "the token\nhas expired");
+/// assert_eq!(rejection.control().to_string(), "!refused forbidden 4401 the token has expired");
+/// assert_eq!(Rejection::from(Refused::Gap).control().to_string(), "!refused gap");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejection {
+    /// The word, which is all that older clients read.
+    pub word: Refused,
+    /// The code and the reason for the page. Most refusals have none, and their words say all.
+    told: Option<Box<(u16, String)>>,
+}
+
+impl Rejection {
+    /// A refusal of which the page is told. The reason becomes [one line](reason_line).
+    #[must_use]
+    pub fn told(word: Refused, code: u16, reason: &str) -> Self {
+        Self { word, told: Some(Box::new((code, reason_line(reason)))) }
+    }
+
+    /// What a client hears that comes back to a session which has ended. `words` are the program's.
+    #[must_use]
+    pub fn of_ended(reason: CloseReason, words: Option<&str>) -> Self {
+        match reason {
+            CloseReason::Expired => Refused::Expired.into(),
+            CloseReason::TooSlow | CloseReason::OverBudget => Refused::Gap.into(),
+            CloseReason::LoginExpired | CloseReason::Dismissed => {
+                Self::told(Refused::Closed, reason.code(), words.unwrap_or_else(|| reason.word()))
+            }
+            _ => Refused::Closed.into(),
+        }
+    }
+
+    /// The line that says so.
+    #[must_use]
+    pub fn control(&self) -> ServerControl<'_> {
+        let told = self.told.as_deref().map(|(code, reason)| Told { code: *code, reason });
+        ServerControl::Refused { word: self.word, told }
+    }
+}
+
+impl From<Refused> for Rejection {
+    fn from(word: Refused) -> Self {
+        Self { word, told: None }
+    }
+}
