@@ -1,5 +1,8 @@
 //! The guide, one page each: what to do in a program that uses lapwing. It is documentation alone.
 
+#[doc = include_str!("../docs/guide/axum.md")]
+pub mod axum {}
+
 #[doc = include_str!("../docs/guide/authentication.md")]
 pub mod authentication {}
 

@@ -36,7 +36,8 @@ describe("the documents", { concurrency: 4 }, () => {
     const name = relative(root, page);
     const text = readFileSync(page, "utf8");
 
-    for (const [at, block] of blocks(text, "js").entries()) {
+    const modules = blocks(text, "html").flatMap((block) => [...block.matchAll(/<script type="module">([^]*?)<\/script>/g)]);
+    for (const [at, block] of [...blocks(text, "js"), ...modules.map(([, module]) => module)].entries()) {
       shown += 1;
       it(`${name} shows JavaScript that can be read, ${at + 1}`, async () => {
         const file = join(folder, `${name.replaceAll("/", "-")}-${at}.mjs`);
