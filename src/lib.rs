@@ -45,6 +45,7 @@ pub use cluster::{Cluster, ClusterOptions};
 pub use cluster::{
     confirming::Confirming,
     error::{NotConfirmed, TooLarge},
+    question::Everywhere,
 };
 pub use join::{
     assigns::Assigns,

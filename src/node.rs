@@ -17,10 +17,11 @@ use crate::{
         confirming::Confirming,
         error::{NotConfirmed, TooLarge},
         link::Link,
+        question::{Answer, Everywhere, Question},
     },
     occasionally::{Occasionally, occasionally},
     presence::{Tracker, fetch::Fetcher, options::PresenceOptions},
-    protocol::{EncodeError, event},
+    protocol::{EncodeError, RawJson, event},
     pubsub::{Audience, PubSub, PubSubError, PubSubMsg},
     sync::{
         self,
@@ -128,25 +129,53 @@ impl Node {
         published.map(|()| Published { position, sent: Sent::Now })
     }
 
-    /// Ends all connections with a socket id, or joins of theirs, on all nodes.
+    /// Ends all connections with a socket id, or joins of theirs, on all nodes; nobody waits for that.
     pub(crate) fn order(&self, message: PubSubMsg) -> Result<(), BroadcastError> {
+        if let Some(link) = self.link() {
+            link.tell(&question_of(&message.broadcast));
+            self.deliver(message);
+            return Ok(());
+        }
         let published = self.pubsub.publish(&message).map_err(BroadcastError::PubSub);
         self.deliver(message);
         published
     }
 
-    /// Takes what another node published.
-    pub(crate) fn deliver(&self, mut message: PubSubMsg) {
+    /// The same, and waits until the other nodes have said so. What an adapter's nodes do is not known.
+    pub(crate) async fn order_everywhere(&self, message: PubSubMsg) -> Result<Everywhere, BroadcastError> {
+        if let Some(link) = self.link() {
+            let asking = link.ask(&question_of(&message.broadcast));
+            let here = self.deliver(message);
+            return Ok(asking.answered(here).await);
+        }
+        let published = self.pubsub.publish(&message).map_err(BroadcastError::PubSub);
+        let here = self.deliver(message);
+        published.map(|()| Everywhere::here(here))
+    }
+
+    /// How many joins a topic has on all nodes.
+    pub(crate) async fn count_members(&self, topic: Topic) -> Everywhere {
+        let question = Question::Members { topic: topic.as_str().to_owned() };
+        let asking = self.link().map(|link| link.ask(&question));
+        let here = self.topics.members(topic).count() as u64;
+        match asking {
+            Some(asking) => asking.answered(here).await,
+            None => Everywhere::here(here),
+        }
+    }
+
+    /// Takes what another node published. Returns how many sessions were told, if it is for some.
+    pub(crate) fn deliver(&self, mut message: PubSubMsg) -> u64 {
         message.broadcast.from = None;
         message.broadcast.position = None;
-        // The node that published it has the error; here it is in the log.
-        let _ = match message.audience {
-            Audience::Subscribers => self.dispatch(&message.broadcast),
-            Audience::SocketId => {
-                self.socket_ids.dispatch_apart(&message.broadcast);
-                Ok(None)
+        match message.audience {
+            Audience::Subscribers => {
+                // The node that published it has the error; here it is in the log.
+                let _ = self.dispatch(&message.broadcast);
+                0
             }
-        };
+            Audience::SocketId => self.socket_ids.dispatch_apart(&message.broadcast),
+        }
     }
 
     fn dispatch(&self, broadcast: &Broadcast) -> Result<Option<Position>, BroadcastError> {
@@ -309,6 +338,24 @@ impl Program for Node {
     fn tell_gap(&self, gap: &Arc<Gap>) {
         self.topics.tell_gap(gap);
     }
+
+    fn answer(&self, question: &[u8]) -> Option<Answer> {
+        let count = match serde_json::from_slice(question).ok()? {
+            Question::Order { id, order, with } => {
+                let broadcast = Broadcast::new(id, order, with);
+                self.socket_ids.dispatch_apart(&broadcast)
+            }
+            Question::Members { topic } => self.topics.members(topic.into()).count() as u64,
+        };
+        Some(Answer { count })
+    }
+}
+
+/// An order as it is asked of other nodes.
+fn question_of(order: &Broadcast) -> Question {
+    // Those that this crate makes are JSON.
+    let with = order.payload.as_json().cloned().unwrap_or(RawJson::empty_object());
+    Question::Order { id: order.topic.as_str().to_owned(), order: order.event.to_string(), with }
 }
 
 /// Forgets what kept topics have remembered for long enough, for as long as there are topics.

@@ -12,16 +12,18 @@ use std::{
 use bytes::Bytes;
 use lapwing_cluster::wire::PayloadKind;
 use lapwing_cluster_driver as driver;
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 
-pub(crate) use super::options::Cluster;
 use super::{
     Program,
     error::{NotConfirmed, TooLarge},
     info::{ClusterInfo, NodeInfo},
     pump::Pump,
+    question::{Everywhere, Question},
 };
+pub(crate) use super::{asking::Asking, options::Cluster};
 use crate::{
+    occasionally::{Occasionally, occasionally},
     protocol::Payload,
     topics::{broadcast::Broadcast, published::Sent},
 };
@@ -32,12 +34,17 @@ const TEXT_BYTES_MAX: usize = 1_024;
 /// Bytes of a payload at most, as other nodes take them.
 const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
 
+/// Of the log lines about nodes that did not answer.
+static UNHEARD: Occasionally = Occasionally::new();
+
 pub(crate) struct Link {
     cluster: driver::Cluster,
     name: String,
     is_draining: AtomicBool,
     /// How long a join waits for the engine.
     join_timeout: Duration,
+    call_timeout: Duration,
+    runtime: Handle,
     /// Hands what comes to the program; ends with the driver.
     pump: Mutex<Option<JoinHandle<()>>>,
 }
@@ -45,10 +52,10 @@ pub(crate) struct Link {
 impl Link {
     /// Begins to hear the others.
     pub(crate) fn begin(cluster: Cluster, program: Weak<dyn Program>) -> Self {
-        let Cluster { name, cluster, events, runtime, hasher, join_timeout } = cluster;
+        let Cluster { name, cluster, events, runtime, hasher, join_timeout, call_timeout } = cluster;
         let pump = runtime.spawn(Pump::new(hasher, program).run(events));
         let is_draining = AtomicBool::new(false);
-        Self { cluster, name, is_draining, join_timeout, pump: Mutex::new(Some(pump)) }
+        Self { cluster, name, is_draining, join_timeout, call_timeout, runtime, pump: Mutex::new(Some(pump)) }
     }
 
     /// Gives a broadcast to the other nodes.
@@ -83,6 +90,25 @@ impl Link {
     pub(crate) fn begin_drain(&self) {
         self.is_draining.store(true, Ordering::Relaxed);
         self.cluster.begin_drain();
+    }
+
+    /// Asks all other nodes that live, at once.
+    pub(crate) fn ask(&self, question: &Question) -> Asking {
+        let names = self.cluster.peers().into_iter().map(|(node, peer)| (node, peer.name)).collect();
+        // What it consists of can be written.
+        let body = serde_json::to_vec(question).unwrap_or_default();
+        Asking::new(Box::pin(self.cluster.call(None, body.into(), self.call_timeout)), names)
+    }
+
+    /// The same when nobody waits: who does not answer is in the log.
+    pub(crate) fn tell(&self, question: &Question) {
+        let asking = self.ask(question);
+        self.runtime.spawn(async move {
+            let Everywhere { missing, .. } = asking.answered(0).await;
+            if !missing.is_empty() {
+                occasionally!(UNHEARD, warn, nodes = ?missing, "these nodes did not say that they ended connections or joins");
+            }
+        });
     }
 
     /// Whether the engine is there, and this node does not go down.

@@ -10,6 +10,8 @@
 //! `docs/guide/cluster.md` says how to use it, and `docs/cluster.md` what the nodes say to each other. A server that is alone has no link, and
 //! nothing here costs it anything.
 
+#[cfg(feature = "cluster")]
+mod asking;
 pub(crate) mod confirming;
 pub(crate) mod error;
 #[cfg(feature = "cluster")]
@@ -20,6 +22,7 @@ pub(crate) mod link;
 mod options;
 #[cfg(feature = "cluster")]
 mod pump;
+pub(crate) mod question;
 
 #[cfg(not(feature = "cluster"))]
 #[path = "off.rs"]
@@ -27,6 +30,7 @@ pub(crate) mod link;
 
 use std::sync::Arc;
 
+use self::question::Answer;
 use crate::{
     topic::Topic,
     topics::{broadcast::Broadcast, gap::Gap},
@@ -57,4 +61,7 @@ pub(crate) trait Program: Send + Sync {
 
     /// Subscribers of a topic missed something.
     fn tell_gap(&self, gap: &Arc<Gap>);
+
+    /// Another node asks. None of a question that is not known here.
+    fn answer(&self, question: &[u8]) -> Option<Answer>;
 }

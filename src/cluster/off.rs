@@ -5,6 +5,7 @@ use std::{convert::Infallible, sync::Weak, time::Duration};
 use super::{
     Program,
     error::{NotConfirmed, TooLarge},
+    question::{Everywhere, Question},
 };
 use crate::topics::{broadcast::Broadcast, published::Sent};
 
@@ -38,11 +39,28 @@ impl Link {
         match self.0 {}
     }
 
+    pub(crate) fn ask(&self, _: &Question) -> Asking {
+        match self.0 {}
+    }
+
+    pub(crate) fn tell(&self, _: &Question) {
+        match self.0 {}
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         match self.0 {}
     }
 
     pub(crate) async fn shutdown(&self, _: Duration) {
+        match self.0 {}
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Asking(Infallible);
+
+impl Asking {
+    pub(crate) async fn answered(self, _: u64) -> Everywhere {
         match self.0 {}
     }
 }

@@ -36,6 +36,7 @@ pub struct ClusterOptions {
     config: Config,
     spread: Spread,
     join_timeout: Duration,
+    call_timeout: Duration,
 }
 
 impl ClusterOptions {
@@ -52,6 +53,7 @@ impl ClusterOptions {
             config,
             spread: Spread::default(),
             join_timeout: Duration::from_secs(5),
+            call_timeout: Duration::from_secs(10),
         }
     }
 
@@ -90,6 +92,13 @@ impl ClusterOptions {
         self
     }
 
+    /// How long other nodes may take to answer: to [`Lapwing::disconnect`](crate::Lapwing::disconnect), `kick`, and what counts. Default 10 s: an
+    /// outage of the engine that is shorter is only waited for.
+    pub fn call_timeout(mut self, call_timeout: Duration) -> Self {
+        self.call_timeout = call_timeout;
+        self
+    }
+
     /// Bytes of this node's broadcasts that are kept for nodes that missed some, and for the time in which the engine is away.
     /// Default 4 MiB: ten seconds of a thousand small broadcasts a second. At the bound the oldest go; while the engine is away, the newest
     /// reach this node alone ([`Sent::Here`](crate::Sent::Here)).
@@ -108,12 +117,12 @@ impl ClusterOptions {
     /// # Panics
     /// Outside a Tokio runtime.
     pub async fn start(self, engine: impl Engine) -> Result<Cluster, StartError> {
-        let Self { app, name, options, config, spread, join_timeout } = self;
+        let Self { app, name, options, config, spread, join_timeout, call_timeout } = self;
         let hasher = Hasher { hasher: TopicHasher::new(&app), spread };
         let (cluster, events) =
             options.name(name.clone()).config(config.spread(spread)).start(engine).await?;
         let name = if name.is_empty() { cluster.instance().to_string() } else { name };
-        Ok(Cluster { name, cluster, events, runtime: Handle::current(), hasher, join_timeout })
+        Ok(Cluster { name, cluster, events, runtime: Handle::current(), hasher, join_timeout, call_timeout })
     }
 }
 
@@ -126,6 +135,7 @@ pub struct Cluster {
     pub(super) runtime: Handle,
     pub(super) hasher: Hasher,
     pub(super) join_timeout: Duration,
+    pub(super) call_timeout: Duration,
 }
 
 impl fmt::Debug for Cluster {

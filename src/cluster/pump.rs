@@ -63,6 +63,12 @@ impl Pump {
                 }
                 ClusterEvent::EngineUp => info!("the cluster's engine is there"),
                 ClusterEvent::EngineDown => warn!("the cluster's engine is away; what is local goes on"),
+                ClusterEvent::Call(call) => {
+                    let answer = program.answer(call.body());
+                    // Nothing is what a node says that does not know the question.
+                    let body = answer.and_then(|answer| serde_json::to_vec(&answer).ok()).unwrap_or_default();
+                    call.answer(body.into());
+                }
                 other => debug!(?other, "an event of the cluster that nobody needs"),
             }
         }

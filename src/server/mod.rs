@@ -4,6 +4,7 @@ pub(crate) mod build_error;
 pub(crate) mod drain;
 pub(crate) mod inspect;
 pub(crate) mod kept;
+pub(crate) mod moderating;
 pub(crate) mod mount;
 pub(crate) mod path;
 pub(crate) mod service;
@@ -34,7 +35,7 @@ use crate::{
     node::{BroadcastError, Node},
     presence::{Count, PresenceError, fetch::Fetcher, options::PresenceOptions},
     protocol::{IntoPayload, Payload},
-    pubsub::{Disconnect, LocalPubSub, PubSub, PubSubMsg},
+    pubsub::{LocalPubSub, PubSub},
     server::{
         build_error::BuildError, drain::Drain, mount::Mount, path::MountPath, subscription::Subscription,
         tracked::Tracked, unknown_mount::UnknownMount,
@@ -213,44 +214,6 @@ impl Lapwing {
     #[must_use]
     pub fn subscribe(&self, topic: impl Into<Topic>) -> Subscription {
         Subscription::new(self.0.node.clone(), topic.into())
-    }
-
-    /// Ends all connections that were given this id on connect, on all nodes, with close code 1001. An id is no topic:
-    /// what is published on a topic of the same name does nothing of the kind.
-    ///
-    /// # Errors
-    /// When the other nodes could not be told.
-    pub fn disconnect(&self, socket_id: impl Into<Topic>) -> Result<(), BroadcastError> {
-        self.0.node.order(PubSubMsg::disconnect(socket_id))
-    }
-
-    /// The same with a reason that the pages are told, and for good if it says so.
-    ///
-    /// # Errors
-    /// When the other nodes could not be told.
-    pub fn disconnect_with(
-        &self,
-        socket_id: impl Into<Topic>,
-        disconnect: Disconnect,
-    ) -> Result<(), BroadcastError> {
-        self.0.node.order(PubSubMsg::disconnect_with(socket_id, &disconnect))
-    }
-
-    /// Ends the joins of a topic whose connections were given this id on connect, on all nodes: their clients get a
-    /// `phx_close` behind what they sent before, their channels [`LeaveReason::Kicked`] with `why`, which no client is told. The
-    /// connections go on, and a client may join again: let [`Channel::join`](crate::Channel::join) refuse it.
-    ///
-    /// # Errors
-    /// [`BroadcastError::PubSub`] when the other nodes could not be told.
-    ///
-    /// [`LeaveReason::Kicked`]: crate::LeaveReason::Kicked
-    pub fn kick(
-        &self,
-        topic: impl Into<Topic>,
-        socket_id: impl Into<Topic>,
-        why: impl AsRef<str>,
-    ) -> Result<(), BroadcastError> {
-        self.0.node.order(PubSubMsg::kick(topic, socket_id, why.as_ref()))
     }
 
     /// Who is present on a topic: the payload of `presence_state`.
@@ -486,7 +449,7 @@ impl Builder {
         let here = Arc::downgrade(&node);
         node.pubsub.start(Arc::new(move |message| {
             if let Some(node) = here.upgrade() {
-                node.deliver(message);
+                let _ = node.deliver(message);
             }
         }));
         if let Some(cluster) = self.cluster {

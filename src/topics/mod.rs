@@ -276,13 +276,16 @@ impl Topics {
     }
 
     /// Gives a broadcast to the inboxes of a topic when that is free again: for those that lock more than an inbox may.
-    pub(crate) fn dispatch_apart(&self, broadcast: &Broadcast) {
-        let Some(entry) = self.find(&broadcast.topic) else { return };
+    /// Returns how many there are.
+    pub(crate) fn dispatch_apart(&self, broadcast: &Broadcast) -> u64 {
+        let Some(entry) = self.find(&broadcast.topic) else { return 0 };
         let inboxes: Vec<_> = entry.members().slab.iter().filter_map(|(_, member)| member.inbox()).collect();
+        let count = inboxes.len() as u64;
         let mut delivery = Delivery::new(broadcast, None, &self.log);
         for inbox in inboxes {
             inbox.deliver(&mut delivery);
         }
+        count
     }
 
     /// Tells all subscribers of a topic that they missed something, when it is free again: sessions look for their joins. A thousand are

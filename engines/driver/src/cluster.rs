@@ -84,19 +84,19 @@ impl Cluster {
         self.shared().send_presence(to, bytes);
     }
 
-    /// Asks one node, or all that live. The question is repeated to those that have not answered until `within` is over, also over an outage
-    /// of the engine; each of them is told it once. Dropping the future forgets the answers, not the question.
+    /// Asks one node, or all that live, at once. The question is repeated to those that have not answered until `within` is over, also over an
+    /// outage of the engine; each of them is told it once. Dropping the future forgets the answers, not the question.
     ///
     /// # Errors
     /// See [`CallError`]. That somebody did not answer is no error: [`Answers::missing`].
-    pub async fn call(
+    pub fn call(
         &self,
         to: Option<Instance>,
         body: Bytes,
         within: Duration,
-    ) -> Result<Answers, CallError> {
-        let answers = self.shared().call(to, body, within)?;
-        answers.await.map_err(|_| CallError::Ended)
+    ) -> impl Future<Output = Result<Answers, CallError>> + Send + use<> {
+        let asked = self.shared().call(to, body, within);
+        async move { asked?.await.map_err(|_| CallError::Ended) }
     }
 
     /// This start of this node.

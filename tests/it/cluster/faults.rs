@@ -1,8 +1,9 @@
 //! What an engine does to the nodes that stalls, is away for long, or drops.
 
 use lapwing::{
-    Broadcast, ClusterOptions, Lagged, NotConfirmed, Sent,
-    cluster::{Hub, Spread},
+    Accept, Broadcast, ClusterOptions, Lagged, NotConfirmed, Sent,
+    cluster::{Hub, Spread, driver::HalfOpen},
+    transports::close::CloseReason,
 };
 use lapwing_engine_contract::eventually;
 use serde::Deserialize;
@@ -116,4 +117,35 @@ async fn what_is_lost_is_told_once_to_each_join_and_task() {
     assert_eq!((engine.0.lost, engine.1.gaps), (1, 1));
     // A member of another topic on the channel may have missed something, and ends as its channel says.
     plain.expect_crash().await;
+}
+
+#[tokio::test]
+async fn who_does_not_answer_is_named() {
+    let hub = Hub::new();
+    let options = ClusterOptions::new("tests").name("one").call_timeout(SILENCE);
+    let one = node_with(&hub, options, "one", rooms().0).await;
+    let two = node(&hub, "two", rooms().0).await;
+    meet(&[&one, &two]).await;
+    let (here, there) =
+        (one.join("room:1", json!({})).await.unwrap(), two.join("room:1", json!({})).await.unwrap());
+    assert_eq!(two.count_members("room:1").await.count, 2);
+    hub.half_open("two", HalfOpen::ToNode);
+    let counted = one.count_members("room:1").await;
+    assert_eq!((counted.count, counted.missing), (1, vec!["two".to_owned()]));
+    drop((here, there));
+}
+
+#[tokio::test]
+async fn an_order_is_carried_out_when_the_engine_is_back() {
+    let hub = Hub::new();
+    let known = || rooms().0.connect(|_| async { Ok(Accept::new().id("bob")) });
+    let [one, two] = [node(&hub, "one", known()).await, node(&hub, "two", known()).await];
+    meet(&[&one, &two]).await;
+    let client = two.connect("/socket").await.unwrap();
+    hub.stop();
+    eventually("the engine is missed", || !one.is_ready() && !two.is_ready()).await;
+    let (ended, ()) = tokio::join!(one.disconnect_everywhere("bob"), async { hub.start() });
+    let ended = ended.unwrap();
+    assert_eq!((ended.count, ended.missing.len()), (1, 0));
+    assert_eq!(client.closed().await, CloseReason::Disconnected);
 }

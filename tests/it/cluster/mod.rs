@@ -6,12 +6,13 @@ mod faults;
 use std::{sync::Arc, time::Duration};
 
 use lapwing::{
-    Broadcast, BroadcastError, BuildError, Channel, ClusterOptions, Context, Failure, Gap, Handled, Joining,
-    Keep, Lapwing, LeaveReason, Mount, Payload, Sent, StopReason, Topic,
+    Accept, Broadcast, BroadcastError, BuildError, Channel, ClusterOptions, Context, Failure, Gap, Handled,
+    Joining, Keep, Lapwing, LeaveReason, Mount, Payload, Sent, StopReason, Topic,
     cluster::{Hub, Spread},
     noreply,
     pubsub::LocalPubSub,
     reply, stop,
+    transports::close::CloseReason,
 };
 use serde_json::json;
 use tokio::sync::mpsc;
@@ -114,6 +115,7 @@ on_each_engine! {
     a_join_that_is_answered_misses_nothing
     what_is_said_while_the_engine_is_away_is_heard_when_it_is_back
     a_node_that_goes_down_says_so
+    a_user_is_reached_wherever_they_are
 }
 
 async fn what_is_said_on_one_node_is_heard_on_all_once<C: Carrier>() {
@@ -221,6 +223,48 @@ async fn a_node_that_goes_down_says_so<C: Carrier>() {
     assert!(!two.is_ready());
     lapwing_engine_contract::eventually("it is gone", || one.cluster().unwrap().nodes.len() == 1).await;
     assert_eq!(one.cluster().unwrap().nodes[0].name, "one");
+}
+
+async fn a_user_is_reached_wherever_they_are<C: Carrier>() {
+    let carrier = C::start().await;
+    let known = || {
+        rooms().0.connect(|request| async move {
+            Ok(request.param("user").map_or_else(Accept::new, |user| Accept::new().id(user)))
+        })
+    };
+    let [one, two, three] = [
+        node(&carrier, "one", known()).await,
+        node(&carrier, "two", known()).await,
+        node(&carrier, "three", known()).await,
+    ];
+    meet(&[&one, &two, &three]).await;
+    let (mut bobs, mut eves) = (Vec::new(), Vec::new());
+    for node in [&one, &two, &three] {
+        for (user, joins) in [("bob", &mut bobs), ("eve", &mut eves)] {
+            let client = node.connect(&format!("/socket?user={user}")).await.unwrap();
+            let join = client.join("room:1", json!({})).await.unwrap();
+            join.expect("joined", json!({})).await;
+            joins.push(join);
+        }
+    }
+    assert_eq!(three.count_members("room:1").await.count, 6);
+    let kicked = two.kick_everywhere("room:1", "bob", "spam").await.unwrap();
+    assert_eq!((kicked.count, kicked.missing.len()), (3, 0));
+    for bob in &bobs {
+        bob.expect_close().await;
+    }
+    assert_eq!(one.count_members("room:1").await.count, 3);
+    let ended = one.disconnect_everywhere("bob").await.unwrap();
+    assert_eq!((ended.count, ended.missing.len()), (3, 0));
+    for bob in &bobs {
+        assert_eq!(bob.client().closed().await, CloseReason::Disconnected);
+    }
+    // Who does not wait for it has it done, too.
+    one.disconnect("eve").unwrap();
+    for eve in &eves {
+        assert_eq!(eve.client().closed().await, CloseReason::Disconnected);
+    }
+    assert_eq!(three.count_members("room:1").await, one.count_members("room:1").await);
 }
 
 #[tokio::test]

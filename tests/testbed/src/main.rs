@@ -2,6 +2,9 @@
 //! tools talk to. The same application was written for Phoenix; its recorded answers are in `tests/data`.
 //!
 //!     PORT=4000 HOST=127.0.0.1 cargo run --release -p lapwing-testbed
+//!
+//! With the feature `cluster`, and `ENGINE=redis://…` or `nats://…`, it is a node of the cluster `APP` (default `testbed`) with the name
+//! `NODE`.
 
 #![allow(clippy::print_stdout, reason = "whoever starts it has to learn the port")]
 
@@ -26,8 +29,8 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
 };
 use lapwing::{
-    Accept, Body, Broadcast, Channel, CheckOrigin, ConnectRequest, Context, Disconnect, Failure, Handled,
-    Joining, Keep, Lapwing, LongpollOptions, Mount, OutboxLimits, Payload, PeerAddr, Read, Refusal,
+    Accept, Body, Broadcast, Builder, Channel, CheckOrigin, ConnectRequest, Context, Disconnect, Failure,
+    Handled, Joining, Keep, Lapwing, LongpollOptions, Mount, OutboxLimits, Payload, PeerAddr, Read, Refusal,
     ResumeOptions, StopReason, Topic, WebsocketOptions, noreply, reply, stop,
     transports::{
         body::ResponseFuture,
@@ -243,11 +246,13 @@ fn rooms() -> Mount {
     Mount::new().channel::<Room>("room:*", ()).channel::<Present>("presence:*", ()).connect(connect)
 }
 
-fn build() -> (Lapwing, Endpoint<Echo>) {
+fn build(builder: Builder, is_alone: bool) -> (Lapwing, Endpoint<Echo>) {
     let last = env::var("KEEP").ok().and_then(|last| last.parse().ok()).unwrap_or(100);
-    let long = rooms()
-        .channel::<Room>("kept:*", ())
-        .keep("kept:*", Keep::last(last).for_at_most(Duration::from_secs(300)))
+    let keep = |mount: Mount| mount.keep("kept:*", Keep::last(last).for_at_most(Duration::from_secs(300)));
+    let long = rooms().channel::<Room>("kept:*", ());
+    // Nodes have no common order of what they remember.
+    let long = if is_alone { keep(long) } else { long };
+    let long = long
         .check_origin(CheckOrigin::Off)
         .joins_max(usize::MAX)
         .websocket(WebsocketOptions::default().idle_timeout(Duration::from_secs(3600)));
@@ -259,7 +264,7 @@ fn build() -> (Lapwing, Endpoint<Echo>) {
     let origin = Mount::new()
         .channel::<Room>("room:*", ())
         .check_origin(CheckOrigin::list(["https://good.example"]).expect("the pattern is valid"));
-    let lapwing = Lapwing::builder()
+    let lapwing = builder
         .mount("/socket", long)
         .mount("/socket_default", rooms())
         .mount("/socket_short", short)
@@ -286,9 +291,19 @@ fn respond(lapwing: &Lapwing, echo: &Endpoint<Echo>, request: Request<Incoming>)
     }
     let text = if path == "/health" {
         "ok".to_owned()
+    } else if path == "/ready" {
+        let mut response = Response::new(Body::from(if lapwing.is_ready() { "ready" } else { "not ready" }));
+        if !lapwing.is_ready() {
+            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+        }
+        return Box::pin(std::future::ready(Ok(response)));
     } else if path == "/stats" {
         let mut stats = serde_json::to_value(lapwing.stats()).unwrap_or_default();
         stats["pid"] = json!(std::process::id());
+        #[cfg(feature = "cluster")]
+        {
+            stats["cluster"] = serde_json::to_value(lapwing.cluster()).unwrap_or_default();
+        }
         stats["accepted"] = json!(ACCEPTED.load(Ordering::Relaxed));
         stats.to_string()
     } else if let Some(id) = path.strip_prefix("/ban/") {
@@ -351,8 +366,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
         let port: u16 = env::var("PORT").ok().map_or(Ok(4000), |port| port.parse())?;
         let listener = listen(&host, port).await?;
+        let (builder, is_alone) = node().await?;
         println!("listening on {}", listener.local_addr()?);
-        let (lapwing, echo) = build();
+        let (lapwing, echo) = build(builder, is_alone);
         let connections = GracefulShutdown::new();
         let mut stopped = std::pin::pin!(stopped());
         loop {
@@ -375,6 +391,34 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let _ = timeout(GOODBYE_TIMEOUT, connections.shutdown()).await;
         Ok(())
     })
+}
+
+/// A server that is alone, or a node of a cluster, as the environment says; and whether it is alone.
+#[cfg(feature = "cluster")]
+async fn node() -> Result<(Builder, bool), Box<dyn std::error::Error>> {
+    use lapwing::{
+        ClusterOptions,
+        cluster::{AtStart, Nats, Redis},
+    };
+    let Ok(engine) = env::var("ENGINE") else { return Ok((Lapwing::builder(), true)) };
+    let options = ClusterOptions::new(env::var("APP").unwrap_or_else(|_| "testbed".into()))
+        .name(env::var("NODE").unwrap_or_default())
+        .at_start(AtStart::Wait);
+    let cluster = if engine.starts_with("nats") {
+        options.start(Nats::at(&engine)?).await?
+    } else {
+        options.start(Redis::at(&engine)?).await?
+    };
+    Ok((Lapwing::builder().cluster(cluster), false))
+}
+
+/// A server that is alone.
+#[cfg(not(feature = "cluster"))]
+async fn node() -> Result<(Builder, bool), Box<dyn std::error::Error>> {
+    match env::var("ENGINE") {
+        Ok(_) => Err("ENGINE is for a testbed with the feature `cluster`".into()),
+        Err(_) => Ok((Lapwing::builder(), true)),
+    }
 }
 
 /// Listens with room for a crowd that comes back all at once. By default 128 clients may wait to be accepted, and whoever
