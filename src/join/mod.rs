@@ -15,6 +15,7 @@
 pub(crate) mod assigns;
 mod inbox;
 pub(crate) mod leave_reason;
+mod log;
 pub(crate) mod mailbox;
 pub(crate) mod refs;
 mod succession;
@@ -37,7 +38,6 @@ use crate::{
         refs::Refs,
     },
     node::{Node, Task},
-    occasionally::Occasionally,
     protocol::{EncodeError, Outgoing, Payload, Ref},
     sync::{
         Mutex, MutexGuard,
@@ -52,6 +52,7 @@ use crate::{
     },
 };
 
+pub(crate) use self::log::Log;
 use self::succession::Kin;
 pub(crate) use self::succession::{Replaced, Running, Start};
 
@@ -109,17 +110,6 @@ pub(crate) struct Home {
     pub(crate) state: Arc<dyn Any + Send + Sync>,
     pub(crate) limits: MailboxLimits,
     pub(crate) log: Log,
-}
-
-/// The limits of the log lines about a route's joins, each kind by itself.
-#[derive(Debug, Default)]
-pub(crate) struct Log {
-    pub(crate) crashes: Occasionally,
-    pub(crate) failures: Occasionally,
-    pub(crate) leave_crashes: Occasionally,
-    pub(crate) encodings: Occasionally,
-    pub(crate) endless: Occasionally,
-    pub(crate) unconfirmed: Occasionally,
 }
 
 /// A channel that waits for something to do.
