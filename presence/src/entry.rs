@@ -61,6 +61,19 @@ impl Entry {
         Self(Arc::from(scratch.as_slice()))
     }
 
+    /// The bytes of the entry, as another replica reads them.
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Reads an entry of another replica; none if these bytes are none.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let key_len = u32::from_be_bytes(bytes.get(KEY_LEN)?.try_into().ok()?);
+        let key = bytes.get(KEY..)?.get(..usize::try_from(key_len).ok()?)?;
+        str::from_utf8(key).ok()?;
+        Some(Self(Arc::from(bytes)))
+    }
+
     /// The key: who is present.
     pub fn key(&self) -> &str {
         str::from_utf8(&self.0[KEY..self.key_end()]).expect("packed from a str")

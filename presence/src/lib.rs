@@ -70,7 +70,7 @@
 
 // The rooms, each using only those to its right; all are pure:
 //
-// replica* ─ shards* ─ state* ─ ledger* ─ {history* diff*} ─ {delta* clock* config*} ─ entry* ─ tag*
+// wire* ─ replica* ─ shards* ─ state* ─ ledger* ─ {history* diff*} ─ {delta* clock* config*} ─ entry* ─ tag*
 
 mod clock;
 mod config;
@@ -83,6 +83,7 @@ mod replica;
 mod shards;
 mod state;
 mod tag;
+mod wire;
 
 pub use clock::Clocks;
 pub use config::Config;
@@ -93,6 +94,7 @@ pub use replica::{Destination, Message, Replica, ReplicaConfig, ReplicaConfigErr
 pub use shards::{Presences, TrackError, UpdateError, liveness::UpError};
 pub use state::{Count, List};
 pub use tag::{Clock, Owner, PhxRef, ReplicaId, Tag};
+pub use wire::WireError;
 
 /// The examples of the read-me are run like any other.
 #[cfg(doctest)]

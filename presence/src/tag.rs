@@ -123,6 +123,12 @@ impl Tag {
         self.bytes
     }
 
+    /// The 48 bits that stand for the replica that wrote the entry.
+    pub(crate) fn origin(self) -> u64 {
+        let [a, b, c, d, e, f, ..] = self.bytes;
+        u64::from_be_bytes([0, 0, a, b, c, d, e, f])
+    }
+
     /// When the entry was written, on the clock of the replica that wrote it.
     pub fn clock(self) -> Clock {
         let [.., a, b, c, d, e, f] = self.bytes;
