@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::{
-    join::{Join, mailbox::ChannelMailbox},
+    join::{Join, mailbox::ChannelMailbox, turn::Arrival},
     topic::Topic,
     topics::{Inbox, MemberInfo, broadcast::Broadcast, delivery::Delivery, gap::Gap},
 };
@@ -50,17 +50,13 @@ impl Join {
     /// Puts what comes from a topic into the mailbox.
     fn deposit(self: &Arc<Self>, message: ChannelMailbox) {
         let mut state = self.state();
-        if state.ended {
-            return;
-        }
-        if let Some(channel) = state.turn.begin() {
-            drop(state);
-            return self.node().spawn(channel.rise(self.clone(), Some(message)));
-        }
-        if state.mailbox.try_push(message, &self.home.limits).is_err() {
-            // A broadcaster never waits, and a gap must not be passed over in silence: the join ends with an
-            // error, upon which the client joins again.
-            state.overflowed = true;
+        match state.turn.arrive() {
+            Arrival::Over => {}
+            Arrival::Begins(channel) => {
+                drop(state);
+                self.node().spawn(channel.rise(self.clone(), Some(message)));
+            }
+            Arrival::Waits => state.turn.push_from_topic(message, &self.home.limits),
         }
     }
 }

@@ -20,12 +20,13 @@ pub(crate) mod mailbox;
 pub(crate) mod refs;
 mod succession;
 mod tracking;
+mod turn;
 
 use std::{
     any::Any,
     fmt,
     sync::{Arc, PoisonError},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use lapwing_transports::{quoted::Quoted, session::outbox::Waiting};
@@ -34,8 +35,9 @@ use crate::{
     join::{
         assigns::Assigns,
         leave_reason::LeaveReason,
-        mailbox::{ChannelMailbox, Mailbox, MailboxLimits},
+        mailbox::{ChannelMailbox, MailboxLimits},
         refs::Refs,
+        turn::{Arrival, Killed, Left, Turn},
     },
     node::{Node, Task},
     protocol::{EncodeError, Outgoing, Payload, Ref},
@@ -54,7 +56,10 @@ use crate::{
 
 pub(crate) use self::log::Log;
 use self::succession::Kin;
-pub(crate) use self::succession::{Replaced, Running, Start};
+pub(crate) use self::{
+    succession::{Replaced, Running, Start},
+    turn::Next,
+};
 
 /// The session that a join belongs to, as far as the join can see it.
 pub(crate) trait Peer: Lane {
@@ -118,27 +123,6 @@ pub(crate) trait Resting: Send {
     fn rise(self: Box<Self>, join: Arc<Join>, message: Option<ChannelMailbox>) -> Task;
 }
 
-/// Where the channel of a join is.
-enum Turn {
-    /// Nobody: it rests.
-    Resting(Box<dyn Resting>),
-    /// A task, which is to be woken only to be killed, while a callback waits for something.
-    Running(Option<Box<Waker>>),
-}
-
-impl Turn {
-    /// There is something to do: the channel, if it rests and a task is to be made of it. Its mailbox is empty then.
-    fn begin(&mut self) -> Option<Box<dyn Resting>> {
-        match std::mem::replace(self, Self::Running(None)) {
-            Self::Resting(channel) => Some(channel),
-            running @ Self::Running(_) => {
-                *self = running;
-                None
-            }
-        }
-    }
-}
-
 /// One client's membership of one topic.
 pub(crate) struct Join {
     pub(crate) id: ChannelId,
@@ -149,8 +133,6 @@ pub(crate) struct Join {
     pub(crate) join_ref: Option<Ref>,
     /// Whether the join message had a join_ref of its own.
     pub(crate) has_join_ref: bool,
-    /// The task is to end at once, whatever its callback is waiting for.
-    killed: AtomicBool,
     /// The client asked for positions.
     asked: AtomicBool,
     /// How many presences the join tracks, those that are still asked for included.
@@ -162,30 +144,13 @@ pub(crate) struct Join {
 
 /// The state under the lock. Nothing else is locked while it is held.
 struct State {
-    mailbox: Mailbox,
-    turn: Turn,
+    turn: Turn<Box<dyn Resting>>,
     /// The joins before and after this one on its topic; boxed, as few joins replace another.
     kin: Option<Box<Kin>>,
     subscribed: Option<Subscribed>,
     /// Other topics; boxed, as few joins have any.
     foreign: Option<Box<Vec<(Topic, Subscribed)>>>,
     assigns: Assigns,
-    /// The client has its ok and was not told of an end.
-    owes_close: bool,
-    /// The mailbox was full and the session does not read.
-    pausing: bool,
-    /// Something that must not be lost had no room: the join has to end.
-    overflowed: bool,
-    ended: bool,
-    /// Everything that the join left behind is cleared away, too: the next one may begin.
-    cleared: bool,
-}
-
-/// The next step of a join's task.
-pub(crate) enum Next {
-    Message(ChannelMailbox),
-    Overflowed,
-    Nothing,
 }
 
 /// Why a message did not get into a mailbox.
@@ -204,19 +169,7 @@ impl Join {
         assigns: Assigns,
     ) -> Self {
         let Refs { join_ref, reference } = refs;
-        let state = State {
-            mailbox: Mailbox::default(),
-            turn: Turn::Running(None),
-            kin: None,
-            subscribed: None,
-            foreign: None,
-            assigns,
-            owes_close: false,
-            pausing: false,
-            overflowed: false,
-            ended: false,
-            cleared: false,
-        };
+        let state = State { turn: Turn::new(), kin: None, subscribed: None, foreign: None, assigns };
         Self {
             id: home.node.next_channel_id(),
             peer,
@@ -224,7 +177,6 @@ impl Join {
             topic,
             has_join_ref: join_ref.is_some(),
             join_ref: join_ref.or(reference),
-            killed: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             tracking: AtomicU32::new(0),
             tracked: AtomicBool::new(false),
@@ -264,21 +216,19 @@ impl Join {
             return None;
         }
         let mut state = self.state();
-        if state.ended {
-            return None;
-        }
-        if let Some(channel) = state.turn.begin() {
-            drop(state);
-            return Some(channel.rise(self.clone(), Some(message)));
+        match state.turn.arrive() {
+            Arrival::Over => return None,
+            Arrival::Begins(channel) => {
+                drop(state);
+                return Some(channel.rise(self.clone(), Some(message)));
+            }
+            Arrival::Waits => {}
         }
         let waits = message.bytes_of_client() - held;
-        if waits > 0 && !self.peer.hold(waits) {
+        if waits > 0 && !(self.peer.hold(waits) && state.turn.owe(waits)) {
             return None;
         }
-        state.mailbox.owe(waits);
-        state.mailbox.push(message);
-        if !state.pausing && state.mailbox.is_full(&self.home.limits) {
-            state.pausing = true;
+        if state.turn.push_of_client(message, &self.home.limits) {
             self.peer.pause_reading();
         }
         None
@@ -290,20 +240,17 @@ impl Join {
         if !self.peer.hold(bytes) {
             return false;
         }
-        let mut state = self.state();
-        if state.ended {
-            drop(state);
+        let owes = self.state().turn.owe(bytes);
+        if !owes {
             self.peer.release(bytes);
-            return false;
         }
-        state.mailbox.owe(bytes);
-        true
+        owes
     }
 
     /// Bytes of the client's were handled.
     pub(crate) fn handled(&self, bytes: usize) {
         if bytes > 0 {
-            let settled = self.state().mailbox.settle(bytes);
+            let settled = self.state().turn.settle(bytes);
             self.peer.release(settled);
         }
     }
@@ -322,107 +269,92 @@ impl Join {
         pack: impl FnOnce(M) -> Box<dyn Any + Send>,
     ) -> Result<(), NotTaken<M>> {
         let mut state = self.state();
-        if state.ended {
-            return Err(NotTaken::Ended(message));
+        match state.turn.arrive() {
+            Arrival::Over => return Err(NotTaken::Ended(message)),
+            Arrival::Begins(channel) => {
+                drop(state);
+                self.node().spawn(channel.rise(self.clone(), Some(ChannelMailbox::Info(pack(message)))));
+            }
+            Arrival::Waits if state.turn.has_room_for_info(&self.home.limits) => {
+                state.turn.push_info(ChannelMailbox::Info(pack(message)));
+            }
+            Arrival::Waits => return Err(NotTaken::Full(message)),
         }
-        if let Some(channel) = state.turn.begin() {
-            drop(state);
-            self.node().spawn(channel.rise(self.clone(), Some(ChannelMailbox::Info(pack(message)))));
-            return Ok(());
-        }
-        if !state.mailbox.has_room_for_info(&self.home.limits) {
-            return Err(NotTaken::Full(message));
-        }
-        state.mailbox.push(ChannelMailbox::Info(pack(message)));
         Ok(())
     }
 
-    /// The task is done and its channel may rest, unless something has come meanwhile: then it is given back.
-    pub(crate) fn rest<C: Resting + 'static>(&self, channel: Box<C>) -> Option<Box<C>> {
+    /// Takes the channel from a task that is done, unless something has come meanwhile: then it is given back.
+    pub(crate) fn park<C: Resting + 'static>(&self, channel: Box<C>) -> Option<Box<C>> {
         let mut state = self.state();
-        if !state.mailbox.is_empty() || state.overflowed || self.is_killed() {
-            return Some(channel);
+        if state.turn.may_park() {
+            state.turn.park(channel);
+            return None;
         }
-        state.turn = Turn::Resting(channel);
-        None
+        Some(channel)
     }
 
     /// Takes the next message.
     pub(crate) fn take(&self) -> Next {
-        let mut state = self.state();
-        if state.overflowed {
-            return Next::Overflowed;
-        }
-        let Some(message) = state.mailbox.pop() else { return Next::Nothing };
-        let resume = state.pausing && state.mailbox.is_relaxed(&self.home.limits);
-        if resume {
-            state.pausing = false;
-        }
-        drop(state);
-        if resume {
+        let (next, resumes) = self.state().turn.next(&self.home.limits);
+        if resumes {
             self.peer.resume_reading();
         }
-        Next::Message(message)
+        next
     }
 
     /// Takes what is left when the join is over.
     pub(crate) fn take_left(&self) -> Option<ChannelMailbox> {
-        self.state().mailbox.pop()
+        self.state().turn.next_left()
     }
 
     /// A callback waits for something. Returns whether it may: not if the join is to be killed.
     pub(crate) fn wait(&self, cx: &Context<'_>) -> bool {
-        let mut state = self.state();
-        if let Turn::Running(waker) = &mut state.turn
-            && !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))
-        {
-            *waker = Some(Box::new(cx.waker().clone()));
-        }
-        !self.is_killed()
+        self.state().turn.wait(cx.waker())
     }
 
     /// Ends the join without a last callback: at the next turn of its task, or at once if its channel rests.
     pub(crate) fn kill(self: &Arc<Self>) {
-        self.killed.store(true, Ordering::Release);
         let mut state = self.state();
-        if let Turn::Running(Some(waker)) = &state.turn {
-            waker.wake_by_ref();
-        } else if let Some(channel) = state.turn.begin() {
-            drop(state);
-            self.node().spawn(channel.rise(self.clone(), None));
+        match state.turn.kill() {
+            Killed::Wakes(waker) => waker.wake_by_ref(),
+            Killed::Begins(channel) => {
+                drop(state);
+                self.node().spawn(channel.rise(self.clone(), None));
+            }
+            Killed::Known => {}
         }
     }
 
     pub(crate) fn is_killed(&self) -> bool {
-        self.killed.load(Ordering::Acquire)
+        self.state().turn.is_killed()
     }
 
     /// The client has its ok.
     pub(crate) fn set_joined(&self, subscribed: Subscribed) {
         let mut state = self.state();
-        state.owes_close = true;
+        state.turn.set_joined();
         state.subscribed = Some(subscribed);
     }
 
     /// The client was told of the end.
     pub(crate) fn set_told(&self) {
-        self.state().owes_close = false;
+        self.state().turn.set_told();
     }
 
     /// Whether the client believes that it is joined.
     pub(crate) fn owes_close(&self) -> bool {
-        self.state().owes_close
+        self.state().turn.owes_close()
     }
 
     /// Whether nothing is left to do: the channel rests, or the join is over.
     #[cfg(feature = "testing")]
     pub(crate) fn is_at_rest(&self) -> bool {
         let state = self.state();
-        state.ended || matches!(state.turn, Turn::Resting(_))
+        state.turn.is_ended() || state.turn.is_idle()
     }
 
     pub(crate) fn is_ended(&self) -> bool {
-        self.state().ended
+        self.state().turn.is_ended()
     }
 
     /// Frees the topic and ends all subscriptions: no broadcast comes after this.
@@ -441,15 +373,8 @@ impl Join {
 
     /// The join is over: what waits is dropped, what it tracked goes, and then whoever waits for the end goes on.
     pub(crate) fn end(self: &Arc<Self>) {
-        let mut state = self.state();
-        if std::mem::replace(&mut state.ended, true) {
-            return;
-        }
-        let resume = std::mem::take(&mut state.pausing);
-        let mut mailbox = std::mem::take(&mut state.mailbox);
-        let turn = std::mem::replace(&mut state.turn, Turn::Running(None));
-        drop(state);
-        if resume {
+        let Some(left) = self.state().turn.end() else { return };
+        if left.resumes {
             self.peer.resume_reading();
         }
         if self.tracked.load(Ordering::Relaxed) {
@@ -459,14 +384,15 @@ impl Join {
             self.clear();
         }
         // Dropped outside the lock: messages of the user's may do anything in their destructors.
+        let Left { mut mailbox, channel, .. } = left;
         let settled = mailbox.settle(usize::MAX);
-        drop((mailbox, turn));
+        drop((mailbox, channel));
         self.peer.release(settled);
     }
 
     fn clear(&self) {
         let mut state = self.state();
-        state.cleared = true;
+        state.turn.clear();
         let waiting = state.kin.as_mut().and_then(|kin| kin.waiting.take());
         drop(state);
         self.peer.cleared(self);
@@ -479,7 +405,7 @@ impl Join {
     pub(crate) async fn cleared(&self) {
         std::future::poll_fn(|cx| {
             let mut state = self.state();
-            if state.cleared {
+            if state.turn.is_cleared() {
                 return Poll::Ready(());
             }
             state.kin.get_or_insert_default().waiting = Some(cx.waker().clone());

@@ -19,7 +19,7 @@ impl Join {
         let tracking = self.tracking.fetch_add(1, Ordering::Relaxed);
         // Held until the request is on its way: an end must come behind it.
         let state = self.state();
-        if state.ended {
+        if state.turn.is_ended() {
             return Asked::refused(PresenceError::NotTracked);
         }
         if tracking >= self.home.node.tracker.per_join_max() {

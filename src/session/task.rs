@@ -106,7 +106,7 @@ async fn run<C: Channel>(mut running: Running, mut channel: Box<C>, mut message:
     loop {
         let batch = pin!(run_batch(running.join.clone(), channel, message.take()));
         let Some(idle) = unless_killed(&running.join, batch).await else { return };
-        match running.join.rest(idle) {
+        match running.join.park(idle) {
             Some(busy) => channel = busy,
             None => {
                 running.goes_on = true;
