@@ -34,7 +34,7 @@ const BYTES_MAX: usize = 8 * 1024;
 /// How long a route may take, from the head of the request on.
 const ROUTE_MAX: Duration = Duration::from_secs(10);
 
-/// Pages at once: at a bad moment each has 4 MiB waiting for it, of the 512 MiB that a mount has for all.
+/// Pages at once: 50 KB of the 512 MiB that a mount has for all of them, and a full board is 400 KB at most.
 const SESSIONS_MAX: usize = 10_000;
 
 /// Boards that one page has open at once.

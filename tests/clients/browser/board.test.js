@@ -85,6 +85,26 @@ describe("the board", { timeout: 120_000 }, () => {
     await ben.locator('#status[data-state="open"]').waitFor();
   });
 
+  it("shows what is added while the server is away as waiting, and then as it is", async () => {
+    const all = (deed) =>
+      ben.evaluate(async (deed) => {
+        const { default: Lapwing } = await import("lapwing-transport");
+        for (const session of Lapwing.instances) {
+          for (const name of ["websocket", "sse", "longpoll"]) session[deed](name);
+          if (deed === "forbid") session.cut();
+        }
+      }, deed);
+    await all("forbid");
+    await ben.locator('#status:not([data-state="open"])').waitFor();
+    await add(ben, "done", "Found it");
+    await ben.locator(".card.waiting", { hasText: "Found it" }).waitFor();
+    await ben.screenshot({ path: join(output, "board-waiting.png") });
+    assert.equal(await card(ann, "Found it").count(), 0);
+    await all("allow");
+    for (const page of [ann, ben]) await sees(page, "done", "Look for a nest", "Found it");
+    await ben.locator(".card.waiting").waitFor({ state: "detached" });
+  });
+
   it("is good to look at, large and small, light and dark", async () => {
     await ann.locator("#people summary").click();
     await ann.screenshot({ path: join(output, "board-desktop.png") });
