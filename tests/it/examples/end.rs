@@ -5,6 +5,7 @@ use std::{os::unix::process::ExitStatusExt as _, time::Duration};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use super::{joined, program::Program};
+use crate::support::{http2::Unheard, tls::connected};
 
 /// What the examples that end gracefully wait for: five seconds for clients that do not answer the close, and five for streams
 /// of HTTP/2. The rest is for a busy machine.
@@ -12,14 +13,20 @@ const END_MAX: Duration = Duration::from_secs(40);
 
 async fn terminated(name: &'static str) -> (Program, std::process::ExitStatus, Option<u16>) {
     let mut program = Program::start(name).await;
-    // Neither of these three ever says anything again.
+    // None of these ever says anything again.
     let mut client = joined(&program, "mute").await;
     let _silent = TcpStream::connect(program.outside).await.unwrap();
     let mut half = TcpStream::connect(program.outside).await.unwrap();
     half.write_all(b"POST /socket/longpoll?lapwing=1 HTTP/1.1\r\nHost: localhost\r\n").await.unwrap();
+    let mut unheard = None;
+    if let Some(identity) = &program.identity {
+        let stream = connected(program.outside, &identity.certificate, b"h2").await.unwrap();
+        unheard = Some(Unheard::begin(stream, program.outside).await);
+    }
     program.terminate();
     let code = client.close_code_within(END_MAX).await;
     let status = program.ended_within(END_MAX).await;
+    drop(unheard);
     (program, status, code)
 }
 

@@ -6,6 +6,7 @@ use hyper::Method;
 use crate::support::{
     channels::ok,
     frames::{END_HEADERS, HEADERS, RST_STREAM, Raw, encode, field},
+    http::Response,
     http2::{Connection, Next, Stream},
     testbed::Testbed,
 };
@@ -14,13 +15,14 @@ use serde_json::json;
 const PATH: &str = "/socket/websocket?vsn=2.0.0";
 const VERSION: (&str, &str) = ("sec-websocket-version", "13");
 
-/// A refusal: its status and what it says.
-async fn refusal(protocol: Option<&str>, path: &str, headers: &[(&str, &str)]) -> (u16, String) {
+/// A refusal with this status.
+async fn refused(status: u16, protocol: &str, path: &str, headers: &[(&str, &str)]) -> Response {
     let testbed = Testbed::shared();
     let connection = Connection::connect(testbed.address()).await;
-    let response = connection.connect_for(protocol, path, headers).await.into_response().await;
+    let response = connection.connect_for(Some(protocol), path, headers).await.into_response().await;
     assert_serves(&connection).await;
-    (response.status, response.text())
+    response.assert_refuses(status);
+    response
 }
 
 /// The connection goes on, whatever became of one of its streams.
@@ -72,8 +74,8 @@ async fn the_end_of_a_websocket_is_the_end_of_its_stream_alone() {
 
 #[tokio::test]
 async fn another_protocol_is_refused_with_501_and_a_reason() {
-    let (status, text) = refusal(Some("connect-udp"), PATH, &[VERSION]).await;
-    assert_eq!((status, &text[..]), (501, "this protocol is not spoken here, websocket is"));
+    let response = refused(501, "connect-udp", PATH, &[VERSION]).await;
+    assert_eq!(response.text(), "this protocol is not spoken here, websocket is");
 }
 
 #[tokio::test]
@@ -108,28 +110,29 @@ async fn a_connect_without_a_protocol_to_a_mount_is_an_error_of_its_stream() {
 
 #[tokio::test]
 async fn an_extended_connect_to_no_mount_is_not_found() {
-    assert_eq!(refusal(Some("websocket"), "/nowhere/websocket", &[VERSION]).await.0, 404);
+    refused(404, "websocket", "/nowhere/websocket", &[VERSION]).await;
 }
 
 #[tokio::test]
 async fn an_extended_connect_to_another_wire_is_refused() {
-    assert_eq!(refusal(Some("websocket"), "/socket/longpoll?vsn=2.0.0", &[VERSION]).await.0, 400);
-    assert_eq!(refusal(Some("websocket"), "/socket/sse?lapwing=1", &[VERSION]).await.0, 405);
+    refused(400, "websocket", "/socket/longpoll?vsn=2.0.0", &[VERSION]).await;
+    refused(405, "websocket", "/socket/sse?lapwing=1", &[VERSION]).await;
 }
 
 #[tokio::test]
 async fn another_version_of_websockets_is_refused_with_400_and_the_right_one() {
     for headers in [&[][..], &[("sec-websocket-version", "12")]] {
-        let (status, text) = refusal(Some("websocket"), PATH, headers).await;
-        assert_eq!((status, &text[..]), (400, "'sec-websocket-version' header must equal '13'"));
+        let response = refused(400, "websocket", PATH, headers).await;
+        assert_eq!(response.text(), "'sec-websocket-version' header must equal '13'");
+        assert_eq!(response.header("sec-websocket-version"), Some("13"));
     }
 }
 
 #[tokio::test]
 async fn a_page_of_a_foreign_origin_is_refused_with_403() {
     let foreign = [VERSION, ("origin", "https://evil.example")];
-    assert_eq!(refusal(Some("websocket"), "/socket_default/websocket?vsn=2.0.0", &foreign).await.0, 403);
-    assert_eq!(refusal(Some("websocket"), "/socket_origin/websocket?vsn=2.0.0", &foreign).await.0, 403);
+    refused(403, "websocket", "/socket_default/websocket?vsn=2.0.0", &foreign).await;
+    refused(403, "websocket", "/socket_origin/websocket?vsn=2.0.0", &foreign).await;
 }
 
 #[tokio::test]
@@ -144,7 +147,7 @@ async fn a_page_of_the_same_origin_is_let_in_by_its_authority() {
 
 #[tokio::test]
 async fn a_refusal_of_the_program_has_its_status() {
-    assert_eq!(refusal(Some("websocket"), "/socket/websocket?vsn=2.0.0&refuse=1", &[VERSION]).await.0, 403);
+    refused(403, "websocket", "/socket/websocket?vsn=2.0.0&refuse=1", &[VERSION]).await;
 }
 
 #[tokio::test]
@@ -155,4 +158,20 @@ async fn a_get_is_told_how_a_websocket_begins_over_http2() {
     let reason = "over HTTP/2 a WebSocket begins with an extended CONNECT";
     assert_eq!((response.status, &response.text()[..]), (400, reason));
     assert_serves(&connection).await;
+}
+
+/// Who is in front of the server may have believed the other one.
+#[tokio::test]
+async fn a_request_whose_host_is_not_its_authority_is_refused() {
+    let testbed = Testbed::shared();
+    let response = refused(400, "websocket", PATH, &[VERSION, ("host", "other")]).await;
+    assert_eq!(response.text(), "a request is for one host");
+    let connection = Connection::connect(testbed.address()).await;
+    for path in ["/socket/longpoll?vsn=2.0.0", "/socket/sse?lapwing=1"] {
+        let request = hyper::Request::get(path).header("host", "other").body(()).unwrap();
+        let (response, up) = connection.begin(request, true).await.unwrap();
+        Stream::answered(response, up).await.unwrap().into_response().await.assert_refuses(400);
+    }
+    let host = testbed.address().to_string();
+    assert_joins(&mut connection.websocket_as(PATH, &[("host", &host)]).await).await;
 }

@@ -5,6 +5,7 @@ use lapwing::transports::close::CloseReason;
 use tokio::{sync::mpsc::UnboundedReceiver, time::timeout};
 
 use super::observed;
+use crate::rfc6455::{behind, breaches};
 use crate::support::{
     PATIENCE,
     http2::{Connection, Next, Stream},
@@ -98,6 +99,29 @@ async fn a_lost_connection_loses_all_of_its_sessions() {
     drop(streams);
     for _ in 0..20 {
         assert_eq!(reason(&mut ended).await, CloseReason::Lost);
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_comes_behind_an_error_has_an_effect_on_its_stream() {
+    let (address, mut ended) = observed().await;
+    let connection = Connection::connect(address).await;
+    for (name, breach, code) in breaches() {
+        for in_one_frame in [true, false] {
+            let mut stream = connection.websocket(PATH).await;
+            assert_echoes(&mut stream).await;
+            let bytes =
+                if in_one_frame { [breach.clone(), behind().concat()].concat() } else { breach.clone() };
+            stream.up.send_data(bytes.into(), false).unwrap();
+            if !in_one_frame {
+                for frame in behind() {
+                    stream.up.send_data(frame.into(), false).unwrap();
+                }
+            }
+            assert_eq!(stream.next().await, Next::Close(code), "{name}");
+            assert_eq!(stream.next().await, Next::End, "{name}");
+            assert_eq!(reason(&mut ended).await, CloseReason::Protocol(code), "{name}");
+        }
     }
 }
 

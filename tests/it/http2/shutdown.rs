@@ -8,13 +8,14 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
 };
 use lapwing::{
-    Channel, CheckOrigin, Context, Drain, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, noreply,
+    Channel, CheckOrigin, Context, Drain, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic,
+    WebsocketOptions, noreply,
 };
 use tokio::{net::TcpListener, time::timeout};
 
 use crate::support::{
     PATIENCE,
-    http2::{Connection, Next},
+    http2::{Connection, Next, Unheard},
     testbed::Testbed,
 };
 
@@ -101,4 +102,30 @@ async fn the_sessions_of_a_connection_end_in_batches_and_its_streams_go_on_until
     assert!(last - first > PAUSE * 3 / 2, "three batches within {:?}", last - first);
     timeout(PATIENCE, shutdown).await.expect("the server ends in time").unwrap();
     connection.ended().await.expect("a GOAWAY without an error");
+}
+
+/// Neither what a client is told that has no session, nor the close of one that has, gets through a window of no bytes.
+#[tokio::test]
+async fn streams_that_take_no_byte_do_not_keep_a_server_from_going_down() {
+    const SHORT: Duration = Duration::from_millis(300);
+    const LONG: Duration = Duration::from_secs(3_600);
+    // Either the streams have had their time, or the server has.
+    for (linger, time, dropped) in [(SHORT, LONG, 0), (LONG, SHORT, 2)] {
+        let websocket = WebsocketOptions::default().linger(linger);
+        let mount = Mount::new().check_origin(CheckOrigin::Off).websocket(websocket);
+        let lapwing = Lapwing::builder().mount("/socket", mount).shutdown_timeout(time).build().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let service = lapwing.service();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut server = http2::Builder::new(TokioExecutor::new());
+            lapwing::transports::http2::configure(&mut server);
+            server.timer(TokioTimer::new());
+            let _ = server.serve_connection(TokioIo::new(stream), service).await;
+        });
+        let _unheard = Unheard::begin(tokio::net::TcpStream::connect(address).await.unwrap(), address).await;
+        let report = timeout(PATIENCE, lapwing.shutdown()).await.expect("the server ends in time");
+        assert_eq!(report.connections, dropped, "linger {linger:?}, {time:?} in all");
+    }
 }

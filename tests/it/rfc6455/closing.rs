@@ -9,7 +9,8 @@ use crate::support::{
 
 const VALID_CODES: &[u16] =
     &[1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 3000, 3999, 4000, 4999];
-const INVALID_CODES: &[u16] = &[0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535];
+pub(super) const INVALID_CODES: &[u16] =
+    &[0, 1, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535];
 
 /// A close is answered with a close: 1000, or the code that was sent. Then the stream ends.
 async fn close_is_answered(name: &str, frames: &[Frame], code: u16) -> Result<(), String> {

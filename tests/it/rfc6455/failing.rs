@@ -1,7 +1,10 @@
 //! Section 7 again, from the side of what must not happen: nothing counts after an error, nothing is sent after a close
 //! frame, and a client that is in the middle of sending gets to read why it was closed.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use lapwing::transports::{
     close::CloseReason,
@@ -10,81 +13,110 @@ use lapwing::transports::{
 };
 use tokio::time::timeout;
 
-use super::ECHO;
+use super::{ECHO, behind, breaches};
 use crate::support::{
     PATIENCE,
     channels::brief,
     echo::{self, Echo},
+    sessions::{Carrier, Session, Wire, text, upgrade},
     testbed::Testbed,
-    websocket::{BINARY, CONTINUATION, Event, Frame, PING, RawSocket, TEXT},
+    websocket::{CONTINUATION, Event, Frame, PING, RawSocket, TEXT},
 };
+
+/// Longer than any test waits: where the server waits for its client, the test fails.
+const FOR_EVER: Duration = Duration::from_secs(3_600);
 
 /// Twice what the mounts take, and more than what the echo does.
 const FAR_TOO_MUCH: usize = 20_000_000;
-
-/// What a client must not send, and the code that it is told.
-fn breaches() -> Vec<(&'static str, Vec<u8>, u16)> {
-    let breach = |name, frame: Frame, code| (name, frame.encode(), code);
-    vec![
-        breach("a reserved bit", Frame::text("x").rsv(2), 1002),
-        breach("an unknown opcode", Frame::new(3, "x"), 1002),
-        breach("an unknown control opcode", Frame::new(11, ""), 1002),
-        breach("no mask", Frame::text("x").unmasked(), 1002),
-        breach("text that is no UTF-8", Frame::text([0xff]), 1007),
-        breach("a continuation of nothing", Frame::new(CONTINUATION, "x"), 1002),
-        breach("a fragmented ping", Frame::new(PING, "x").more(), 1002),
-        breach("a long ping", Frame::new(PING, [0; 126]), 1002),
-        breach("too much", Frame::new(BINARY, "x").announcing(1 << 40), 1009),
-        breach("a close with code 0", Frame::close(0, ""), 1002),
-        breach("a close with code 999", Frame::close(999, ""), 1002),
-        breach("a close with code 1005", Frame::close(1005, ""), 1002),
-        breach("a close with code 1006", Frame::close(1006, ""), 1002),
-        breach("a close with code 1016", Frame::close(1016, ""), 1002),
-        breach("a close with half a code", Frame::new(8, [3]), 1002),
-        breach("a close whose reason is no UTF-8", Frame::close(1000, [0xff]), 1007),
-    ]
-}
 
 async fn expect(socket: &mut RawSocket, wanted: Event, name: &str) {
     let got = socket.next().await;
     assert!(got == wanted, "{name}: wanted {}, got {}", brief(&wanted), brief(&got));
 }
 
+/// Says something, breaks the protocol and goes on as if nothing had happened, in the same segment or a later one. All that it
+/// hears besides the echo is why the connection ends.
+async fn breaks(
+    socket: &mut RawSocket,
+    before: Option<&str>,
+    (name, breach, code): &(String, Vec<u8>, u16),
+    in_one_segment: bool,
+) {
+    let mut bytes = before.map_or_else(Vec::new, |text| Frame::text(text).encode());
+    bytes.extend(breach);
+    if in_one_segment {
+        bytes.extend(behind().concat());
+    }
+    socket.send_bytes(&bytes).await.unwrap();
+    if let Some(text) = before {
+        expect(socket, Event::Text(text.to_owned()), name).await;
+    }
+    if !in_one_segment {
+        // The server may have ended its side by now, but not the client.
+        for frame in behind() {
+            socket.send_bytes(&frame).await.unwrap();
+        }
+    }
+    expect(socket, Event::Close(*code, String::new()), name).await;
+    expect(socket, Event::End, name).await;
+}
+
 #[tokio::test]
 async fn nothing_that_comes_behind_an_error_has_an_effect() {
     let testbed = Testbed::shared();
-    let behind =
-        [Frame::new(PING, "late"), Frame::text("late"), Frame::close(1000, "")].map(|it| it.encode());
-    for (name, breach, code) in breaches() {
+    for breach in breaches() {
         for in_one_segment in [true, false] {
             let mut socket = RawSocket::connect(testbed.address(), ECHO).await;
-            let mut bytes = [Frame::text("before").encode(), breach.clone()].concat();
-            if in_one_segment {
-                bytes.extend(behind.concat());
-            }
-            socket.send_bytes(&bytes).await.unwrap();
-            expect(&mut socket, Event::Text("before".to_owned()), name).await;
-            if !in_one_segment {
-                // The server may have ended its side by now, but not the client.
-                for frame in &behind {
-                    socket.send_bytes(frame).await.unwrap();
-                }
-            }
-            expect(&mut socket, Event::Close(code, String::new()), name).await;
-            expect(&mut socket, Event::End, name).await;
+            breaks(&mut socket, Some("before"), &breach, in_one_segment).await;
         }
     }
 }
 
-/// The client says nothing more and does not hang up: it is not its turn.
+/// A session that could be resumed has what came before the error, and no more.
+#[tokio::test]
+async fn nothing_that_comes_behind_an_error_belongs_to_a_resumable_session() {
+    let (_endpoint, address) = echo::serve(TransportOptions::default()).await;
+    for breach in breaches() {
+        for in_one_segment in [true, false] {
+            let mut session = Session::open(address, "/echo", Wire::Websocket).await;
+            session.send(text("before")).await;
+            assert_eq!(session.next().await, text("before"), "{}", breach.0);
+            let Carrier::Websocket(socket) = &mut session.carrier else { panic!("a WebSocket") };
+            breaks(socket, None, &breach, in_one_segment).await;
+            session.resume(Wire::Websocket).await;
+            session.send(text("after")).await;
+            assert_eq!(session.next().await, text("after"), "{}", breach.0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_comes_behind_an_error_begins_a_session() {
+    let (endpoint, address) = echo::serve(TransportOptions::default()).await;
+    for breach in breaches() {
+        for in_one_segment in [true, false] {
+            let mut socket = upgrade(address, &Wire::Websocket.path("/echo")).await;
+            breaks(&mut socket, None, &breach, in_one_segment).await;
+        }
+    }
+    assert_eq!(endpoint.session_count(), 0);
+}
+
+/// The client says nothing more and does not hang up: it is not its turn, and a server that waits for it waits for longer than this
+/// test.
 #[tokio::test]
 async fn the_server_ends_tcp_first_when_it_fails_a_connection() {
-    let testbed = Testbed::shared();
+    let (_endpoint, address) = lingering(FOR_EVER).await;
     for (name, breach, code) in breaches() {
-        let mut socket = RawSocket::connect(testbed.address(), ECHO).await;
+        let mut socket = RawSocket::connect(address, ECHO).await;
         socket.send_bytes(&breach).await.unwrap();
-        expect(&mut socket, Event::Close(code, String::new()), name).await;
-        expect(&mut socket, Event::End, name).await;
+        expect(&mut socket, Event::Close(code, String::new()), &name).await;
+        expect(&mut socket, Event::End, &name).await;
+
+        let mut early = upgrade(address, &Wire::Websocket.path("/echo")).await;
+        early.send_bytes(&breach).await.unwrap();
+        expect(&mut early, Event::Close(code, String::new()), &name).await;
+        expect(&mut early, Event::End, &name).await;
     }
 }
 
@@ -141,10 +173,14 @@ async fn who_sends_far_too_much_for_a_resumable_session_is_told_1009() {
     }
 }
 
-/// A server of this process, whose sessions the test can close.
+/// A server of this process that waits so long for its clients.
+async fn lingering(linger: Duration) -> (Endpoint<Echo>, SocketAddr) {
+    echo::serve(TransportOptions::default().websocket(WebsocketOptions::default().linger(linger))).await
+}
+
+/// The same with a client, whose session the test can close.
 async fn served(linger: Duration) -> (Endpoint<Echo>, RawSocket) {
-    let options = TransportOptions::default().websocket(WebsocketOptions::default().linger(linger));
-    let (endpoint, address) = echo::serve(options).await;
+    let (endpoint, address) = lingering(linger).await;
     let mut socket = RawSocket::connect(address, ECHO).await;
     socket.send(Frame::text("up")).await;
     expect(&mut socket, Event::Text("up".to_owned()), "up").await;
@@ -159,7 +195,7 @@ fn close(endpoint: &Endpoint<Echo>) {
 
 #[tokio::test]
 async fn nothing_is_sent_after_a_close_frame() {
-    let (endpoint, mut socket) = served(PATIENCE).await;
+    let (endpoint, mut socket) = served(FOR_EVER).await;
     close(&endpoint);
     expect(&mut socket, Event::Close(1001, String::new()), "ours").await;
     for frame in [Frame::new(PING, "late"), Frame::text("late"), Frame::close(1001, "")] {
@@ -170,7 +206,7 @@ async fn nothing_is_sent_after_a_close_frame() {
 
 #[tokio::test]
 async fn an_error_behind_our_close_ends_the_connection() {
-    let (endpoint, mut socket) = served(PATIENCE).await;
+    let (endpoint, mut socket) = served(FOR_EVER).await;
     close(&endpoint);
     expect(&mut socket, Event::Close(1001, String::new()), "ours").await;
     socket.send(Frame::text("x").rsv(1)).await;
@@ -204,7 +240,7 @@ async fn a_client_that_does_not_end_is_waited_for_as_long_as_linger_says() {
 
 #[tokio::test]
 async fn a_client_that_has_closed_is_not_waited_for() {
-    let (endpoint, mut socket) = served(PATIENCE * 6).await;
+    let (endpoint, mut socket) = served(FOR_EVER).await;
     socket.send(Frame::close(1000, "")).await;
     expect(&mut socket, Event::Close(1000, String::new()), "the answer").await;
     done_after(&endpoint).await;

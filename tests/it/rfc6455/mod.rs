@@ -16,10 +16,38 @@ use crate::support::{
     PATIENCE,
     channels::brief,
     testbed::Testbed,
-    websocket::{Event, Frame, RawSocket},
+    websocket::{BINARY, CONTINUATION, Event, Frame, PING, RawSocket},
 };
 
 pub(crate) const ECHO: &str = "/echo/websocket";
+
+/// What a client must not send, and the code that it is told.
+pub(crate) fn breaches() -> Vec<(String, Vec<u8>, u16)> {
+    let closes = closing::INVALID_CODES
+        .iter()
+        .map(|&code| (format!("a close with code {code}"), Frame::close(code, "").encode(), 1002));
+    let others = [
+        ("a reserved bit", Frame::text("x").rsv(2), 1002),
+        ("an unknown opcode", Frame::new(3, "x"), 1002),
+        ("an unknown control opcode", Frame::new(11, ""), 1002),
+        ("no mask", Frame::text("x").unmasked(), 1002),
+        ("text that is no UTF-8", Frame::text([0xff]), 1007),
+        ("a continuation of nothing", Frame::new(CONTINUATION, "x"), 1002),
+        ("a fragmented ping", Frame::new(PING, "x").more(), 1002),
+        ("a long ping", Frame::new(PING, [0; 126]), 1002),
+        ("too much", Frame::new(BINARY, "x").announcing(1 << 40), 1009),
+        ("a close with half a code", Frame::new(8, [3]), 1002),
+        ("a close whose reason is no UTF-8", Frame::close(1000, [0xff]), 1007),
+    ];
+    let others = others.map(|(name, frame, code)| (name.to_owned(), frame.encode(), code));
+    others.into_iter().chain(closes).collect()
+}
+
+/// What a client may send, but not behind a breach: each would be answered, and the second begins a resumable session.
+pub(crate) fn behind() -> [Vec<u8>; 4] {
+    [Frame::new(PING, "late"), Frame::text("!open 30000"), Frame::text("late"), Frame::close(1000, "")]
+        .map(|frame| frame.encode())
+}
 
 /// Answers to a violation of the protocol.
 const PROTOCOL_ERROR: &[u16] = &[1002];

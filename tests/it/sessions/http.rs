@@ -2,13 +2,14 @@
 
 use std::net::SocketAddr;
 
-use lapwing::{CheckOrigin, Mount};
+use lapwing::{CheckOrigin, Mount, transports::options::TransportOptions};
 
 use super::serve;
 use crate::support::{
+    echo,
     events::EventStream,
     http::{self, Response},
-    sessions::{Session, Wire, post},
+    sessions::{Line, Session, Wire, post, text},
 };
 
 const HEADERS: [(&str, &str); 3] = [
@@ -140,5 +141,25 @@ async fn the_content_type_of_a_body_does_not_matter() {
         let path = Wire::Longpoll.path("/socket");
         let answer = http::request(address, "POST", &path, &headers, Some(b"!open 5000")).await;
         assert!(answer.text().starts_with("!opened "), "{content_type}");
+    }
+}
+
+/// However often a client asks, one answer waits for it.
+#[tokio::test]
+async fn a_thousand_pings_have_one_pong() {
+    let (_endpoint, address) = echo::serve(TransportOptions::default()).await;
+    for wire in [Wire::Sse, Wire::Longpoll] {
+        let mut session = Session::open(address, "/echo", wire).await;
+        session.post_lines(&"!ping\n".repeat(1_000)).await;
+        session.send(text("behind")).await;
+        let mut pongs = 0;
+        loop {
+            match session.next().await {
+                Line::Control(line) if line.starts_with("!pong ") => pongs += 1,
+                Line::Control(line) if line.starts_with("!ack ") => {}
+                line => break assert_eq!(line, text("behind"), "{wire:?}"),
+            }
+        }
+        assert!((1..=2).contains(&pongs), "{wire:?}: {pongs}");
     }
 }

@@ -26,6 +26,19 @@ impl Response {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
+    /// A refusal with this status that is small, typed and kept by nobody, and repeats nothing of what was asked.
+    #[track_caller]
+    pub(crate) fn assert_refuses(&self, status: u16) {
+        let text = self.text();
+        assert_eq!(self.status, status, "{text}");
+        assert!(text.len() < 200 && !text.contains('<') && !text.contains("%3C"), "{text}");
+        assert!(self.header("cache-control").is_some_and(|value| value.contains("no-store")), "{self:?}");
+        assert_eq!(self.header("x-content-type-options"), Some("nosniff"), "{self:?}");
+        let content_type = self.header("content-type").unwrap_or_default();
+        let is_typed = content_type.starts_with("text/plain") || content_type.starts_with("application/json");
+        assert!(is_typed || text.is_empty(), "{self:?}");
+    }
+
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }

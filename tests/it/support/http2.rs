@@ -50,6 +50,31 @@ pub(crate) enum Next {
     Reset(Option<Reason>),
 }
 
+/// A client that takes no byte of what its streams are told: one was refused its session, another has one.
+pub(crate) struct Unheard {
+    _connection: Connection,
+    _streams: [Stream; 2],
+}
+
+impl Unheard {
+    /// Over a stream that leads to the address.
+    pub(crate) async fn begin(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        address: SocketAddr,
+    ) -> Unheard {
+        const PATH: &str = "/socket/websocket?vsn=2.0.0";
+        let connection = Connection::over(stream, address, Builder::new().initial_window_size(0)).await;
+        let offer = [("sec-websocket-protocol", "lapwing.1")];
+        let mut refused = connection.websocket_as(PATH, &offer).await;
+        refused.send("!resume nobodys 0 30000");
+        let mut plain = connection.websocket(PATH).await;
+        plain.send(r#"[null,"1","phoenix","heartbeat",{}]"#);
+        // When this is answered, what was said before has been read.
+        connection.open(Method::GET, "/nowhere", "").await;
+        Unheard { _connection: connection, _streams: [refused, plain] }
+    }
+}
+
 impl Connection {
     pub(crate) async fn connect(address: SocketAddr) -> Connection {
         Connection::connect_as(address, &Builder::new()).await

@@ -34,6 +34,12 @@ impl Ended {
         self.0.run_pending_tasks();
     }
 
+    /// How many are remembered, as far as the cache has counted them.
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> u64 {
+        self.0.entry_count()
+    }
+
     /// What to tell the owner of the token.
     pub(crate) fn explain(&self, token: &Token) -> Rejection {
         match self.0.get(&token.serial) {

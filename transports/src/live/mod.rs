@@ -86,6 +86,22 @@ pub(crate) struct Common {
     pub(crate) last_words: LastWords,
 }
 
+#[cfg(test)]
+impl Common {
+    /// Of a mount whose bounds no test reaches.
+    pub(crate) fn boundless() -> Arc<Self> {
+        Arc::new(Self {
+            outbox: OutboxLimits::default(),
+            clock: Clock::new(),
+            counters: Counters::default(),
+            flusher: Flusher::default(),
+            budget: Arc::new(Budget::new(usize::MAX)),
+            endings: Endings::default(),
+            last_words: LastWords::default(),
+        })
+    }
+}
+
 impl<S> LiveSession<S> {
     /// A session that is carried by this transport.
     pub(crate) fn new(common: Arc<Common>, transport: Transport, kind: Kind, state: S) -> Self {

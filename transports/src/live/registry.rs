@@ -215,3 +215,22 @@ fn sweep<S>(session: &LiveSession<S>, now: Tick, patience: &Patience) -> Due {
     }
     due
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::live::{Common, Kind};
+
+    #[test]
+    fn the_table_is_small_again_after_a_storm() {
+        let (registry, common) = (Registry::new(usize::MAX), Common::boundless());
+        let session = || LiveSession::new(common.clone(), Transport::Websocket, Kind::Plain, ());
+        let sessions: Vec<_> = (0..20_000).map(|_| registry.insert(session()).unwrap()).collect();
+        assert!(registry.entries().slab.capacity() >= sessions.len());
+        for session in &sessions {
+            assert!(registry.remove(session));
+        }
+        let capacity = registry.entries().slab.capacity();
+        assert!(registry.len() == 0 && capacity <= CHUNK, "room for {capacity}");
+    }
+}

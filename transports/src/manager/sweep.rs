@@ -20,6 +20,7 @@ use crate::{
 
 /// How often the sweep looks for debtors while relief is needed: what is freed takes a moment to be given back.
 const RELIEF_PERIOD: Duration = Duration::from_millis(100);
+
 impl<H: Handler> Manager<H> {
     /// Starts the sweep at the first request: only then there is surely a runtime to run it.
     pub(crate) fn start_sweep(self: &Arc<Self>) {
@@ -117,5 +118,59 @@ impl<H: Handler> Manager<H> {
             away: away.min(far),
             period,
         }
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::{
+        connect::{ConnectRequest, Refusal},
+        dialect::token::Secret,
+        frame::Message,
+        live::LiveSession,
+        options::{ResumeOptions, TransportOptions},
+    };
+
+    struct Deaf;
+
+    impl Handler for Deaf {
+        type State = ();
+
+        async fn connect(&self, _: ConnectRequest) -> Result<(), Refusal> {
+            Ok(())
+        }
+
+        fn received(&self, _: &Arc<LiveSession<()>>, _: Message<'_>) -> Result<(), CloseReason> {
+            Ok(())
+        }
+    }
+
+    /// The cache of ended sessions counts and gives back when it is told to, or when somebody uses it again.
+    #[tokio::test]
+    async fn ended_sessions_that_nobody_asks_for_are_given_back() {
+        let resume = ResumeOptions::default()
+            .ended_lifetime(Duration::from_millis(500))
+            .window(Duration::from_millis(200));
+        let manager = Arc::new(Manager::new(Deaf, TransportOptions::default().resume(resume)));
+        // A machine that stands still may let them expire before they are counted.
+        for _ in 0..100 {
+            for serial in 0..1_000 {
+                manager.ended.remember(serial, Secret::new([1; 16]), CloseReason::Client, None);
+            }
+            manager.ended.sweep();
+            if manager.ended.count() == 1_000 {
+                break;
+            }
+        }
+        assert_eq!(manager.ended.count(), 1_000);
+        manager.start_sweep();
+        for _ in 0..3_000 {
+            if manager.ended.count() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("{} are still there", manager.ended.count());
     }
 }

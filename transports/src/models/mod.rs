@@ -14,11 +14,7 @@ use shuttle::{
     scheduler::{PctScheduler, RandomScheduler},
 };
 
-use crate::{
-    budget::Budget,
-    live::{Common, clock::Clock, counters::Counters, endings::Endings, flusher::Flusher},
-    session::outbox::OutboxLimits,
-};
+use crate::live::Common;
 
 /// How many interleavings of a model are run, of either kind.
 const INTERLEAVINGS: usize = 5_000;
@@ -32,12 +28,5 @@ pub(crate) fn check(model: fn()) {
 }
 
 pub(crate) fn common() -> Arc<Common> {
-    Arc::new(Common {
-        outbox: OutboxLimits::default(),
-        clock: Clock::new(),
-        counters: Counters::default(),
-        flusher: Flusher::default(),
-        budget: Arc::new(Budget::new(usize::MAX)),
-        endings: Endings::default(),
-    })
+    Common::boundless()
 }
