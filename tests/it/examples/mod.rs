@@ -21,7 +21,7 @@ use crate::support::{
 };
 use program::Program;
 
-/// Every example. All have a mount `/socket` with topics `room:*`.
+/// Every example for a server that anybody reaches. All have a mount `/socket` with topics `room:*`.
 const NAMES: [&str; 5] = ["axum", "demo", "hyper", "presence", "tls"];
 
 /// Those with a room in which members speak to each other, and the event by which the others hear it.
