@@ -48,6 +48,17 @@ describe("ledger", () => {
     assert.equal(ledger.append("", 0), false);
   });
 
+  it("counts the bytes of frames, which are more than their characters", () => {
+    const ledger = new Ledger(BOUNDS);
+    for (const frame of ["中".repeat(300), "é", "😀".repeat(30)]) assert.equal(ledger.append(frame, 0), true);
+    assert.deepEqual([ledger.bytes, ledger.firstBytes], [900 + 2 + 120, 900]);
+    assert.equal(ledger.append("x", 0), false, "it is full");
+    assert.deepEqual(ledger.after(0, 100, 901).length, 1);
+    assert.deepEqual(ledger.after(0, 100, 902).length, 2);
+    ledger.acknowledge(1);
+    assert.deepEqual([ledger.bytes, ledger.firstBytes], [122, 2]);
+  });
+
   it("gives out what fits into a request, and a large frame alone", () => {
     const ledger = new Ledger(BOUNDS);
     for (const size of [10, 10, 500, 10]) ledger.append("x".repeat(size), 0);
