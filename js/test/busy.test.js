@@ -1,7 +1,7 @@
 // A server that does not take what it has read, since its program has something else to do: that is no failure of the network.
 
 import assert from "node:assert/strict";
-import { after, before, it } from "node:test";
+import { after, before, describe, it } from "node:test";
 import WebSocket from "ws";
 import { Lapwing } from "../src/index.js";
 import { startTestbed } from "../../tests/clients/support/testbed.js";
@@ -64,6 +64,43 @@ it("a request is waited for as long as the server says that it is busy, over sse
   };
   const seen = await asked({ transports: ["sse"] }, { fetch, isOver: () => isOver });
   assert.deepEqual([seen.answers, seen.posts, seen.failures, seen.singleRequest], [["1"], 1, [], false]);
+});
+
+describe("a channel that takes longer than a wire may be silent", { concurrency: true }, () => {
+  const WAIT_MS = 8_000;
+  /** More than a mailbox takes, so that nothing more is read, and more than a socket holds. */
+  const EVENTS = 1_100;
+  const LARGE = "x".repeat(1 << 20);
+
+  for (const transport of ["websocket", "sse", "longpoll"]) {
+    it(`is no failure of the network, over ${transport}`, { timeout: 120_000 }, async () => {
+      const changes = new Set();
+      const onStatus = ({ state, transport }) => changes.add(`${state} ${transport}`);
+      const options = { WebSocket, storage: null, transports: [transport], onStatus };
+      const session = new (Lapwing.with(options))(`ws://127.0.0.1:${testbed.port}/socket?vsn=2.0.0`);
+      const answers = [];
+      const ends = [];
+      session.onmessage = ({ data }) => answers.push(JSON.parse(data));
+      session.onclose = ({ code, reason }) => ends.push(`${code} ${reason}`);
+      await within("the session", new Promise((resolve) => (session.onopen = resolve)));
+      const say = (ref, event, payload) => session.send(JSON.stringify(["1", ref, "room:busy", event, payload]));
+      say("1", "phx_join", {});
+      await until("the join", () => answers.length);
+      changes.clear();
+      const began = performance.now();
+      say("wait", "wait", { ms: WAIT_MS });
+      say("large", "ping", { text: LARGE });
+      for (let n = 0; n < EVENTS; n += 1) say(`${n}`, "ping", {});
+      await until("all answers", () => answers.length === EVENTS + 3 || ends.length, 90_000);
+      assert.ok(performance.now() - began >= WAIT_MS, "the channel took its time");
+      const refs = answers.slice(1).map(([, ref]) => ref);
+      assert.deepEqual(refs, ["wait", "large", ...Array.from({ length: EVENTS }, (_, n) => `${n}`)]);
+      const { failures, resumes, singleRequest } = session.status();
+      assert.deepEqual({ failures, resumes, singleRequest, ends }, { failures: [], resumes: 0, singleRequest: false, ends: [] });
+      assert.deepEqual([...changes].filter((change) => change !== `open ${transport}`), []);
+      session.close();
+    });
+  }
 });
 
 // The last one leaves its mark on what the others share.
