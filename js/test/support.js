@@ -1,7 +1,7 @@
 // Chance that can be had again.
 
-/** The seed of this run: set SEED to repeat one. */
-export const SEED = Number(process.env.SEED ?? Date.now() % 1_000_000);
+// The seed of this run: set SEED to repeat one.
+export { SEED } from "../../tests/clients/support/seed.js";
 
 /** Mulberry32: the same numbers for the same seed. */
 export function randomOf(seed) {
