@@ -9,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
@@ -20,7 +21,7 @@ use crate::{
         question::{Answer, Everywhere, Question},
     },
     occasionally::{Occasionally, occasionally},
-    presence::{Tracker, fetch::Fetcher, options::PresenceOptions},
+    presence::{Gone, Tracker, fetch::Fetcher, options::PresenceOptions},
     protocol::{EncodeError, RawJson, event},
     pubsub::{Audience, PubSub, PubSubError, PubSubMsg},
     sync::{
@@ -195,10 +196,11 @@ impl Node {
     }
 
     /// Hears and is heard by the other nodes of a cluster from now on.
-    pub(crate) fn set_link(&self, link: Link) {
-        if self.link.set(link).is_err() {
-            unreachable!("a node is in one cluster");
-        }
+    pub(crate) fn set_link(self: &Arc<Self>, link: Link) {
+        self.tracker.set_others(link.number(), link.presence_sender());
+        let program: Weak<dyn Program> = Arc::<Self>::downgrade(self);
+        // What comes finds everything in its place.
+        self.link.get_or_init(|| link).begin(program);
     }
 
     /// The way to the other nodes of a cluster, if there is one.
@@ -337,6 +339,18 @@ impl Program for Node {
 
     fn tell_gap(&self, gap: &Arc<Gap>) {
         self.topics.tell_gap(gap);
+    }
+
+    fn hear_presence(&self, node: u64, piece: Bytes) {
+        self.tracker.hear(node, piece);
+    }
+
+    fn handle_gone(&self, node: u64, is_for_good: bool) {
+        self.tracker.handle_gone(Gone { node, is_for_good });
+    }
+
+    fn handle_reach(&self, is_up: bool) {
+        self.tracker.handle_reach(is_up);
     }
 
     fn answer(&self, question: &[u8]) -> Option<Answer> {

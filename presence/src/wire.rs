@@ -106,6 +106,16 @@ impl Message {
         if reader.0.is_empty() { Ok(message) } else { Err(WireError::Length) }
     }
 
+    /// The metas of the entries that it carries, for whoever wants to check them.
+    pub fn metas(&self) -> impl Iterator<Item = &[u8]> {
+        let delta = match self {
+            Self::Heartbeat { delta, .. } | Self::Transfer { delta, .. } => Some(delta),
+            _ => None,
+        };
+        let changes = delta.into_iter().flat_map(|delta| &delta.parts).flat_map(Part::changes);
+        changes.filter(|change| matches!(change, Change::Set { .. })).map(|change| change.entry().meta())
+    }
+
     /// Who sent it.
     pub fn sender(&self) -> ReplicaId {
         let (Self::Heartbeat { from, .. }

@@ -3,14 +3,14 @@
 use std::{
     fmt,
     sync::{
-        Mutex, PoisonError, Weak,
+        Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use bytes::Bytes;
-use lapwing_cluster::wire::PayloadKind;
+use lapwing_cluster::{Instance, wire::PayloadKind};
 use lapwing_cluster_driver as driver;
 use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 
@@ -18,6 +18,7 @@ use super::{
     Program,
     error::{NotConfirmed, TooLarge},
     info::{ClusterInfo, NodeInfo},
+    options::Hasher,
     pump::Pump,
     question::{Everywhere, Question},
 };
@@ -45,17 +46,45 @@ pub(crate) struct Link {
     join_timeout: Duration,
     call_timeout: Duration,
     runtime: Handle,
+    /// What comes from the others, before anybody hears it.
+    unheard: Mutex<Option<(driver::Events, Hasher)>>,
     /// Hands what comes to the program; ends with the driver.
     pump: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Link {
-    /// Begins to hear the others.
-    pub(crate) fn begin(cluster: Cluster, program: Weak<dyn Program>) -> Self {
+    pub(crate) fn new(cluster: Cluster) -> Self {
         let Cluster { name, cluster, events, runtime, hasher, join_timeout, call_timeout } = cluster;
-        let pump = runtime.spawn(Pump::new(hasher, program).run(events));
-        let is_draining = AtomicBool::new(false);
-        Self { cluster, name, is_draining, join_timeout, call_timeout, runtime, pump: Mutex::new(Some(pump)) }
+        Self {
+            cluster,
+            name,
+            is_draining: AtomicBool::new(false),
+            join_timeout,
+            call_timeout,
+            runtime,
+            unheard: Mutex::new(Some((events, hasher))),
+            pump: Mutex::new(None),
+        }
+    }
+
+    /// Begins to hear the others.
+    pub(crate) fn begin(&self, program: Weak<dyn Program>) {
+        let unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some((events, hasher)) = unheard {
+            let pump = self.runtime.spawn(Pump::new(hasher, program).run(events));
+            *self.pump.lock().unwrap_or_else(PoisonError::into_inner) = Some(pump);
+        }
+    }
+
+    /// The number of this node's start.
+    pub(crate) fn number(&self) -> u64 {
+        self.cluster.instance().0
+    }
+
+    /// Sends messages about who is present, to one node or to all.
+    pub(crate) fn presence_sender(&self) -> Arc<dyn Fn(Option<u64>, Bytes) + Send + Sync> {
+        let cluster = self.cluster.clone();
+        Arc::new(move |to, bytes| cluster.send_presence(to.map(Instance), bytes))
     }
 
     /// Gives a broadcast to the other nodes.

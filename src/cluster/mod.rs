@@ -30,6 +30,8 @@ pub(crate) mod link;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use self::question::Answer;
 use crate::{
     topic::Topic,
@@ -61,6 +63,15 @@ pub(crate) trait Program: Send + Sync {
 
     /// Subscribers of a topic missed something.
     fn tell_gap(&self, gap: &Arc<Gap>);
+
+    /// Another node says something about who is present there.
+    fn hear_presence(&self, node: u64, piece: Bytes);
+
+    /// A node is gone, for good or perhaps not.
+    fn handle_gone(&self, node: u64, is_for_good: bool);
+
+    /// Other nodes can be heard, or not.
+    fn handle_reach(&self, is_up: bool);
 
     /// Another node asks. None of a question that is not known here.
     fn answer(&self, question: &[u8]) -> Option<Answer>;

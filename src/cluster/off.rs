@@ -1,6 +1,12 @@
 //! What stands for the way to other nodes where the feature is off: nothing that could be made.
 
-use std::{convert::Infallible, sync::Weak, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bytes::Bytes;
 
 use super::{
     Program,
@@ -19,8 +25,20 @@ pub(crate) struct Link(Infallible);
 pub(crate) struct Wanted(Infallible);
 
 impl Link {
-    pub(crate) fn begin(cluster: Cluster, _: Weak<dyn Program>) -> Self {
+    pub(crate) fn new(cluster: Cluster) -> Self {
         match cluster.0 {}
+    }
+
+    pub(crate) fn begin(&self, _: Weak<dyn Program>) {
+        match self.0 {}
+    }
+
+    pub(crate) fn number(&self) -> u64 {
+        match self.0 {}
+    }
+
+    pub(crate) fn presence_sender(&self) -> Arc<dyn Fn(Option<u64>, Bytes) + Send + Sync> {
+        match self.0 {}
     }
 
     pub(crate) fn publish(&self, _: &Broadcast) -> Result<Sent, TooLarge> {

@@ -55,14 +55,22 @@ impl Pump {
                     self.names.insert(peer, known.name.into());
                 }
                 ClusterEvent::PeerDown(peer, end) => {
+                    program.handle_gone(peer.0, end == PeerEnd::Departed);
                     let node = self.name(peer);
                     match end {
                         PeerEnd::Departed => info!(%node, "a node has left"),
                         PeerEnd::Silent => warn!(%node, "a node is silent and counts as dead"),
                     }
                 }
-                ClusterEvent::EngineUp => info!("the cluster's engine is there"),
-                ClusterEvent::EngineDown => warn!("the cluster's engine is away; what is local goes on"),
+                ClusterEvent::Presence { from, bytes } => program.hear_presence(from.0, bytes),
+                ClusterEvent::EngineUp => {
+                    info!("the cluster's engine is there");
+                    program.handle_reach(true);
+                }
+                ClusterEvent::EngineDown => {
+                    warn!("the cluster's engine is away; what is local goes on");
+                    program.handle_reach(false);
+                }
                 ClusterEvent::Call(call) => {
                     let answer = program.answer(call.body());
                     // Nothing is what a node says that does not know the question.

@@ -10,9 +10,11 @@
 //! Nothing here blocks a task: a full channel is an error ([`PresenceError::Busy`]), and waiting for an answer
 //! is an ordinary await. What must not be lost, the end of a join, does not go through the channel.
 
+mod chunks;
 pub(crate) mod fetch;
 pub(crate) mod json;
 pub(crate) mod options;
+mod others;
 mod outlet;
 mod pending;
 mod states;
@@ -26,6 +28,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
+use bytes::Bytes;
 use crossbeam_channel::{TrySendError, bounded};
 use lapwing_presence::{Entry, Owner};
 use serde::Serialize;
@@ -40,10 +43,12 @@ use crate::{
 use self::{
     fetch::{Extras, Fetcher},
     options::PresenceOptions,
+    others::Others,
     outlet::Outlet,
     thread::EngineThread,
 };
 pub(crate) use self::{
+    others::SendTo,
     outlet::Publish,
     viewers::{Showing, Viewer},
 };
@@ -106,15 +111,28 @@ pub(crate) struct Tracker {
     options: PresenceOptions,
     publish: Publish,
     fetcher: Option<Fetcher>,
+    /// The way to other nodes, if there are any.
+    others: OnceLock<Others>,
     /// The engine's thread, which is started by the first request; `None` if that came when the server had gone down.
     engine: OnceLock<Option<EngineThread>>,
     ended: Arc<Ended>,
     presences: Arc<std::sync::atomic::AtomicU64>,
 }
 
-/// Joins that are over and whose presences have to go.
+/// Joins that are over and whose presences have to go, and nodes that are gone.
 #[derive(Debug, Default)]
-pub(crate) struct Ended(Mutex<Vec<Owner>>);
+pub(crate) struct Ended {
+    owners: Mutex<Vec<Owner>>,
+    nodes: Mutex<Vec<Gone>>,
+}
+
+/// A node that is gone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gone {
+    pub(crate) node: u64,
+    /// It said so, and does not come back.
+    pub(crate) is_for_good: bool,
+}
 
 /// A request to the engine.
 pub(crate) enum Request {
@@ -178,6 +196,13 @@ pub(crate) enum Request {
         owner: Owner,
         done: Done,
     },
+    /// Another node says something.
+    Heard {
+        node: u64,
+        piece: Bytes,
+    },
+    /// There is something to look at.
+    Look,
     /// The engine ends when it has done what it was asked before.
     Stop,
 }
@@ -224,6 +249,7 @@ impl Tracker {
             options,
             publish,
             fetcher,
+            others: OnceLock::new(),
             engine: OnceLock::new(),
             ended: Arc::default(),
             presences: Arc::default(),
@@ -334,8 +360,36 @@ impl Tracker {
         let refused =
             engine.requests.try_send(Request::End { owner, done }).map_err(TrySendError::into_inner);
         if let Err(Request::End { owner, done }) = refused {
-            self.ended.0.lock().unwrap_or_else(PoisonError::into_inner).push(owner);
+            self.ended.owners.lock().unwrap_or_else(PoisonError::into_inner).push(owner);
             done();
+        }
+    }
+
+    /// Tells other nodes from now on who is present here, before anything is tracked.
+    pub(crate) fn set_others(&self, node: u64, send: SendTo) {
+        let others = Others { node, send, is_up: Arc::default() };
+        if self.others.set(others).is_err() {
+            unreachable!("a node is in one cluster");
+        }
+    }
+
+    /// Another node says something. If there is too much to do it is lost, and said again.
+    pub(crate) fn hear(&self, node: u64, piece: Bytes) {
+        let _ = self.send(Request::Heard { node, piece });
+    }
+
+    /// Another node is gone, and whoever was present there.
+    pub(crate) fn handle_gone(&self, gone: Gone) {
+        self.ended.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(gone);
+        // An engine that has too much to do looks anyway.
+        let _ = self.send(Request::Look);
+    }
+
+    /// Whether other nodes can be heard. The first time begins the conversation.
+    pub(crate) fn handle_reach(&self, is_up: bool) {
+        if let Some(others) = self.others.get() {
+            others.is_up.store(is_up, std::sync::atomic::Ordering::Relaxed);
+            let _ = self.send(Request::Look);
         }
     }
 
@@ -367,8 +421,8 @@ impl Tracker {
     fn start(&self) -> EngineThread {
         let bytes_max = self.options.state_bytes_max;
         let (outlet, fetching) = Outlet::new(self.publish.clone(), self.fetcher.clone(), bytes_max);
-        let engine =
-            worker::Engine::new(self.options.clone(), outlet, self.ended.clone(), self.presences.clone());
+        let shared = (self.ended.clone(), self.presences.clone());
+        let engine = worker::Engine::new(self.options.clone(), outlet, shared, self.others.get());
         EngineThread::start(engine, fetching, bounded(self.options.queue_max))
     }
 
@@ -397,7 +451,11 @@ impl Tracker {
 
 impl Ended {
     pub(crate) fn take(&self) -> Vec<Owner> {
-        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.owners.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn take_gone(&self) -> Vec<Gone> {
+        std::mem::take(&mut *self.nodes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

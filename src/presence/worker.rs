@@ -10,16 +10,18 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use foldhash::quality::RandomState;
-use lapwing_presence::{Config, Diff, Entry, Owner, Presences, ReplicaId, TrackError, UpdateError};
+use lapwing_presence::{Config, Diff, Entry, Owner, Presences, Replica, ReplicaId, TrackError, UpdateError};
 use lapwing_transports::quoted::Quoted;
 use tracing::debug;
 
 use super::{
-    Answer, Count, Ended, PresenceError, PresenceOptions, Request,
+    Answer, Count, Ended, Gone, PresenceError, PresenceOptions, Request,
     fetch::Extras,
     json,
+    others::{Conversation, Others, replica_of},
     outlet::Outlet,
     pending::Pending,
     states::{Encoded, States},
@@ -38,7 +40,9 @@ pub(super) struct Engine {
     outlet: Outlet,
     ended: Arc<Ended>,
     tracked: Arc<AtomicU64>,
-    presences: Presences,
+    replica: Replica,
+    /// With the replicas of other nodes, if there are any.
+    conversation: Option<Conversation>,
     /// Topics with a change that is not sent yet, or one that was sent a moment ago.
     pending: HashMap<Topic, Pending>,
     /// The joins that asked for the state of a topic. All that came in one batch share one encoding.
@@ -61,20 +65,25 @@ impl Engine {
     pub(super) fn new(
         options: PresenceOptions,
         outlet: Outlet,
-        ended: Arc<Ended>,
-        tracked: Arc<AtomicU64>,
+        (ended, tracked): (Arc<Ended>, Arc<AtomicU64>),
+        others: Option<&Others>,
     ) -> Self {
         // Clients choose keys: the hash must not be theirs to predict.
         let seed = RandomState::default().hash_one("presences");
-        // A later start of this node is a later replica.
-        let incarnation = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let presences = Presences::new(ReplicaId::new(1, incarnation), Config::default().hash_seed(seed));
+        let conversation = others.map(Conversation::new);
+        // A later start of a server that is alone is a later replica.
+        let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let id = conversation.as_ref().map_or(ReplicaId::new(1, start), Conversation::id);
+        let config = Conversation::config(Config::default().hash_seed(seed));
+        let replica =
+            Replica::new(id, config, Duration::ZERO).expect("its times do not contradict each other");
         Self {
             options,
             outlet,
             ended,
             tracked,
-            presences,
+            replica,
+            conversation,
             pending: HashMap::new(),
             asked: HashMap::new(),
             states: States::default(),
@@ -99,6 +108,7 @@ impl Engine {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
+            self.converse();
             let now = Instant::now();
             self.flush(now);
             // All that was applied is in them, and so all that diffs have said.
@@ -113,7 +123,8 @@ impl Engine {
     fn apply(&mut self, request: Request) {
         match request {
             Request::Track { topic, key, owner, meta, answer, showing } => {
-                let tracked = self.presences.track(&topic, &key, owner, meta.as_str().as_bytes());
+                let tracked =
+                    self.replica.presences_mut().track(&topic, &key, owner, meta.as_str().as_bytes());
                 let tracked = tracked.map_err(|error| match error {
                     TrackError::AlreadyTracked { .. } => PresenceError::AlreadyTracked,
                     _ => PresenceError::Busy,
@@ -126,7 +137,8 @@ impl Engine {
                 self.answer(answer, reference);
             }
             Request::Update { topic, key, owner, meta, answer } => {
-                let updated = self.presences.update(&topic, &key, owner, meta.as_str().as_bytes());
+                let updated =
+                    self.replica.presences_mut().update(&topic, &key, owner, meta.as_str().as_bytes());
                 let updated = updated.map_err(|error| match error {
                     UpdateError::NotTracked => PresenceError::NotTracked,
                     _ => PresenceError::Busy,
@@ -135,12 +147,12 @@ impl Engine {
                 self.answer(answer, reference);
             }
             Request::Meta { topic, key, owner, answer } => {
-                let entry = self.presences.find(&topic, &key, owner);
+                let entry = self.replica.presences().find(&topic, &key, owner);
                 let meta = entry.map(json::meta_of).ok_or(PresenceError::NotTracked);
                 self.answer(answer, meta);
             }
             Request::Untrack { topic, key, owner, answer } => {
-                let diff = self.presences.untrack(&topic, &key, owner);
+                let diff = self.replica.presences_mut().untrack(&topic, &key, owner);
                 let gone = leaves(&diff);
                 self.tracked.fetch_sub(gone, Ordering::Relaxed);
                 self.absorb(diff);
@@ -154,29 +166,65 @@ impl Engine {
                 wanted.viewers.push((keys_max, showing));
             }
             Request::Get { topic, key, answer } => {
-                let entries = self.presences.get(&topic, &key).cloned().collect();
+                let entries = self.replica.presences().get(&topic, &key).cloned().collect();
                 self.answer(answer, Ok(entries));
             }
             Request::Entries { topic, keys_max, answer } => {
                 self.note_state_given(&topic);
-                let entries = first_keys(self.presences.list(&topic), keys_max).cloned().collect();
+                let entries = first_keys(self.replica.presences().list(&topic), keys_max).cloned().collect();
                 self.answer(answer, Ok(entries));
             }
             Request::Count { topic, answer } => {
-                let count = count_of(&self.presences, &topic);
+                let count = count_of(self.replica.presences(), &topic);
                 self.answer(answer, Ok(count));
             }
             Request::End { owner, done } => {
                 self.end(owner);
                 self.answers.push(done);
             }
-            Request::Stop => self.is_stopping = true,
+            Request::Heard { node, piece } => self.hear(node, &piece),
+            Request::Look => {}
+            Request::Stop => {
+                self.replica.depart();
+                self.is_stopping = true;
+            }
         }
     }
 
     fn end(&mut self, owner: Owner) {
-        let diff = self.presences.untrack_all(owner);
+        let diff = self.replica.presences_mut().untrack_all(owner);
         self.tracked.fetch_sub(leaves(&diff), Ordering::Relaxed);
+        self.absorb(diff);
+    }
+
+    /// Takes in what another node says.
+    fn hear(&mut self, node: u64, piece: &Bytes) {
+        let Some(conversation) = &mut self.conversation else { return };
+        let Some(message) = conversation.hear(node, piece) else { return };
+        let diff = self.replica.handle(conversation.now(), message);
+        self.absorb(diff);
+    }
+
+    /// Takes in which nodes are gone, and says what the others have to be told.
+    fn converse(&mut self) {
+        let Some(conversation) = &mut self.conversation else { return };
+        let mut diff = Diff::new();
+        for Gone { node, is_for_good } in self.ended.take_gone() {
+            conversation.forget(node);
+            let replica = replica_of(node);
+            diff.absorb(match is_for_good {
+                true => self.replica.handle_departure(replica),
+                // It may only be cut off: what is known of it is kept for a while, and hidden.
+                false => self.replica.presences_mut().replica_down(replica),
+            });
+        }
+        let (is_up, now) = conversation.look();
+        if is_up {
+            diff.absorb(self.replica.handle_timeout(now));
+        }
+        while let Some(transmit) = self.replica.poll_transmit() {
+            conversation.send(&transmit);
+        }
         self.absorb(diff);
     }
 
@@ -223,14 +271,15 @@ impl Engine {
         now: Instant,
     ) -> Option<Vec<Showing>> {
         if self.options.counts_only(topic) {
-            self.outlet.show_count(topic, count_of(&self.presences, topic), showings);
+            self.outlet.show_count(topic, count_of(self.replica.presences(), topic), showings);
         } else if self.outlet.is_fetching() {
             self.note_state_given(topic);
-            let entries = first_keys(self.presences.list(topic), keys_max.unwrap_or(usize::MAX));
+            let entries = first_keys(self.replica.presences().list(topic), keys_max.unwrap_or(usize::MAX));
             self.outlet.show_fetched(topic, entries.cloned().collect(), showings);
         } else if let Some(keys_max) = keys_max {
             self.note_state_given(topic);
-            let state = json::state(first_keys(self.presences.list(topic), keys_max), &Extras::new());
+            let state =
+                json::state(first_keys(self.replica.presences().list(topic), keys_max), &Extras::new());
             self.outlet.show(bounded(state, &self.options), showings);
         } else {
             let Some(encoded) = self.state(topic, now) else { return Some(showings) };
@@ -249,7 +298,7 @@ impl Engine {
             return None;
         }
         self.note_state_given(topic);
-        let state = json::state(self.presences.list(topic), &Extras::new());
+        let state = json::state(self.replica.presences().list(topic), &Extras::new());
         let encoded = bounded(state, &self.options);
         self.states.insert(topic, &encoded, now);
         Some(encoded)
@@ -274,7 +323,8 @@ impl Engine {
 
     /// Sends the diffs whose time has come, and forgets topics that were quiet for a tick.
     fn flush(&mut self, now: Instant) {
-        let Self { options, outlet, presences, .. } = self;
+        let Self { options, outlet, replica, .. } = self;
+        let presences = replica.presences();
         self.pending.retain(|topic, pending| {
             // A diff that finds no room waits, and takes in what comes meanwhile: it must not overtake others.
             if pending.is_due(now, options) && outlet.has_room() {
@@ -302,7 +352,8 @@ impl Engine {
         let pending = pending.map(|at| if self.outlet.has_room() { at } else { at.max(now + tick) });
         let asked =
             self.asked.keys().map(|topic| self.states.not_before(topic, now, tick).unwrap_or(now)).min();
-        [pending, asked, self.states.next_look()].into_iter().flatten().min()
+        let others = self.conversation.as_ref().map(Conversation::next_look);
+        [pending, asked, self.states.next_look(), others].into_iter().flatten().min()
     }
 
     fn answer<T: Send + 'static>(&mut self, answer: Answer<T>, result: Result<T, PresenceError>) {

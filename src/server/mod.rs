@@ -13,13 +13,7 @@ pub(crate) mod subscription;
 pub(crate) mod tracked;
 pub(crate) mod unknown_mount;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    pin::Pin,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use lapwing_transports::{
     dialect::server::Refused,
@@ -31,7 +25,7 @@ use serde::Serialize;
 #[cfg(feature = "cluster")]
 use crate::cluster::ClusterInfo;
 use crate::{
-    cluster::{Program, link},
+    cluster::link,
     node::{BroadcastError, Node},
     presence::{Count, PresenceError, fetch::Fetcher, options::PresenceOptions},
     protocol::{IntoPayload, Payload},
@@ -453,8 +447,7 @@ impl Builder {
             }
         }));
         if let Some(cluster) = self.cluster {
-            let program: Weak<dyn Program> = Arc::<Node>::downgrade(&node);
-            node.set_link(link::Link::begin(cluster, program));
+            node.set_link(link::Link::new(cluster));
         }
         Ok(Lapwing(Arc::new(Inner { node, mounts, shutdown_timeout: self.shutdown_timeout })))
     }

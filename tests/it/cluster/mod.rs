@@ -1,7 +1,23 @@
 //! Several nodes that are one server to their clients: on each engine what holds on all, and on the hub what only it can be made to do.
 
+/// Makes a test of each function on each engine.
+macro_rules! on_each_engine {
+    ($($name:ident)*) => {
+        mod hub {
+            $(#[tokio::test] async fn $name() { super::$name::<super::Hub>().await; })*
+        }
+        mod redis {
+            $(#[tokio::test] async fn $name() { super::$name::<super::RedisServer>().await; })*
+        }
+        mod nats {
+            $(#[tokio::test] async fn $name() { super::$name::<super::NatsServer>().await; })*
+        }
+    };
+}
+
 mod carriers;
 mod faults;
+mod presence;
 
 use std::{sync::Arc, time::Duration};
 
@@ -93,21 +109,6 @@ impl Channel for Plain {
 fn rooms() -> (Mount, mpsc::UnboundedReceiver<String>) {
     let (told, hears) = mpsc::unbounded_channel();
     (Mount::new().channel::<Plain>("room:plain", ()).channel::<Room>("room:*", told), hears)
-}
-
-/// Makes a test of each function on each engine.
-macro_rules! on_each_engine {
-    ($($name:ident)*) => {
-        mod hub {
-            $(#[tokio::test] async fn $name() { super::$name::<super::Hub>().await; })*
-        }
-        mod redis {
-            $(#[tokio::test] async fn $name() { super::$name::<super::RedisServer>().await; })*
-        }
-        mod nats {
-            $(#[tokio::test] async fn $name() { super::$name::<super::NatsServer>().await; })*
-        }
-    };
 }
 
 on_each_engine! {

@@ -1,0 +1,151 @@
+//! What the engine says to the replicas of other nodes, and hears of them.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use lapwing_presence::{Config, Destination, Message, ReplicaConfig, ReplicaId, Transmit};
+use tracing::debug;
+
+use super::chunks::{self, Missing};
+use crate::{
+    occasionally::{Occasionally, occasionally},
+    protocol::RawJson,
+};
+
+/// How long changes are gathered before the other nodes hear of them.
+pub(super) const PERIOD: Duration = Duration::from_millis(250);
+
+/// How long a node says nothing at most.
+const SILENCE: Duration = Duration::from_secs(1);
+
+/// After how much silence a node is hidden of which nobody said that it is gone: long after the cluster has.
+const DOWN_AFTER: Duration = Duration::from_secs(60);
+
+/// Of the log lines about states that are too large for other nodes.
+static TOO_LARGE: Occasionally = Occasionally::new();
+
+/// Sends a message to one node, or to all. It may be lost.
+pub(crate) type SendTo = Arc<dyn Fn(Option<u64>, Bytes) + Send + Sync>;
+
+/// The way to other nodes.
+pub(crate) struct Others {
+    /// The number of this node's start: no other has it, and none will.
+    pub(super) node: u64,
+    pub(super) send: SendTo,
+    /// Whether anything comes and goes by it.
+    pub(super) is_up: Arc<AtomicBool>,
+}
+
+/// The engine's part of the conversation.
+pub(super) struct Conversation {
+    node: u64,
+    send: SendTo,
+    is_up: Arc<AtomicBool>,
+    /// The time for which others could be heard: an outage, and a pause of this program, are no silence of theirs.
+    now: Duration,
+    looked: Instant,
+    missing: Missing,
+    last_number: u64,
+}
+
+impl Conversation {
+    pub(super) fn new(others: &Others) -> Self {
+        Self {
+            node: others.node,
+            send: others.send.clone(),
+            is_up: others.is_up.clone(),
+            now: Duration::ZERO,
+            looked: Instant::now(),
+            missing: Missing::default(),
+            last_number: 0,
+        }
+    }
+
+    /// This node's replica. Whoever starts anew is another one: the cluster says which of them live.
+    pub(super) fn id(&self) -> ReplicaId {
+        replica_of(self.node)
+    }
+
+    pub(super) fn config(presences: Config) -> ReplicaConfig {
+        ReplicaConfig::default()
+            .presences(presences)
+            .period(PERIOD)
+            .silence_max(SILENCE)
+            .down_after(DOWN_AFTER)
+    }
+
+    /// Whether it is of use to say anything, and the time.
+    pub(super) fn look(&mut self) -> (bool, Duration) {
+        let elapsed = self.looked.elapsed();
+        self.looked += elapsed;
+        let is_up = self.is_up.load(Ordering::Relaxed);
+        if is_up {
+            self.now += elapsed.min(2 * PERIOD);
+        }
+        (is_up, self.now)
+    }
+
+    /// When to look again.
+    pub(super) fn next_look(&self) -> Instant {
+        self.looked + PERIOD
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        self.now
+    }
+
+    pub(super) fn send(&mut self, transmit: &Transmit) {
+        let to = match transmit.to {
+            Destination::All => None,
+            Destination::One(replica) => Some(replica.node()),
+        };
+        self.last_number += 1;
+        match chunks::cut(self.last_number, &transmit.message.encode()) {
+            Some(pieces) => pieces.into_iter().for_each(|piece| (self.send)(to, piece)),
+            None => occasionally!(
+                TOO_LARGE,
+                error,
+                "this node tracks more presences than other nodes can be told of"
+            ),
+        }
+    }
+
+    /// What a node said, if it is whole and can be taken in.
+    pub(super) fn hear(&mut self, node: u64, piece: &Bytes) -> Option<Message> {
+        let bytes = self.missing.take(node, piece)?;
+        let message = match Message::decode(&bytes) {
+            Ok(message) => message,
+            Err(error) => {
+                debug!(node, %error, "a message of presence that cannot be read");
+                return None;
+            }
+        };
+        let is_fit = message.sender() == replica_of(node) && message.metas().all(is_meta);
+        if !is_fit {
+            debug!(node, "a message of presence that is not its sender's, or has a meta that is none");
+        }
+        is_fit.then_some(message)
+    }
+
+    pub(super) fn forget(&mut self, node: u64) {
+        self.missing.forget(node);
+    }
+}
+
+pub(super) fn replica_of(node: u64) -> ReplicaId {
+    ReplicaId::new(node, 0)
+}
+
+/// Whether clients can be given it.
+fn is_meta(meta: &[u8]) -> bool {
+    str::from_utf8(meta)
+        .ok()
+        .and_then(|meta| RawJson::new(meta).ok())
+        .is_some_and(|json| json.is_object() && json.as_str().len() == meta.len())
+}
