@@ -82,7 +82,9 @@ pub use server::{
 };
 pub use session::{
     accept::Accept,
+    bucket::Rate,
     login::{ResumeRequest, TokenRequest},
+    rates::Rates,
     router::ChannelRoute,
 };
 pub use topic::{PatternError, Topic, TopicPattern};

@@ -22,6 +22,7 @@ use crate::{
         accept::Accept,
         handler::{self, Hub},
         login::{Callbacks, ResumeRequest, TokenRequest},
+        rates::Rates,
         router::{ChannelRoute, Router},
     },
     topics::keep::Keep,
@@ -49,6 +50,7 @@ pub struct Mount {
     joins_max: usize,
     mailbox: MailboxLimits,
     names: NameLimits,
+    rates: Rates,
     transports: TransportOptions,
     pub(crate) drain: Option<Drain>,
     /// Patterns of topics that are kept.
@@ -65,6 +67,7 @@ impl Mount {
             joins_max: 100,
             mailbox: MailboxLimits::default(),
             names: NameLimits::default(),
+            rates: Rates::default(),
             transports: TransportOptions::default(),
             drain: Some(Drain::default()),
             keeps: Vec::new(),
@@ -202,6 +205,13 @@ impl Mount {
         self
     }
 
+    /// How fast clients may be, and how many sessions one of them may have. By default a session has 5,000 messages a second, and
+    /// 50,000 at once.
+    pub fn rates(mut self, rates: Rates) -> Self {
+        self.rates = rates;
+        self
+    }
+
     /// How long topics, events and refs may be that clients send.
     pub fn names(mut self, limits: NameLimits) -> Self {
         self.names = limits;
@@ -335,7 +345,8 @@ impl Mount {
             return Err(OptionError::new("Mount::serializers", problem).into());
         }
         let router = Router::new(routes, &node, self.mailbox);
-        let limits = handler::Limits { joins_max: self.joins_max, names: self.names };
+        let limits =
+            handler::Limits { joins_max: self.joins_max, names: self.names, rates: self.rates.limiter()? };
         let hub = Hub::new(node, router, self.callbacks, self.serializers, limits);
         Ok((hub, self.transports))
     }

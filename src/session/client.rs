@@ -21,6 +21,7 @@ use crate::{
     session::{
         joins::{Joined, Joins},
         login::Login,
+        rates::Bucket,
     },
     topic::Topic,
     topics::{
@@ -42,6 +43,8 @@ pub(crate) struct Client {
     pub(crate) serializer: Arc<dyn Serializer>,
     /// Boxed, as anonymous clients have none.
     login: Option<Box<Login>>,
+    /// What it has said lately.
+    pub(crate) said: Bucket,
     /// How many mailboxes of this session are full, times [`FULL`], and whether [`ONE_MORE`] came since.
     full: AtomicU32,
     state: Mutex<State>,
@@ -89,12 +92,17 @@ impl Client {
         assigns: Assigns,
     ) -> Self {
         let state = Mutex::new(State { assigns, ..State::default() });
-        Self { transport_id, serializer, login, full: AtomicU32::new(0), state }
+        Self { transport_id, serializer, login, said: Bucket::default(), full: AtomicU32::new(0), state }
     }
 
     /// The name of all connections of a user.
     pub(crate) fn socket_id(&self) -> Option<&Topic> {
         self.login.as_deref().and_then(Login::id)
+    }
+
+    /// Where its joins are counted, if they are apart.
+    pub(crate) fn joined(&self) -> Option<&Bucket> {
+        self.login.as_deref().and_then(Login::joins)
     }
 
     /// Until when the login is good that the client connected with.

@@ -17,7 +17,7 @@ use crate::{
     join::{self, Join, Replaced, Start, leave_reason::LeaveReason, mailbox::ChannelMailbox, refs::Refs},
     node::{Node, Task},
     protocol::{
-        ChannelMsg, Field, Payload, Ref, SerializerList,
+        ChannelMsg, Field, Payload, Ref, SerializerList, event,
         name_limits::{NameLimits, quoted},
     },
     session::{
@@ -25,6 +25,7 @@ use crate::{
         client::{Client, Served, State, bytes_of_join},
         joins::Verdict,
         login::{Callbacks, Login},
+        rates::{Bucket, Limiter},
         renewal::Logins,
         reply::reply,
         router::{ChannelRoute, Router},
@@ -49,6 +50,7 @@ pub(crate) struct Hub {
 pub(crate) struct Limits {
     pub(crate) joins_max: usize,
     pub(crate) names: NameLimits,
+    pub(crate) rates: Limiter,
 }
 
 type Session = Arc<LiveSession<Client>>;
@@ -70,6 +72,7 @@ impl Handler for Hub {
             return Err(Refusal::default());
         };
         let transport = request.transport.name();
+        let of_address = self.limits.rates.admit(&request)?;
         let accept = match &self.logins.callbacks.connect {
             None => Accept::default(),
             Some(connect) => connect(request).await.inspect_err(|refusal| {
@@ -78,7 +81,9 @@ impl Handler for Hub {
         };
         let id = accept.id.as_deref().unwrap_or_default();
         debug!(transport, vsn = %Quoted::new(&vsn), id = %Quoted::new(id), "connected");
-        let login = Login::new(accept.id, accept.until);
+        let of_id = self.limits.rates.share_of(accept.id.as_deref())?;
+        let joins = self.limits.rates.counts_joins().then(Bucket::default);
+        let login = Login::new(accept.id, accept.until, joins, [of_address, of_id]);
         Ok(Client::new(self.node.next_transport_id(), serializer, login, accept.assigns))
     }
 
@@ -149,11 +154,22 @@ impl Hub {
         message: Message<'_>,
     ) -> Result<(), CloseReason> {
         let client = session.client();
+        let is_too_fast = !self.limits.rates.allows_event(&client.said);
+        if is_too_fast && !self.limits.rates.is_answering {
+            return Err(CloseReason::TooFast);
+        }
         let Some(msg) = self.decode(session, message)? else { return Ok(()) };
+        if is_too_fast {
+            return too_fast(session, &msg);
+        }
         if self.logins.is_for(&msg) {
             if let Some(task) = self.logins.renew(&self.node, session, msg) {
                 self.node.spawn(task);
             }
+            return Ok(());
+        }
+        if msg.event == event::JOIN && !self.limits.rates.allows_join(client.joined()) {
+            reply(session, (msg.join_ref.as_ref(), &msg), "error", &Payload::reason("too many joins"));
             return Ok(());
         }
         let joins_max = self.limits.joins_max;
@@ -332,6 +348,15 @@ fn too_many<T>(session: &Arc<impl Served>, msg: &ChannelMsg, reason: &str, max: 
 fn done<T>(session: &Arc<impl Served>, join_ref: Option<&Ref>, msg: &ChannelMsg) -> Option<T> {
     reply(session, (join_ref, msg), "ok", &Payload::empty());
     None
+}
+
+/// Answers what is too much, or closes the session if that cannot be answered.
+fn too_fast(session: &Arc<impl Served>, msg: &ChannelMsg) -> Result<(), CloseReason> {
+    if msg.reference.is_none() {
+        return Err(CloseReason::TooFast);
+    }
+    reply(session, (msg.join_ref.as_ref(), msg), "error", &Payload::reason("too fast"));
+    Ok(())
 }
 
 fn too_long(session: &Arc<impl Served>, msg: &ChannelMsg, field: Field) {

@@ -7,7 +7,10 @@ use tokio::time::Instant;
 
 use crate::{
     join::assigns::Assigns,
-    session::accept::{Accept, Connect},
+    session::{
+        accept::{Accept, Connect},
+        rates::{Bucket, Share},
+    },
     topic::Topic,
 };
 
@@ -60,18 +63,35 @@ pub(crate) struct Full {
     id: Option<Topic>,
     /// Until when the login is good that the client connected with.
     until: Option<Instant>,
+    /// Where its joins are counted, if they are apart.
+    joins: Option<Bucket>,
+    /// What it has of the mount: of its address' share, and of its name's.
+    _shares: [Option<Share>; 2],
 }
 
 impl Login {
     /// What a client was let in with; `None` for one that is anonymous for ever.
-    pub(crate) fn new(id: Option<String>, until: Option<Instant>) -> Option<Box<Self>> {
+    pub(crate) fn new(
+        id: Option<String>,
+        until: Option<Instant>,
+        joins: Option<Bucket>,
+        shares: [Option<Share>; 2],
+    ) -> Option<Box<Self>> {
         let id = id.map(Topic::from);
-        let login = match (id, until) {
-            (None, None) => return None,
-            (Some(id), None) => Self::Named(id),
-            (id, until) => Self::Full(Box::new(Full { id, until })),
+        let is_plain = until.is_none() && joins.is_none() && shares.iter().all(Option::is_none);
+        let login = match id {
+            None if is_plain => return None,
+            Some(id) if is_plain => Self::Named(id),
+            id => Self::Full(Box::new(Full { id, until, joins, _shares: shares })),
         };
         Some(Box::new(login))
+    }
+
+    pub(crate) fn joins(&self) -> Option<&Bucket> {
+        match self {
+            Self::Named(_) => None,
+            Self::Full(full) => full.joins.as_ref(),
+        }
     }
 
     pub(crate) fn id(&self) -> Option<&Topic> {

@@ -1,11 +1,14 @@
 //! One client above the transports: its joins, and what its messages mean.
 
 pub(crate) mod accept;
+mod address;
+pub(crate) mod bucket;
 pub(crate) mod client;
 mod deadlines;
 pub(crate) mod handler;
 pub(crate) mod joins;
 pub(crate) mod login;
+pub(crate) mod rates;
 pub(crate) mod recovery;
 pub(crate) mod renewal;
 mod reply;

@@ -39,6 +39,8 @@ pub enum CloseReason {
     Expired,
     /// The handler failed in a way that only a bug can cause.
     Internal,
+    /// The client said more than it may, and faster.
+    TooFast,
     /// The client's login has run out: with a new one it may come back.
     LoginExpired,
     /// The program ended the session for good: the client is to stay away.
@@ -62,6 +64,7 @@ impl CloseReason {
             Self::Draining => 1012,
             Self::TooSlow | Self::OverBudget => 1013,
             Self::LoginExpired => 4401,
+            Self::TooFast => 4429,
             Self::Dismissed => 4403,
             Self::Protocol(code) => code,
         }
@@ -91,6 +94,7 @@ impl CloseReason {
             Self::Expired => "expired",
             Self::Internal => "internal",
             Self::LoginExpired => "login_expired",
+            Self::TooFast => "too_fast",
             Self::Dismissed => "dismissed",
         }
     }
@@ -155,6 +159,7 @@ mod tests {
             | CloseReason::BadMessage
             | CloseReason::Expired
             | CloseReason::Internal
+            | CloseReason::TooFast
             | CloseReason::LoginExpired
             | CloseReason::Dismissed => true,
             CloseReason::Lost | CloseReason::Idle | CloseReason::Protocol(_) | CloseReason::Abandoned => {
@@ -163,7 +168,7 @@ mod tests {
         }
     }
 
-    const ALL: [CloseReason; 14] = [
+    const ALL: [CloseReason; 15] = [
         CloseReason::Client,
         CloseReason::Lost,
         CloseReason::Idle,
@@ -176,6 +181,7 @@ mod tests {
         CloseReason::Abandoned,
         CloseReason::Expired,
         CloseReason::Internal,
+        CloseReason::TooFast,
         CloseReason::LoginExpired,
         CloseReason::Dismissed,
     ];
