@@ -154,24 +154,7 @@ impl Hub {
         message: Message<'_>,
     ) -> Result<(), CloseReason> {
         let client = session.client();
-        let is_too_fast = !self.limits.rates.allows_event(&client.said);
-        if is_too_fast && !self.limits.rates.is_answering {
-            return Err(CloseReason::TooFast);
-        }
-        let Some(msg) = self.decode(session, message)? else { return Ok(()) };
-        if is_too_fast {
-            return too_fast(session, &msg);
-        }
-        if self.logins.is_for(&msg) {
-            if let Some(task) = self.logins.renew(&self.node, session, msg) {
-                self.node.spawn(task);
-            }
-            return Ok(());
-        }
-        if msg.event == event::JOIN && !self.limits.rates.allows_join(client.joined()) {
-            reply(session, (msg.join_ref.as_ref(), &msg), "error", &Payload::reason("too many joins"));
-            return Ok(());
-        }
+        let Some(msg) = self.hear(session, message)? else { return Ok(()) };
         let joins_max = self.limits.joins_max;
         let mut state = client.state();
         if state.closed {
@@ -239,6 +222,34 @@ impl Hub {
     /// The routes.
     pub(crate) fn router(&self) -> &Router {
         &self.router
+    }
+
+    /// Reads a message within the client's rates, and sees to one that is for no join. `None` if there is nothing left to do.
+    fn hear<S: Served>(
+        &self,
+        session: &Arc<S>,
+        message: Message<'_>,
+    ) -> Result<Option<ChannelMsg>, CloseReason> {
+        let (client, rates) = (session.client(), &self.limits.rates);
+        let is_too_fast = !rates.allows_event(&client.said);
+        if is_too_fast && !rates.is_answering {
+            return Err(CloseReason::TooFast);
+        }
+        let Some(msg) = self.decode(session, message)? else { return Ok(None) };
+        if is_too_fast {
+            return too_fast(session, &msg).map(|()| None);
+        }
+        if self.logins.is_for(&msg) {
+            if let Some(task) = self.logins.renew(&self.node, session, msg) {
+                self.node.spawn(task);
+            }
+            return Ok(None);
+        }
+        if msg.event == event::JOIN && !rates.allows_join(client.joined()) {
+            reply(session, (msg.join_ref.as_ref(), &msg), "error", &Payload::reason("too many joins"));
+            return Ok(None);
+        }
+        Ok(Some(msg))
     }
 
     /// Reads a message. `None` for one with a name that is too long, which is answered.
