@@ -149,3 +149,48 @@ fn is_meta(meta: &[u8]) -> bool {
         .and_then(|meta| RawJson::new(meta).ok())
         .is_some_and(|json| json.is_object() && json.as_str().len() == meta.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use lapwing_presence::Replica;
+
+    use super::*;
+
+    fn conversation() -> (Conversation, Arc<AtomicBool>) {
+        let is_up = Arc::<AtomicBool>::default();
+        let others = Others { node: 1, send: Arc::new(|_, _| {}), is_up: is_up.clone() };
+        (Conversation::new(&others), is_up)
+    }
+
+    #[test]
+    fn neither_an_outage_nor_a_pause_is_a_silence_of_others() {
+        let (mut conversation, is_up) = conversation();
+        let hour = Duration::from_secs(3_600);
+        let after_an_hour = |conversation: &mut Conversation| {
+            conversation.looked = conversation.looked.checked_sub(hour).unwrap();
+            conversation.look()
+        };
+        assert_eq!(after_an_hour(&mut conversation), (false, Duration::ZERO));
+        is_up.store(true, Ordering::Relaxed);
+        assert_eq!(after_an_hour(&mut conversation), (true, 2 * PERIOD));
+        assert!(2 * PERIOD < DOWN_AFTER);
+    }
+
+    #[test]
+    fn what_is_not_its_senders_or_has_a_meta_that_is_none_is_not_taken_in() {
+        let said = |node: u64, meta: &[u8]| {
+            let config = Conversation::config(Config::default());
+            let mut replica = Replica::new(replica_of(node), config, Duration::ZERO).unwrap();
+            replica.presences_mut().track("room", "ada", lapwing_presence::Owner(1), meta).unwrap();
+            replica.handle_timeout(Duration::ZERO);
+            let message = replica.poll_transmit().unwrap().message.encode();
+            chunks::cut(1, &message).unwrap().remove(0)
+        };
+        let (mut conversation, _) = conversation();
+        assert!(conversation.hear(2, &said(2, b"{}")).is_some());
+        assert!(conversation.hear(3, &said(2, b"{}")).is_none());
+        for meta in [&b"[]"[..], b"{", b"", b" {}", b"{\"a\":\xff}"] {
+            assert!(conversation.hear(2, &said(2, meta)).is_none(), "{meta:?}");
+        }
+    }
+}
