@@ -275,4 +275,55 @@ mod tests {
         assert!(mailbox.pop().is_some() && mailbox.pop().is_none());
         assert!(mailbox.queue.is_none() && mailbox.bytes == 0);
     }
+
+    #[test]
+    fn reading_on_is_worth_it_when_there_is_half_of_the_room_in_messages_and_in_bytes() {
+        for (limits, bytes) in [
+            (MailboxLimits::new().messages_max(4), 200),
+            (MailboxLimits::new().bytes_max(800), 200),
+            (MailboxLimits::new().messages_max(4).bytes_max(800), 200),
+        ] {
+            let mut mailbox = Mailbox::default();
+            (0..4).for_each(|_| mailbox.push(event(bytes)));
+            let relaxed = (0..4).map(|_| {
+                mailbox.pop();
+                mailbox.is_relaxed(&limits)
+            });
+            assert_eq!(relaxed.collect::<Vec<_>>(), [false, true, true, true], "{limits:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_client_sent_is_counted_and_while_it_is_handled_only_if_it_is_much() {
+        let messages = |bytes: usize| {
+            let reference = Ref::from("r".repeat(bytes - size_of::<ChannelMailbox>() - 2));
+            [event(bytes), ChannelMailbox::Leave(Some(reference))]
+        };
+        for message in messages(AT_ONCE_MAX) {
+            assert_eq!((message.bytes_of_client(), message.bytes_at_once()), (AT_ONCE_MAX, 0), "{message:?}");
+        }
+        for message in messages(AT_ONCE_MAX + 1) {
+            assert_eq!((message.bytes_of_client(), message.bytes_at_once()), (4_097, 4_097), "{message:?}");
+        }
+        let broadcast = Arc::new(Broadcast::new("t", "e", Payload::from(vec![0u8; 10_000])));
+        for message in [ChannelMailbox::Broadcast(broadcast), ChannelMailbox::Info(Box::new(0))] {
+            assert_eq!((message.bytes_of_client(), message.bytes_at_once()), (0, 0), "{message:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_shown_without_its_payload() {
+        let shown = |message: &ChannelMailbox| format!("{message:?}");
+        assert_eq!(shown(&event(100)), r#"Event("e")"#);
+        let broadcast = Arc::new(Broadcast::new("t", "said", Payload::empty()));
+        assert_eq!(shown(&ChannelMailbox::Broadcast(broadcast)), r#"Broadcast("said")"#);
+        assert_eq!(shown(&ChannelMailbox::Stop(LeaveReason::Draining)), "Stop(Draining)");
+        let others = [
+            ChannelMailbox::Leave(None),
+            ChannelMailbox::Info(Box::new(0)),
+            ChannelMailbox::Away,
+            ChannelMailbox::Back,
+        ];
+        assert_eq!(others.each_ref().map(shown), ["Leave", "Info", "Away", "Back"]);
+    }
 }

@@ -225,4 +225,24 @@ mod tests {
             assert!((121..=123).contains(&line.len()) && line == line.trim(), "{line}");
         }
     }
+
+    #[test]
+    fn each_reason_has_its_code_and_its_word() {
+        for (reason, code, word) in [
+            (CloseReason::Client, 1000, "client"),
+            (CloseReason::Lost, 1006, "lost"),
+            (CloseReason::Idle, 1002, "idle"),
+            (CloseReason::Disconnected, 1001, "disconnected"),
+            (CloseReason::Draining, 1012, "draining"),
+            (CloseReason::TooSlow, 1013, "too_slow"),
+            (CloseReason::OverBudget, 1013, "over_budget"),
+            (CloseReason::BadMessage, 1011, "bad_message"),
+            (CloseReason::Protocol(1007), 1007, "protocol"),
+            (CloseReason::Abandoned, 1006, "abandoned"),
+            (CloseReason::Expired, 1006, "expired"),
+            (CloseReason::Internal, 1011, "internal"),
+        ] {
+            assert_eq!((reason.code(), reason.word()), (code, word), "{reason:?}");
+        }
+    }
 }

@@ -198,3 +198,62 @@ impl<'a> Message<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_its_bytes_whichever_kind_it_is() {
+        assert_eq!(
+            (Message::Text("hi").as_bytes(), Message::Binary(b"ho").as_bytes()),
+            (&b"hi"[..], &b"ho"[..])
+        );
+    }
+
+    #[cfg(feature = "net")]
+    #[test]
+    fn a_frame_is_counted_once_for_as_long_as_it_lives() {
+        let (budget, frame) = (Arc::new(Budget::new(usize::MAX)), Frame::text("x".repeat(100)));
+        assert_eq!(frame.cost(), 100 + FRAME_BYTES);
+        for clone in [&frame, &frame.clone()] {
+            clone.charge(&budget);
+            assert_eq!(budget.held(), frame.cost());
+        }
+        let other = frame.anew();
+        other.charge(&budget);
+        assert_eq!(budget.held(), 2 * frame.cost(), "the same bytes, counted for themselves");
+        drop((frame, other));
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[cfg(feature = "net")]
+    #[test]
+    fn an_event_is_made_once_and_counted_if_it_is_much_or_its_frame_is() {
+        for (bytes, is_charged, held) in
+            [(STEP - 1, false, 0), (STEP, false, STEP), (10, true, 10 + FRAME_BYTES + 1)]
+        {
+            let (budget, frame) = (Arc::new(Budget::new(usize::MAX)), Frame::text("x"));
+            if is_charged {
+                frame.charge(&budget);
+            }
+            let event = frame.event(&budget, |_| Bytes::from(vec![b'e'; bytes]));
+            assert_eq!((event.len(), budget.held()), (bytes, held));
+            assert_eq!(frame.clone().event(&budget, |_| unreachable!("it is made already")), event);
+            assert_eq!(budget.held(), held);
+        }
+    }
+
+    #[cfg(feature = "net")]
+    #[test]
+    fn a_payload_is_looked_through_once() {
+        for (escapes, has_line_breaks) in [(0, false), (0, true), (5, false), (1 << 40, true)] {
+            let (frame, look) = (Frame::text("x"), Look { escapes, has_line_breaks });
+            let found = frame.look(|payload| {
+                assert_eq!(payload, b"x");
+                look
+            });
+            assert_eq!((found, frame.clone().look(|_| unreachable!("it is known"))), (look, look));
+        }
+    }
+}

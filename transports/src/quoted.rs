@@ -80,4 +80,9 @@ mod tests {
         assert!(quoted.len() < 10 * CHARS_MAX && quoted.ends_with("\" and 999936 bytes more"), "{quoted}");
         assert_eq!(Quoted::new(&"é".repeat(64)).to_string(), format!("\"{}\"", "é".repeat(64)));
     }
+
+    #[test]
+    fn what_is_no_danger_between_double_quotes_stays() {
+        assert_eq!(Quoted::new(r#"it's "so""#).to_string(), r#""it's \"so\"""#);
+    }
 }

@@ -398,4 +398,18 @@ mod tests {
             }
         }
     }
+
+    /// What was sent is not sent again, and of what was not, the first frame may be half on its way.
+    #[test]
+    fn what_is_shed_is_all_but_a_frame_that_may_be_half_sent() {
+        for (mut session, kept) in [(Session::default(), "a"), (Session::resumable(), "c")] {
+            for text in ["a", "b", "c", "d"] {
+                session.push(Frame::text(text), &OutboxLimits::default());
+            }
+            session.handle_sent(Seq(2));
+            session.shed();
+            let left: Vec<_> = session.waiting().map(|frame| frame.payload().clone()).collect();
+            assert_eq!(left, [kept]);
+        }
+    }
 }
