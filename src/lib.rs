@@ -51,6 +51,7 @@ pub use join::{
     assigns::Assigns,
     leave_reason::LeaveReason,
     mailbox::{ChannelMailbox, MailboxLimits},
+    push_error::PushError,
 };
 pub use lapwing_transports::{
     self as transports,

@@ -3,6 +3,7 @@
 use std::{error::Error, fmt};
 
 use crate::{
+    join::push_error::PushError,
     node::BroadcastError,
     presence::PresenceError,
     protocol::{EncodeError, IntoPayload, Payload, PayloadError, RawJson},
@@ -63,6 +64,8 @@ pub struct Failure(Repr);
 enum Repr {
     Answer(Payload),
     Internal(Box<dyn Error + Send + Sync>),
+    /// Something was not pushed, as too much waits for the client or its session is over.
+    NotPushed(PushError),
 }
 
 impl Failure {
@@ -116,6 +119,7 @@ impl Failure {
         match &self.0 {
             Repr::Answer(payload) => payload.clone(),
             Repr::Internal(_) => Payload::reason("internal"),
+            Repr::NotPushed(error) => Payload::reason(&error.to_string()),
         }
     }
 
@@ -123,9 +127,14 @@ impl Failure {
     #[must_use]
     pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         match &self.0 {
-            Repr::Answer(_) => None,
+            Repr::Answer(_) | Repr::NotPushed(_) => None,
             Repr::Internal(cause) => Some(&**cause),
         }
+    }
+
+    /// Whether the client lacks something that it will not be told of otherwise.
+    pub(crate) fn is_gap(&self) -> bool {
+        matches!(self.0, Repr::NotPushed(_))
     }
 
     /// The cause with its own causes, or the answer: for a log, and as long as the errors want it.
@@ -134,6 +143,7 @@ impl Failure {
             Repr::Answer(Payload::Json(json)) => return json.to_string(),
             Repr::Answer(Payload::Binary(_)) => return "an answer of bytes".to_owned(),
             Repr::Internal(cause) => cause,
+            Repr::NotPushed(error) => return error.to_string(),
         };
         let first: &(dyn Error + 'static) = &**cause;
         let causes = std::iter::successors(Some(first), |&error| error.source()).take(CAUSES_MAX);
@@ -144,6 +154,13 @@ impl Failure {
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         let cause: Box<dyn Error + Send + Sync> = Box::new(error);
+        let cause = match cause.downcast::<PushError>() {
+            Ok(error) => match *error {
+                PushError::Encode(error) => Box::new(error),
+                error => return Self(Repr::NotPushed(error)),
+            },
+            Err(cause) => cause,
+        };
         match answer_of(&*cause) {
             Some(payload) => Self(Repr::Answer(payload)),
             None => Self(Repr::Internal(cause)),

@@ -31,7 +31,7 @@ use crate::{
         failure::Failure,
         outcome::{Handled, StopReason, noreply, stop},
     },
-    join::leave_reason::LeaveReason,
+    join::{leave_reason::LeaveReason, push_error::PushError},
     protocol::Payload,
     topic::Topic,
     topics::{broadcast::Broadcast, gap::Gap},
@@ -137,10 +137,11 @@ pub trait Channel: Sized + Send + 'static {
         cx: &Context<Self>,
     ) -> impl Future<Output = Handled> + Send {
         let result = match cx.push(event, payload) {
-            Ok(()) => noreply(),
-            Err(error) => stop(StopReason::Error(error.to_string())),
+            Ok(()) => Ok(noreply()),
+            Err(PushError::Encode(error)) => Ok(stop(StopReason::Error(error.to_string()))),
+            Err(error) => Err(error.into()),
         };
-        async { Ok(result) }
+        async { result }
     }
 
     /// A broadcast on another topic that this join has [subscribed](crate::Socket::subscribe) to.

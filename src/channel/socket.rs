@@ -1,12 +1,12 @@
 //! A join as a handle: what its channel, and whatever that hands it to, can do with it.
 
-use std::{any::Any, ops::Deref, sync::Arc};
+use std::{any::Any, future::poll_fn, ops::Deref, sync::Arc};
 
-use lapwing_transports::session::outbox::Waiting;
+use lapwing_transports::{frame::Frame, session::outbox::Waiting};
 
 use crate::{
     cluster::confirming::Confirming,
-    join::{Join, assigns::Assigns},
+    join::{Join, assigns::Assigns, push_error::PushError},
     node::BroadcastError,
     presence::{Count, PresenceError, Showing},
     protocol::{EncodeError, IntoPayload, Outgoing, Payload, Ref, event},
@@ -103,23 +103,92 @@ impl Socket {
         Self { info: JoinInfo { join }, is_handling_presence: false, offset: None }
     }
 
-    /// Sends an event to this client alone.
+    /// Sends an event to this client alone. It waits in the client's outbox behind whatever else does; there is no waiting for room.
     ///
     /// # Errors
-    /// When the client's serializer cannot carry the payload: V2 takes JSON objects and bytes.
-    /// [`EncodeError::ReservedEvent`] for names that are the protocol's own. Those of presence are, too, but where
+    /// [`PushError::Full`] where as much waits for the client as may: nothing is sent then. A channel that has more for a client
+    /// than a handful of events uses [`push_when_ready`](Self::push_when_ready).
+    /// [`PushError::Encode`] when the client's serializer cannot carry the payload: V2 takes JSON objects and bytes; and, with
+    /// [`EncodeError::ReservedEvent`], for names that are the protocol's own. Those of presence are, too, but where
     /// [`handle_out`](crate::Channel::handle_out) passes on what presence says; see
     /// [`push_presences`](Self::push_presences).
-    pub fn push(&self, event: impl AsRef<str>, payload: impl IntoPayload) -> Result<(), EncodeError> {
-        let (topic, event) = (&*self.join.topic, event.as_ref());
+    pub fn push(&self, event: impl AsRef<str>, payload: impl IntoPayload) -> Result<(), PushError> {
+        let (frame, then) = self.encode(event.as_ref(), payload)?;
+        self.join.peer.try_push(frame, then)
+    }
+
+    /// Sends an event to this client alone, as soon as less than half of what may wait for it does. Meanwhile the client's
+    /// connection goes on writing, other joins go on, and this callback waits: however much it sends, no more than that is held.
+    ///
+    /// ```
+    /// use lapwing::{Channel, Context, Failure, Handled, Joining, Payload, Topic, reply};
+    /// use serde_json::json;
+    ///
+    /// struct Export;
+    ///
+    /// impl Channel for Export {
+    ///     type State = Vec<u64>;
+    ///
+    ///     async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+    ///         Ok(Export)
+    ///     }
+    ///
+    ///     async fn handle_in(&mut self, _: &str, _: Payload, cx: &Context<Self>) -> Handled {
+    ///         for row in cx.state() {
+    ///             cx.push_when_ready("row", json!({"row": row})).await?;
+    ///         }
+    ///         Ok(reply("ok", json!({"rows": cx.state().len()})))
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// Events that were sent so come in the order in which their futures were ready. Cancel safe: a future that is dropped before
+    /// it is ready has sent nothing, and one that is ready has sent the event once.
+    ///
+    /// It waits for as long as the client reads, however slowly. A client that does not is silent, and its session ends as that
+    /// of any silent client does.
+    ///
+    /// # Errors
+    /// [`PushError::Closed`] when the client's session is over; [`PushError::Encode`] as for [`push`](Self::push).
+    pub async fn push_when_ready(
+        &self,
+        event: impl AsRef<str>,
+        payload: impl IntoPayload,
+    ) -> Result<(), PushError> {
+        let (frame, then) = self.encode(event.as_ref(), payload)?;
+        loop {
+            self.ready().await?;
+            // Others may have filled it since.
+            match self.join.peer.try_push(frame.clone(), then.clone()) {
+                Err(PushError::Full) => {}
+                pushed => return pushed,
+            }
+        }
+    }
+
+    /// Waits until less than half of what may wait for this client does. What follows may use [`push`](Self::push) for a few
+    /// events; others push meanwhile, too, so that it may find no room all the same. Cancel safe.
+    ///
+    /// # Errors
+    /// [`PushError::Closed`] when the client's session is over.
+    pub async fn ready(&self) -> Result<(), PushError> {
+        match poll_fn(|cx| self.join.peer.poll_ready(cx)).await {
+            true => Ok(()),
+            false => Err(PushError::Closed),
+        }
+    }
+
+    /// An event to this client alone as frames: the second tells the position that the first has no place for.
+    fn encode(&self, event: &str, payload: impl IntoPayload) -> Result<(Frame, Option<Frame>), EncodeError> {
         if event::is_reserved(event) || (event::is_of_presence(event) && !self.is_handling_presence) {
             return Err(EncodeError::ReservedEvent);
         }
         let payload = &payload.into_payload()?;
-        match self.offset {
-            Some(offset) => self.join.send_recorded(offset, event, payload),
-            None => self.join.send(Outgoing::Push { join_ref: self.join_ref(), topic, event, payload }),
+        if let Some(offset) = self.offset {
+            return Ok(self.join.recorded(offset, event, payload)?.into_parts());
         }
+        let push = Outgoing::Push { join_ref: self.join_ref(), topic: &self.join.topic, event, payload };
+        Ok((self.join.peer.serializer().encode(push)?, None))
     }
 
     /// Publishes an event to all subscribers of the topic, this client included, on all nodes.

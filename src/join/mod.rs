@@ -17,6 +17,7 @@ mod inbox;
 pub(crate) mod leave_reason;
 mod log;
 pub(crate) mod mailbox;
+pub(crate) mod push_error;
 pub(crate) mod refs;
 mod succession;
 mod tracking;
@@ -29,13 +30,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use lapwing_transports::{quoted::Quoted, session::outbox::Waiting};
+use lapwing_transports::{frame::Frame, quoted::Quoted, session::outbox::Waiting};
 
 use crate::{
     join::{
         assigns::Assigns,
         leave_reason::LeaveReason,
         mailbox::{ChannelMailbox, MailboxLimits},
+        push_error::PushError,
         refs::Refs,
         turn::{Arrival, Killed, Left, Turn},
     },
@@ -68,6 +70,16 @@ pub(crate) trait Peer: Lane {
 
     /// How much was sent and is kept until the client acknowledges it.
     fn unacknowledged(&self) -> Waiting;
+
+    /// Queues a frame, and another that belongs to it; neither where there is no room. A session that is over takes none, which is
+    /// no error.
+    fn try_push(&self, frame: Frame, then: Option<Frame>) -> Result<(), PushError>;
+
+    /// Waits until less than half of what may wait for the client does; `false` if the session is over.
+    fn poll_ready(&self, cx: &Context<'_>) -> Poll<bool>;
+
+    /// Ends the session as one whose client is too slow.
+    fn give_up(&self);
 
     /// How many frames and bytes there is room for until the client counts as one that cannot keep up.
     fn room(&self) -> (usize, usize);
@@ -430,20 +442,20 @@ impl Join {
     pub(crate) fn give(&self, broadcast: &Broadcast) {
         let Some(position) = broadcast.position else { return };
         // One that cannot be encoded for this client passes it by, as it does where nothing is intercepted.
-        let _ = self.send_recorded(position.offset, &broadcast.event, &broadcast.payload);
+        if let Ok(frames) = self.recorded(position.offset, &broadcast.event, &broadcast.payload) {
+            frames.each(|frame| self.peer.push_frame(frame));
+        }
     }
 
-    /// Encodes what the channel makes of a broadcast that has a place in the topic's history, and queues.
-    pub(crate) fn send_recorded(
+    /// Encodes what the channel makes of a broadcast that has a place in the topic's history.
+    pub(crate) fn recorded(
         &self,
         offset: Offset,
         event: &str,
         payload: &Payload,
-    ) -> Result<(), EncodeError> {
+    ) -> Result<RecordedFrames, EncodeError> {
         let serializer = &**self.peer.serializer();
-        let frames = RecordedFrames::encode(serializer, (&self.topic, event, payload), offset)?;
-        frames.each(|frame| self.peer.push_frame(frame));
-        Ok(())
+        RecordedFrames::encode(serializer, (&self.topic, event, payload), offset)
     }
 
     /// Whether the channel wants to see an event of its topic before its client does.

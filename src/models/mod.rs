@@ -30,6 +30,7 @@ use crate::{
         assigns::Assigns,
         leave_reason::LeaveReason,
         mailbox::{ChannelMailbox, MailboxLimits},
+        push_error::PushError,
         refs::Refs,
     },
     node::Node,
@@ -202,6 +203,17 @@ impl Peer for Client {
     fn unacknowledged(&self) -> Waiting {
         Waiting::default()
     }
+
+    fn try_push(&self, frame: Frame, then: Option<Frame>) -> Result<(), PushError> {
+        std::iter::once(frame).chain(then).for_each(|frame| self.push_frame(frame));
+        Ok(())
+    }
+
+    fn poll_ready(&self, _: &std::task::Context<'_>) -> Poll<bool> {
+        Poll::Ready(true)
+    }
+
+    fn give_up(&self) {}
 
     fn room(&self) -> (usize, usize) {
         (usize::MAX, usize::MAX)

@@ -6,16 +6,21 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    task::{Context, Poll},
 };
 
 use lapwing_transports::{
-    close::CloseReason, frame::Frame, live::LiveSession, quoted::Quoted, session::outbox::Waiting,
+    close::CloseReason,
+    frame::Frame,
+    live::LiveSession,
+    quoted::Quoted,
+    session::{Pushed, outbox::Waiting},
 };
 use tokio::time::Instant;
 use tracing::debug;
 
 use crate::{
-    join::{self, Join, Peer, assigns::Assigns, leave_reason::LeaveReason},
+    join::{self, Join, Peer, assigns::Assigns, leave_reason::LeaveReason, push_error::PushError},
     protocol::{Ref, Serializer},
     pubsub::Order,
     session::{
@@ -209,6 +214,21 @@ impl Peer for LiveSession<Client> {
 
     fn unacknowledged(&self) -> Waiting {
         LiveSession::unacknowledged(self)
+    }
+
+    fn try_push(&self, frame: Frame, then: Option<Frame>) -> Result<(), PushError> {
+        match LiveSession::try_push(self, frame, then) {
+            Pushed::Full => Err(PushError::Full),
+            Pushed::Queued | Pushed::Overflowed | Pushed::Closed => Ok(()),
+        }
+    }
+
+    fn poll_ready(&self, cx: &Context<'_>) -> Poll<bool> {
+        LiveSession::poll_ready(self, cx)
+    }
+
+    fn give_up(&self) {
+        self.close(CloseReason::TooSlow);
     }
 
     fn room(&self) -> (usize, usize) {

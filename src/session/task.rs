@@ -362,7 +362,13 @@ fn failed(
     answers: &Option<Option<Ref>>,
     failure: &Failure,
 ) -> (SmolStr, Payload) {
-    if failure.cause().is_some() || answers.is_none() {
+    if failure.is_gap() {
+        // Nobody may be told that a message is missing, so that the client has to begin anew. That it is slow is no failure of
+        // the program's.
+        if answers.is_none() {
+            join.peer.give_up();
+        }
+    } else if failure.cause().is_some() || answers.is_none() {
         log_failure(join, callback, failure);
     }
     (SmolStr::new_static("error"), failure.payload())
@@ -405,6 +411,7 @@ async fn finish<C: Channel>(join: &Arc<Join>, channel: &mut C, cx: &Context<C>, 
     debug!(topic = %join.quoted_topic(), id = join.id.0, reason = reason_word(&end.reason), "left");
     match catch(async { channel.leave(end.reason, cx).await }).await {
         Ok(Ok(())) => {}
+        Ok(Err(failure)) if failure.is_gap() => {}
         Ok(Err(failure)) => log_failure(join, "leave", &failure),
         Err(panic) => {
             let (panic, topic, channel) = (said(&panic), join.quoted_topic(), join.kind().name());

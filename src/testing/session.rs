@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, PoisonError},
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
 };
 
 use lapwing_transports::{
@@ -15,7 +15,7 @@ use lapwing_transports::{
 use serde::Deserialize;
 
 use crate::{
-    join::{Join, Peer},
+    join::{Join, Peer, push_error::PushError},
     protocol::{ChannelMsg, Payload, RawJson, Ref, Serializer, V2, event},
     pubsub::Order,
     session::{
@@ -256,6 +256,17 @@ impl Peer for TestSession {
     fn unacknowledged(&self) -> Waiting {
         Waiting::default()
     }
+
+    fn try_push(&self, frame: Frame, then: Option<Frame>) -> Result<(), PushError> {
+        std::iter::once(frame).chain(then).for_each(|frame| self.push_frame(frame));
+        Ok(())
+    }
+
+    fn poll_ready(&self, _: &Context<'_>) -> Poll<bool> {
+        Poll::Ready(self.state().closed.is_none())
+    }
+
+    fn give_up(&self) {}
 
     fn room(&self) -> (usize, usize) {
         (usize::MAX, usize::MAX)

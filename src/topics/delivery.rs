@@ -59,6 +59,11 @@ impl RecordedFrames {
         self.each(|frame| push(frame.anew()));
     }
 
+    /// The frames.
+    pub(crate) fn into_parts(self) -> (Frame, Option<Frame>) {
+        (self.0, self.1)
+    }
+
     /// Gives the frames out one after the other.
     pub(crate) fn each(&self, mut push: impl FnMut(Frame)) {
         push(self.0.clone());

@@ -27,6 +27,7 @@ mod oracle;
 mod pauses;
 mod presence_order;
 mod presence_program;
+mod pressure;
 mod rates;
 mod refusals;
 mod reserved;

@@ -7,7 +7,7 @@ use std::{
 
 use lapwing::{
     Accept, Broadcast, BroadcastError, Channel, ChannelId, Context, Failure, Handled, Joining, Lapwing,
-    Mount, Payload, Topic,
+    Mount, Payload, PushError, Topic,
     protocol::EncodeError,
     pubsub::{Audience, Deliver, PubSub, PubSubError, PubSubMsg},
     reply,
@@ -101,7 +101,10 @@ async fn the_program_cannot_broadcast_them_either() {
     lapwing.broadcast("t", "phx", json!({})).unwrap();
     assert_eq!(task.recv().await.unwrap().event, "phx");
     let (socket, _) = lapwing::testing::new_socket("t".into(), ChannelId(1), lapwing::TransportId(1), None);
-    assert!(matches!(socket.push("phx_close", json!({})), Err(EncodeError::ReservedEvent)));
+    assert!(matches!(
+        socket.push("phx_close", json!({})),
+        Err(PushError::Encode(EncodeError::ReservedEvent))
+    ));
 }
 
 #[tokio::test]

@@ -149,6 +149,7 @@ impl<S: Send + Sync + 'static, G: Send + Unpin + 'static> Writing<S, G> {
         }
         if self.span.sent > sent {
             core.session.handle_sent(self.span.sent);
+            core.note_room(&self.session.common.outbox);
         }
         self.session.common.counters.wrote(frames, piece.len());
         self.left = self.left.saturating_sub(piece.len());

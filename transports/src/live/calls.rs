@@ -36,6 +36,8 @@ pub(crate) struct Aside {
     calls: VecDeque<Call>,
     /// Who waits to give the handler another message, where that is not the carrier: a long-poll's POST.
     reader: Option<Waker>,
+    /// Who waits until less waits for the client: callbacks of the program, one for each task of its.
+    pushers: Vec<Waker>,
 }
 
 /// A call of the handler.
@@ -132,8 +134,30 @@ impl Calls<'_> {
         self.aside.as_ref().is_some_and(|aside| aside.reader.is_some())
     }
 
+    /// Keeps the waker of a task that waits until less waits for the client.
+    pub(crate) fn add_pusher(&mut self, pusher: &Waker) {
+        let pushers = &mut self.aside.get_or_insert_default().pushers;
+        if !pushers.iter().any(|known| known.will_wake(pusher)) {
+            pushers.push(pusher.clone());
+        }
+    }
+
+    /// Whether any task waits for that.
+    pub(crate) fn has_pushers(&self) -> bool {
+        self.aside.as_ref().is_some_and(|aside| !aside.pushers.is_empty())
+    }
+
+    /// Gives the wakers of all that wait for that.
+    pub(crate) fn take_pushers(&mut self) -> Vec<Waker> {
+        let pushers = self.aside.as_mut().map(|aside| std::mem::take(&mut aside.pushers));
+        self.tidy();
+        pushers.unwrap_or_default()
+    }
+
     fn tidy(&mut self) {
-        if self.aside.as_ref().is_some_and(|aside| aside.calls.is_empty() && aside.reader.is_none()) {
+        let is_empty =
+            |aside: &Aside| aside.calls.is_empty() && aside.reader.is_none() && aside.pushers.is_empty();
+        if self.aside.as_deref().is_some_and(is_empty) {
             *self.aside = None;
         }
     }

@@ -17,6 +17,7 @@ use std::{
         Arc, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -43,8 +44,9 @@ const BETWEEN_POLLS: Duration = Duration::from_secs(3);
 
 /// A live session: frames pushed here reach the client, whatever carries them.
 ///
-/// Pushing never waits and never fails loudly: a session that is over takes no frame, and one that cannot keep
-/// up is closed ([`CloseReason::TooSlow`]) so that the broadcaster and everybody else go on.
+/// [`push`](Self::push) never waits and never fails loudly: a session that is over takes no frame, and one that cannot keep
+/// up is closed ([`CloseReason::TooSlow`]) so that the broadcaster and everybody else go on. Who has much for one client asks with
+/// [`try_push`](Self::try_push), and waits with [`poll_ready`](Self::poll_ready).
 ///
 /// The lock inside is held for a few lines and nothing else is locked meanwhile; callers may hold locks of
 /// their own.
@@ -126,8 +128,10 @@ impl<S> LiveSession<S> {
     pub fn push(&self, frame: Frame) -> Pushed {
         let mut core = self.core();
         let pushed = self.push_into(&mut core, frame);
-        if pushed != Pushed::Closed {
-            core.wake();
+        match pushed {
+            Pushed::Overflowed => core.wake_readers(),
+            Pushed::Queued => core.wake(),
+            Pushed::Full | Pushed::Closed => {}
         }
         drop(core);
         self.handle_pushed(pushed)
@@ -140,19 +144,52 @@ impl<S> LiveSession<S> {
         let pushed = self.push_into(&mut core, frame);
         match pushed {
             Pushed::Queued => core.wake_in_turn(&self.common.flusher),
-            Pushed::Overflowed => core.wake(),
-            Pushed::Closed => {}
+            Pushed::Overflowed => core.wake_readers(),
+            Pushed::Full | Pushed::Closed => {}
         }
         drop(core);
         self.handle_pushed(pushed)
     }
 
+    /// Queues a frame for the client, and another that belongs to it, and wakes whatever carries the session. Where there is no room
+    /// for both, neither is queued, and the session goes on.
+    pub fn try_push(&self, frame: Frame, then: Option<Frame>) -> Pushed {
+        let mut core = self.core();
+        let frame = self.prepared(&core, frame);
+        let then = then.map(|then| self.prepared(&core, then));
+        let pushed = core.session.try_push(frame, then, &self.common.outbox);
+        if pushed == Pushed::Queued {
+            core.wake();
+        }
+        pushed
+    }
+
+    /// Waits until less than half of what may wait for the client does, while whatever carries the session goes on writing.
+    /// `false` if the session is over.
+    pub fn poll_ready(&self, cx: &Context<'_>) -> Poll<bool> {
+        let mut core = self.core();
+        if core.session.closed().is_some() {
+            return Poll::Ready(false);
+        }
+        if core.session.is_relaxed(&self.common.outbox) {
+            return Poll::Ready(true);
+        }
+        core.calls().add_pusher(cx.waker());
+        Poll::Pending
+    }
+
     fn push_into(&self, core: &mut Core, frame: Frame) -> Pushed {
+        let frame = self.prepared(core, frame);
+        core.session.push(frame, &self.common.outbox)
+    }
+
+    /// A frame as the session keeps it, counted if much waits.
+    fn prepared(&self, core: &Core, frame: Frame) -> Frame {
         let frame = if self.is_resumable() { lines::guarded(frame) } else { frame };
         if core.session.waiting_cost() + frame.cost() > STEP {
             frame.charge(&self.common.budget);
         }
-        core.session.push(frame, &self.common.outbox)
+        frame
     }
 
     /// Counts bytes that are held for this session from now on, until [`release`](Self::release).
@@ -329,6 +366,7 @@ impl<S> LiveSession<S> {
         let mut core = self.core();
         let was_held = core.session.is_held(&self.common.outbox);
         core.session.handle_receipt(received);
+        core.note_room(&self.common.outbox);
         if was_held {
             core.wake();
         }

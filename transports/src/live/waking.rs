@@ -11,6 +11,7 @@ use crate::{
     session::{
         Session,
         life::{Carrier, Tick},
+        outbox::OutboxLimits,
     },
 };
 
@@ -62,7 +63,7 @@ impl Due {
         self.0 |= due.0;
     }
 
-    pub(crate) fn clear(&mut self, due: Self) {
+    fn clear(&mut self, due: Self) {
         self.0 &= !due.0;
     }
 
@@ -104,10 +105,18 @@ impl Core {
         self.wake();
     }
 
-    /// The same for whatever waits to give the handler another message.
+    /// The same for whatever waits to give the handler another message, or for room.
     pub(crate) fn wake_readers(&mut self) {
         self.wake_reader();
+        self.calls().take_pushers().into_iter().for_each(Waker::wake);
         self.wake();
+    }
+
+    /// Less waits for the client than before: wakes those who wait for that, once there is half of the room.
+    pub(crate) fn note_room(&mut self, limits: &OutboxLimits) {
+        if self.calls().has_pushers() && self.session.is_relaxed(limits) {
+            self.calls().take_pushers().into_iter().for_each(Waker::wake);
+        }
     }
 
     fn wake_reader(&mut self) {

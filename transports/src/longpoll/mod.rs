@@ -253,6 +253,7 @@ fn attach<S>(session: &LiveSession<S>, token: &Token) -> Attachment {
     let received = token.cursor.unwrap_or(Seq(handed_out));
     let mut core = session.core();
     core.session.handle_receipt(received);
+    core.note_room(&session.common.outbox);
     let attachment = core.session.attach();
     core.wake();
     attachment

@@ -1,6 +1,6 @@
 //! The real connection, over a wire in memory, in interleavings that a checker chooses. See [`crate::models`].
 
-use std::{sync::Arc, time::Duration};
+use std::{future::poll_fn, sync::Arc, time::Duration};
 
 use shuttle::{
     future,
@@ -19,8 +19,9 @@ use crate::{
     manager::{Manager, admission::Attached, dice},
     options::TransportOptions,
     session::{
-        Seq,
+        Pushed, Seq,
         life::{Patience, Tick},
+        outbox::OutboxLimits,
     },
     websocket::connection::Connection,
 };
@@ -56,6 +57,25 @@ impl Handler for Gate {
 fn manager(is_ready: bool) -> Arc<Manager<Gate>> {
     let gate = Gate { is_ready: AtomicBool::new(is_ready), received: AtomicUsize::new(0) };
     Arc::new(Manager::new(gate, TransportOptions::default()))
+}
+
+/// With an outbox for two frames.
+fn narrow_manager() -> Arc<Manager<Gate>> {
+    let gate = Gate { is_ready: AtomicBool::new(true), received: AtomicUsize::new(0) };
+    let options = TransportOptions::default().outbox(OutboxLimits::new().frames_max(2));
+    Arc::new(Manager::new(gate, options))
+}
+
+/// Pushes frames as there is room for them.
+async fn push_when_ready(session: Session, count: usize) {
+    for number in 0..count {
+        loop {
+            assert!(poll_fn(|cx| session.poll_ready(cx)).await, "the session is open");
+            if session.try_push(Frame::text(format!("b{number}")), None) == Pushed::Queued {
+                break;
+            }
+        }
+    }
 }
 
 fn resumable(manager: &Manager<Gate>) -> Session {
@@ -167,6 +187,69 @@ fn a_connection_ends_whoever_ends_it_while_a_sweep_goes_on() {
         closer.join().unwrap();
         assert_eq!(manager.registry.len(), 0);
         drop(client);
+    });
+}
+
+#[test]
+fn who_waits_for_room_is_woken_by_the_connection_of_a_plain_session() {
+    check(|| {
+        let manager = narrow_manager();
+        let (session, mut client, connection) = connect(&manager, 6);
+        let pusher = future::spawn(push_when_ready(session.clone(), 4));
+        let texts = future::block_on(read(&mut client, 4));
+        assert_eq!(texts, ["b0", "b1", "b2", "b3"]);
+        future::block_on(pusher).unwrap();
+        drop(client);
+        future::block_on(connection).unwrap();
+    });
+}
+
+#[test]
+fn who_waits_for_room_is_woken_by_the_connection_of_a_resumable_session() {
+    check(|| {
+        let manager = narrow_manager();
+        let session = resumable(&manager);
+        let attachment = session.core().session.attach();
+        let greeting = "!opened".to_owned();
+        let attached =
+            Attached { session: session.clone(), attachment, sent: Seq(0), taken: Seq(0), greeting };
+        let (mut client, server) = tokio::io::duplex(6);
+        let connection = Connection::attached(server, manager.clone(), attached, Vec::new());
+        let connection = future::spawn(async move { drop(connection.await) });
+        let pusher = future::spawn(push_when_ready(session.clone(), 4));
+        let texts = future::block_on(async {
+            client.read_exact(&mut [0; 9]).await.unwrap();
+            read(&mut client, 4).await
+        });
+        assert_eq!(texts, ["b0", "b1", "b2", "b3"]);
+        future::block_on(pusher).unwrap();
+        drop(client);
+        future::block_on(connection).unwrap();
+    });
+}
+
+/// The session ends before there is room.
+#[test]
+fn who_waits_for_room_learns_that_there_will_be_none() {
+    check(|| {
+        let manager = narrow_manager();
+        let (session, client, connection) = connect(&manager, 6);
+        let waiter = future::spawn({
+            let session = session.clone();
+            async move {
+                while poll_fn(|cx| session.poll_ready(cx)).await {
+                    let _ = session.try_push(Frame::text("b0"), None);
+                }
+            }
+        });
+        let closer = thread::spawn({
+            let session = session.clone();
+            move || session.close(CloseReason::Disconnected)
+        });
+        future::block_on(waiter).unwrap();
+        closer.join().unwrap();
+        drop(client);
+        future::block_on(connection).unwrap();
     });
 }
 

@@ -55,6 +55,8 @@ pub enum Pushed {
     Queued,
     /// As much waited as may: the session is now closed with [`CloseReason::TooSlow`].
     Overflowed,
+    /// As much waits as may: the frame was dropped, and the session goes on. Only of those who asked for that.
+    Full,
     /// The session had been closed before; the frame was dropped.
     Closed,
 }
@@ -137,6 +139,22 @@ impl Session {
         }
         self.closed = Some(CloseReason::TooSlow);
         Pushed::Overflowed
+    }
+
+    /// Puts a frame at the end of what waits for the client, and another that belongs to it, or neither: where there is no room
+    /// for both, nothing has changed.
+    pub fn try_push(&mut self, frame: Frame, then: Option<Frame>, limits: &OutboxLimits) -> Pushed {
+        if self.closed.is_some() {
+            return Pushed::Closed;
+        }
+        if !limits.admits_all(self.unsent(), 1 + usize::from(then.is_some())) {
+            return Pushed::Full;
+        }
+        self.outbox.push(frame);
+        if let Some(then) = then {
+            self.outbox.push(then);
+        }
+        Pushed::Queued
     }
 
     /// Closes the session; frames that wait may still be delivered. Returns whether it was open.
@@ -363,6 +381,7 @@ mod tests {
                                 prop_assert!(!was_closed && session.closed() == Some(CloseReason::TooSlow));
                                 pushed.truncate(received + session.waiting().count());
                             }
+                            Pushed::Full => prop_assert!(false, "nobody asked for that"),
                             Pushed::Closed => prop_assert!(was_closed),
                         }
                     }

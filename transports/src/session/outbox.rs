@@ -66,9 +66,21 @@ impl OutboxLimits {
         unsent.frames == 0 || (unsent.frames < self.frames_max && unsent.bytes < self.bytes_max)
     }
 
+    /// Whether so many more may wait; beside none they always may.
+    pub(super) fn admits_all(&self, unsent: Waiting, count: usize) -> bool {
+        let before_last = Waiting { frames: unsent.frames + count.saturating_sub(1), bytes: unsent.bytes };
+        unsent.frames == 0 || self.admits(before_last)
+    }
+
     /// Whether less than half of what may wait does.
     pub(super) fn is_relaxed(&self, unsent: Waiting) -> bool {
         unsent.frames <= 1 || (unsent.frames <= self.frames_max / 2 && unsent.bytes <= self.bytes_max / 2)
+    }
+
+    /// Whether hardly any more may wait: an eighth.
+    pub(super) fn is_crowded(&self, unsent: Waiting) -> bool {
+        unsent.frames > self.frames_max - self.frames_max / 8
+            || unsent.bytes > self.bytes_max - self.bytes_max / 8
     }
 
     /// Whether another frame may be sent beside those that are not acknowledged.

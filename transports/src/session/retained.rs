@@ -103,6 +103,13 @@ impl Session {
         !is_behind && self.last_pushed() > counts.sent && !limits.may_send(self.unacknowledged())
     }
 
+    /// Whether the client may say more, as far as what waits for it is concerned: while little does, and, where it has to say what
+    /// it has, for a while longer, as that may be behind whatever else it has said.
+    #[must_use]
+    pub fn is_to_be_heard(&self, limits: &OutboxLimits) -> bool {
+        self.is_relaxed(limits) || (self.is_held(limits) && !limits.is_crowded(self.unsent()))
+    }
+
     /// Whether the client is to be asked what it has: much is unacknowledged, and no question is open.
     #[must_use]
     pub fn is_question_due(&self, limits: &OutboxLimits) -> bool {

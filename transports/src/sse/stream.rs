@@ -114,6 +114,7 @@ impl<H: Handler> EventStream<H> {
         )?;
         self.attached.sent.0 += frames as u64;
         core.session.handle_sent(self.attached.sent);
+        core.note_room(limits);
         self.manager.common.counters.wrote(frames, events.len());
         Some(events)
     }

@@ -157,13 +157,10 @@ impl Carrying {
             || !session.is_current(self.attachment)
     }
 
-    /// Whether less than half of what may wait still has to be sent, and nothing from the client waits for the handler. What it
-    /// has to acknowledge is no reason not to hear its acknowledgements.
+    /// Whether the client may say more, and nothing from it waits for the handler.
     pub(super) fn is_relaxed<S>(&self, session: &LiveSession<S>) -> bool {
-        let limits = &session.common.outbox;
         let mut core = session.core();
-        let is_heard = core.session.is_relaxed(limits) || core.session.is_held(limits);
-        is_heard && !core.calls().is_waiting()
+        core.session.is_to_be_heard(&session.common.outbox) && !core.calls().is_waiting()
     }
 }
 

@@ -176,13 +176,12 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
             let mut taken = 0;
             while !self.closing.is_finishing() {
                 buffer.clear();
-                let control_taken = self.take_control(&mut taken);
+                self.take_control(&mut taken);
                 let gathered = self.gather(taken, buffer);
                 if gathered.expired {
                     self.end(CloseReason::Lost);
                     return Poll::Ready(Ok(()));
                 }
-                debug_assert!(!control_taken || self.written == 0);
                 let wrote = match (&gathered.large, buffer.is_empty()) {
                     (Some(frame), _) => self.poll_write_large(cx, frame),
                     (None, false) => Pin::new(&mut self.io).poll_write(cx, buffer),
@@ -195,6 +194,10 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                     return Poll::Ready(Ok(()));
                 }
                 taken = ready!(wrote)?;
+                if self.paused && taken > 0 {
+                    // It is not heard, but it reads.
+                    self.session.touch();
+                }
                 self.unflushed = true;
                 if taken == 0 && (gathered.large.is_some() || !buffer.is_empty()) {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -205,9 +208,9 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     }
 
     /// Takes what the socket took off the control frames, which came first in the last gathering.
-    fn take_control(&mut self, taken: &mut usize) -> bool {
+    fn take_control(&mut self, taken: &mut usize) {
         let Some(control) = self.control.as_mut().filter(|_| self.written == 0 && *taken > 0) else {
-            return false;
+            return;
         };
         let from_control = control.len().min(*taken);
         control.drain(..from_control);
@@ -215,7 +218,6 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         if control.is_empty() {
             self.control = None;
         }
-        true
     }
 
     /// Takes `taken` bytes off the outbox, and gathers what is to be written next.
@@ -241,6 +243,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
             self.session.common.counters.wrote(frames, bytes);
         }
         let limits = &self.session.common.outbox;
+        let is_to_be_renewed = core.due.has(Due::RENEW);
         let mut superseded = false;
         if let Some(carrying) = &mut self.carrying {
             superseded = !core.session.is_current(carrying.attachment);
@@ -253,6 +256,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                 append_frame(OpCode::Text, line.as_bytes(), self.control.get_or_insert_default());
             }
         }
+        core.note_room(limits);
         // A frame that was begun must be finished before a control frame may follow.
         if let Some(control) = self.control.as_ref().filter(|_| self.written == 0) {
             buffer.extend_from_slice(control);
@@ -272,8 +276,6 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
             }
         };
         // The frame that was begun may be gone, acknowledged by way of the newer attachment.
-        let is_to_be_renewed = core.due.has(Due::RENEW);
-        core.due.clear(Due::RENEW);
         let expired = core.expired || is_to_be_renewed || (superseded && self.written > 0);
         Gathered { large, closed: core.session.closed(), expired, superseded }
     }
@@ -505,12 +507,16 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     /// Goes to sleep unless something happened meanwhile. `blocked`: the socket takes no more for now, so that
     /// new frames alone are no reason to wake up.
     fn park(&mut self, cx: &Context<'_>, blocked: bool) -> bool {
-        let is_held_back = self.paused && !self.manager.is_ready(&self.session);
+        let is_busy = self.paused && !self.manager.is_ready(&self.session);
+        let limits = &self.session.common.outbox;
         let mut core = self.session.core();
-        core.is_held_back = is_held_back;
+        // Where much waits the handler may wait for the client to read, whose silence counts then, but not while it is not heard
+        // saying what it has.
+        let is_stuck = self.paused && core.session.is_held(limits);
+        core.is_held_back = is_stuck || (is_busy && core.session.is_relaxed(limits));
         let news = match (self.closing.is_open(), &self.carrying) {
             (true, None) => core.session.closed().is_some() || !core.session.is_drained(),
-            (true, Some(carrying)) => carrying.has_news(&core, &self.session.common.outbox),
+            (true, Some(carrying)) => carrying.has_news(&core, limits),
             _ => false,
         };
         let superseded =

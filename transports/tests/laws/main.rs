@@ -162,14 +162,24 @@ impl World {
         let was_closed = self.session.closed().is_some();
         let (_, frames, bytes) = self.amount(self.known.reached, self.pushed.len() as u64);
         let is_full = frames >= FRAMES_MAX || (frames > 0 && bytes >= BYTES_MAX);
-        match self.session.push(Frame::text(text.clone()), &LIMITS) {
+        let frame = Frame::text(text.clone());
+        let asks = self.random.below(2) == 0;
+        let pushed = match asks {
+            true => self.session.try_push(frame, None, &LIMITS),
+            false => self.session.push(frame, &LIMITS),
+        };
+        match pushed {
+            Pushed::Full => {
+                assert!(asks && is_full && !was_closed);
+                assert_eq!(self.session.closed(), None, "who asks for room ends nothing");
+            }
             Pushed::Queued => {
                 assert!(!is_full);
                 self.pushed.push(text);
             }
             Pushed::Overflowed => {
                 assert!(!was_closed && self.session.closed() == Some(CloseReason::TooSlow));
-                assert!(is_full, "a client is closed for what waits to be sent alone");
+                assert!(is_full && !asks, "a client is closed for what waits to be sent alone");
             }
             Pushed::Closed => assert!(was_closed, "a frame was dropped though the session is open"),
         }
@@ -529,6 +539,27 @@ fn nothing_is_left_of_what_is_discarded() {
     }
     session.discard();
     assert!(session.is_drained() && session.waiting().next().is_none());
+}
+
+/// Two frames that belong together are queued together, or neither is.
+#[test]
+fn a_frame_and_what_belongs_to_it_find_room_together() {
+    let limits = OutboxLimits::new().frames_max(3);
+    let mut session = Session::default();
+    let push = |session: &mut Session, then: bool| {
+        session.try_push(Frame::text("a"), then.then(|| Frame::text("b")), &limits)
+    };
+    assert_eq!(push(&mut session, true), Pushed::Queued);
+    assert_eq!(push(&mut session, true), Pushed::Full);
+    assert_eq!(session.unsent().frames, 2);
+    assert_eq!(push(&mut session, false), Pushed::Queued);
+    assert_eq!(push(&mut session, false), Pushed::Full);
+    session.discard();
+    let narrow = OutboxLimits::new().frames_max(1);
+    let both = session.try_push(Frame::text("a"), Some(Frame::text("b")), &narrow);
+    assert_eq!(both, Pushed::Queued, "beside none they always find room");
+    session.close(CloseReason::Client);
+    assert_eq!(push(&mut session, false), Pushed::Closed);
 }
 
 /// What was sent and is not acknowledged makes nobody slow: only what waits to be sent does.
