@@ -4,6 +4,7 @@ import { after, before } from "node:test";
 import { serveFiles } from "../hostile/files.js";
 import { pageWorld } from "../hostile/pages.js";
 import { suite } from "../hostile/suite.js";
+import { lastWords } from "../support/lastwords.js";
 import { startTestbed } from "../support/testbed.js";
 import { demo } from "./demo.js";
 import { startEngine } from "./engine.js";
@@ -36,5 +37,7 @@ export function all(name) {
   });
   demo(engine);
   goodbyes(engine);
+  // Chromium says its own in tests/clients/browser. WebKit keeps a page that goes elsewhere, and its session with it.
+  if (name === "firefox") lastWords({ name, newPage: () => engine.browser.newPage() });
   suite(`${name}, in short`, () => world, { only: networks, concurrency: CONCURRENCY });
 }
