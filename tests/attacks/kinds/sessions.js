@@ -41,7 +41,6 @@ export const neverCarried = {
   bound: { bytes: 537 * MB, why: "a mount" },
   // What is full of somebody else's sessions lets nobody in.
   mayRefuse: true,
-  inShort: false,
   async attack({ port, mount, until }) {
     const path = `${mount}/longpoll?lapwing=1&vsn=2.0.0`;
     const request = requester(port, CONNECTIONS);
