@@ -1,0 +1,26 @@
+// Ordinary things, as fast as one connection can say them.
+
+import { MB } from "../memory.js";
+import { connect, message, text, upgrade, write } from "../wire.js";
+
+const BATCH = 1_000;
+
+/** Says the same again and again over one WebSocket, which is begun anew when the server ends it. */
+async function atFullSpeed({ port, mount, until }, frames) {
+  const batch = Buffer.concat(Array(BATCH).fill(Buffer.concat(frames.map(text))));
+  let said = 0;
+  while (Date.now() < until) {
+    const socket = await connect(port);
+    await write(socket, upgrade(`${mount}/websocket?vsn=2.0.0`));
+    while (Date.now() < until && (await write(socket, batch))) said += BATCH * frames.length;
+    socket.destroy();
+  }
+  return { said };
+}
+
+export const heartbeats = {
+  name: "heartbeats",
+  what: "one WebSocket says heartbeats as fast as it can, and reads the answers",
+  bound: { bytes: 10 * MB, why: "an outbox" },
+  attack: (place) => atFullSpeed(place, [message(null, "1", "phoenix", "heartbeat", {})]),
+};
