@@ -113,8 +113,8 @@ async fn a_program_that_does_not_decide_is_not_waited_for() {
     assert_eq!(refusal.status, 503);
     let stock = http::get(address, "/socket/longpoll?vsn=2.0.0").await;
     assert_eq!(stock.text(), r#"{"status":403}"#);
-    for wire in [Wire::Sse, Wire::Longpoll] {
-        assert_eq!(post(address, &wire.path("/socket"), "!open 30000").await.text(), "!refused full\n");
+    for (wire, answer) in [(Wire::Sse, "data: !refused full\n\n"), (Wire::Longpoll, "!refused full\n")] {
+        assert_eq!(post(address, &wire.path("/socket"), "!open 30000").await.text(), answer);
     }
     let mut socket = upgrade(address, &Wire::Websocket.path("/socket")).await;
     socket.send(Frame::text("!open 30000")).await;
