@@ -220,6 +220,7 @@ fn number(bytes: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::topics::gap::GapCause;
 
     /// An event that is so many bytes in all.
     fn event(bytes: usize) -> ChannelMailbox {
@@ -250,10 +251,13 @@ mod tests {
         let (topic, name) = ("t".repeat(100), "n".repeat(1_000));
         let reference = Some(Ref::from("r".repeat(10_000)));
         let broadcast = Arc::new(Broadcast::new(topic, &name, payload.clone()));
+        let gap =
+            Arc::new(Gap { topic: "t".repeat(99).into(), node: "abc".into(), cause: GapCause::NodeDied });
         for (message, held) in [
             (ChannelMailbox::Broadcast(broadcast), 1_110),
             (ChannelMailbox::Event { event: name.into(), payload, reference: reference.clone() }, 11_012),
             (ChannelMailbox::Leave(reference), 10_002),
+            (ChannelMailbox::Gap(gap), 102),
             (ChannelMailbox::Info(Box::new(())), 0),
             (ChannelMailbox::Away, 0),
             (ChannelMailbox::Back, 0),

@@ -6,11 +6,11 @@
 //! in two orders: the checker reports it with the schedule that led to it.
 
 use std::{
-    sync::{Arc, PoisonError},
+    sync::Arc,
     task::{Poll, Waker},
 };
 
-use lapwing_transports::{frame::Frame, session::outbox::Waiting};
+use lapwing_transports::frame::Frame;
 use shuttle::{
     Config, Runner, future,
     scheduler::{PctScheduler, RandomScheduler},
@@ -26,28 +26,24 @@ use crate::{
         sender::Sender,
     },
     join::{
-        Home, Join, Peer, Replaced, Start,
-        assigns::Assigns,
+        Join,
         leave_reason::LeaveReason,
         mailbox::{ChannelMailbox, MailboxLimits},
-        push_error::PushError,
-        refs::Refs,
     },
     node::Node,
-    protocol::{Payload, Ref, Serializer, V2},
+    protocol::{NameLimits, Payload, Ref, SerializerList, make_msg},
     pubsub::LocalPubSub,
     session::{
+        handler::{Hub, Limits},
+        login::Callbacks,
+        rates::Rates,
         router::{ChannelRoute, Router},
-        task,
     },
-    sync::{
-        Mutex,
-        atomic::{AtomicU32, Ordering},
-    },
+    testing::session::{Heard, TestSession},
     topic::Topic,
     topics::{
-        Lane, Member, Topics,
-        broadcast::{Broadcast, ChannelId, TransportId},
+        Lane as _, Member, Topics,
+        broadcast::{Broadcast, ChannelId},
     },
 };
 
@@ -161,127 +157,59 @@ impl Drop for Room {
     }
 }
 
-/// A client's session, with the locks of a real one in their order, and what was sent to it.
-struct Client {
-    serializer: Arc<dyn Serializer>,
-    joins: Mutex<Vec<Arc<Join>>>,
-    full: AtomicU32,
-    /// Joins that are not cleared away yet.
-    alive: AtomicU32,
-    outbox: Mutex<()>,
-    sent: Log,
+/// What a client does, in the session that the test kit gives it: the mount's handler serves it as it serves any other.
+trait Client {
+    fn join(&self) -> Option<Arc<Join>>;
+
+    /// How many joins of it there are, those included that are ending.
+    fn joins(&self) -> usize;
+
+    fn ask(&self, join_ref: Option<&str>, event: &str);
+
+    /// What it was sent.
+    fn sent(&self) -> Vec<String>;
+
+    /// Waits until it has its first answer.
+    fn answered(&self);
+
+    /// Waits until it is read from.
+    fn ready(&self);
 }
 
-impl Lane for Client {
-    fn push_frame(&self, frame: Frame) {
-        let _outbox = self.outbox.lock().unwrap();
-        self.sent.write(String::from_utf8(frame.payload().to_vec()).unwrap());
-    }
-
-    fn push_broadcast(&self, frame: Frame) {
-        self.push_frame(frame);
-    }
-
-    fn serializer(&self) -> &Arc<dyn Serializer> {
-        &self.serializer
-    }
-
-    fn transport_id(&self) -> TransportId {
-        TransportId(1)
-    }
-
-    fn socket_id(&self) -> Option<&str> {
-        None
-    }
-}
-
-impl Peer for Client {
-    fn waiting(&self) -> Waiting {
-        Waiting::default()
-    }
-
-    fn unacknowledged(&self) -> Waiting {
-        Waiting::default()
-    }
-
-    fn try_push(&self, frame: Frame, then: Option<Frame>) -> Result<(), PushError> {
-        std::iter::once(frame).chain(then).for_each(|frame| self.push_frame(frame));
-        Ok(())
-    }
-
-    fn poll_ready(&self, _: &std::task::Context<'_>) -> Poll<bool> {
-        Poll::Ready(true)
-    }
-
-    fn give_up(&self) {}
-
-    fn room(&self) -> (usize, usize) {
-        (usize::MAX, usize::MAX)
-    }
-
-    fn hold(&self, _: usize) -> bool {
-        true
-    }
-
-    fn release(&self, _: usize) {}
-
-    fn pause_reading(&self) {
-        self.full.fetch_add(1, Ordering::AcqRel);
-    }
-
-    fn resume_reading(&self) {
-        if self.full.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.sent.write("resume");
-        }
-    }
-
-    fn forget(&self, join: &Join) {
-        let mut joins = self.joins.lock().unwrap_or_else(PoisonError::into_inner);
-        joins.retain(|known| !std::ptr::eq(&raw const **known, join));
-    }
-
-    fn cleared(&self, _: &Join) {
-        assert!(self.alive.fetch_sub(1, Ordering::AcqRel) > 0);
-    }
-}
-
-impl Client {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            serializer: Arc::new(V2),
-            joins: Mutex::default(),
-            full: AtomicU32::new(0),
-            alive: AtomicU32::new(0),
-            outbox: Mutex::default(),
-            sent: Log::default(),
-        })
-    }
-
+impl Client for Arc<TestSession> {
     fn join(&self) -> Option<Arc<Join>> {
-        self.joins.lock().unwrap().last().cloned()
+        self.client().state().joins.get("room").cloned()
     }
 
-    /// A message from the client, as the hub takes it.
-    fn post(&self, message: ChannelMailbox) {
-        let joins = self.joins.lock().unwrap();
-        let Some(join) = joins.last().cloned() else { return };
-        let task = join.post(message);
-        drop(joins);
-        if let Some(task) = task {
-            join.node().run(task);
-        }
+    fn joins(&self) -> usize {
+        let state = self.client().state();
+        state.joins.len() + state.ending()
     }
 
-    fn say(&self, event: &str) {
-        self.post(ChannelMailbox::Event { event: event.into(), payload: Payload::empty(), reference: None });
+    fn ask(&self, join_ref: Option<&str>, event: &str) {
+        let reference = join_ref.map(Ref::from);
+        self.send(make_msg(reference.clone(), reference, "room", event, Payload::empty()));
+    }
+
+    fn sent(&self) -> Vec<String> {
+        let text = |heard: &Heard| String::from_utf8(heard.frame.payload().to_vec()).unwrap();
+        self.state().heard.iter().map(text).collect()
+    }
+
+    fn answered(&self) {
+        future::block_on(self.wait(|state| (state.heard.len() == 1).then_some(())));
+    }
+
+    fn ready(&self) {
+        future::block_on(self.wait(|_| self.client().is_ready().then_some(())));
     }
 }
 
-/// A node with one route.
+/// A node with one mount, which has one route.
 #[derive(Clone)]
 struct Server {
     node: Arc<Node>,
-    router: Arc<Router>,
+    hub: Arc<Hub>,
     log: Arc<Log>,
 }
 
@@ -291,38 +219,22 @@ impl Server {
         let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), None, None));
         let limits = MailboxLimits::new().messages_max(messages_max);
         let route = ChannelRoute::new::<Room>("room", log.clone()).unwrap();
-        let router = Arc::new(Router::new(vec![route], &node, limits));
-        Self { node, router, log }
+        let router = Router::new(vec![route], &node, limits);
+        let limits =
+            Limits { joins_max: 8, names: NameLimits::default(), rates: Rates::none().limiter().unwrap() };
+        let hub = Hub::new(node.clone(), router, Callbacks::default(), SerializerList::default(), limits);
+        Self { node, hub: Arc::new(hub), log }
     }
 
-    /// A join message, as the hub takes it.
-    fn start(&self, client: &Arc<Client>, join_ref: &str) {
-        let (route, home) = self.router.route("room").unwrap();
-        let home: Arc<Home> = home.clone();
-        let refs = Refs { join_ref: Some(Ref::from(join_ref)), reference: Some(Ref::from(join_ref)) };
-        let mut joins = client.joins.lock().unwrap();
-        let current = joins.pop();
-        let join = Join::new(client.clone(), home, Topic::from("room"), refs.clone(), Assigns::default());
-        let join = Arc::new(join);
-        client.alive.fetch_add(1, Ordering::AcqRel);
-        joins.push(join.clone());
-        let start = Start::new(join, Payload::empty(), refs);
-        let (task, never_begins) = match current {
-            None => (Some(route.start(start)), None),
-            Some(current) => match current.replace(start) {
-                Replaced::Ends => (Some(route.succeed(current)), None),
-                Replaced::NeverBegins(waiting) => (None, Some(waiting)),
-            },
-        };
-        drop(joins);
-        never_begins.into_iter().for_each(task::give_up);
-        task.into_iter().for_each(|task| self.node.run(task));
+    fn connect(&self) -> Arc<TestSession> {
+        TestSession::anonymous(self.hub.clone(), self.node.next_transport_id())
     }
 
     /// A client that has joined, or is about to.
-    fn joined(messages_max: usize) -> (Self, Arc<Client>, Arc<Join>) {
-        let (server, client) = (Self::new(messages_max), Client::new());
-        server.start(&client, "1");
+    fn joined(messages_max: usize) -> (Self, Arc<TestSession>, Arc<Join>) {
+        let server = Self::new(messages_max);
+        let client = server.connect();
+        client.ask(Some("1"), "phx_join");
         let join = client.join().unwrap();
         (server, client, join)
     }
@@ -343,10 +255,10 @@ impl Server {
 fn all_that_comes_is_handled_once_and_in_order_however_the_channel_rests() {
     check(|| {
         let (server, client, join) = Server::joined(100);
-        future::block_on(client.sent.until(|sent| sent.count("[") == 1));
+        client.answered();
         let poster = thread::spawn({
             let client = client.clone();
-            move || ["in1", "in2"].map(|event| client.say(event))
+            move || ["in1", "in2"].map(|event| client.ask(None, event))
         });
         let sender = thread::spawn(move || {
             [1, 2].map(|number| Sender::<Room>::new(join.clone()).send(number as u32).unwrap())
@@ -365,7 +277,7 @@ fn all_that_comes_is_handled_once_and_in_order_however_the_channel_rests() {
         poster.join().unwrap();
         sender.join().unwrap();
         caster.join().unwrap();
-        client.post(ChannelMailbox::Leave(None));
+        client.ask(None, "phx_leave");
         server.end(1);
         assert_eq!(server.log.lines()[6..], ["leave", "dropped"]);
     });
@@ -382,8 +294,8 @@ fn an_end_is_never_missed_whoever_makes_it_and_whatever_comes_meanwhile() {
         let leaver = thread::spawn({
             let client = client.clone();
             move || {
-                client.say("in1");
-                client.post(ChannelMailbox::Leave(None));
+                client.ask(None, "in1");
+                client.ask(None, "phx_leave");
             }
         });
         let sender = thread::spawn({
@@ -413,7 +325,7 @@ fn a_join_is_killed_while_its_channel_goes_to_rest() {
         let (server, client, join) = Server::joined(100);
         let poster = thread::spawn({
             let client = client.clone();
-            move || client.say("in1")
+            move || client.ask(None, "in1")
         });
         future::block_on(server.log.until(|log| log.count("in1") == 1));
         join.kill();
@@ -430,9 +342,9 @@ fn a_callback_that_never_ends_is_killed() {
         let (server, client, join) = Server::joined(100);
         let poster = thread::spawn({
             let client = client.clone();
-            move || client.say("hang")
+            move || client.ask(None, "hang")
         });
-        future::block_on(client.sent.until(|sent| sent.count("[") == 1));
+        client.answered();
         join.kill();
         future::block_on(join.cleared());
         poster.join().unwrap();
@@ -449,18 +361,18 @@ fn a_join_that_replaces_another_begins_when_that_has_ended() {
             let server = server.clone();
             move || server.broadcast("cast")
         });
-        client.say("in1");
-        server.start(&client, "2");
-        client.say("in2");
+        client.ask(None, "in1");
+        client.ask(Some("2"), "phx_join");
+        client.ask(None, "in2");
         future::block_on(server.log.until(|log| log.count("in2") == 1));
         caster.join().unwrap();
-        client.post(ChannelMailbox::Leave(None));
+        client.ask(None, "phx_leave");
         server.end(2);
         let mut lines = server.log.lines();
         lines.retain(|line| line != "cast");
         let expected = ["join", "in1", "leave", "dropped", "join", "in2", "leave", "dropped"];
         assert_eq!(lines, expected);
-        let sent = client.sent.lines();
+        let sent = client.sent();
         let of = |start: &str| sent.iter().position(|frame| frame.starts_with(start));
         let (reply, close) = (of(r#"["2","2","room","phx_reply""#), of(r#"["1","1","room","phx_close""#));
         assert!(reply.is_some() && close.is_some() && reply < close, "{sent:?}");
@@ -472,25 +384,25 @@ fn one_join_waits_however_often_a_topic_is_joined_and_the_last_one_begins() {
     check(|| {
         let (server, client, _) = Server::joined(100);
         let joiner = thread::spawn({
-            let (server, client) = (server.clone(), client.clone());
+            let client = client.clone();
             move || {
                 for join_ref in ["2", "3", "4"] {
-                    server.start(&client, join_ref);
+                    client.ask(Some(join_ref), "phx_join");
                     // The one that ends, the one that is in the table, and none besides.
-                    let alive = client.alive.load(Ordering::Acquire);
-                    assert!(alive <= 3, "{alive} joins of one topic");
-                    client.say(&format!("in{join_ref}"));
+                    let joins = client.joins();
+                    assert!(joins <= 3, "{joins} joins of one topic");
+                    client.ask(None, &format!("in{join_ref}"));
                 }
             }
         });
         joiner.join().unwrap();
         future::block_on(server.log.until(|log| log.count("in4") == 1));
-        client.post(ChannelMailbox::Leave(None));
+        client.ask(None, "phx_leave");
         future::block_on(server.node.joins_ended());
         let began = server.log.count("join");
         server.end(began);
-        let (log, sent) = (server.log.lines(), client.sent.lines());
-        assert_eq!(client.alive.load(Ordering::Acquire), 0);
+        let (log, sent) = (server.log.lines(), client.sent());
+        assert_eq!(client.joins(), 0);
         let mut lines = log.iter().filter(|line| !line.starts_with("in"));
         for _ in 0..began {
             let turn: Vec<_> = lines.by_ref().take(3).collect();
@@ -516,18 +428,17 @@ fn a_client_that_floods_is_read_from_again_when_there_is_room() {
             let client = client.clone();
             move || {
                 for number in 0..4 {
-                    let is_ready = |_: &Log| client.full.load(Ordering::Acquire) == 0;
-                    future::block_on(client.sent.until(is_ready));
-                    client.say(&format!("in{number}"));
+                    client.ready();
+                    client.ask(None, &format!("in{number}"));
                 }
             }
         });
         future::block_on(server.log.until(|log| log.count("in") == 4));
         flood.join().unwrap();
         assert_eq!(server.log.lines()[1..], ["in0", "in1", "in2", "in3"]);
-        client.post(ChannelMailbox::Leave(None));
+        client.ask(None, "phx_leave");
         server.end(1);
-        assert_eq!(client.full.load(Ordering::Relaxed), 0);
+        assert!(client.client().is_ready());
     });
 }
 
@@ -536,7 +447,7 @@ fn a_broadcast_that_has_no_room_ends_the_join_and_is_not_passed_over() {
     check(|| {
         // A mailbox without any room is full while it is empty.
         let (server, client, join) = Server::joined(0);
-        future::block_on(client.sent.until(|sent| sent.count("[") == 1));
+        client.answered();
         let casters = [(); 3].map(|()| {
             let server = server.clone();
             thread::spawn(move || server.broadcast("cast"))
@@ -547,30 +458,31 @@ fn a_broadcast_that_has_no_room_ends_the_join_and_is_not_passed_over() {
         future::block_on(server.log.until(|log| log.count("cast") == 3 || log.count("leave") == 1));
         if server.log.count("cast") < 3 {
             future::block_on(join.cleared());
-            assert_eq!(client.sent.lines().iter().filter(|frame| frame.contains("phx_error")).count(), 1);
+            assert_eq!(client.sent().iter().filter(|frame| frame.contains("phx_error")).count(), 1);
         }
-        client.post(ChannelMailbox::Leave(None));
+        client.ask(None, "phx_leave");
         server.end(1);
     });
 }
 
 #[test]
 fn a_topic_that_becomes_empty_loses_no_member_and_keeps_its_order() {
+    const FIRST: &str = r#"[null,null,"room","first",{}]"#;
     check(|| {
         let topics = Arc::new(Topics::new());
         let topic = Topic::from("room");
         let members = ["a", "b"].map(|name| {
             let (topics, topic) = (topics.clone(), topic.clone());
             thread::spawn(move || {
-                let client = Client::new();
+                let client = Server::new(1).connect();
                 let member = Member::Lane { lane: client.clone(), channel: ChannelId(1) };
-                let subscribed = topics.subscribe(&topic, member, || client.push_frame(Frame::text("first")));
+                let subscribed = topics.subscribe(&topic, member, || client.push_frame(Frame::text(FIRST)));
                 topics.dispatch(&Broadcast::new("room", name, Payload::empty())).unwrap();
                 topics.unsubscribe(&topic, subscribed);
-                let sent = client.sent.lines();
+                let sent = client.sent();
                 topics.dispatch(&Broadcast::new("room", "late", Payload::empty())).unwrap();
-                assert_eq!(client.sent.lines(), sent, "it was told after its end");
-                assert_eq!(sent[0], "first");
+                assert_eq!(client.sent(), sent, "it was told after its end");
+                assert_eq!(sent[0], FIRST);
                 let own = format!(r#"[null,null,"room","{name}",{{}}]"#);
                 assert_eq!(sent.iter().filter(|frame| **frame == own).count(), 1, "{sent:?}");
                 sent.into_iter().skip(1).collect::<Vec<_>>()

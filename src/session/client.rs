@@ -2,10 +2,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU32, Ordering},
-    },
+    sync::{Arc, PoisonError},
     task::{Context, Poll},
 };
 
@@ -27,6 +24,10 @@ use crate::{
         joins::{Joined, Joins},
         login::Login,
         rates::Bucket,
+    },
+    sync::{
+        Mutex, MutexGuard,
+        atomic::{AtomicU32, Ordering},
     },
     topic::Topic,
     topics::{

@@ -86,21 +86,67 @@ impl TestClient {
         let payload = payload_of(serde_json::json!({ "token": token }));
         let reference = next_ref();
         let msg = make_msg(None, Some(reference.clone()), event::HEARTBEAT_TOPIC, event::TOKEN, payload);
-        self.session().send(&msg);
+        self.session().send(msg);
         answer(self.session().clone(), Location::caller(), reference, event::TOKEN.to_owned())
     }
 
-    /// Nothing carries the client for a while: its channels are told that it is [away](Channel::away).
+    /// Tells the client's channels that it is [away](crate::Channel::away), and nothing else: what is said still arrives. For a connection
+    /// that is lost, see [`lose_connection`](Self::lose_connection).
     pub fn away(&self) {
         tell_joins(self.session().client(), || ChannelMailbox::Away);
     }
 
-    /// The client is [back](Channel::back).
+    /// Tells the client's channels that it is [back](crate::Channel::back), and nothing else.
     pub fn back(&self) {
         tell_joins(self.session().client(), || ChannelMailbox::Back);
     }
 
-    /// Ends the connection: the joins leave.
+    /// Loses the connection, of which the client's session outlives: its channels are told that it is [away](crate::Channel::away), at once,
+    /// and what it sends and is sent waits until it [resumes](Self::resume). A second loss changes nothing.
+    ///
+    /// ```
+    /// # use lapwing::{Channel, Context, Failure, Handled, Joining, Payload, Topic, noreply, testing::TestServer};
+    /// # use serde_json::json;
+    /// # struct Room;
+    /// # impl Channel for Room {
+    /// #     type State = ();
+    /// #     async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+    /// #         Ok(Room)
+    /// #     }
+    /// #     async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
+    /// #         cx.broadcast(event, payload)?;
+    /// #         Ok(noreply())
+    /// #     }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # let server = TestServer::new::<Room>(());
+    /// let ada = server.join("room:1", json!({})).await.unwrap();
+    /// let bob = server.join("room:1", json!({})).await.unwrap();
+    /// bob.client().lose_connection();
+    /// ada.send("say", json!({"text": "hi"}));
+    /// bob.send("say", json!({"text": "are you there?"}));
+    /// bob.expect_nothing().await;
+    /// bob.client().resume().unwrap();
+    /// bob.expect("say", json!({"text": "hi"})).await;
+    /// ada.wait_for("say").await;
+    /// ada.expect("say", json!({"text": "are you there?"})).await;
+    /// # }
+    /// ```
+    pub fn lose_connection(&self) {
+        self.session().lose();
+    }
+
+    /// Resumes the session after a [lost connection](Self::lose_connection): its channels are told that the client is
+    /// [back](crate::Channel::back), and all that was said meanwhile arrives, in both directions, once and in order. Nothing happens if the
+    /// connection is not lost.
+    ///
+    /// # Errors
+    /// Why the session ended meanwhile. Its client would begin another, and join again.
+    pub fn resume(&self) -> Result<(), CloseReason> {
+        self.session().resume()
+    }
+
+    /// Ends the connection and the session with it: the joins leave.
     pub fn disconnect(&self) {
         self.session().end(CloseReason::Lost);
     }
@@ -281,7 +327,8 @@ impl TestJoin {
         }
     }
 
-    /// Leaves, and waits until the server has said so.
+    /// Leaves, and waits until the server has said so. The channel's [`leave`](crate::Channel::leave) runs after that: a test that looks at
+    /// what it did [settles](super::TestServer::settle) first.
     ///
     /// # Panics
     /// If it does not within ten seconds, or if something else was to be heard before.
@@ -330,7 +377,7 @@ impl TestJoin {
 
     fn say(&self, reference: Ref, event: &str, payload: Payload) {
         let join_ref = Some(self.join_ref.clone());
-        self.client.session().send(&make_msg(join_ref, Some(reference), self.topic.as_str(), event, payload));
+        self.client.session().send(make_msg(join_ref, Some(reference), self.topic.as_str(), event, payload));
     }
 
     /// Whether this join takes a message for its own.

@@ -51,23 +51,18 @@
 //!   parameters of a client, which the connect callback may refuse.
 //! * The test has the state that it gives, and shares it by an [`Arc`]. The server derefs to its
 //!   [`Lapwing`](crate::Lapwing): it broadcasts, kicks, disconnects and tells who is present.
-//! * Clients go away, come back, leave, and are gone when they are dropped ([`TestClient`]).
+//! * Clients lose their connection and resume, leave, and are gone when they are dropped ([`TestClient`]).
 //! * A test that stops the runtime's clock (`#[tokio::test(start_paused = true)]`) has the time of its channels in its hand:
 //!   what waits here sets no timer. While nothing else is left to do, the runtime moves on to the channels' next one.
 //! * The cause of an internal failure is in the log alone: `tracing_subscriber::fmt().with_test_writer().init()` shows it.
 
 mod client;
 mod patience;
-mod recorder;
 mod server;
-mod session;
+pub(crate) mod session;
 mod sessions;
 
-use std::{
-    any::Any,
-    fmt,
-    sync::{Arc, PoisonError},
-};
+use std::{any::Any, fmt, sync::Arc};
 
 use lapwing_transports::frame::{Frame, FrameKind, Message};
 use smol_str::SmolStr;
@@ -76,14 +71,19 @@ use crate::{
     channel::{Channel, context::Context, socket::Socket},
     join::{Home, Join, Kind, Log, assigns::Assigns, mailbox::MailboxLimits, refs::Refs},
     node::Node,
-    protocol::{ChannelMsg, Ref, Serializer as _, V2},
+    protocol::{ChannelMsg, NameLimits, Ref, Serializer as _, SerializerList, V2},
     pubsub::LocalPubSub,
-    sync::Mutex,
+    session::{
+        handler::{Hub, Limits},
+        login::Callbacks,
+        rates::Rates,
+        router::Router,
+    },
     topic::Topic,
     topics::broadcast::{ChannelId, TransportId},
 };
 
-use self::recorder::Recorder;
+use self::session::TestSession;
 pub use self::{
     client::{Event, Reply, TestClient, TestJoin},
     server::TestServer,
@@ -164,24 +164,29 @@ fn new_join(
     refs: Refs,
     (kind, state): (&'static Kind, Arc<dyn Any + Send + Sync>),
 ) -> (Arc<Join>, Pushed) {
-    let recorder =
-        Arc::new(Recorder { transport_id: transport, serializer: Arc::new(V2), frames: Mutex::default() });
     let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), None, None));
+    let router = Router::new(Vec::new(), &node, MailboxLimits::default());
+    let limits = Limits {
+        joins_max: 0,
+        names: NameLimits::default(),
+        rates: Rates::none().limiter().expect("no rate contradicts another"),
+    };
+    let hub = Hub::new(node.clone(), router, Callbacks::default(), SerializerList::default(), limits);
+    let session = TestSession::anonymous(Arc::new(hub), transport);
     let home = Home { node, kind, state, limits: MailboxLimits::default(), log: Log::default() };
-    let mut join = Join::new(recorder.clone(), Arc::new(home), topic, refs, Assigns::default());
+    let mut join = Join::new(session.clone(), Arc::new(home), topic, refs, Assigns::default());
     join.id = channel;
-    (Arc::new(join), Pushed(recorder))
+    (Arc::new(join), Pushed(session))
 }
 
 /// What a socket of [`new_socket`] pushed.
-pub struct Pushed(Arc<Recorder>);
+pub struct Pushed(Arc<TestSession>);
 
 impl Pushed {
     /// Takes all messages pushed so far, oldest first. A payload of bytes is given as the frame it was sent in.
     #[must_use]
     pub fn take(&self) -> Vec<ChannelMsg> {
-        let mut frames = self.0.frames.lock().unwrap_or_else(PoisonError::into_inner);
-        frames.drain(..).map(|frame| decode_own(&frame)).collect()
+        self.0.state().heard.drain(..).map(|heard| decode_own(&heard.frame)).collect()
     }
 }
 

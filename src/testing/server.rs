@@ -123,8 +123,8 @@ impl TestServer {
         Ok(TestClient::new(session, self.sessions.clone()))
     }
 
-    /// Waits until all channels have done what they were told, or wait for something for a tenth of a second. What presence
-    /// says may come later.
+    /// Waits until all channels have done what they were told, their [`leave`](Channel::leave) included, or wait for something for a
+    /// tenth of a second. It ends no join, which [`TestJoin::leave`] does, and what presence says may come later.
     pub async fn settle(&self) {
         self.sessions.settle().await;
     }

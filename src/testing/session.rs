@@ -15,12 +15,12 @@ use lapwing_transports::{
 use serde::Deserialize;
 
 use crate::{
-    join::{Join, Peer, push_error::PushError},
+    join::{Join, Peer, assigns::Assigns, mailbox::ChannelMailbox, push_error::PushError},
     protocol::{ChannelMsg, Payload, RawJson, Ref, Serializer, V2, event},
     pubsub::Order,
     session::{
         client::{Client, Served},
-        handler::Hub,
+        handler::{Hub, tell_joins},
     },
     sync::{Mutex, MutexGuard},
     topics::{
@@ -32,23 +32,34 @@ use crate::{
 };
 
 /// The session of a test's client. The handler of the mount serves it as it serves any other.
-pub(super) struct TestSession {
+pub(crate) struct TestSession {
     client: Client,
-    endpoint: Endpoint<Hub>,
+    served_by: Box<dyn HasHub>,
     state: Mutex<State>,
 }
 
+/// Something that a mount's handler belongs to.
+pub(crate) trait HasHub: Send + Sync {
+    fn hub(&self) -> &Hub;
+}
+
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     /// What the client was sent and the test has not asked for.
-    heard: VecDeque<Heard>,
+    pub(crate) heard: VecDeque<Heard>,
     wakers: Vec<Waker>,
+    /// The connection is lost: what was sent to the client is not heard.
+    is_lost: bool,
+    /// What the client said since.
+    unsent: VecDeque<ChannelMsg>,
     closed: Option<CloseReason>,
 }
 
 /// A message to a client.
 #[derive(Debug)]
-pub(super) struct Heard {
+pub(crate) struct Heard {
+    /// The message as it was sent.
+    pub(crate) frame: Frame,
     pub(super) join_ref: Option<Ref>,
     pub(super) topic: String,
     pub(super) what: What,
@@ -61,18 +72,68 @@ pub(super) enum What {
 }
 
 impl TestSession {
-    pub(super) fn begin(endpoint: Endpoint<Hub>, client: Client) -> Arc<Self> {
-        let session = Arc::new(Self { client, endpoint, state: Mutex::default() });
-        session.endpoint.handler().begin(&session);
+    pub(super) fn begin(served_by: impl HasHub + 'static, client: Client) -> Arc<Self> {
+        let session = Arc::new(Self { client, served_by: Box::new(served_by), state: Mutex::default() });
+        session.hub().begin(&session);
         session
     }
 
-    pub(super) fn client(&self) -> &Client {
+    /// A session of a client that says nothing of itself.
+    pub(crate) fn anonymous(served_by: impl HasHub + 'static, id: TransportId) -> Arc<Self> {
+        Self::begin(served_by, Client::new(id, Arc::new(V2), None, Assigns::default()))
+    }
+
+    pub(crate) fn client(&self) -> &Client {
         &self.client
     }
 
-    /// Sends a message of the client's.
-    pub(super) fn send(self: &Arc<Self>, msg: &ChannelMsg) {
+    fn hub(&self) -> &Hub {
+        self.served_by.hub()
+    }
+
+    /// Sends a message of the client's, or keeps it until the session is resumed.
+    pub(crate) fn send(self: &Arc<Self>, msg: ChannelMsg) {
+        let mut state = self.state();
+        if state.is_lost {
+            state.unsent.push_back(msg);
+        } else {
+            drop(state);
+            self.pass(&msg);
+        }
+    }
+
+    /// The connection is lost.
+    pub(super) fn lose(&self) {
+        let was_lost = std::mem::replace(&mut self.state().is_lost, true);
+        if !was_lost {
+            tell_joins(&self.client, || ChannelMailbox::Away);
+        }
+    }
+
+    /// Another connection carries the session on: what was said meanwhile arrives, in both directions.
+    pub(super) fn resume(self: &Arc<Self>) -> Result<(), CloseReason> {
+        let state = self.state();
+        match state.closed {
+            Some(reason) => return Err(reason),
+            None if !state.is_lost => return Ok(()),
+            None => drop(state),
+        }
+        tell_joins(&self.client, || ChannelMailbox::Back);
+        loop {
+            let mut state = self.state();
+            let Some(msg) = state.unsent.pop_front() else {
+                state.is_lost = false;
+                break;
+            };
+            drop(state);
+            self.pass(&msg);
+        }
+        self.wake();
+        Ok(())
+    }
+
+    /// Gives the handler a message of the client's.
+    fn pass(self: &Arc<Self>, msg: &ChannelMsg) {
         let text = |payload: &RawJson| {
             let refs =
                 [&msg.join_ref, &msg.reference].map(|reference| as_json(reference.as_ref()).to_owned());
@@ -80,7 +141,7 @@ impl TestSession {
                 [&msg.topic, &msg.event].map(|name| serde_json::Value::from(name.to_string()).to_string());
             format!("[{},{},{},{},{payload}]", refs[0], refs[1], names[0], names[1])
         };
-        let handler = self.endpoint.handler();
+        let handler = self.hub();
         let taken = match &msg.payload {
             Payload::Json(json) => handler.receive(self, Message::Text(&text(json))),
             Payload::Binary(data) => handler.receive(self, Message::Binary(&frame_of(msg, data))),
@@ -97,10 +158,9 @@ impl TestSession {
             return;
         }
         state.closed = Some(reason);
-        let wakers = std::mem::take(&mut state.wakers);
         drop(state);
-        wakers.into_iter().for_each(Waker::wake);
-        self.endpoint.handler().end(&self.client, reason);
+        self.wake();
+        self.hub().end(&self.client, reason);
     }
 
     /// Why the session ended, once it has.
@@ -110,21 +170,24 @@ impl TestSession {
 
     /// The first message that is the one, once it has come.
     pub(super) async fn hear(&self, is_it: impl Fn(&Heard) -> bool) -> Heard {
-        self.wait(|state| take(&mut state.heard, &is_it)).await
+        self.wait(|state| state.take(&is_it)).await
     }
 
     /// The same of what has come already.
     pub(super) fn heard(&self, is_it: impl Fn(&Heard) -> bool) -> Option<Heard> {
-        take(&mut self.state().heard, is_it)
+        self.state().take(is_it)
     }
 
     /// Whether the channels of this client have nothing left to do.
     pub(super) fn is_at_rest(&self) -> bool {
-        let joins: Vec<_> = self.client.state().joins.iter().cloned().collect();
-        joins.iter().all(|join| join.is_at_rest())
+        let state = self.client.state();
+        let (joins, ending): (Vec<_>, _) = (state.joins.iter().cloned().collect(), state.ending());
+        drop(state);
+        ending == 0 && joins.iter().all(|join| join.is_at_rest())
     }
 
-    async fn wait<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
+    /// Looks again whenever something has come, until there is what is looked for.
+    pub(crate) async fn wait<T>(&self, mut look: impl FnMut(&mut State) -> Option<T>) -> T {
         std::future::poll_fn(|cx| {
             let mut state = self.state();
             match look(&mut state) {
@@ -138,14 +201,26 @@ impl TestSession {
         .await
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    /// Wakes who waits for something.
+    fn wake(&self) {
+        let wakers = std::mem::take(&mut self.state().wakers);
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn take(heard: &mut VecDeque<Heard>, is_it: impl Fn(&Heard) -> bool) -> Option<Heard> {
-    let position = heard.iter().position(is_it)?;
-    heard.remove(position)
+impl State {
+    /// Takes the first message that is the one, if the client has it.
+    fn take(&mut self, is_it: impl Fn(&Heard) -> bool) -> Option<Heard> {
+        if self.is_lost {
+            return None;
+        }
+        let position = self.heard.iter().position(is_it)?;
+        self.heard.remove(position)
+    }
 }
 
 fn as_json(reference: Option<&Ref>) -> &str {
@@ -172,7 +247,7 @@ fn read(frame: &Frame) -> Heard {
         response: RawJson,
     }
     if frame.kind() == FrameKind::Binary {
-        return read_bytes(frame.payload());
+        return read_bytes(frame);
     }
     let text = std::str::from_utf8(frame.payload()).expect("text is UTF-8");
     let msg = V2.decode(Message::Text(text)).expect("V2 reads what it wrote");
@@ -182,11 +257,12 @@ fn read(frame: &Frame) -> Heard {
     } else {
         What::Event { event: msg.event.to_string(), payload: msg.payload }
     };
-    Heard { join_ref: msg.join_ref, topic: msg.topic.to_string(), what }
+    Heard { frame: frame.clone(), join_ref: msg.join_ref, topic: msg.topic.to_string(), what }
 }
 
 /// A frame of bytes: its kind, the lengths of its fields, the fields, the data.
-fn read_bytes(bytes: &[u8]) -> Heard {
+fn read_bytes(frame: &Frame) -> Heard {
+    let bytes = frame.payload();
     let [reply, broadcast] = [1, 2];
     let kind = bytes[0];
     let count = if kind == reply {
@@ -212,7 +288,19 @@ fn read_bytes(bytes: &[u8]) -> Heard {
     } else {
         What::Event { event: name, payload: data }
     };
-    Heard { join_ref, topic, what }
+    Heard { frame: frame.clone(), join_ref, topic, what }
+}
+
+impl HasHub for Endpoint<Hub> {
+    fn hub(&self) -> &Hub {
+        self.handler()
+    }
+}
+
+impl HasHub for Arc<Hub> {
+    fn hub(&self) -> &Hub {
+        self
+    }
 }
 
 impl Lane for TestSession {
@@ -222,9 +310,8 @@ impl Lane for TestSession {
             return;
         }
         state.heard.push_back(read(&frame));
-        let wakers = std::mem::take(&mut state.wakers);
         drop(state);
-        wakers.into_iter().for_each(Waker::wake);
+        self.wake();
     }
 
     fn push_broadcast(&self, frame: Frame) {
@@ -285,6 +372,7 @@ impl Peer for TestSession {
 
     fn resume_reading(&self) {
         self.client.resume_reading();
+        self.wake();
     }
 
     fn forget(&self, join: &Join) {

@@ -335,3 +335,50 @@ async fn a_stopped_clock_stands_where_topics_are_kept_too() {
     assert!(start.elapsed() < Duration::from_secs(5), "{:?} passed", start.elapsed());
     assert_eq!(server.history("room:1", lapwing::Read::Last, 1).unwrap()[0].position, Some(position));
 }
+
+#[tokio::test]
+async fn a_client_that_lost_its_connection_resumes_and_has_missed_nothing() {
+    let Lab { server, mut told, .. } = lab();
+    let ada = server.join("room:1", json!({})).await.unwrap();
+    let bob = server.join("room:1", json!({})).await.unwrap();
+    let lost = bob.client();
+    lost.lose_connection();
+    lost.lose_connection();
+    assert_eq!(told.recv().await.unwrap(), "away");
+    for n in 0..3 {
+        ada.send("say", json!({ "n": n }));
+        bob.send("say", json!({ "n": 10 + n }));
+    }
+    bob.expect_nothing().await;
+    ada.expect_nothing().await;
+    assert!(lost.resume().is_ok() && lost.resume().is_ok());
+    assert_eq!(told.recv().await.unwrap(), "back");
+    for n in 0..3 {
+        bob.expect("said", json!({ "n": n })).await;
+        ada.expect("said", json!({ "n": 10 + n })).await;
+    }
+    assert_eq!(
+        bob.ask("echo", json!(1)).await.ok(),
+        json!(1),
+        "nothing waits for a client that is connected"
+    );
+    assert!(told.try_recv().is_err(), "told once");
+}
+
+#[tokio::test]
+async fn a_session_that_ended_while_its_connection_was_lost_is_not_resumed() {
+    let Lab { server, .. } = lab();
+    let ada = server.join("room:1", json!({})).await.unwrap();
+    ada.client().lose_connection();
+    ada.client().disconnect();
+    assert_eq!(ada.client().resume(), Err(CloseReason::Lost));
+}
+
+#[tokio::test]
+async fn who_settles_has_waited_for_leave_callbacks() {
+    let Lab { server, mut told, .. } = lab();
+    let ada = server.join("room:1", json!({})).await.unwrap();
+    ada.leave().await;
+    server.settle().await;
+    assert_eq!(told.try_recv().as_deref(), Ok("NormalLeave"));
+}
