@@ -1,6 +1,6 @@
 //! The laws of a turn, over schedules that a seed chooses: `TURN_SEED=7` repeats one.
 //!
-//! Faults that were planted, each caught by `the_laws_hold`: a channel that is given to two tasks; a channel that is parked with a
+//! Faults that were planted, each caught by `the_laws_hold`: a message that is turned away while a task has the channel; a channel that is parked with a
 //! message, with an overflow, or killed; a kill that wakes nobody, or makes no task of an idle channel; a waiter that keeps an
 //! older waker; a pause without a resume, and twice; a broadcast that is dropped for want of room; a message that is taken behind
 //! the end; a second end.
