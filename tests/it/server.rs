@@ -400,7 +400,11 @@ async fn the_connect_callback_sees_who_connects_and_can_refuse_with_any_status()
     let refused = refused.expect("refused");
     assert_eq!((refused.status, refused.text()), (429, "later".to_owned()));
     let polled = http::get(address, "/ws/lobby/longpoll?vsn=2.0.0&refuse=1").await;
-    assert_eq!(polled.json(), json!({"status": 403}), "stock clients understand no other");
+    assert_eq!(
+        polled.json(),
+        json!({"status": 403, "reason": "later"}),
+        "stock clients understand no other status"
+    );
 }
 
 #[tokio::test]
