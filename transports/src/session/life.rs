@@ -12,7 +12,7 @@
 //!          └─────────────────────┘
 //! ```
 //!
-//! Laws, for every order of calls (`tests/laws.rs`):
+//! Laws, for every order of calls (`tests/laws/`):
 //!
 //! 1. *Patience.* A session whose client was heard within its limit is not closed by a sweep, and one that was silent for the
 //!    limit and a period is.

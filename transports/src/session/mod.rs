@@ -26,7 +26,7 @@
 //! 4. *One carrier.* At most one [`Attachment`] is current; an older one never becomes current again.
 //! 5. *Taken once.* The numbers for which [`Session::take`] says [`Taken::Next`] are 1, 2, 3, and so on.
 //!
-//! `tests/laws.rs` has the same laws for both ends of a session on a network that cuts, delays and repeats.
+//! `tests/laws/` has the same laws for both ends of a session on a network that cuts, delays and repeats.
 //!
 //! Frames are numbered from 1 by their order alone ([`Seq`]); the number is not in the frame, so that a
 //! broadcast is encoded once for everybody.
