@@ -21,10 +21,12 @@ export interface LapwingOptions {
   heartbeatMs?: Partial<Record<TransportName, number>>;
   /** Pauses between attempts to resume. Default: 100 to 2,000. */
   retryMs?: { min?: number; max?: number };
-  /** Frames kept until the server has them; beyond, the session is closed with 4413. Default: 4,096. */
+  /** Frames kept until the server has them; beyond, the session is closed with 4413 once the server takes none for `stallMs`, and at sixteen times as many. Default: 4,096. */
   keptFramesMax?: number;
-  /** Bytes kept until the server has them; beyond, the session is closed with 4413. Default: 16 MiB. */
+  /** Bytes kept until the server has them, as for frames. Default: 16 MiB. */
   keptBytesMax?: number;
+  /** For how long the server may take nothing of what is more than may be kept. Default: 10,000 ms. */
+  stallMs?: number;
   /** For how long a session that the page closed goes on with what the server may still lack. Default: 10,000. */
   lingerMs?: number;
   /** For how long a page believes what an earlier one learned. Default: 30 minutes. */

@@ -100,7 +100,7 @@ export class Lapwing extends Target {
     this.#session.close(code, reason);
   }
 
-  /** Bytes that have not left this machine; what is kept until the server has it does not count. */
+  /** Bytes that have not left this machine, as far as is known: of a WebSocket what is kept until the server has it does not count. */
   get bufferedAmount() {
     const { current } = this.#session.race;
     return current ? current.bufferedAmount : this.#session.ledger.bytes;

@@ -10,6 +10,9 @@ const ACK_BYTES = 256 * 1024;
 /** … and this long after the first frame that is not acknowledged. */
 const ACK_MS = 2_000;
 
+/** So many times as much as may be kept may wait while the server takes some of it: the memory of a page has an end, too. */
+const WAITING_TIMES_MAX = 16;
+
 /**
  * The counts of one session and the frames that the server may still lack.
  *
@@ -28,30 +31,45 @@ export class Ledger {
   #untoldBytes = 0;
   #framesMax;
   #bytesMax;
+  #stallMs;
+  /** When the server last took something, or there was nothing for it to take. */
+  #movedAt = 0;
 
-  constructor({ keptFramesMax, keptBytesMax }) {
+  constructor({ keptFramesMax, keptBytesMax, stallMs = 0 }) {
     this.#framesMax = keptFramesMax;
     this.#bytesMax = keptBytesMax;
+    this.#stallMs = stallMs;
   }
 
-  /** Counts and keeps a frame to be sent. `false` if it does not fit: then nothing has changed. */
+  /**
+   * Counts and keeps a frame to be sent. `false` if it does not fit: then nothing has changed. What is more than may be kept fits as
+   * long as the server takes some of it now and then.
+   */
   append(frame, now) {
     const size = bytesOf(frame);
-    const isFull = this.#kept.length >= this.#framesMax || this.bytes >= this.#bytesMax;
+    if (!this.#kept.length) this.#movedAt = now;
     // One frame may be beyond the bytes, so that a large one can be sent at all.
-    if (isFull) return false;
+    const isFull = (times) => this.#kept.length >= times * this.#framesMax || this.bytes >= times * this.#bytesMax;
+    const isStalled = now - this.#movedAt >= this.#stallMs;
+    if (isFull(isStalled ? 1 : WAITING_TIMES_MAX)) return false;
     this.#kept.push({ frame, size, at: now });
     this.bytes += size;
     return true;
   }
 
+  /** Something that was sent is on its way, as far as one can see. */
+  moved(now) {
+    this.#movedAt = now;
+  }
+
   /** The server has the first `number` of our frames. */
-  acknowledge(number) {
+  acknowledge(number, now) {
     if (number > this.sent) throw new Breach("what was never sent is acknowledged");
     // A lower number is old news, from a request that was overtaken.
     const gone = this.#kept.splice(0, Math.max(0, number - this.acknowledged));
     for (const { size } of gone) this.bytes -= size;
     this.acknowledged += gone.length;
+    if (gone.length && now !== undefined) this.moved(now);
   }
 
   /** Frames after the first `number`, up to the bounds; at least one if there is one and any are wanted, however large. */
@@ -90,6 +108,11 @@ export class Ledger {
     if (untold === 0) return Infinity;
     const isMuch = untold >= ACK_FRAMES || this.#untoldBytes >= ACK_BYTES;
     return isMuch ? -Infinity : this.#untoldSince + ACK_MS;
+  }
+
+  /** The bytes of the frames after the first `number`. */
+  bytesAfter(number) {
+    return this.#kept.slice(Math.max(0, number - this.acknowledged)).reduce((bytes, { size }) => bytes + size, 0);
   }
 
   /** How many frames were sent or wait to be. */

@@ -18,9 +18,14 @@ export const defaults = {
   heartbeatMs: { websocket: 25_000, sse: 15_000, longpoll: 15_000 },
   /** Pauses between attempts to resume: short at first, since most losses are brief, and never so long that a session runs out. */
   retryMs: { min: 100, max: 2_000 },
-  /** What is kept until the server has it; beyond that the session is closed. The largest message has to leave room for others. */
+  /**
+   * What is kept until the server has it; more, sixteen times at most, only while the server takes some of it. Beyond that the session
+   * is closed. The largest message has to leave room for others.
+   */
   keptFramesMax: 4_096,
   keptBytesMax: 16 * 1024 * 1024,
+  /** For how long the server may take nothing of what is more than may be kept: longer than a lost attachment takes to be replaced. */
+  stallMs: 10_000,
   /** For how long a session that the page closed goes on with what the server may still lack. */
   lingerMs: 10_000,
   /** For how long a page believes what an earlier one learned. Networks change. */

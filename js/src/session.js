@@ -97,7 +97,9 @@ export class Session {
     if (this.#isTooLarge(frame)) {
       return this.fail(ENDS.unsendable, `a message of ${bytesOf(frame)} bytes is more than the server takes`);
     }
-    if (!this.ledger.append(frame, now())) return this.fail(ENDS.overflow, "too much is not acknowledged");
+    const at = now();
+    if (this.#race.current?.hasMoved()) this.ledger.moved(at);
+    if (!this.ledger.append(frame, at)) return this.fail(ENDS.overflow, "too much is not acknowledged");
     this.#race.current?.flush();
     this.#arm();
   }
@@ -318,7 +320,7 @@ export class Session {
   }
 
   #handleReceipt(received) {
-    this.ledger.acknowledge(received);
+    this.ledger.acknowledge(received, now());
     this.frameLimit.acknowledged(received);
     if (this.frameLimit.max < Infinity) this.#race.current?.flush();
   }

@@ -42,6 +42,24 @@ describe("ledger", () => {
     assert.equal(ledger.append("x", 0), false);
   });
 
+  it("takes more than it may keep while the server takes some of it", () => {
+    const ledger = new Ledger({ keptFramesMax: 10, keptBytesMax: 1_000, stallMs: 100 });
+    const append = (count, now) => Array.from({ length: count }, () => ledger.append("x", now)).filter(Boolean).length;
+    assert.equal(append(30, 1_000), 30);
+    assert.equal(append(10, 1_099), 10);
+    assert.equal(append(1, 1_100), 0, "for so long it took nothing");
+    ledger.acknowledge(1, 1_150);
+    assert.equal(append(10, 1_249), 10);
+    ledger.acknowledge(1, 1_249);
+    assert.equal(append(1, 1_250), 0, "old news are no progress");
+    ledger.moved(1_300);
+    assert.equal(append(1_000, 1_301), 160 - 49, "sixteen times as much is the end");
+    assert.equal(ledger.bytesAfter(150), 11);
+    ledger.acknowledge(161, 2_000);
+    assert.equal(append(1, 9_000), 1, "where nothing waited there was nothing to take");
+    assert.equal(append(20, 9_001), 20);
+  });
+
   it("takes one frame more than its bytes, however large", () => {
     const ledger = new Ledger(BOUNDS);
     assert.equal(ledger.append(new ArrayBuffer(5_000), 0), true);

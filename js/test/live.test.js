@@ -199,7 +199,7 @@ describe("over all of them", () => {
 
   it("more than may be kept closes the session, and says so", async () => {
     const proxy = await startProxy(testbed.port);
-    const client = new Client({ port: proxy.port, keptFramesMax: 10 });
+    const client = new Client({ port: proxy.port, keptFramesMax: 10, stallMs: 0 });
     await within("the join", client.joined);
     proxy.down();
     await until("the loss", () => client.conn.status().state === "resuming");

@@ -69,6 +69,11 @@ export class Attachment {
     return 0;
   }
 
+  /** Whether bytes are known to have left since this was last asked. */
+  hasMoved() {
+    return false;
+  }
+
   /** The server is busy: what it has not answered is no loss. */
   wait() {}
 

@@ -66,9 +66,9 @@ export class HttpAttachment extends Attachment {
     this.upstream.ping();
   }
 
-  /** Nothing: what waits is in the ledger, and `finish` sends it. */
+  /** What waits is in the ledger, and what is under way is known to have left only once it is acknowledged. */
   get bufferedAmount() {
-    return 0;
+    return this.session.ledger.bytes;
   }
 
   /** Whether the way up is what does not work. */

@@ -1,5 +1,6 @@
 // The session over one WebSocket.
 
+import { bytesOf } from "../bytes.js";
 import { encodeMessage, say } from "../lines.js";
 import { Attachment } from "./attachment.js";
 
@@ -21,6 +22,9 @@ export class WebSocketAttachment extends Attachment {
   /** How many of our frames were sent by this attachment or before it; `null` until the server has said it. */
   #sent = null;
   #buffered = 0;
+  /** The bytes that the socket was given, and how many of them had left when that was last asked. */
+  #given = 0;
+  #left = 0;
 
   constructor(session, { isProbe, settleMs }) {
     super(session, "websocket");
@@ -81,7 +85,14 @@ export class WebSocketAttachment extends Attachment {
 
   /** The bytes that have not left. */
   get bufferedAmount() {
-    return this.#socket.bufferedAmount;
+    return this.#socket.bufferedAmount + (this.#sent === null ? 0 : this.session.ledger.bytesAfter(this.#sent));
+  }
+
+  hasMoved() {
+    const left = this.#given - this.#socket.bufferedAmount;
+    const hasMoved = left > this.#left;
+    this.#left = left;
+    return hasMoved;
   }
 
   /** A WebSocket has but one way. */
@@ -92,7 +103,7 @@ export class WebSocketAttachment extends Attachment {
   /** Whether it is only slow: bytes have left since the last time this was asked, and others still wait. */
   revive() {
     const before = this.#buffered;
-    this.#buffered = this.bufferedAmount;
+    this.#buffered = this.#socket.bufferedAmount;
     return this.#buffered > 0 && this.#buffered !== before;
   }
 
@@ -151,6 +162,8 @@ export class WebSocketAttachment extends Attachment {
   }
 
   #send(data) {
-    if (this.#socket.readyState === 1) this.#socket.send(data);
+    if (this.#socket.readyState !== 1) return;
+    this.#given += bytesOf(data);
+    this.#socket.send(data);
   }
 }
