@@ -32,7 +32,6 @@ for (const { name, count, payload } of FLOODS) {
         say("join", "phx_join", {});
         await until("the join", () => refs.length);
         for (let n = 0; n < count; n += 1) say(`${n}`, "ping", payload);
-        assert.ok(session.bufferedAmount > 0, "it has not left yet");
         await until("all answers", () => refs.length > count || ends.length, 150_000);
         assert.deepEqual(ends, []);
         assert.deepEqual(refs, ["join", ...Array.from({ length: count }, (_, n) => `${n}`)]);

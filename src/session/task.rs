@@ -277,6 +277,8 @@ async fn handle<C: Channel>(
     let (callback, result) = match message {
         ChannelMailbox::Event { event, payload, reference } => {
             debug!(event = %quoted(&event), topic = %join.quoted_topic(), id = join.id.0, "handling event");
+            // A client that asks faster than it hears has to wait, and is not closed for its own questions. That it is gone shows below.
+            let _ = cx.ready().await;
             cx.begin_event(reference.clone());
             let event = text(&event);
             let result = catch(async { channel.handle_in(&event, payload, cx).await }).await;
