@@ -214,7 +214,7 @@ async fn a_client_that_cannot_be_heard_saying_what_it_has_says_so_on_another_con
     assert!(resumed > 0, "it was not heard");
 }
 
-/// It reads the answers, but what it has is behind its other questions, and those make more answers.
+/// What it has is behind its other questions, and those make more answers than may wait until it is heard.
 #[tokio::test]
 async fn a_client_that_asks_much_at_once_is_answered_and_not_closed() {
     let limits = OutboxLimits::new().frames_max(40).unacknowledged_frames_max(40);
@@ -228,7 +228,33 @@ async fn a_client_that_asks_much_at_once_is_answered_and_not_closed() {
         let answer = ok("1", &n.to_string(), "rows:1", json!({"frames": 0, "bytes": 0}));
         assert_eq!(next_message(&mut session, &mut resumed).await, answer);
     }
-    assert!(resumed > 0, "it was not heard");
+    assert_eq!(resumed, 0, "it was heard in time");
+}
+
+/// All of its questions have come before it reads the first answer, and the answers are more than may wait for it.
+#[tokio::test]
+async fn a_client_that_asks_faster_than_it_hears_waits_for_its_answers() {
+    let (_lapwing, address, _news) = serve(Mount::new().outbox(OutboxLimits::new().frames_max(40))).await;
+    for wire in [Wire::Sse, Wire::Longpoll] {
+        let mut session = resumable(address, wire).await;
+        for n in 2..300 {
+            session.send_json(json!(["1", n.to_string(), "rows:1", "wait", {"rows": 0, "bytes": 0}])).await;
+        }
+        for n in 2..300 {
+            let answer = ok("1", &n.to_string(), "rows:1", json!({"frames": 0, "bytes": 0}));
+            assert_eq!(next_message(&mut session, &mut 0).await, answer, "{wire:?}");
+        }
+    }
+    let mut client = LongPoll::open(address, "/socket").await;
+    client.send(json!(["1", "1", "rows:1", "phx_join", {}])).await;
+    for n in 2..300 {
+        client.send(json!(["1", n.to_string(), "rows:1", "wait", {"rows": 0, "bytes": 0}])).await;
+    }
+    let mut messages = VecDeque::new();
+    while messages.len() < 299 {
+        messages.extend(client.poll().await.messages);
+    }
+    assert!(messages.iter().zip(1..).all(|(message, n)| message[1] == n.to_string()), "{messages:?}");
 }
 
 #[tokio::test]
