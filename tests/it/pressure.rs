@@ -254,7 +254,7 @@ async fn a_client_that_asks_faster_than_it_hears_waits_for_its_answers() {
     while messages.len() < 299 {
         messages.extend(client.poll().await.messages);
     }
-    assert!(messages.iter().zip(1..).all(|(message, n)| message[1] == n.to_string()), "{messages:?}");
+    assert!(messages.iter().zip(1..).all(|(message, n)| message[1] == format!("{n}")), "{messages:?}");
 }
 
 #[tokio::test]
