@@ -10,6 +10,7 @@ use crate::support::{
     longpoll::LongPoll,
     sessions::{Session, WIRES, Wire, lines_of, post},
     testbed::Testbed,
+    websocket::{Event, Frame, RawSocket, TEXT},
 };
 
 /// Of this mount a WebSocket may be silent for 2 s, a long-poll client for 1.5 s, a resumable session's for 3 s.
@@ -92,4 +93,26 @@ async fn a_poll_that_waited_through_a_pause_is_answered_and_its_session_lives() 
     poller.send(json!(["1", "1", ROOM, "phx_join", {}])).await;
     assert_eq!(poller.poll().await.messages, [ok("1", "1", ROOM, json!({}))]);
     assert_eq!(lines_of(&session.poll(0, "").await), ["!resumed 1"]);
+}
+
+/// A client that goes on sending behind its error is heard out for five seconds, of which a pause takes none: what lies in the sockets
+/// when the program goes on would make a reset that overtakes the close frame.
+#[tokio::test]
+async fn a_client_that_was_heard_out_through_a_pause_reads_why_it_was_closed() {
+    const FAR_TOO_MUCH: usize = 20_000_000;
+    let testbed = Testbed::start();
+    let mut socket = RawSocket::connect(testbed.address(), "/socket/websocket?vsn=2.0.0").await;
+    let message = Frame::new(TEXT, vec![b'x'; FAR_TOO_MUCH]).encode();
+    let (first, rest) = message.split_at(100_000);
+    socket.send_bytes(first).await.expect("the server listens");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    testbed.pause();
+    let pause = async {
+        tokio::time::sleep(PAUSE).await;
+        testbed.go_on();
+    };
+    let (sent, ()) = tokio::join!(socket.send_bytes(rest), pause);
+    sent.expect("the server hears it out");
+    assert_eq!(socket.next().await, Event::Close(1009, String::new()));
+    assert_eq!(socket.next().await, Event::End);
 }

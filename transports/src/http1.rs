@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioTimer;
+
+use crate::patient::Patient;
 
 /// Bytes of the head of a request, the query of a WebSocket's address among them; beyond it the answer is 431. As over
 /// HTTP/2. hyper's default is 400 KiB, and a head may be held for as long as a ticket or a `connect` takes.
@@ -23,7 +24,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// ```
 pub fn configure(server: &mut http1::Builder) {
     server
-        .timer(TokioTimer::new())
+        .timer(Patient)
         .header_read_timeout(HEAD_TIMEOUT)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(HEAD_BYTES_MAX);

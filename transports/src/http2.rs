@@ -10,8 +10,9 @@ use std::{
 
 use h2::Reason;
 use hyper::server::conn::http2;
-use hyper_util::rt::TokioTimer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::patient::Patient;
 
 use crate::close::CloseReason;
 
@@ -68,7 +69,7 @@ pub fn configure<E>(server: &mut http2::Builder<E>) {
         .max_pending_accept_reset_streams(RESETS_MAX)
         .max_header_list_size(HEADER_BYTES_MAX)
         .max_send_buf_size(SEND_BUFFER)
-        .timer(TokioTimer::new())
+        .timer(Patient)
         .keep_alive_interval(SILENCE)
         .keep_alive_timeout(PING_TIMEOUT);
 }

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! endpoint ─ requests ─ {websocket sse longpoll} ─ manager ─ handler ─ bodies ─ live ─ connect ─ options ─ http ─
-//! dialect* ─ session* ─ frame* ─ {budget surrogates*} ─ {http1 sync shrink quoted*} ─ http2 ─ close*
+//! dialect* ─ session* ─ frame* ─ {budget surrogates*} ─ {http1 sync shrink quoted*} ─ http2 ─ {patient close*}
 //! ```
 //!
 //! Rooms marked with * are pure: no task, no clock, no socket. They are all there is without the default
@@ -50,6 +50,8 @@ mod manager;
 mod models;
 #[cfg(feature = "net")]
 pub mod options;
+#[cfg(feature = "net")]
+mod patient;
 #[cfg(feature = "net")]
 mod requests;
 #[cfg(feature = "net")]

@@ -7,10 +7,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::timeout,
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tracing::trace;
 
 use super::{
@@ -40,8 +37,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Farewell<Io> {
 
     /// Says it, and waits for the peer's end as long as `linger` allows and the server is not cut off.
     pub(super) async fn say<H: Handler>(self, manager: &Manager<H>) {
-        let said = timeout(manager.websocket_options().linger, self);
-        if !matches!(manager.cut.run_until_cancelled(said).await, Some(Ok(()))) {
+        let said = manager.common.clock.timeout(manager.websocket_options().linger, self);
+        if !matches!(manager.cut.run_until_cancelled(said).await, Some(Some(()))) {
             trace!("websocket cut off: the peer did not end it in time");
         }
     }
