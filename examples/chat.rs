@@ -1,5 +1,4 @@
-//! The chat of the README: what a page says in `room:*` is heard by all pages there. `axum.rs` is the same with the limits that a
-//! server needs which anybody can reach.
+//! The chat of the README: what a page says in `room:*` is heard by all pages there.
 
 use axum::Router;
 use lapwing::{Channel, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, noreply};
@@ -28,6 +27,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mount = Mount::new().host("localhost").channel::<Room>("room:*", ());
     let lapwing = Lapwing::builder().mount("/socket", mount).build()?;
     let app = Router::new().nest_service("/socket", lapwing.at("/socket")?);
-    axum::serve(TcpListener::bind("127.0.0.1:4000").await?, app).await?;
+    lapwing.serve(TcpListener::bind("127.0.0.1:4000").await?, app).await;
     Ok(())
 }

@@ -7,6 +7,7 @@ pub(crate) mod kept;
 pub(crate) mod moderating;
 pub(crate) mod mount;
 pub(crate) mod path;
+mod serve;
 pub(crate) mod service;
 pub(crate) mod shutdown;
 pub(crate) mod subscription;

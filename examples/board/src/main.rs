@@ -35,23 +35,17 @@ mod store;
 mod tests;
 mod token;
 
-use std::{future, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{future, process::ExitCode};
 
-use lapwing::Lapwing;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::oneshot,
-    time::sleep,
 };
 use tracing_subscriber::EnvFilter;
 
 use crate::{app::App, settings::Settings};
 
 type AnyError = Box<dyn std::error::Error + Send + Sync>;
-
-/// How long requests may go on when the sessions have ended. `axum::serve` would wait for ever for somebody who sends half of one.
-const REQUESTS_MAX: Duration = Duration::from_secs(10);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -73,33 +67,16 @@ async fn run() -> Result<(), AnyError> {
     let listener = TcpListener::bind((settings.host.as_str(), settings.port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
 
-    let (sessions_over, are_sessions_over) = oneshot::channel();
-    // It sets no limit to the time of a head: it is for behind a proxy, as `docs/guide/deploying.md` says.
-    let serving = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(ended(lapwing, sessions_over));
-    let late = async {
-        if are_sessions_over.await.is_err() {
+    let ended = async {
+        if let Err(error) = asked_to_end().await {
+            tracing::error!(%error, "the program cannot be asked to end");
             future::pending::<()>().await;
         }
-        sleep(REQUESTS_MAX).await;
     };
-    tokio::select! {
-        served = serving => served?,
-        () = late => tracing::warn!("requests that did not end are dropped"),
-    }
+    // The pages come back to the next program.
+    let report = lapwing.serve_until(listener, router, ended).await;
+    tracing::info!(?report, "the program has ended");
     Ok(())
-}
-
-/// Ends the sessions when somebody wants the program to end: their pages come back to the next one.
-async fn ended(lapwing: Lapwing, over: oneshot::Sender<()>) {
-    if let Err(error) = asked_to_end().await {
-        tracing::error!(%error, "the program cannot be asked to end");
-        future::pending::<()>().await;
-    }
-    let report = lapwing.shutdown().await;
-    tracing::info!(?report, "the sessions have ended");
-    // Nobody waits for it if serving is over already.
-    let _ = over.send(());
 }
 
 async fn asked_to_end() -> std::io::Result<()> {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The program gives requests ten seconds. The rest is for a busy machine.
+/// Requests have ten seconds. The rest is for a busy machine.
 const END_MAX: Duration = Duration::from_secs(60);
 
 struct Program(Child);

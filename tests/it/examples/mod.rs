@@ -1,7 +1,7 @@
 //! The examples as programs of their own, attacked: they are copied, so they have to be safe as they stand.
 //!
-//! The README's first program is `examples/chat.rs` (`text`), for behind a proxy; `axum.rs` is the same with the limits of a server that
-//! anybody reaches. What the documents show of servers is in one of the others.
+//! The README's first program is `examples/chat.rs` (`text`), which has a fixed port; `axum.rs` is the same at a port of choice. What
+//! the documents show of servers is in one of the others.
 
 mod demo;
 mod end;
@@ -21,7 +21,7 @@ use crate::support::{
 };
 use program::Program;
 
-/// Every example for a server that anybody reaches. All have a mount `/socket` with topics `room:*`.
+/// Every example but `chat`. All have a mount `/socket` with topics `room:*`.
 const NAMES: [&str; 5] = ["axum", "demo", "hyper", "presence", "tls"];
 
 /// Those with a room in which members speak to each other, and the event by which the others hear it.
