@@ -71,6 +71,10 @@ async function startOnce(name, build, { port = 0, env = {} } = {}) {
     log: () => log,
     fetch: async (path) => (await fetch(`http://${address}${path}`)).text(),
     stop: (signal) => stopChild(child, signal),
+    pid: child.pid,
+    signal: (name) => child.kill(name),
+    /** Its exit code, or the signal that ended it. */
+    over: new Promise((resolve) => child.once("exit", (code, signal) => resolve(code ?? signal))),
   };
 }
 

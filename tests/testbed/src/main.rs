@@ -3,14 +3,20 @@
 //!
 //!     PORT=4000 HOST=127.0.0.1 cargo run --release -p lapwing-testbed
 //!
-//! With the feature `cluster`, and `ENGINE=redis://…` or `nats://…`, it is a node of the cluster `APP` (default `testbed`) with the name
-//! `NODE`.
+//! With `ENGINE=redis://…` or `nats://…` it is a node of the cluster `APP` (default `testbed`) with the name `NODE`.
 
-#![allow(clippy::print_stdout, reason = "whoever starts it has to learn the port")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "whoever starts it has to learn the port")]
+
+#[cfg(feature = "cluster")]
+mod node;
+#[cfg(not(feature = "cluster"))]
+#[path = "alone.rs"]
+mod node;
 
 use std::{
     env,
     net::SocketAddr,
+    process::ExitCode,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -30,8 +36,8 @@ use hyper_util::{
 };
 use lapwing::{
     Accept, Body, Broadcast, Builder, Channel, CheckOrigin, ConnectRequest, Context, Disconnect, Failure,
-    Handled, Joining, Keep, Lapwing, LongpollOptions, Mount, OutboxLimits, Payload, PeerAddr, Rates, Read,
-    Refusal, ResumeOptions, StopReason, Topic, WebsocketOptions, noreply, reply, stop,
+    Gap, Handled, Joining, Keep, Lapwing, LongpollOptions, Mount, OutboxLimits, Payload, PeerAddr, Rates,
+    Read, Refusal, ResumeOptions, StopReason, Topic, WebsocketOptions, noreply, reply, stop,
     transports::{
         body::ResponseFuture,
         close::CloseReason,
@@ -50,6 +56,8 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::timeout,
 };
+
+type AnyError = Box<dyn std::error::Error>;
 
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
@@ -108,6 +116,12 @@ impl Channel for Room {
                 cx.broadcast("bin_cast", payload).map(drop).map_err(|error| error.to_string())
             }
             "bin_reply" if payload.as_binary().is_some() => return Ok(reply("ok", payload)),
+            "tell" => {
+                let Tell { topic, payload } = payload.parse()?;
+                cx.publish(Broadcast::new(topic, "shout", payload))
+                    .map(drop)
+                    .map_err(|error| error.to_string())
+            }
             "whisper" if is_kept(cx) => {
                 let whisper = Broadcast::new(cx.topic(), "shout", payload).unrecorded();
                 cx.publish(whisper).map(drop).map_err(|error| error.to_string())
@@ -122,6 +136,19 @@ impl Channel for Room {
         };
         Ok(sent.map_or_else(|error| stop(StopReason::Error(error)), |()| noreply()))
     }
+
+    /// Clients count what they are told of.
+    async fn handle_gap(&mut self, gap: &Gap, cx: &Context<Self>) -> Handled {
+        cx.push("gap", json!({"node": &*gap.node, "cause": gap.cause.word()}))?;
+        Ok(noreply())
+    }
+}
+
+/// What `tell` says to a topic that its client need not have joined.
+#[derive(Deserialize)]
+struct Tell {
+    topic: String,
+    payload: Value,
 }
 
 /// What `history` asks for.
@@ -302,10 +329,7 @@ fn respond(lapwing: &Lapwing, echo: &Endpoint<Echo>, request: Request<Incoming>)
     } else if path == "/stats" {
         let mut stats = serde_json::to_value(lapwing.stats()).unwrap_or_default();
         stats["pid"] = json!(std::process::id());
-        #[cfg(feature = "cluster")]
-        {
-            stats["cluster"] = serde_json::to_value(lapwing.cluster()).unwrap_or_default();
-        }
+        stats["cluster"] = node::cluster(lapwing);
         stats["accepted"] = json!(ACCEPTED.load(Ordering::Relaxed));
         stats.to_string()
     } else if let Some(id) = path.strip_prefix("/ban/") {
@@ -361,66 +385,46 @@ async fn speaks_http2(stream: &TcpStream) -> bool {
     matches!(stream.peek(&mut first).await, Ok(3)) && &first == b"PRI"
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
-        let port: u16 = env::var("PORT").ok().map_or(Ok(4000), |port| port.parse())?;
-        let listener = listen(&host, port).await?;
-        let (builder, is_alone) = node().await?;
-        println!("listening on {}", listener.local_addr()?);
-        let (lapwing, echo) = build(builder, is_alone);
-        let connections = GracefulShutdown::new();
-        let mut stopped = std::pin::pin!(stopped());
-        loop {
-            let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
-                () = &mut stopped => break,
-            };
-            let Ok((stream, peer)) = accepted else {
-                // Out of files: wait for some to be closed.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                continue;
-            };
-            ACCEPTED.fetch_add(1, Ordering::Relaxed);
-            let _ = stream.set_nodelay(true);
-            tokio::spawn(serve(stream, peer, lapwing.clone(), echo.clone(), connections.watcher()));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    match runtime.map_err(AnyError::from).and_then(|runtime| runtime.block_on(run())) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
         }
-        drop(listener);
-        // The sessions first, paced; then the connections of HTTP/2, which say so by GOAWAY.
-        lapwing.shutdown().await;
-        let _ = timeout(GOODBYE_TIMEOUT, connections.shutdown()).await;
-        Ok(())
-    })
-}
-
-/// A server that is alone, or a node of a cluster, as the environment says; and whether it is alone.
-#[cfg(feature = "cluster")]
-async fn node() -> Result<(Builder, bool), Box<dyn std::error::Error>> {
-    use lapwing::{
-        ClusterOptions,
-        cluster::{AtStart, Nats, Redis},
-    };
-    let Ok(engine) = env::var("ENGINE") else { return Ok((Lapwing::builder(), true)) };
-    let options = ClusterOptions::new(env::var("APP").unwrap_or_else(|_| "testbed".into()))
-        .name(env::var("NODE").unwrap_or_default())
-        .at_start(AtStart::Wait);
-    let cluster = if engine.starts_with("nats") {
-        options.start(Nats::at(&engine)?).await?
-    } else {
-        options.start(Redis::at(&engine)?).await?
-    };
-    Ok((Lapwing::builder().cluster(cluster), false))
-}
-
-/// A server that is alone.
-#[cfg(not(feature = "cluster"))]
-async fn node() -> Result<(Builder, bool), Box<dyn std::error::Error>> {
-    match env::var("ENGINE") {
-        Ok(_) => Err("ENGINE is for a testbed with the feature `cluster`".into()),
-        Err(_) => Ok((Lapwing::builder(), true)),
     }
+}
+
+async fn run() -> Result<(), AnyError> {
+    let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
+    let port: u16 = env::var("PORT").ok().map_or(Ok(4000), |port| port.parse())?;
+    let listener = listen(&host, port).await?;
+    let (builder, is_alone) = node::start().await?;
+    println!("listening on {}", listener.local_addr()?);
+    let (lapwing, echo) = build(builder, is_alone);
+    let connections = GracefulShutdown::new();
+    let mut stopped = std::pin::pin!(stopped());
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut stopped => break,
+        };
+        let Ok((stream, peer)) = accepted else {
+            // Out of files: wait for some to be closed.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            continue;
+        };
+        ACCEPTED.fetch_add(1, Ordering::Relaxed);
+        let _ = stream.set_nodelay(true);
+        tokio::spawn(serve(stream, peer, lapwing.clone(), echo.clone(), connections.watcher()));
+    }
+    drop(listener);
+    // The sessions first, paced; then the connections of HTTP/2, which say so by GOAWAY.
+    lapwing.shutdown().await;
+    let _ = timeout(GOODBYE_TIMEOUT, connections.shutdown()).await;
+    Ok(())
 }
 
 /// Listens with room for a crowd that comes back all at once. By default 128 clients may wait to be accepted, and whoever

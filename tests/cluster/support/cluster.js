@@ -1,0 +1,71 @@
+// Testbeds that are the nodes of one cluster.
+
+import { startTestbed } from "../../clients/support/testbed.js";
+import { until } from "../../clients/support/wait.js";
+import { startEngine } from "./engine.js";
+import { startTap } from "./tap.js";
+
+process.setMaxListeners(100);
+
+let apps = 0;
+
+/** Starts an engine and so many nodes, each with a tap of its own before the engine. */
+export async function startCluster(kind, count = 3, { env = {}, engineArgs } = {}) {
+  const engine = await startEngine(kind, { args: engineArgs });
+  apps += 1;
+  const cluster = new Cluster(engine, `test-${process.pid}-${apps}`, env);
+  try {
+    for (let n = 1; n <= count; n += 1) await cluster.add(`node-${n}`);
+    await cluster.meet();
+  } catch (error) {
+    await cluster.stop();
+    throw error;
+  }
+  return cluster;
+}
+
+class Cluster {
+  nodes = [];
+  #env;
+
+  constructor(engine, app, env) {
+    Object.assign(this, { engine, app });
+    this.#env = env;
+  }
+
+  async add(name) {
+    const tap = await startTap(this.engine.port);
+    const env = { RUST_LOG: "error", ...this.#env, ENGINE: this.engine.url(tap.port), APP: this.app, NODE: name };
+    const node = await startTestbed({ env });
+    Object.assign(node, { name, tap, stats: async () => JSON.parse(await node.fetch("/stats")) });
+    node.isReady = async () => (await fetch(`http://${node.address}/ready`)).status === 200;
+    this.nodes.push(node);
+    return node;
+  }
+
+  /** Waits until each node that runs knows all others, and is ready. */
+  async meet(nodes = this.nodes) {
+    for (const node of nodes) {
+      await until(`${node.name} knows the others and is ready`, async () => {
+        const { cluster } = await node.stats();
+        return cluster.nodes.length === nodes.length && (await node.isReady());
+      });
+    }
+  }
+
+  /** Ends a node, and forgets it. */
+  async remove(node, signal = "SIGKILL") {
+    this.nodes = this.nodes.filter((other) => other !== node);
+    await node.stop(signal);
+    await node.tap.stop();
+  }
+
+  async stop() {
+    for (const node of [...this.nodes]) {
+      // One that was paused does not end before it goes on.
+      node.signal("SIGCONT");
+      await this.remove(node);
+    }
+    await this.engine.stop();
+  }
+}

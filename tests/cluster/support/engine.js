@@ -1,0 +1,99 @@
+// Redis and NATS as the tests' nodes use them, and what can be done to them.
+
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { findProgram, freePort } from "../../clients/support/proxies.js";
+import { until } from "../../clients/support/wait.js";
+
+const programs = {
+  redis: { program: "redis-server", args: (port) => ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"] },
+  nats: { program: "nats-server", args: (port) => ["--addr", "127.0.0.1", "--port", port] },
+};
+
+export const engines = Object.keys(programs);
+
+/** Starts an engine on a free port. `args` are added to its command line. */
+export async function startEngine(kind, { args = [] } = {}) {
+  const engine = new Engine(kind, await freePort(), args);
+  await engine.begin();
+  return engine;
+}
+
+class Engine {
+  #child;
+  #dir;
+  #args;
+
+  constructor(kind, port, args) {
+    Object.assign(this, { kind, port });
+    this.#dir = mkdtempSync(join(tmpdir(), `lapwing-${kind}-`));
+    this.#args = [...programs[kind].args(String(port)), ...args];
+    process.once("exit", () => this.#child?.kill("SIGKILL"));
+  }
+
+  /** Its address, or that of somebody who stands before it. */
+  url(port = this.port) {
+    return `${this.kind}://127.0.0.1:${port}`;
+  }
+
+  get pid() {
+    return this.#child.pid;
+  }
+
+  /** Starts it, which must not run. It has forgotten everything. */
+  async begin() {
+    const child = spawn(findProgram(programs[this.kind].program), this.#args, { cwd: this.#dir, stdio: ["ignore", "pipe", "pipe"] });
+    let log = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (log = (log + text).slice(-5_000)));
+    this.#child = child;
+    await until(`${this.kind} listens`, async () => {
+      if (child.exitCode !== null) throw new Error(`${this.kind} ended with ${child.exitCode}: ${log}`);
+      return connects(this.port);
+    });
+  }
+
+  signal(name) {
+    this.#child.kill(name);
+  }
+
+  /** Ends it as if the power went. */
+  async kill() {
+    const over = new Promise((resolve) => this.#child.once("exit", resolve));
+    if (this.#child.exitCode === null && this.#child.signalCode === null && this.#child.kill("SIGKILL")) await over;
+  }
+
+  async stop() {
+    await this.kill();
+    rmSync(this.#dir, { recursive: true, force: true });
+  }
+
+  /** Says commands of Redis on a connection of its own, and returns its answers as they stand on the wire. */
+  commands() {
+    const socket = net.connect(this.port, "127.0.0.1");
+    const waiting = [];
+    socket.on("data", (text) => waiting.shift()?.(String(text)));
+    socket.on("error", () => {});
+    return {
+      say: (...words) =>
+        new Promise((resolve) => {
+          waiting.push(resolve);
+          socket.write(`*${words.length}\r\n${words.map((word) => `$${Buffer.byteLength(word)}\r\n${word}\r\n`).join("")}`);
+        }),
+      end: () => socket.destroy(),
+    };
+  }
+}
+
+function connects(port) {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, "127.0.0.1");
+    socket.once("error", () => resolve(false));
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+  });
+}

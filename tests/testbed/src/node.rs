@@ -1,0 +1,57 @@
+//! A server that is alone, or a node of a cluster, as the environment says.
+
+use std::{env, error::Error, fmt::Write as _};
+
+use lapwing::{
+    Builder, ClusterOptions, Lapwing,
+    cluster::{AtStart, Engine, Nats, Redis, Spread, StartError},
+};
+use serde_json::Value;
+
+use crate::AnyError;
+
+/// What a server is built with, and whether it is alone.
+///
+/// # Errors
+/// `ENGINE` is no address, `APP` no name, or the engine refuses the node. One that is away is waited for.
+pub(crate) async fn start() -> Result<(Builder, bool), AnyError> {
+    let builder = Lapwing::builder();
+    let Some(address) = env::var("ENGINE").ok().filter(|engine| !engine.is_empty()) else {
+        return Ok((builder, true));
+    };
+    let cluster = match address.split_once("://").map_or(&*address, |(scheme, _)| scheme) {
+        "nats" => start_on(Nats::at(&address).map_err(unusable)?).await,
+        "redis" | "unix" => start_on(Redis::at(&address).map_err(unusable)?).await,
+        scheme => return Err(format!("ENGINE is redis://…, unix://… or nats://…, and not {scheme:?}").into()),
+    };
+    Ok((builder.cluster(cluster.map_err(unusable)?), false))
+}
+
+async fn start_on(engine: impl Engine) -> Result<lapwing::Cluster, StartError> {
+    let options = ClusterOptions::new(env::var("APP").unwrap_or_else(|_| "testbed".into()))
+        .name(env::var("NODE").unwrap_or_default())
+        .at_start(AtStart::Wait);
+    // Each topic with a channel of its own, for tests of joins that are the first on their channel.
+    let options = match env::var("SPREAD").as_deref() {
+        Ok("topics") => options.spread(Spread::Topics),
+        _ => options,
+    };
+    options.start(engine).await
+}
+
+/// Says what it is about, with its causes.
+fn unusable(error: impl Error) -> AnyError {
+    let mut text = format!("ENGINE cannot be used: {error}");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        // A text takes everything.
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text.into()
+}
+
+/// What `/stats` says of the cluster; null of a server that is alone.
+pub(crate) fn cluster(lapwing: &Lapwing) -> Value {
+    serde_json::to_value(lapwing.cluster()).unwrap_or_default()
+}
