@@ -53,7 +53,10 @@ use tokio_rustls::{
     },
 };
 
-use crate::{history::History, room::Room, web::Web};
+use crate::{
+    room::{Room, Rooms},
+    web::Web,
+};
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -81,7 +84,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), AnyError> {
     let tls = TlsAcceptor::from(Arc::new(config()?));
     let web = Arc::new(Web::load()?);
-    let mount = Mount::new().check_origin(web::origins()?).channel::<Room>("room:*", History::default());
+    let mount = Mount::new().check_origin(web::origins()?).channel::<Room>("room:*", Rooms::default());
     let lapwing = Lapwing::builder().mount("/socket", mount).build()?;
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
     let port: u16 = env::var("PORT").ok().map_or(Ok(4443), |port| port.parse())?;

@@ -2,18 +2,22 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    hash::{BuildHasher as _, Hasher as _, RandomState},
     sync::{Mutex, PoisonError},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// As many as somebody who comes in reads.
 const MESSAGES_MAX: usize = 50;
 /// Anybody can make a room by its address. At the bound the room that was silent for longest is forgotten.
 const ROOMS_MAX: usize = 1_000;
 
-#[derive(Clone, Debug, Serialize)]
+/// Bits of an id that tell apart what several nodes number in the same millisecond. JavaScript's numbers have room for them.
+const NODE_BITS: u32 = 10;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Message {
     /// Grows within a room, also over restarts of the server: clients order by it and tell doubles by it.
     pub(crate) id: u64,
@@ -26,33 +30,62 @@ pub(crate) struct Message {
 }
 
 /// The messages of all rooms, by topic. An entry holds at least one message.
-#[derive(Default)]
-pub(crate) struct History(Mutex<HashMap<String, VecDeque<Message>>>);
+pub(crate) struct History {
+    rooms: Mutex<HashMap<String, VecDeque<Message>>>,
+    /// The last bits of the ids that are given here.
+    node: u64,
+}
+
+impl Default for History {
+    fn default() -> Self {
+        let dice = RandomState::new().build_hasher().finish();
+        Self { rooms: Mutex::default(), node: dice % (1 << NODE_BITS) }
+    }
+}
 
 impl History {
     /// Numbers a message, keeps it and publishes it, under one lock: the order of a room's history is the
     /// order in which its members got it.
     pub(crate) fn add<T>(&self, topic: &str, mut message: Message, publish: impl FnOnce(&Message) -> T) -> T {
-        let mut rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !rooms.contains_key(topic) && rooms.len() >= ROOMS_MAX {
-            forget_one(&mut rooms);
-        }
-        let room = rooms.entry(topic.to_owned()).or_default();
+        let mut rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = room_of(&mut rooms, topic);
         message.at = now_ms();
-        message.id = room.back().map_or(message.at, |last| message.at.max(last.id + 1));
-        if room.len() == MESSAGES_MAX {
-            room.pop_front();
-        }
+        let next = room.back().map_or(0, |last| (last.id >> NODE_BITS) + 1);
+        message.id = message.at.max(next) << NODE_BITS | self.node;
         let published = publish(&message);
-        room.push_back(message);
+        put(room, message);
         published
+    }
+
+    /// Keeps a message that another node has numbered, in its place.
+    #[allow(dead_code, reason = "examples/tls.rs has these rooms without other nodes")]
+    pub(crate) fn learn(&self, topic: &str, message: Message) {
+        put(room_of(&mut self.rooms.lock().unwrap_or_else(PoisonError::into_inner), topic), message);
     }
 
     /// The messages of a room after one with this id, oldest first.
     pub(crate) fn after(&self, topic: &str, id: u64) -> Vec<Message> {
-        let rooms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let rooms = self.rooms.lock().unwrap_or_else(PoisonError::into_inner);
         let room = rooms.get(topic).into_iter().flatten();
         room.filter(|message| message.id > id).cloned().collect()
+    }
+}
+
+/// A room, which takes the place of another if there are as many as may be.
+fn room_of<'a>(rooms: &'a mut HashMap<String, VecDeque<Message>>, topic: &str) -> &'a mut VecDeque<Message> {
+    if !rooms.contains_key(topic) && rooms.len() >= ROOMS_MAX {
+        forget_one(rooms);
+    }
+    rooms.entry(topic.to_owned()).or_default()
+}
+
+fn put(room: &mut VecDeque<Message>, message: Message) {
+    let at = room.partition_point(|known| known.id < message.id);
+    if room.get(at).is_none_or(|known| known.id != message.id) {
+        room.insert(at, message);
+    }
+    if room.len() > MESSAGES_MAX {
+        room.pop_front();
     }
 }
 
@@ -95,6 +128,21 @@ mod tests {
     }
 
     #[test]
+    fn what_other_nodes_have_said_is_in_its_place_once() {
+        let (here, there) = (History::default(), History::default());
+        say(&here, "room:a", "1");
+        let [one] = &here.after("room:a", 0)[..] else { panic!("one was said") };
+        there.learn("room:a", one.clone());
+        say(&there, "room:a", "2");
+        let said = there.after("room:a", 0);
+        for message in said.iter().rev().chain(&said) {
+            here.learn("room:a", message.clone());
+        }
+        let texts: Vec<_> = here.after("room:a", 0).into_iter().map(|message| message.text).collect();
+        assert_eq!(texts, ["1", "2"]);
+    }
+
+    #[test]
     fn one_room_more_takes_the_place_of_the_one_that_was_silent_for_longest() {
         let history = History::default();
         // The ids follow the clock, and in one millisecond rooms are of an age: the first is clearly older.
@@ -107,6 +155,6 @@ mod tests {
         say(&history, "room:new", "x");
         assert!(history.after("room:old", 0).is_empty());
         assert_eq!(history.after("room:new", 0).len(), 1);
-        assert_eq!(history.0.lock().expect("nobody panics").len(), ROOMS_MAX);
+        assert_eq!(history.rooms.lock().expect("nobody panics").len(), ROOMS_MAX);
     }
 }

@@ -3,10 +3,16 @@
 //!     PORT=4000 HOST=127.0.0.1 cargo run --profile demo -p lapwing-demo
 //!
 //! `ORIGINS` says at which addresses a browser may find the page, where it is not on this machine:
-//! `ORIGINS=https://chat.example,//192.0.2.1`.
+//! `ORIGINS=https://chat.example,//192.0.2.1`. With `ENGINE=redis://…` several of it, each with another `NODE`, are one chat:
+//! scripts/demo-cluster.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "whoever starts it has to learn the port")]
 
+#[cfg(feature = "cluster")]
+mod cluster;
+#[cfg(not(feature = "cluster"))]
+#[path = "alone.rs"]
+mod cluster;
 mod history;
 mod room;
 mod web;
@@ -21,7 +27,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::{history::History, room::Room, web::Web};
+use crate::{room::Room, web::Web};
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -39,8 +45,11 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), AnyError> {
     let web = Arc::new(Web::load()?);
-    let mount = Mount::new().check_origin(web::origins()?).channel::<Room>("room:*", History::default());
-    let lapwing = Lapwing::builder().mount("/socket", mount).build()?;
+    let (builder, rooms) = cluster::start().await?;
+    let rooms = Arc::new(rooms);
+    let mount = Mount::new().check_origin(web::origins()?).channel::<Room>("room:*", rooms.clone());
+    let lapwing = builder.mount("/socket", mount).build()?;
+    cluster::learn(&lapwing, rooms);
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
     let port: u16 = env::var("PORT").ok().map_or(Ok(4000), |port| port.parse())?;
     let listener = TcpListener::bind((host.as_str(), port)).await?;

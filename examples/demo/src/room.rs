@@ -1,6 +1,8 @@
 //! The channel: one member of one room.
 
-use lapwing::{Channel, Context, Failure, Handled, Joining, Json, Payload, Socket, Topic, noreply, reply};
+use lapwing::{
+    BroadcastError, Channel, Context, Failure, Handled, Joining, Json, Payload, Socket, Topic, noreply, reply,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -22,6 +24,8 @@ struct Params {
 #[derive(Serialize)]
 struct Joined {
     history: Vec<Message>,
+    /// The node that serves this client, if there are several.
+    node: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -52,17 +56,30 @@ struct Cursor {
     y: f64,
 }
 
+/// What the members of all rooms share.
+#[derive(Default)]
+pub(crate) struct Rooms {
+    pub(crate) history: History,
+    /// The name of this node, if there are several.
+    pub(crate) node: Option<String>,
+    /// Tells the other nodes what was said, if there are any.
+    pub(crate) tell: Option<Tell>,
+}
+
+pub(crate) type Tell = fn(&Socket, &Message) -> Result<(), BroadcastError>;
+
 pub(crate) struct Room {
     user: String,
     name: String,
     color: String,
     away: bool,
+    node: Option<String>,
     /// The id of the last message of the history in the join's reply.
     seen: u64,
 }
 
 impl Channel for Room {
-    type State = History;
+    type State = Rooms;
 
     async fn join(topic: &Topic, params: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
         let params: Params = params.parse()?;
@@ -73,15 +90,16 @@ impl Channel for Room {
             return Err(Failure::reason("user must have 1 to 64 characters"));
         }
         let (name, color) = check_look(&params.name, &params.color)?;
-        let history = joining.state().after(topic.as_str(), 0);
+        let history = joining.state().history.after(topic.as_str(), 0);
+        let node = joining.state().node.clone();
         let seen = history.last().map_or(0, |message| message.id);
-        joining.set_reply(Json(Joined { history }))?;
-        Ok(Self { user: params.user, name, color, away: false, seen })
+        joining.set_reply(Json(Joined { history, node: node.clone() }))?;
+        Ok(Self { user: params.user, name, color, away: false, node, seen })
     }
 
     async fn joined(&mut self, cx: &Context<Self>) -> Handled {
         // Said after the history was read and before this join was subscribed. The page drops doubles.
-        for message in cx.state().after(cx.topic().as_str(), self.seen) {
+        for message in cx.state().history.after(cx.topic().as_str(), self.seen) {
             cx.push("said", Json(message))?;
         }
         cx.track_and_push_presences(&self.user, self.meta(cx)).await?;
@@ -123,8 +141,11 @@ impl Room {
             text: text.to_owned(),
             at: 0,
         };
-        let publish = |message: &Message| cx.broadcast("said", Json(message));
-        cx.state().add(cx.topic().as_str(), message, publish)?;
+        let publish = |message: &Message| {
+            cx.broadcast("said", Json(message))?;
+            cx.state().tell.map_or(Ok(()), |tell| tell(cx, message))
+        };
+        cx.state().history.add(cx.topic().as_str(), message, publish)?;
         Ok(reply("ok", Payload::empty()))
     }
 
@@ -143,20 +164,21 @@ impl Room {
 
     fn cursor(&self, Cursor { x, y }: Cursor, socket: &Socket) -> Handled {
         if [x, y].iter().all(|place| (0.0..=1.0).contains(place)) {
-            let moved = json!({"user": self.user, "tab": tab(socket), "x": x, "y": y});
+            let moved = json!({"user": self.user, "tab": self.tab(socket), "x": x, "y": y});
             socket.broadcast_from("cursor", moved)?;
         }
         Ok(noreply())
     }
 
     fn meta(&self, socket: &Socket) -> Value {
-        json!({"name": self.name, "color": self.color, "away": self.away, "tab": tab(socket)})
+        let Self { name, color, away, node, .. } = self;
+        json!({"name": name, "color": color, "away": away, "node": node, "tab": self.tab(socket)})
     }
-}
 
-/// The same for a join's presence and its cursor. Text, for JavaScript's numbers end at 2^53.
-fn tab(socket: &Socket) -> String {
-    socket.channel_id().0.to_string()
+    /// The same for a join's presence and its cursor, and another for each join of all nodes.
+    fn tab(&self, socket: &Socket) -> String {
+        format!("{}:{}", self.node.as_deref().unwrap_or_default(), socket.channel_id().0)
+    }
 }
 
 fn check_look(name: &str, color: &str) -> Result<(String, String), Failure> {

@@ -2,7 +2,7 @@
 
 import { Socket } from "phoenix";
 import { byId } from "./dom.js";
-import { changeMe, me, onMeChanged } from "./me.js";
+import { changeMe, clientId, me, onMeChanged } from "./me.js";
 import { watchPointer } from "./cursors.js";
 import { startNetwork, transport } from "./network.js";
 import { Other } from "./other.js";
@@ -10,7 +10,7 @@ import { Room } from "./room.js";
 import { startRooms } from "./rooms.js";
 import { startTraffic } from "./traffic.js";
 
-const socket = new Socket("/socket", { transport });
+const socket = new Socket("/socket", { transport, params: { client: clientId() } });
 startNetwork(socket);
 socket.connect();
 

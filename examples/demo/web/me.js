@@ -14,6 +14,9 @@ function makeId() {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
+/** What a balancer before several nodes can tell a session by: all of its requests have it. */
+export const clientId = makeId;
+
 function load() {
   try {
     return JSON.parse(localStorage.getItem(KEY)) ?? {};

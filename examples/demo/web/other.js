@@ -3,7 +3,7 @@
 import { Presence, Socket } from "phoenix";
 import { Lapwing } from "lapwing-transport";
 import { byId } from "./dom.js";
-import { me } from "./me.js";
+import { clientId, me } from "./me.js";
 import { Messages } from "./messages.js";
 
 const BIRDS = ["Robin", "Wren"];
@@ -17,7 +17,7 @@ const other = () => ({
 
 export class Other {
   /** Its socket, for those who count what passes between the two. */
-  socket = new Socket("/socket", { transport: Lapwing });
+  socket = new Socket("/socket", { transport: Lapwing, params: { client: clientId() } });
   who = other();
   #channel;
   #messages;
@@ -54,7 +54,10 @@ export class Other {
     presence.onLeave((key, current) => current.metas.length === 0 && tell(key, "left"));
     presence.onSync(() => {
       isSynced = true;
-      const isHere = presence.list((key) => key).includes(me.user);
+      const people = presence.list((key, { metas }) => ({ key, node: metas.at(-1).node }));
+      const isHere = people.some(({ key }) => key === me.user);
+      const own = people.find(({ key }) => key === this.who.user);
+      byId("other-node").textContent = own?.node ? ` on ${own.node}` : "";
       byId("other-sees").textContent = isHere ? `· sees ${me.name} here` : `· does not see ${me.name}`;
       byId("other-sees").dataset.here = isHere;
     });

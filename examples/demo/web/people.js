@@ -6,7 +6,8 @@ import { avatar, byId, element } from "./dom.js";
 /** What a person's metas say together: the look of the newest, away only if all are. */
 function personOf(user, { metas }) {
   const { name, color } = metas.at(-1);
-  return { user, name, color, tabs: metas.length, away: metas.every((meta) => meta.away) };
+  const nodes = [...new Set(metas.map(({ node }) => node).filter(Boolean))].sort();
+  return { user, name, color, nodes, tabs: metas.length, away: metas.every((meta) => meta.away) };
 }
 
 export class People {
@@ -63,6 +64,7 @@ function item(person, isOwn) {
   if (isOwn) notes.push("you");
   if (person.tabs > 1) notes.push(`${person.tabs} tabs`);
   if (person.away) notes.push("away");
+  notes.push(...person.nodes);
   const who = element("span", "who", element("span", "name", person.name));
   if (notes.length) who.append(element("span", "note", notes.join(" · ")));
   return element("li", person.away ? "away" : "", avatar(person), who);

@@ -50,8 +50,9 @@ export class Room {
   #join() {
     this.#channel
       .join()
-      .receive("ok", ({ history }) => {
+      .receive("ok", ({ history, node }) => {
         showProblem("");
+        showNode(node);
         const missed = history.filter(({ user }) => user === me.user);
         for (const message of missed) this.#settle(message);
         this.#messages.add(history);
@@ -130,6 +131,12 @@ export class Room {
   #isJoined() {
     return this.#channel.state === "joined" && this.#channel.socket.isConnected();
   }
+}
+
+/** Which of several nodes serves this page. */
+function showNode(name) {
+  byId("node").textContent = name ?? "";
+  byId("node").hidden = !name;
 }
 
 function showProblem(text) {
