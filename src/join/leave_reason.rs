@@ -19,4 +19,7 @@ pub enum LeaveReason {
     /// The client was not let in after all, since the cluster's engine did not confirm the subscription in time: see
     /// [`NotConfirmed`](crate::NotConfirmed).
     Unavailable,
+    /// Broadcasts of another node are lost, and the mount has its clients join again: see
+    /// [`Mount::rejoin_after_gaps`](crate::Mount::rejoin_after_gaps).
+    Missed,
 }

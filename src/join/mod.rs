@@ -19,6 +19,7 @@ mod log;
 pub(crate) mod mailbox;
 pub(crate) mod push_error;
 pub(crate) mod refs;
+pub(crate) mod rejoin;
 mod succession;
 mod tracking;
 mod turn;
@@ -39,6 +40,7 @@ use crate::{
         mailbox::{ChannelMailbox, MailboxLimits},
         push_error::PushError,
         refs::Refs,
+        rejoin::Rejoins,
         turn::{Arrival, Killed, Left, Turn},
     },
     node::{Node, Task},
@@ -126,6 +128,8 @@ pub(crate) struct Home {
     /// The state of the route, of the type that its channel says.
     pub(crate) state: Arc<dyn Any + Send + Sync>,
     pub(crate) limits: MailboxLimits,
+    /// Ends joins that missed broadcasts, if the mount wants that.
+    pub(crate) rejoins: Option<Arc<Rejoins>>,
     pub(crate) log: Log,
 }
 
@@ -147,6 +151,8 @@ pub(crate) struct Join {
     pub(crate) has_join_ref: bool,
     /// The client asked for positions.
     asked: AtomicBool,
+    /// Broadcasts are missing, and the join is to be ended for that.
+    missed: AtomicBool,
     /// How many presences the join tracks, those that are still asked for included.
     tracking: AtomicU32,
     /// Whether the join ever tracked a presence.
@@ -190,6 +196,7 @@ impl Join {
             has_join_ref: join_ref.is_some(),
             join_ref: join_ref.or(reference),
             asked: AtomicBool::new(false),
+            missed: AtomicBool::new(false),
             tracking: AtomicU32::new(0),
             tracked: AtomicBool::new(false),
             state: Mutex::new(state),
@@ -485,6 +492,15 @@ impl Join {
 
     pub(crate) fn has_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
+    }
+
+    /// Broadcasts are missing: the join is ended when its turn comes, if the mount wants that.
+    pub(crate) fn handle_missed(self: &Arc<Self>) {
+        if let Some(rejoins) = &self.home.rejoins
+            && !self.missed.swap(true, Ordering::Relaxed)
+        {
+            rejoins.add(self);
+        }
     }
 
     pub(crate) fn with_assigns<R>(&self, use_them: impl FnOnce(&mut Assigns) -> R) -> R {

@@ -219,7 +219,7 @@ impl Server {
         let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), None, None));
         let limits = MailboxLimits::new().messages_max(messages_max);
         let route = ChannelRoute::new::<Room>("room", log.clone()).unwrap();
-        let router = Router::new(vec![route], &node, limits);
+        let router = Router::new(vec![route], &node, limits, None);
         let limits =
             Limits { joins_max: 8, names: NameLimits::default(), rates: Rates::none().limiter().unwrap() };
         let hub = Hub::new(node.clone(), router, Callbacks::default(), SerializerList::default(), limits);

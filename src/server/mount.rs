@@ -14,7 +14,7 @@ use lapwing_transports::{
 
 use crate::{
     channel::Channel,
-    join::mailbox::MailboxLimits,
+    join::{mailbox::MailboxLimits, rejoin::Rejoins},
     node::Node,
     protocol::{SerializerList, name_limits::NameLimits},
     server::{build_error::BuildError, drain::Drain},
@@ -55,6 +55,8 @@ pub struct Mount {
     pub(crate) drain: Option<Drain>,
     /// Patterns of topics that are kept.
     pub(crate) keeps: Vec<(String, Keep)>,
+    /// Joins a second that are ended after a gap.
+    rejoins_per_second: Option<u32>,
 }
 
 impl Mount {
@@ -71,6 +73,7 @@ impl Mount {
             transports: TransportOptions::default(),
             drain: Some(Drain::default()),
             keeps: Vec::new(),
+            rejoins_per_second: None,
         }
     }
 
@@ -302,6 +305,24 @@ impl Mount {
         self
     }
 
+    /// Has clients join again whose joins missed broadcasts of other nodes ([`Channel::handle_gap`]), so many in a second: their joins
+    /// end with `phx_error` and [`LeaveReason::Missed`](crate::LeaveReason::Missed), behind `handle_gap`, and phoenix.js joins again after a
+    /// second. For stock clients of channels that answer a join with their state. Default: none is ended.
+    ///
+    /// A gap may concern all joins of a node: choose what your `join` callbacks, and the database behind them, bear beside the rest.
+    ///
+    /// ```
+    /// use lapwing::{Lapwing, Mount};
+    ///
+    /// let mount = Mount::new().rejoin_after_gaps(500);
+    /// assert!(Lapwing::builder().mount("/socket", mount).build().is_ok());
+    /// assert!(Lapwing::builder().mount("/socket", Mount::new().rejoin_after_gaps(0)).build().is_err());
+    /// ```
+    pub fn rejoin_after_gaps(mut self, joins_per_second: u32) -> Self {
+        self.rejoins_per_second = Some(joins_per_second);
+        self
+    }
+
     /// The pace at which the mount's clients are sent away on shutdown. By default they are, see [`Drain`].
     pub fn drain(mut self, drain: Drain) -> Self {
         self.drain = self.drain.map(|_| drain);
@@ -339,12 +360,13 @@ impl Mount {
         check_bound("NameLimits::event_bytes_max", self.names.event_bytes_max)?;
         check_bound("NameLimits::ref_bytes_max", self.names.ref_bytes_max)?;
         self.drain.as_ref().map_or(Ok(()), Drain::check)?;
+        check_bound("Mount::rejoin_after_gaps", self.rejoins_per_second.unwrap_or(1) as usize)?;
         if self.serializers.iter().next().is_none() {
             let problem =
                 "the list is empty and serves nobody: begin with SerializerList::default, or add one";
             return Err(OptionError::new("Mount::serializers", problem).into());
         }
-        let router = Router::new(routes, &node, self.mailbox);
+        let router = Router::new(routes, &node, self.mailbox, self.rejoins_per_second.map(Rejoins::new));
         let limits =
             handler::Limits { joins_max: self.joins_max, names: self.names, rates: self.rates.limiter()? };
         let hub = Hub::new(node, router, self.callbacks, self.serializers, limits);

@@ -4,7 +4,7 @@ use std::{any::Any, fmt, sync::Arc};
 
 use crate::{
     channel::Channel,
-    join::{Home, Join, Kind, Log, Start, assigns::Assigns, mailbox::MailboxLimits},
+    join::{Home, Join, Kind, Log, Start, assigns::Assigns, mailbox::MailboxLimits, rejoin::Rejoins},
     node::{Node, Task},
     session::task,
     topic::{PatternError, TopicPattern},
@@ -112,10 +112,16 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    pub(crate) fn new(routes: Vec<ChannelRoute>, node: &Arc<Node>, limits: MailboxLimits) -> Self {
+    pub(crate) fn new(
+        routes: Vec<ChannelRoute>,
+        node: &Arc<Node>,
+        limits: MailboxLimits,
+        rejoins: Option<Rejoins>,
+    ) -> Self {
+        let rejoins = rejoins.map(Arc::new);
         let with_home = |route: ChannelRoute| {
-            let (node, state) = (node.clone(), route.state.clone());
-            let home = Home { node, kind: route.kind, state, limits, log: Log::default() };
+            let (node, state, rejoins) = (node.clone(), route.state.clone(), rejoins.clone());
+            let home = Home { node, kind: route.kind, state, limits, rejoins, log: Log::default() };
             (route, Arc::new(home))
         };
         Self { routes: routes.into_iter().map(with_home).collect() }

@@ -306,7 +306,11 @@ async fn handle<C: Channel>(
         ChannelMailbox::Broadcast(broadcast) => {
             ("handle_broadcast", catch(async { channel.handle_broadcast(broadcast, cx).await }).await)
         }
-        ChannelMailbox::Gap(gap) => ("handle_gap", catch(async { channel.handle_gap(&gap, cx).await }).await),
+        ChannelMailbox::Gap(gap) => {
+            let result = catch(async { channel.handle_gap(&gap, cx).await }).await;
+            join.handle_missed();
+            ("handle_gap", result)
+        }
         ChannelMailbox::Away => ("away", catch(async { channel.away(cx).await }).await),
         ChannelMailbox::Back => ("back", catch(async { channel.back(cx).await }).await),
         ChannelMailbox::Leave(reference) => {
@@ -385,7 +389,7 @@ fn log_failure(join: &Join, callback: &'static str, failure: &Failure) {
 fn stopped_from_outside(reason: LeaveReason) -> End {
     let goodbye = match reason {
         LeaveReason::Kicked(_) | LeaveReason::NormalLeave => Goodbye::Close,
-        LeaveReason::Crashed(_) => Goodbye::Error,
+        LeaveReason::Crashed(_) | LeaveReason::Missed => Goodbye::Error,
         _ => Goodbye::Nothing,
     };
     End { goodbye, reason }
@@ -526,6 +530,7 @@ fn reason_word(reason: &LeaveReason) -> &'static str {
         LeaveReason::Draining => "draining",
         LeaveReason::Crashed(_) => "crashed",
         LeaveReason::Unavailable => "unavailable",
+        LeaveReason::Missed => "missed broadcasts",
     }
 }
 

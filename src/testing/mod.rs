@@ -165,7 +165,7 @@ fn new_join(
     (kind, state): (&'static Kind, Arc<dyn Any + Send + Sync>),
 ) -> (Arc<Join>, Pushed) {
     let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), None, None));
-    let router = Router::new(Vec::new(), &node, MailboxLimits::default());
+    let router = Router::new(Vec::new(), &node, MailboxLimits::default(), None);
     let limits = Limits {
         joins_max: 0,
         names: NameLimits::default(),
@@ -173,7 +173,8 @@ fn new_join(
     };
     let hub = Hub::new(node.clone(), router, Callbacks::default(), SerializerList::default(), limits);
     let session = TestSession::anonymous(Arc::new(hub), transport);
-    let home = Home { node, kind, state, limits: MailboxLimits::default(), log: Log::default() };
+    let home =
+        Home { node, kind, state, limits: MailboxLimits::default(), rejoins: None, log: Log::default() };
     let mut join = Join::new(session.clone(), Arc::new(home), topic, refs, Assigns::default());
     join.id = channel;
     (Arc::new(join), Pushed(session))

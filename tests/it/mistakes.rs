@@ -118,6 +118,7 @@ fn bounds_that_let_nothing_through() {
         (Mount::new().resume(resume().lines_max(0)), "ResumeOptions::lines_max"),
         (Mount::new().sse(SseOptions::default().ticket_lifetime(none)), "SseOptions::ticket_lifetime"),
         (Mount::new().drain(Drain::default().batch(0)), "Drain::batch"),
+        (Mount::new().rejoin_after_gaps(0), "Mount::rejoin_after_gaps"),
         (Mount::new().keep("a:*", Keep::last(0)), "Keep::last"),
         (Mount::new().keep("a:*", Keep::last(1).for_at_most(none)), "Keep::for_at_most"),
         (Mount::new().keep("a:*", Keep::last(1).bytes_max(0)), "Keep::bytes_max"),
