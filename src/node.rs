@@ -345,6 +345,14 @@ impl Program for Node {
         self.tracker.hear(node, piece);
     }
 
+    fn handle_peer(&self, node: u64) {
+        self.tracker.handle_peer(node);
+    }
+
+    fn handle_settled(&self) {
+        self.tracker.handle_settled();
+    }
+
     fn handle_gone(&self, node: u64, is_for_good: bool) {
         self.tracker.handle_gone(Gone { node, is_for_good });
     }

@@ -67,6 +67,12 @@ pub(crate) trait Program: Send + Sync {
     /// Another node says something about who is present there.
     fn hear_presence(&self, node: u64, piece: Bytes);
 
+    /// A node is there.
+    fn handle_peer(&self, node: u64);
+
+    /// All nodes that live were told of.
+    fn handle_settled(&self);
+
     /// A node is gone, for good or perhaps not.
     fn handle_gone(&self, node: u64, is_for_good: bool);
 

@@ -48,6 +48,7 @@ impl Pump {
                 ClusterEvent::Broadcast { from, publish } => self.deliver(&*program, from, publish),
                 ClusterEvent::Gap(gap) => self.tell_gap(&*program, gap).await,
                 ClusterEvent::PeerUp(peer, known) => {
+                    program.handle_peer(peer.0);
                     info!(node = known.name, "a node is there");
                     if self.names.len() >= NAMES_MAX {
                         self.names.clear();
@@ -63,6 +64,7 @@ impl Pump {
                     }
                 }
                 ClusterEvent::Presence { from, bytes } => program.hear_presence(from.0, bytes),
+                ClusterEvent::Settled => program.handle_settled(),
                 ClusterEvent::EngineUp => {
                     info!("the cluster's engine is there");
                     program.handle_reach(true);

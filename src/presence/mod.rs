@@ -12,6 +12,7 @@
 
 mod chunks;
 pub(crate) mod fetch;
+mod joining;
 pub(crate) mod json;
 pub(crate) mod options;
 mod others;
@@ -119,11 +120,13 @@ pub(crate) struct Tracker {
     presences: Arc<std::sync::atomic::AtomicU64>,
 }
 
-/// Joins that are over and whose presences have to go, and nodes that are gone.
+/// Joins that are over and whose presences have to go, and nodes that are gone or there.
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
     owners: Mutex<Vec<Owner>>,
     nodes: Mutex<Vec<Gone>>,
+    /// Nodes that are there.
+    peers: Mutex<Vec<u64>>,
 }
 
 /// A node that is gone.
@@ -367,7 +370,7 @@ impl Tracker {
 
     /// Tells other nodes from now on who is present here, before anything is tracked.
     pub(crate) fn set_others(&self, node: u64, send: SendTo) {
-        let others = Others { node, send, is_up: Arc::default() };
+        let others = Others { node, send, is_up: Arc::default(), is_settled: Arc::default() };
         if self.others.set(others).is_err() {
             unreachable!("a node is in one cluster");
         }
@@ -376,6 +379,19 @@ impl Tracker {
     /// Another node says something. If there is too much to do it is lost, and said again.
     pub(crate) fn hear(&self, node: u64, piece: Bytes) {
         let _ = self.send(Request::Heard { node, piece });
+    }
+
+    /// Another node is there.
+    pub(crate) fn handle_peer(&self, node: u64) {
+        self.ended.peers.lock().unwrap_or_else(PoisonError::into_inner).push(node);
+    }
+
+    /// All nodes that live were told of.
+    pub(crate) fn handle_settled(&self) {
+        if let Some(others) = self.others.get() {
+            others.is_settled.store(true, std::sync::atomic::Ordering::Relaxed);
+            let _ = self.send(Request::Look);
+        }
     }
 
     /// Another node is gone, and whoever was present there.
@@ -452,6 +468,10 @@ impl Tracker {
 impl Ended {
     pub(crate) fn take(&self) -> Vec<Owner> {
         std::mem::take(&mut *self.owners.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn take_peers(&self) -> Vec<u64> {
+        std::mem::take(&mut *self.peers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn take_gone(&self) -> Vec<Gone> {

@@ -40,6 +40,8 @@ pub(crate) struct Others {
     pub(super) send: SendTo,
     /// Whether anything comes and goes by it.
     pub(super) is_up: Arc<AtomicBool>,
+    /// Whether all nodes that live were told of.
+    pub(super) is_settled: Arc<AtomicBool>,
 }
 
 /// The engine's part of the conversation.
@@ -158,7 +160,8 @@ mod tests {
 
     fn conversation() -> (Conversation, Arc<AtomicBool>) {
         let is_up = Arc::<AtomicBool>::default();
-        let others = Others { node: 1, send: Arc::new(|_, _| {}), is_up: is_up.clone() };
+        let others =
+            Others { node: 1, send: Arc::new(|_, _| {}), is_up: is_up.clone(), is_settled: Arc::default() };
         (Conversation::new(&others), is_up)
     }
 

@@ -20,6 +20,7 @@ use tracing::debug;
 use super::{
     Answer, Count, Ended, Gone, PresenceError, PresenceOptions, Request,
     fetch::Extras,
+    joining::Joining,
     json,
     others::{Conversation, Others, replica_of},
     outlet::Outlet,
@@ -43,6 +44,8 @@ pub(super) struct Engine {
     replica: Replica,
     /// With the replicas of other nodes, if there are any.
     conversation: Option<Conversation>,
+    /// Until this node knows who is present on the others.
+    joining: Option<Joining>,
     /// Topics with a change that is not sent yet, or one that was sent a moment ago.
     pending: HashMap<Topic, Pending>,
     /// The joins that asked for the state of a topic. All that came in one batch share one encoding.
@@ -71,6 +74,7 @@ impl Engine {
         // Clients choose keys: the hash must not be theirs to predict.
         let seed = RandomState::default().hash_one("presences");
         let conversation = others.map(Conversation::new);
+        let joining = others.map(|others| Joining::new(others, options.queue_max));
         // A later start of a server that is alone is a later replica.
         let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let id = conversation.as_ref().map_or(ReplicaId::new(1, start), Conversation::id);
@@ -84,6 +88,7 @@ impl Engine {
             tracked,
             replica,
             conversation,
+            joining,
             pending: HashMap::new(),
             asked: HashMap::new(),
             states: States::default(),
@@ -120,7 +125,18 @@ impl Engine {
         }
     }
 
+    /// Applies a request, or puts it off.
     fn apply(&mut self, request: Request) {
+        let request = match &mut self.joining {
+            Some(joining) => joining.put_off(request),
+            None => Some(request),
+        };
+        if let Some(request) = request {
+            self.apply_now(request);
+        }
+    }
+
+    fn apply_now(&mut self, request: Request) {
         match request {
             Request::Track { topic, key, owner, meta, answer, showing } => {
                 let tracked =
@@ -132,7 +148,7 @@ impl Engine {
                 self.tracked.fetch_add(u64::from(tracked.is_ok()), Ordering::Relaxed);
                 let reference = tracked.map(|diff| self.absorb(diff));
                 if let (Ok(_), Some(showing)) = (&reference, showing) {
-                    self.asked.entry(topic).or_default().viewers.push((None, showing));
+                    self.apply(Request::Show { showing, keys_max: None });
                 }
                 self.answer(answer, reference);
             }
@@ -184,11 +200,14 @@ impl Engine {
             }
             Request::Heard { node, piece } => self.hear(node, &piece),
             Request::Look => {}
-            Request::Stop => {
-                self.replica.depart();
-                self.is_stopping = true;
-            }
+            Request::Stop => self.stop(),
         }
+    }
+
+    fn stop(&mut self) {
+        self.end_joining();
+        self.replica.depart();
+        self.is_stopping = true;
     }
 
     fn end(&mut self, owner: Owner) {
@@ -209,8 +228,15 @@ impl Engine {
     fn converse(&mut self) {
         let Some(conversation) = &mut self.conversation else { return };
         let mut diff = Diff::new();
+        let peers = self.ended.take_peers();
+        if let Some(joining) = &mut self.joining {
+            joining.add(peers);
+        }
         for Gone { node, is_for_good } in self.ended.take_gone() {
             conversation.forget(node);
+            if let Some(joining) = &mut self.joining {
+                joining.forget(node);
+            }
             let replica = replica_of(node);
             diff.absorb(match is_for_good {
                 true => self.replica.handle_departure(replica),
@@ -226,6 +252,15 @@ impl Engine {
             conversation.send(&transmit);
         }
         self.absorb(diff);
+        if self.joining.as_ref().is_some_and(|joining| joining.is_over(&self.replica)) {
+            self.end_joining();
+        }
+    }
+
+    /// Answers who asked too early.
+    fn end_joining(&mut self) {
+        let early = self.joining.take().map(Joining::into_early);
+        early.into_iter().flatten().for_each(|request| self.apply(request));
     }
 
     /// Gives the states of topics to those who asked for them, unless one was encoded a moment ago and is not to be again.

@@ -31,6 +31,8 @@ pub enum ClusterEvent {
     },
     /// A question of a node's program.
     Call(Call),
+    /// Four of this node's own beats have come back, the first time: every node that lives is known.
+    Settled,
     /// There is a connection to the engine.
     EngineUp,
     /// There is none any more. Everything local goes on; publications are kept as far as the ring goes.

@@ -24,6 +24,10 @@ use crate::{
     stats::Stats,
 };
 
+/// Own beats that come back until the others are known. The first two go out together: between them and the last one lie two beats of each
+/// node.
+const ECHOES: u8 = 4;
+
 #[derive(Debug)]
 pub(crate) struct Shared {
     instance: Instance,
@@ -52,6 +56,8 @@ struct State {
     up_since: Option<Instant>,
     /// When the last beat was handed to the engine.
     beat_at: Option<Instant>,
+    /// Own beats that are to come back until every node that lives must have been heard.
+    echoes_left: u8,
     stats: Stats,
 }
 
@@ -86,6 +92,7 @@ impl Shared {
                 has_dropped: false,
                 up_since: None,
                 beat_at: None,
+                echoes_left: ECHOES,
                 stats: Stats::default(),
             }),
             wake: Notify::new(),
@@ -313,7 +320,7 @@ impl State {
             }
             Event::Message { channel: Channel::Control, bytes } => {
                 // Beats and departures are read whatever the program does: nobody dies of its being slow.
-                self.note_round_trip(wire::sender(bytes) == Some(shared.instance));
+                self.note_echo(wire::sender(bytes) == Some(shared.instance));
             }
             Event::Message { channel, .. } => {
                 if !self.inbox.has_room() {
@@ -329,9 +336,18 @@ impl State {
         self.act(shared, is_repair);
     }
 
-    fn note_round_trip(&mut self, is_echo: bool) {
-        if is_echo && let Some(sent) = self.beat_at.take() {
+    fn note_echo(&mut self, is_echo: bool) {
+        if !is_echo {
+            return;
+        }
+        if let Some(sent) = self.beat_at.take() {
             self.stats.round_trip = Some(sent.elapsed());
+        }
+        if self.echoes_left > 0 {
+            self.echoes_left -= 1;
+            if self.echoes_left == 0 {
+                self.inbox.push(ClusterEvent::Settled);
+            }
         }
     }
 

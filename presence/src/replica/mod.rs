@@ -204,6 +204,11 @@ impl Replica {
         &self.presences
     }
 
+    /// Whether another replica is known to have made changes that this one lacks.
+    pub fn is_behind(&self) -> bool {
+        self.peers.any_behind()
+    }
+
     /// Returns the next message to send, if there is one.
     pub fn poll_transmit(&mut self) -> Option<Transmit> {
         let (transmit, bytes) = self.transmits.pop_front()?;

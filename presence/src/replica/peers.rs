@@ -60,6 +60,11 @@ impl Peers {
         true
     }
 
+    /// Whether this node is behind any of them.
+    pub(super) fn any_behind(&self) -> bool {
+        self.0.values().any(|peer| peer.behind.is_some())
+    }
+
     /// Notes that a hidden replica lives again.
     pub(super) fn returning(&mut self, id: ReplicaId, reached: Clock) {
         if let Some(peer) = self.0.get_mut(&id) {

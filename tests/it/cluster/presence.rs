@@ -64,6 +64,7 @@ on_each_engine! {
     who_is_present_anywhere_is_shown_everywhere
     the_presences_of_a_node_go_with_it
     an_outage_of_the_engine_makes_nobody_leave
+    a_node_that_has_just_joined_does_not_answer_before_it_knows_the_others
 }
 
 async fn who_is_present_anywhere_is_shown_everywhere<C: Carrier>() {
@@ -132,6 +133,22 @@ async fn an_outage_of_the_engine_makes_nobody_leave<C: Carrier>() {
         assert!(diff["leaves"].as_object().is_none_or(|leaves| leaves.is_empty()), "{diff}");
     }
     drop((bob, eve));
+}
+
+async fn a_node_that_has_just_joined_does_not_answer_before_it_knows_the_others<C: Carrier>() {
+    let carrier = C::start().await;
+    let [one, two] = [start(&carrier, "one").await, start(&carrier, "two").await];
+    let (ada, bob) = (joined(&one, "ada").await, joined(&two, "bob").await);
+    shows(&one, &[("ada", "ada"), ("bob", "bob")]).await;
+    let three = start(&carrier, "three").await;
+    let (eve, list, count) =
+        tokio::join!(joined(&three, "eve"), three.presences("room:1"), three.presence_count("room:1"));
+    for state in [list.unwrap(), eve.wait_for("presence_state").await] {
+        let shown: BTreeMap<String, Value> = state.parse().unwrap();
+        assert_eq!(shown.into_keys().collect::<Vec<_>>(), ["ada", "bob", "eve"]);
+    }
+    assert_eq!(count.unwrap().keys, 3);
+    drop((ada, bob));
 }
 
 /// Somebody of the program's own, who has no connection and no join: those wait for an engine that is away.
