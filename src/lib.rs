@@ -45,7 +45,7 @@ pub use cluster::{Cluster, ClusterOptions};
 pub use cluster::{
     confirming::Confirming,
     error::{NotConfirmed, TooLarge},
-    question::Everywhere,
+    question::{Everywhere, MemberOf, MembersEverywhere},
 };
 pub use join::{
     assigns::Assigns,

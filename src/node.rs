@@ -18,7 +18,7 @@ use crate::{
         confirming::Confirming,
         error::{NotConfirmed, TooLarge},
         link::Link,
-        question::{Answer, Everywhere, Question},
+        question::{Answer, Everywhere, MembersEverywhere, Question},
     },
     occasionally::{Occasionally, occasionally},
     presence::{Gone, Tracker, fetch::Fetcher, options::PresenceOptions},
@@ -163,6 +163,21 @@ impl Node {
             Some(asking) => asking.answered(here).await,
             None => Everywhere::here(here),
         }
+    }
+
+    /// The joins of a topic on all nodes, so many at most.
+    pub(crate) async fn list_members(&self, topic: Topic, limit: usize) -> MembersEverywhere {
+        let question = Question::List { topic: topic.as_str().to_owned(), limit };
+        let asking = self.link().map(|link| link.ask(&question));
+        let mut everywhere = MembersEverywhere::default();
+        let here = Answer::listing(self.topics.members(topic), limit);
+        everywhere.add(self.link().map_or("", Link::name), here, limit);
+        if let Some(asking) = asking {
+            let (answers, missing) = asking.each().await;
+            answers.into_iter().for_each(|(node, answer)| everywhere.add(&node, answer, limit));
+            everywhere.missing = missing;
+        }
+        everywhere
     }
 
     /// Takes what another node published. Returns how many sessions were told, if it is for some.
@@ -362,14 +377,14 @@ impl Program for Node {
     }
 
     fn answer(&self, question: &[u8]) -> Option<Answer> {
-        let count = match serde_json::from_slice(question).ok()? {
+        Some(match serde_json::from_slice(question).ok()? {
             Question::Order { id, order, with } => {
                 let broadcast = Broadcast::new(id, order, with);
-                self.socket_ids.dispatch_apart(&broadcast)
+                Answer::of(self.socket_ids.dispatch_apart(&broadcast))
             }
-            Question::Members { topic } => self.topics.members(topic.into()).count() as u64,
-        };
-        Some(Answer { count })
+            Question::Members { topic } => Answer::of(self.topics.members(topic.into()).count() as u64),
+            Question::List { topic, limit } => Answer::listing(self.topics.members(topic.into()), limit),
+        })
     }
 }
 

@@ -22,26 +22,29 @@ impl Asking {
     }
 
     /// Waits for the answers. `here` is this node's own.
-    pub(crate) async fn answered(mut self, here: u64) -> Everywhere {
-        let mut everywhere = Everywhere::here(here);
+    pub(crate) async fn answered(self, here: u64) -> Everywhere {
+        let (answers, missing) = self.each().await;
+        let count = answers.iter().fold(here, |sum, (_, answer)| sum.saturating_add(answer.count));
+        Everywhere { count, missing }
+    }
+
+    /// Waits for the answers, each with the name of its node, and the names of those that did not answer.
+    pub(crate) async fn each(mut self) -> (Vec<(String, Answer)>, Vec<String>) {
         // A node that has ended hears nobody: everybody is missing.
         let Ok(Answers { answers, missing, .. }) = self.answering.await else {
-            everywhere.missing = self.names.into_values().collect();
-            return everywhere;
+            return (Vec::new(), self.names.into_values().collect());
         };
-        let mut silent = missing;
+        let mut name = |node: Instance| self.names.remove(&node).unwrap_or_else(|| node.to_string());
+        let mut missing: Vec<_> = missing.into_iter().map(&mut name).collect();
+        let mut told = Vec::new();
         for (node, body) in answers {
             match read(&body) {
-                Some(Answer { count }) => everywhere.count = everywhere.count.saturating_add(count),
+                Some(answer) => told.push((name(node), answer)),
                 // It does not know the question: it is of an earlier release.
-                None => silent.push(node),
+                None => missing.push(name(node)),
             }
         }
-        everywhere.missing = silent
-            .into_iter()
-            .map(|node| self.names.remove(&node).unwrap_or_else(|| node.to_string()))
-            .collect();
-        everywhere
+        (told, missing)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What a node knows of its cluster.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use lapwing_cluster_driver as driver;
 use serde::Serialize;
@@ -17,6 +17,64 @@ pub struct ClusterInfo {
     pub engine: EngineInfo,
     /// Whether the engine is there and delivers all that was asked for: whether a balancer may send clients here.
     pub is_ready: bool,
+}
+
+/// The numbers of a [`ClusterInfo`], for [`Stats::cluster`](crate::Stats::cluster).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ClusterStats {
+    /// Nodes that live, this one included.
+    pub nodes: usize,
+    /// Whether the engine is there and delivers all that was asked for.
+    pub is_ready: bool,
+    /// For how many milliseconds there has been a connection to the engine; none without one.
+    pub up_ms: Option<u64>,
+    /// How long this node's last beat took to come back, in microseconds.
+    pub round_trip_us: Option<u64>,
+    /// Broadcasts of other nodes that came.
+    pub delivered: u64,
+    /// Those of them that were missing first, and were got from their publisher.
+    pub repaired: u64,
+    /// Broadcasts of this node that did not reach others, as too many waited.
+    pub lost: u64,
+    /// Gaps that were told, by cause.
+    pub gaps: GapCounts,
+    /// Bytes that are kept for nodes that missed something, or for an engine that is away.
+    pub ring_bytes: usize,
+    /// Bytes that are held back behind something that is missing.
+    pub held_bytes: usize,
+}
+
+/// How many gaps were told, by [`GapCause`](crate::GapCause).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "they have the names of the causes")]
+pub struct GapCounts {
+    pub overwritten: u64,
+    pub unanswered: u64,
+    pub held_too_many: u64,
+    pub uncertain: u64,
+    pub node_died: u64,
+    pub unreadable: u64,
+    pub other: u64,
+}
+
+impl GapCounts {
+    fn of(gaps: &BTreeMap<&'static str, u64>) -> Self {
+        let mut counts = Self::default();
+        for (word, count) in gaps {
+            *match *word {
+                "overwritten" => &mut counts.overwritten,
+                "unanswered" => &mut counts.unanswered,
+                "held_too_many" => &mut counts.held_too_many,
+                "uncertain" => &mut counts.uncertain,
+                "publisher_died" => &mut counts.node_died,
+                "unreadable" => &mut counts.unreadable,
+                _ => &mut counts.other,
+            } += count;
+        }
+        counts
+    }
 }
 
 /// A node that lives.
@@ -68,6 +126,8 @@ pub struct EngineInfo {
     pub repaired: u64,
     /// Gaps that were told.
     pub gaps: u64,
+    /// The same by cause.
+    pub gaps_by_cause: GapCounts,
     /// Messages that could not be read, or were not sealed with the secret.
     pub unreadable: u64,
     /// Bytes that are kept for nodes that missed something, or for an engine that is away.
@@ -84,6 +144,24 @@ impl ClusterInfo {
             nodes: std::iter::once(here).chain(peers).collect(),
             engine: EngineInfo::of(cluster.stats()),
             is_ready: cluster.is_ready(),
+        }
+    }
+}
+
+impl ClusterStats {
+    pub(super) fn of(cluster: &driver::Cluster) -> Self {
+        let stats = cluster.stats();
+        Self {
+            nodes: stats.peers + 1,
+            is_ready: cluster.is_ready(),
+            up_ms: stats.up_for.map(|up_for| number(up_for.as_millis())),
+            round_trip_us: stats.round_trip.map(|round_trip| number(round_trip.as_micros())),
+            delivered: stats.delivered,
+            repaired: stats.repaired,
+            lost: stats.here_alone,
+            gaps: GapCounts::of(&stats.gaps),
+            ring_bytes: stats.ring_bytes,
+            held_bytes: stats.held_bytes,
         }
     }
 }
@@ -109,6 +187,7 @@ impl EngineInfo {
             delivered: stats.delivered,
             repaired: stats.repaired,
             gaps: stats.gaps.values().sum(),
+            gaps_by_cause: GapCounts::of(&stats.gaps),
             unreadable: stats.unreadable + stats.forged,
             ring_bytes: stats.ring_bytes,
             held_bytes: stats.held_bytes,

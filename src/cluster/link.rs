@@ -17,7 +17,7 @@ use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 use super::{
     Program,
     error::{NotConfirmed, TooLarge},
-    info::{ClusterInfo, NodeInfo},
+    info::{ClusterInfo, ClusterStats, NodeInfo},
     options::Hasher,
     pump::Pump,
     question::{Everywhere, Question},
@@ -79,6 +79,11 @@ impl Link {
     /// The number of this node's start.
     pub(crate) fn number(&self) -> u64 {
         self.cluster.instance().0
+    }
+
+    /// This node's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Sends messages about who is present, to one node or to all.
@@ -149,6 +154,11 @@ impl Link {
     pub(crate) fn info(&self) -> ClusterInfo {
         let here = NodeInfo::new(self.name.clone(), self.is_draining.load(Ordering::Relaxed));
         ClusterInfo { is_ready: self.is_ready(), ..ClusterInfo::of(&self.cluster, here) }
+    }
+
+    /// The numbers of it.
+    pub(crate) fn stats(&self) -> ClusterStats {
+        ClusterStats { is_ready: self.is_ready(), ..ClusterStats::of(&self.cluster) }
     }
 
     /// Says goodbye, and ends what [`begin`](Self::begin) started.

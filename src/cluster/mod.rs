@@ -40,7 +40,7 @@ use crate::{
 
 #[cfg(feature = "cluster")]
 pub use self::{
-    info::{ClusterInfo, EngineInfo, NodeInfo, NodeState},
+    info::{ClusterInfo, ClusterStats, EngineInfo, GapCounts, NodeInfo, NodeState},
     options::{Cluster, ClusterOptions},
 };
 #[cfg(feature = "cluster")]

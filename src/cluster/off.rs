@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::{
     Program,
     error::{NotConfirmed, TooLarge},
-    question::{Everywhere, Question},
+    question::{Answer, Everywhere, Question},
 };
 use crate::topics::{broadcast::Broadcast, published::Sent};
 
@@ -65,6 +65,10 @@ impl Link {
         match self.0 {}
     }
 
+    pub(crate) fn name(&self) -> &str {
+        match self.0 {}
+    }
+
     pub(crate) fn is_ready(&self) -> bool {
         match self.0 {}
     }
@@ -79,6 +83,10 @@ pub(crate) struct Asking(Infallible);
 
 impl Asking {
     pub(crate) async fn answered(self, _: u64) -> Everywhere {
+        match self.0 {}
+    }
+
+    pub(crate) async fn each(self) -> (Vec<(String, Answer)>, Vec<String>) {
         match self.0 {}
     }
 }

@@ -2,7 +2,19 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::RawJson;
+use crate::{
+    protocol::RawJson,
+    topics::{
+        MemberInfo,
+        broadcast::{ChannelId, TransportId},
+    },
+};
+
+/// Bytes of socket ids in an answer at most. It has to fit into a message, with six bytes for each that JSON escapes.
+const LISTED_BYTES_MAX: usize = 128 * 1024;
+
+/// Joins in an answer at most.
+const LISTED_MAX: usize = 4_096;
 
 /// A question. A node that does not know it answers nothing.
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,12 +34,82 @@ pub(crate) enum Question {
         /// The topic.
         topic: String,
     },
+    /// Which joins does a topic have?
+    List {
+        /// The topic.
+        topic: String,
+        /// How many of them are wanted at most.
+        limit: usize,
+    },
 }
 
 /// An answer to any of them.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Answer {
     pub(crate) count: u64,
+    /// What [`Question::List`] asks for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) members: Vec<Listed>,
+}
+
+/// A join: its number, that of its session, and its socket id.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Listed(u64, u64, Option<String>);
+
+impl Answer {
+    pub(crate) fn of(count: u64) -> Self {
+        Self { count, members: Vec::new() }
+    }
+
+    /// The first of so many joins, as far as they fit into an answer.
+    pub(crate) fn listing(members: impl Iterator<Item = MemberInfo>, limit: usize) -> Self {
+        let mut answer = Self::of(0);
+        let mut bytes = 0;
+        for MemberInfo { channel_id, transport_id, socket_id } in members {
+            answer.count += 1;
+            bytes += socket_id.as_ref().map_or(0, String::len);
+            if answer.members.len() < limit.min(LISTED_MAX) && bytes <= LISTED_BYTES_MAX {
+                answer.members.push(Listed(channel_id.0, transport_id.0, socket_id));
+            }
+        }
+        answer
+    }
+}
+
+/// The joins of a topic on all nodes of a cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MembersEverywhere {
+    /// Those that are listed, this node's first. There may be more.
+    pub members: Vec<MemberOf>,
+    /// How many there are, on all nodes that answered together.
+    pub count: u64,
+    /// The names of the nodes that live and did not answer in time.
+    pub missing: Vec<String>,
+}
+
+/// A join on one of the nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemberOf {
+    /// The name of the node; empty on a server that is alone.
+    pub node: String,
+    /// The join. Its numbers are of its node: other nodes have the same for others.
+    pub member: MemberInfo,
+}
+
+impl MembersEverywhere {
+    /// Takes in what a node has answered.
+    pub(crate) fn add(&mut self, node: &str, answer: Answer, limit: usize) {
+        self.count = self.count.saturating_add(answer.count);
+        let room = limit.saturating_sub(self.members.len());
+        self.members.extend(answer.members.into_iter().take(room).map(
+            |Listed(channel, transport, socket_id)| {
+                let (channel_id, transport_id) = (ChannelId(channel), TransportId(transport));
+                MemberOf { node: node.to_owned(), member: MemberInfo { channel_id, transport_id, socket_id } }
+            },
+        ));
+    }
 }
 
 /// What all nodes of a cluster answered, this one included.

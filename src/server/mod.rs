@@ -24,7 +24,7 @@ use lapwing_transports::{
 use serde::Serialize;
 
 #[cfg(feature = "cluster")]
-use crate::cluster::ClusterInfo;
+use crate::cluster::{ClusterInfo, ClusterStats};
 use crate::{
     cluster::link,
     node::{BroadcastError, Node},
@@ -109,6 +109,9 @@ pub struct Stats {
     pub bytes_held: usize,
     /// Sessions closed so far because too many bytes were held, and most of them for these.
     pub over_budget: u64,
+    /// The cluster that this server is a node of; none of one that is alone.
+    #[cfg(feature = "cluster")]
+    pub cluster: Option<ClusterStats>,
 }
 
 /// How much kept topics remember: see [`Mount::keep`].
@@ -252,6 +255,8 @@ impl Lapwing {
                 let (bytes, messages, topics) = kept.held();
                 KeptStats { topics, messages, bytes }
             }),
+            #[cfg(feature = "cluster")]
+            cluster: self.0.node.link().map(link::Link::stats),
             ..Stats::default()
         };
         for Mounted { endpoint, .. } in &self.0.mounts {

@@ -1,7 +1,7 @@
 //! Ends of connections and joins, and counts, on all nodes.
 
 use crate::{
-    cluster::question::Everywhere,
+    cluster::question::{Everywhere, MembersEverywhere},
     node::BroadcastError,
     pubsub::{Disconnect, PubSubMsg},
     server::Lapwing,
@@ -87,6 +87,24 @@ impl Lapwing {
         why: impl AsRef<str>,
     ) -> Result<Everywhere, BroadcastError> {
         self.node().order_everywhere(PubSubMsg::kick(topic, socket_id, why.as_ref())).await
+    }
+
+    /// The joins of a topic on all nodes, `limit` at most, and 4,096 of each other node: this node's first. [`members`](Self::members) has all
+    /// of this node.
+    ///
+    /// ```
+    /// use lapwing::Lapwing;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let lapwing = Lapwing::builder().build()?;
+    /// for member in lapwing.list_members("orders:new", 100).await.members {
+    ///     println!("{}: {:?}", member.node, member.member.socket_id);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn list_members(&self, topic: impl Into<Topic>, limit: usize) -> MembersEverywhere {
+        self.node().list_members(topic.into(), limit).await
     }
 
     /// How many joins a topic has on all nodes.

@@ -1,5 +1,7 @@
 //! What an engine does to the nodes that stalls, is away for long, or drops.
 
+use std::time::Duration;
+
 use lapwing::{
     Accept, Broadcast, ClusterOptions, Lagged, NotConfirmed, Sent,
     cluster::{Hub, Spread, driver::HalfOpen},
@@ -8,7 +10,7 @@ use lapwing::{
 use lapwing_engine_contract::eventually;
 use serde::Deserialize;
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     SILENCE,
@@ -115,8 +117,49 @@ async fn what_is_lost_is_told_once_to_each_join_and_task() {
     assert_eq!((heard, gaps), (vec![1, 2, 3, 5], 1));
     let engine = (one.cluster().unwrap().engine, two.cluster().unwrap().engine);
     assert_eq!((engine.0.lost, engine.1.gaps), (1, 1));
+    let stats = (one.stats().cluster.unwrap(), two.stats().cluster.unwrap());
+    assert_eq!((stats.0.lost, stats.1.gaps.overwritten, stats.1.nodes), (1, 1, 2));
+    assert!(stats.0.is_ready && stats.0.up_ms.is_some() && stats.0.ring_bytes > 0);
     // A member of another topic on the channel may have missed something, and ends as its channel says.
     plain.expect_crash().await;
+}
+
+#[tokio::test]
+async fn joins_that_missed_something_are_ended_at_a_pace_so_that_their_clients_join_again() {
+    let hub = Hub::new();
+    let options = |name| ClusterOptions::new("tests").name(name).spread(Spread::Partitions(1));
+    let one = node_with(&hub, options("one").ring_bytes_max(2_500), "one", rooms().0).await;
+    let (mount, mut told) = rooms();
+    let two = node_with(&hub, options("two"), "two", mount.rejoin_after_gaps(2)).await;
+    meet(&[&one, &two]).await;
+    let mut joins = Vec::new();
+    for _ in 0..4 {
+        let join = two.join("room:1", json!({})).await.unwrap();
+        join.expect("joined", json!({})).await;
+        joins.push(join);
+    }
+    hub.stop();
+    eventually("the engine is missed", || !one.is_ready() && !two.is_ready()).await;
+    for n in 0..5 {
+        one.broadcast("room:1", "said", json!({"n": n, "text": "x".repeat(900)})).unwrap();
+    }
+    let started = Instant::now();
+    hub.start();
+    // The channel is told first, and the client then.
+    for join in &joins {
+        join.wait_for("missed").await;
+        // What was kept may come between.
+        join.wait_for("phx_error").await;
+        assert_eq!(told.recv().await.unwrap(), "Missed");
+    }
+    // Two in a second: between the first and the last are three halves of it.
+    assert!(started.elapsed() >= Duration::from_millis(1_500), "{:?}", started.elapsed());
+    // Those that join again are not ended for what they missed before.
+    let join = two.join("room:1", json!({})).await.unwrap();
+    join.expect("joined", json!({})).await;
+    eventually("the engine is there", || one.is_ready() && two.is_ready()).await;
+    one.broadcast("room:1", "said", json!({"n": 6})).unwrap();
+    join.expect("said", json!({"n": 6})).await;
 }
 
 #[tokio::test]

@@ -249,6 +249,18 @@ async fn a_user_is_reached_wherever_they_are<C: Carrier>() {
         }
     }
     assert_eq!(three.count_members("room:1").await.count, 6);
+    let listed = three.list_members("room:1", 5).await;
+    assert_eq!((listed.members.len(), listed.count, listed.missing.len()), (5, 6, 0));
+    let mut listed = three.list_members("room:1", 100).await.members;
+    let own = listed.iter().position(|member| member.node != "three");
+    assert_eq!(own, Some(2), "this node's come first");
+    listed.sort_by(|one, other| {
+        (&one.node, &one.member.socket_id).cmp(&(&other.node, &other.member.socket_id))
+    });
+    let listed: Vec<_> =
+        listed.iter().map(|member| (&*member.node, member.member.socket_id.as_deref().unwrap())).collect();
+    let each = ["one", "three", "two"].into_iter().flat_map(|node| [(node, "bob"), (node, "eve")]);
+    assert_eq!(listed, each.collect::<Vec<_>>());
     let kicked = two.kick_everywhere("room:1", "bob", "spam").await.unwrap();
     assert_eq!((kicked.count, kicked.missing.len()), (3, 0));
     for bob in &bobs {
