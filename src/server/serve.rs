@@ -15,9 +15,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use lapwing_transports::{
-    connect::PeerAddr,
-    http1::configure as configure_http1,
-    http2::configure as configure_http2,
+    connect::PeerAddr, http1::configure as configure_http1, http2::configure as configure_http2,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
