@@ -34,7 +34,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
+    rt::TokioIo,
     server::graceful::{GracefulShutdown, Watcher},
 };
 use lapwing::{Body, Lapwing, Mount, PeerAddr, transports::body::ResponseFuture};
@@ -167,7 +167,7 @@ async fn serve(
         respond(&web, &lapwing, request)
     });
     if is_http2 {
-        let mut server = http2::Builder::new(TokioExecutor::new());
+        let mut server = http2::Builder::new(lapwing::transports::http2::Turns::new());
         lapwing::transports::http2::configure(&mut server);
         let connection = server.serve_connection(io, service);
         let mut connection = pin!(watcher.watch(connection));

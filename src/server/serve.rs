@@ -10,12 +10,11 @@ use hyper::{
     server::conn::{http1, http2},
     service::{Service as _, service_fn},
 };
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    service::TowerToHyperService,
-};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use lapwing_transports::{
-    connect::PeerAddr, http1::configure as configure_http1, http2::configure as configure_http2,
+    connect::PeerAddr,
+    http1::configure as configure_http1,
+    http2::{Turns, configure as configure_http2},
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -154,7 +153,7 @@ where
         asked.notify_one();
         app.call(of_peer(request, peer))
     });
-    let mut server = http2::Builder::new(TokioExecutor::new());
+    let mut server = http2::Builder::new(Turns::new());
     configure_http2(&mut server);
     // Boxed, so that no room is set aside for it in connections of HTTP/1.1.
     let mut connection = Box::pin(server.serve_connection(io, service));

@@ -12,6 +12,8 @@ use h2::Reason;
 use hyper::server::conn::http2;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+pub use crate::turns::Turns;
+
 use crate::patient::Patient;
 
 use crate::close::CloseReason;
@@ -48,16 +50,16 @@ const SILENCE: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Sets what WebSockets and event streams need of a server's HTTP/2: extended CONNECT, windows that keep one slow stream
-/// from stalling the others, small buffers, pings (and a timer for them).
+/// from stalling the others, small buffers, pings (and a timer for them). [`Turns`] is the executor for it.
 ///
 /// A client that does not even finish the 24 bytes of HTTP/2's preface is not asked: bound the time until the first
 /// request, as `examples/` do.
 ///
 /// ```
 /// use hyper::server::conn::http2;
-/// use hyper_util::rt::TokioExecutor;
+/// use lapwing_transports::http2::Turns;
 ///
-/// let mut server = http2::Builder::new(TokioExecutor::new());
+/// let mut server = http2::Builder::new(Turns::new());
 /// lapwing_transports::http2::configure(&mut server);
 /// ```
 pub fn configure<E>(server: &mut http2::Builder<E>) {

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! endpoint ─ requests ─ {websocket sse longpoll} ─ manager ─ handler ─ bodies ─ live ─ connect ─ options ─ http ─
-//! dialect* ─ session* ─ frame* ─ {budget surrogates*} ─ {http1 sync shrink quoted*} ─ http2 ─ {patient close*}
+//! dialect* ─ session* ─ frame* ─ {budget surrogates*} ─ {http1 sync shrink quoted*} ─ http2 ─ {patient turns close*}
 //! ```
 //!
 //! Rooms marked with * are pure: no task, no clock, no socket. They are all there is without the default
@@ -60,6 +60,8 @@ pub mod shrink;
 mod sse;
 #[cfg(feature = "net")]
 mod sync;
+#[cfg(feature = "net")]
+mod turns;
 #[cfg(feature = "net")]
 pub mod websocket;
 

@@ -28,7 +28,6 @@ export const tickets = {
 
 export const silent = {
   name: "silent WebSockets",
-  inShort: false,
   what: `${SILENT} WebSockets with heads of 14 KB that send 64 KB and do not say which session they are for`,
   bound: { bytes: SILENT * 85_000, why: "85 KB each" },
   async attack({ port, mount, until }) {

@@ -67,7 +67,6 @@ export const unread = {
   name: "unread frames",
   what: `${STREAMS} WebSockets of one connection of HTTP/2 fill the mailbox of a channel that waits, and send DATA frames of one byte behind it`,
   bound: { bytes: STREAMS * (64_000 + 66_000 + 300_000) + SMALL_FRAMES, why: "64 KB and 66 KB a stream, a thousand events, small frames of a connection" },
-  inShort: false,
   async attack({ port, mount, until, wait_ms }) {
     const fields = upgrade(`${mount}/websocket?vsn=2.0.0`);
     const first = [text(message("1", "1", "room:unread", "phx_join", {})), text(message("1", "2", "room:unread", "wait", { ms: wait_ms }))];

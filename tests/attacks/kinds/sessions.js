@@ -12,9 +12,6 @@ export const resets = {
   name: "opened and reset",
   what: `${CONNECTIONS} connections of HTTP/2 open sessions, ${AT_ONCE} at once, and reset each stream behind its request`,
   bound: { bytes: CONNECTIONS * 1_000 * 4_000, why: "4 KB for each of a connection's streams" },
-  // A thousand streams of each connection are begun before a rate could be known; each is a task before an honest client's.
-  late_ms: 500,
-  inShort: false,
   async attack({ port, mount, until }) {
     const fields = post(`${mount}/longpoll?lapwing=1&vsn=2.0.0`);
     const open = (stream) => [headers(stream, fields), lastData(stream, "!open 30000"), reset(stream)];

@@ -31,7 +31,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
+    rt::TokioIo,
     server::graceful::{GracefulShutdown, Watcher},
 };
 use lapwing::{
@@ -366,10 +366,10 @@ async fn serve(
     });
     // A client that breaks off, or says nothing, is its own business.
     if timeout(HEAD_TIMEOUT, speaks_http2(&stream)).await.unwrap_or(false) {
-        let mut server = http2::Builder::new(TokioExecutor::new());
+        let mut server = http2::Builder::new(lapwing::transports::http2::Turns::new());
         lapwing::transports::http2::configure(&mut server);
         // Boxed, so that what it takes is not set aside for connections of HTTP/1.1.
-        let connection = server.timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service);
+        let connection = server.serve_connection(TokioIo::new(stream), service);
         let _ = Box::pin(watcher.watch(connection)).await;
     } else {
         let mut server = http1::Builder::new();
