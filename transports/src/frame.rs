@@ -1,16 +1,14 @@
 //! A frame: one encoded message, text or bytes. The transports never look inside.
 
-use std::sync::Arc;
 #[cfg(feature = "net")]
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
 #[cfg(feature = "net")]
 use crate::budget::{Budget, Charge, STEP};
+use crate::policy::Policy;
 
 /// Whether a message is UTF-8 text or raw bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -38,10 +36,11 @@ pub struct Frame(Arc<Encoded>);
 #[derive(Debug)]
 struct Encoded {
     kind: FrameKind,
+    /// No state that comes behind it takes the place of one that is before it.
+    is_fence: bool,
     payload: Bytes,
-    /// The frame as an event of an event stream, once somebody needed it: the same bytes for all who get it.
-    #[cfg(feature = "net")]
-    event: OnceLock<Box<Event>>,
+    /// What few frames have, in one pointer.
+    rare: OnceLock<Box<Rare>>,
     /// Where it is counted, once it waits where more than a little does: once for all who wait for it, for as long as it lives.
     #[cfg(feature = "net")]
     counted: OnceLock<Arc<Budget>>,
@@ -57,6 +56,15 @@ pub(crate) struct Look {
     /// Bytes that a JSON string has more, its quotes aside.
     pub(crate) escapes: usize,
     pub(crate) has_line_breaks: bool,
+}
+
+/// What few frames have.
+#[derive(Debug, Default)]
+struct Rare {
+    policy: Option<Policy>,
+    /// The frame as an event of an event stream, once somebody needed it: the same bytes for all who get it.
+    #[cfg(feature = "net")]
+    event: OnceLock<Event>,
 }
 
 /// A frame as an event, counted if it is more than a little.
@@ -87,9 +95,9 @@ impl Frame {
     fn new(kind: FrameKind, payload: Bytes) -> Self {
         Self(Arc::new(Encoded {
             kind,
+            is_fence: false,
             payload,
-            #[cfg(feature = "net")]
-            event: OnceLock::new(),
+            rare: OnceLock::new(),
             #[cfg(feature = "net")]
             counted: OnceLock::new(),
             #[cfg(feature = "net")]
@@ -103,6 +111,57 @@ impl Frame {
         Self::new(self.0.kind, self.0.payload.clone())
     }
 
+    /// The frame with a policy for clients that are behind, which all clones of it have.
+    ///
+    /// ```
+    /// use lapwing_transports::{frame::Frame, policy::Policy};
+    ///
+    /// let frame = Frame::text("a cursor moved").with_policy(Policy::Volatile);
+    /// assert_eq!(frame.clone().policy(), Some(&Policy::Volatile));
+    /// assert_eq!(Frame::text("hello").policy(), None);
+    /// ```
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        self.changed(|encoded| encoded.rare = OnceLock::from(Box::new(Rare::of(policy))))
+    }
+
+    /// The frame as one that no state overtakes: what comes behind it does not take the place of anything before it.
+    #[must_use]
+    pub fn as_fence(self) -> Self {
+        self.changed(|encoded| encoded.is_fence = true)
+    }
+
+    /// Another frame with the marks of this one.
+    pub(crate) fn like(&self, mut other: Self) -> Self {
+        if let Some(policy) = self.policy() {
+            other = other.with_policy(policy.clone());
+        }
+        if self.is_fence() { other.as_fence() } else { other }
+    }
+
+    /// What becomes of the frame where its client is behind, if that is not the end of the session.
+    #[must_use]
+    pub fn policy(&self) -> Option<&Policy> {
+        self.0.rare.get()?.policy.as_ref()
+    }
+
+    /// Whether no state overtakes it.
+    #[must_use]
+    pub fn is_fence(&self) -> bool {
+        self.0.is_fence
+    }
+
+    /// Whoever else has the frame keeps it as it is.
+    fn changed(mut self, change: impl FnOnce(&mut Encoded)) -> Self {
+        if Arc::get_mut(&mut self.0).is_none() {
+            self = self.like(self.anew());
+        }
+        if let Some(encoded) = Arc::get_mut(&mut self.0) {
+            change(encoded);
+        }
+        self
+    }
+
     /// Whether the frame is text or bytes.
     #[must_use]
     pub fn kind(&self) -> FrameKind {
@@ -112,11 +171,11 @@ impl Frame {
     /// The frame as an event, made at the first call for all clones of the frame.
     #[cfg(feature = "net")]
     pub(crate) fn event(&self, budget: &Arc<Budget>, make: impl FnOnce(&Self) -> Bytes) -> Bytes {
-        let event = self.0.event.get_or_init(|| {
+        let event = self.0.rare.get_or_init(Box::default).event.get_or_init(|| {
             let bytes = make(self);
             let is_counted = bytes.len() >= STEP || self.0.counted.get().is_some();
             let charge = is_counted.then(|| budget.charge(bytes.len()));
-            Box::new(Event { bytes, _charge: charge })
+            Event { bytes, _charge: charge }
         });
         event.bytes.clone()
     }
@@ -154,6 +213,12 @@ impl Frame {
     #[must_use]
     pub fn payload(&self) -> &Bytes {
         &self.0.payload
+    }
+}
+
+impl Rare {
+    fn of(policy: Policy) -> Self {
+        Self { policy: Some(policy), ..Self::default() }
     }
 }
 
@@ -225,6 +290,25 @@ mod tests {
         assert_eq!(budget.held(), 2 * frame.cost(), "the same bytes, counted for themselves");
         drop((frame, other));
         assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn a_mark_is_on_a_frame_and_its_clones_and_not_on_others_of_the_same_bytes() {
+        let frame = Frame::text("x");
+        let marked = frame.clone().with_policy(Policy::Volatile);
+        assert_eq!((frame.policy(), marked.clone().policy()), (None, Some(&Policy::Volatile)));
+        assert_eq!((marked.payload(), marked.anew().policy()), (frame.payload(), None));
+        let fence = frame.clone().as_fence();
+        assert!(fence.clone().is_fence() && !frame.is_fence());
+        let both = fence.with_policy(Policy::Volatile).as_fence();
+        assert!(both.is_fence() && both.policy().is_some());
+    }
+
+    /// Whoever has no use for a mark pays nothing for it.
+    #[cfg(feature = "net")]
+    #[test]
+    fn a_frame_without_a_mark_is_no_larger_for_it() {
+        assert!(size_of::<Encoded>() <= 80, "{} bytes", size_of::<Encoded>());
     }
 
     #[cfg(feature = "net")]

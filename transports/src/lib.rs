@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! endpoint ─ requests ─ {websocket sse longpoll} ─ manager ─ handler ─ bodies ─ live ─ connect ─ options ─ http ─
-//! dialect* ─ session* ─ frame* ─ {budget surrogates*} ─ {http1 sync shrink quoted*} ─ http2 ─ {patient turns close*}
+//! dialect* ─ session* ─ frame* ─ {budget policy* surrogates*} ─ {http1 sync shrink quoted*} ─ http2 ─ {patient turns close*}
 //! ```
 //!
 //! Rooms marked with * are pure: no task, no clock, no socket. They are all there is without the default
@@ -17,6 +17,7 @@
 pub mod close;
 pub mod dialect;
 pub mod frame;
+pub mod policy;
 pub mod quoted;
 pub mod session;
 pub mod surrogates;

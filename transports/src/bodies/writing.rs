@@ -48,8 +48,9 @@ pub(crate) struct Span {
 }
 
 impl Layout {
-    /// The frames after `sent` that have a place in an answer of so many bytes: one at least, if there is one.
-    pub(crate) fn span(self, core: &Core, limits: &OutboxLimits, sent: Seq, bytes_max: usize) -> Span {
+    /// The frames after `sent` that have a place in an answer of so many bytes: one at least, if there is one. They stay what they
+    /// are from now on, as the length of the answer is told before they are written.
+    pub(crate) fn span(self, core: &mut Core, limits: &OutboxLimits, sent: Seq, bytes_max: usize) -> Span {
         let mut span = Span { sent, last: sent, bytes: 0 };
         for frame in core.session.sendable_after(sent, limits) {
             // Looking through a frame that is too large for all that would be for nothing.
@@ -67,6 +68,7 @@ impl Layout {
         if span.last > sent && !self.is_terminator {
             span.bytes -= 1;
         }
+        core.session.handle_in_hand((span.last.0 - sent.0) as usize);
         span
     }
 }

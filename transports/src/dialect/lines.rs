@@ -165,7 +165,9 @@ impl<'a> Words<'a> {
 #[must_use]
 pub fn guarded(frame: Frame) -> Frame {
     match (frame.kind(), frame.payload().first()) {
-        (FrameKind::Text, None | Some(b'!' | b'"' | b'*')) => Frame::text(quoted(frame.payload())),
+        (FrameKind::Text, None | Some(b'!' | b'"' | b'*')) => {
+            frame.like(Frame::text(quoted(frame.payload())))
+        }
         _ => frame,
     }
 }

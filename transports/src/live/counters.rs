@@ -26,7 +26,9 @@ pub struct Counters {
     pub(crate) frames_out: AtomicU64,
     pub(crate) bytes_out: AtomicU64,
     pub(crate) refused: AtomicU64,
-    pub(crate) too_slow: AtomicU64,
+    too_slow: AtomicU64,
+    replaced: AtomicU64,
+    left_out: AtomicU64,
     pub(crate) over_budget: AtomicU64,
     pub(crate) resumed: AtomicU64,
     /// By [`Refused`], in the order of its words.
@@ -54,6 +56,16 @@ impl Counters {
         self.too_slow.load(Ordering::Relaxed)
     }
 
+    /// Frames that a newer state of the same thing has replaced before they were sent.
+    pub fn replaced(&self) -> u64 {
+        self.replaced.load(Ordering::Relaxed)
+    }
+
+    /// Volatile frames that were left out, as their clients were behind.
+    pub fn left_out(&self) -> u64 {
+        self.left_out.load(Ordering::Relaxed)
+    }
+
     /// Sessions closed because too many bytes were held for clients, and most of them for these.
     pub fn over_budget(&self) -> u64 {
         self.over_budget.load(Ordering::Relaxed)
@@ -71,6 +83,18 @@ impl Counters {
 
     pub(crate) fn resume_refused(&self, refused: Refused) {
         self.resumes_refused[refused as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_too_slow(&self) {
+        self.too_slow.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_replaced(&self) {
+        self.replaced.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_left_out(&self) {
+        self.left_out.fetch_add(1, Ordering::Relaxed);
     }
 
     /// One addition per batch that is written, never per frame.

@@ -131,7 +131,7 @@ impl<S> LiveSession<S> {
         match pushed {
             Pushed::Overflowed => core.wake_readers(),
             Pushed::Queued => core.wake(),
-            Pushed::Full | Pushed::Closed => {}
+            Pushed::Replaced | Pushed::LeftOut | Pushed::Full | Pushed::Closed => {}
         }
         drop(core);
         self.handle_pushed(pushed)
@@ -145,7 +145,7 @@ impl<S> LiveSession<S> {
         match pushed {
             Pushed::Queued => core.wake_in_turn(&self.common.flusher),
             Pushed::Overflowed => core.wake_readers(),
-            Pushed::Full | Pushed::Closed => {}
+            Pushed::Replaced | Pushed::LeftOut | Pushed::Full | Pushed::Closed => {}
         }
         drop(core);
         self.handle_pushed(pushed)
@@ -161,7 +161,8 @@ impl<S> LiveSession<S> {
         if pushed == Pushed::Queued {
             core.wake();
         }
-        pushed
+        drop(core);
+        self.handle_pushed(pushed)
     }
 
     /// Waits until less than half of what may wait for the client does, while whatever carries the session goes on writing.
@@ -227,8 +228,14 @@ impl<S> LiveSession<S> {
     }
 
     fn handle_pushed(&self, pushed: Pushed) -> Pushed {
-        if pushed == Pushed::Overflowed {
-            self.handle_closed();
+        match pushed {
+            Pushed::Overflowed => {
+                self.common.counters.count_too_slow();
+                self.handle_closed();
+            }
+            Pushed::Replaced => self.common.counters.count_replaced(),
+            Pushed::LeftOut => self.common.counters.count_left_out(),
+            Pushed::Queued | Pushed::Full | Pushed::Closed => {}
         }
         pushed
     }
@@ -246,6 +253,9 @@ impl<S> LiveSession<S> {
         if core.session.close(reason) {
             core.wake_readers();
             drop(core);
+            if reason == CloseReason::TooSlow {
+                self.common.counters.count_too_slow();
+            }
             self.handle_closed();
         }
     }

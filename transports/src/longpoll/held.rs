@@ -80,7 +80,7 @@ impl<H: Handler> Held<H> {
             ServerControl::Busy(taken).append(&mut head);
         }
         let span = LINES.span(
-            &core,
+            &mut core,
             &self.manager.common.outbox,
             *sent,
             self.manager.longpoll_options().answer_bytes_max,

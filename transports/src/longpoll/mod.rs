@@ -277,12 +277,8 @@ async fn next_frames<S>(session: &LiveSession<S>, attachment: Attachment, bytes_
             core.park(cx);
             return Poll::Pending;
         }
-        Poll::Ready(Woken::Frames(MESSAGES.span(
-            &core,
-            &session.common.outbox,
-            core.session.last_received(),
-            bytes_max,
-        )))
+        let received = core.session.last_received();
+        Poll::Ready(Woken::Frames(MESSAGES.span(&mut core, &session.common.outbox, received, bytes_max)))
     })
     .await
 }

@@ -119,10 +119,25 @@ pub enum Due {
 /// The times that every session has.
 #[derive(Debug, Default)]
 pub(super) struct Life {
-    carrier: Carrier,
+    carriage: Carriage,
+    /// How many frames behind those that it has sent the current attachment is about to send; at its bound, all of them.
+    pub(super) in_hand: u16,
     /// When a sweep first found the session closed.
     closed_at: Tick,
     is_over: bool,
+}
+
+/// How a session is carried at this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Carriage {
+    #[default]
+    Nothing,
+    /// Nothing, but a poll did before.
+    BetweenPolls,
+    Stream,
+    /// A stream that takes no more for now.
+    Stalled,
+    Poll,
 }
 
 /// The times of a session that outlives its connections.
@@ -146,16 +161,48 @@ impl Default for LongLife {
     }
 }
 
+impl Life {
+    pub(super) fn stall(&mut self) {
+        if self.carriage == Carriage::Stream {
+            self.carriage = Carriage::Stalled;
+        }
+    }
+
+    pub(super) fn flow(&mut self) {
+        if self.carriage == Carriage::Stalled {
+            self.carriage = Carriage::Stream;
+        }
+    }
+
+    /// Whether what carries the session takes frames now; `None` if polls fetch them.
+    pub(super) fn takes_frames(&self) -> Option<bool> {
+        match self.carriage {
+            Carriage::Stream => Some(true),
+            Carriage::Stalled | Carriage::Nothing => Some(false),
+            Carriage::Poll | Carriage::BetweenPolls => None,
+        }
+    }
+
+    fn carry(&mut self, carrier: Carrier) {
+        self.carriage = match (carrier, self.carriage) {
+            (Carrier::Stream, _) => Carriage::Stream,
+            (Carrier::Poll, _) => Carriage::Poll,
+            (Carrier::Nothing, Carriage::Poll | Carriage::BetweenPolls) => Carriage::BetweenPolls,
+            (Carrier::Nothing, _) => Carriage::Nothing,
+        };
+    }
+}
+
 impl Session {
     /// Something carries the session from now on. Returns whether its client was found away before.
     pub fn handle_carried(&mut self, carrier: Carrier) -> bool {
-        self.life.carrier = carrier;
+        self.life.carry(carrier);
         self.counts.as_mut().is_some_and(|counts| std::mem::take(&mut counts.life.is_away))
     }
 
     /// Nothing carries the session from now on.
     pub fn handle_detached(&mut self, now: Tick) {
-        self.life.carrier = Carrier::Nothing;
+        self.life.carry(Carrier::Nothing);
         if let Some(counts) = &mut self.counts {
             counts.life.detached = now;
         }
@@ -178,7 +225,7 @@ impl Session {
     /// Whether something carries the session now.
     #[must_use]
     pub fn is_carried(&self) -> bool {
-        self.life.carrier != Carrier::Nothing
+        !matches!(self.life.carriage, Carriage::Nothing | Carriage::BetweenPolls)
     }
 
     /// For how long nothing has carried a resumable session.
@@ -206,12 +253,14 @@ impl Session {
             self.close(reason);
             return Due::Closed(reason);
         }
-        let carrier = self.life.carrier;
+        let carriage = self.life.carriage;
         let Some(life) = self.counts.as_mut().map(|counts| &mut counts.life) else { return Due::Nothing };
-        match carrier {
-            Carrier::Stream if life.is_ping_due(silence, now) => Due::Ping,
+        match carriage {
+            Carriage::Stream | Carriage::Stalled if life.is_ping_due(silence, now) => Due::Ping,
             // The client may have been silent for long before on a connection that worked.
-            Carrier::Nothing if life.is_found_away(silence, now, patience) => Due::Away,
+            Carriage::Nothing | Carriage::BetweenPolls if life.is_found_away(silence, now, patience) => {
+                Due::Away
+            }
             _ => Due::Nothing,
         }
     }

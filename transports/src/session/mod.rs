@@ -26,11 +26,17 @@
 //! 4. *One carrier.* At most one [`Attachment`] is current; an older one never becomes current again.
 //! 5. *Taken once.* The numbers for which [`Session::take`] says [`Taken::Next`] are 1, 2, 3, and so on.
 //!
+//! 6. *The newest.* Of the states of one thing ([`Policy::Latest`]) at most one waits that the client cannot have yet, behind the last
+//!    fence: the one that was pushed last ([`behind`]).
+//! 7. *Said is said.* What the client may have under a number stays what it is.
+//! 8. *Volatile* frames wait for nobody who is behind, and close no session.
+//!
 //! `tests/laws/` has the same laws for both ends of a session on a network that cuts, delays and repeats.
 //!
 //! Frames are numbered from 1 by their order alone ([`Seq`]); the number is not in the frame, so that a
 //! broadcast is encoded once for everybody.
 
+pub mod behind;
 pub mod life;
 pub mod outbox;
 pub mod retained;
@@ -38,6 +44,8 @@ pub mod retained;
 use self::life::{Life, LongLife};
 use self::outbox::{Outbox, OutboxLimits};
 use self::retained::Retained;
+#[cfg(doc)]
+use crate::policy::Policy;
 use crate::{close::CloseReason, frame::Frame};
 
 /// How many frames of a session have gone one way: the number of the last of them, 0 before the first.
@@ -53,6 +61,10 @@ pub struct Attachment(u32);
 pub enum Pushed {
     /// It waits in the outbox.
     Queued,
+    /// It waits in the place of an older state of the same thing, as its [`Policy`] says.
+    Replaced,
+    /// It is of no use to a client that is behind, as its policy says, and was dropped.
+    LeftOut,
     /// As much waited as may: the session is now closed with [`CloseReason::TooSlow`].
     Overflowed,
     /// As much waits as may: the frame was dropped, and the session goes on. Only of those who asked for that.
@@ -124,11 +136,15 @@ impl Session {
         Self { counts: Some(Box::default()), ..Self::default() }
     }
 
-    /// Puts a frame at the end of what waits for the client.
+    /// Puts a frame at the end of what waits for the client, or does with it what its policy says.
     pub fn push(&mut self, frame: Frame, limits: &OutboxLimits) -> Pushed {
         if self.closed.is_some() {
             return Pushed::Closed;
         }
+        let frame = match self.push_by_policy(frame, limits) {
+            Ok(pushed) => return pushed,
+            Err(frame) => frame,
+        };
         if limits.admits(self.unsent()) {
             self.outbox.push(frame);
             return Pushed::Queued;
@@ -142,11 +158,18 @@ impl Session {
     }
 
     /// Puts a frame at the end of what waits for the client, and another that belongs to it, or neither: where there is no room
-    /// for both, nothing has changed.
+    /// for both, nothing has changed. The policy of a frame counts where it is alone.
     pub fn try_push(&mut self, frame: Frame, then: Option<Frame>, limits: &OutboxLimits) -> Pushed {
         if self.closed.is_some() {
             return Pushed::Closed;
         }
+        let frame = match then {
+            Some(_) => frame,
+            None => match self.push_by_policy(frame, limits) {
+                Ok(pushed) => return pushed,
+                Err(frame) => frame,
+            },
+        };
         if !limits.admits_all(self.unsent(), 1 + usize::from(then.is_some())) {
             return Pushed::Full;
         }
@@ -166,6 +189,7 @@ impl Session {
 
     /// Makes a new attachment the current one, superseding the one before.
     pub fn attach(&mut self) -> Attachment {
+        self.give_up_hand();
         self.attachment.0 = self.attachment.0.wrapping_add(1);
         self.attachment
     }
@@ -182,6 +206,7 @@ impl Session {
         if received < self.received {
             return Err(ResumeError::Gap);
         }
+        self.give_up_hand();
         if let Some(counts) = &mut self.counts {
             counts.sent = received;
             counts.retained.restart();
@@ -193,11 +218,19 @@ impl Session {
     /// The current attachment of a resumable session has sent all frames up to `seq`, in full.
     pub fn handle_sent(&mut self, seq: Seq) {
         if let Some(counts) = &mut self.counts {
-            counts.sent = seq;
+            let before = std::mem::replace(&mut counts.sent, seq);
+            let acknowledged = counts.acknowledged;
+            self.let_go(seq.0.saturating_sub(before.0));
+            self.reach(seq);
+            self.drop_received(acknowledged.min(seq));
+        }
+    }
+
+    /// The client may have the frames up to `seq`.
+    fn reach(&mut self, seq: Seq) {
+        if let Some(counts) = &mut self.counts {
             let before = counts.retained.reached().0.saturating_sub(self.received.0);
             counts.retained.reach(seq, self.outbox.iter_from(before as usize));
-            let acknowledged = counts.acknowledged;
-            self.drop_received(acknowledged.min(seq));
         }
     }
 
@@ -242,8 +275,10 @@ impl Session {
         while self.received < seq {
             let frame = self.outbox.pop();
             self.received.0 += 1;
-            if let (Some(counts), Some(frame)) = (&mut self.counts, frame) {
-                counts.retained.forget(self.received, &frame);
+            match (&mut self.counts, frame) {
+                (Some(counts), Some(frame)) => counts.retained.forget(self.received, &frame),
+                (Some(_), None) => {}
+                (None, _) => self.let_go(1),
             }
         }
     }
@@ -252,6 +287,7 @@ impl Session {
     pub fn handle_written(&mut self) {
         if self.outbox.pop().is_some() {
             self.received.0 += 1;
+            self.let_go(1);
         }
     }
 
@@ -337,98 +373,4 @@ impl Session {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Push(usize),
-        Written,
-        Receipt(u64),
-        Attach,
-        Close,
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            6 => (0usize..40).prop_map(Step::Push),
-            2 => Just(Step::Written),
-            3 => (0u64..80).prop_map(Step::Receipt),
-            1 => Just(Step::Attach),
-            1 => Just(Step::Close),
-        ]
-    }
-
-    proptest! {
-        /// The laws of the module's documentation against a plain model: a list of all that was pushed.
-        #[test]
-        fn laws_hold_for_every_order_of_calls(steps in proptest::collection::vec(step(), 1..120)) {
-            let limits = OutboxLimits::new().frames_max(8).bytes_max(100);
-            let mut session = Session::default();
-            let mut pushed: Vec<String> = Vec::new();
-            let mut received = 0usize;
-            let mut current = None;
-            for step in steps {
-                match step {
-                    Step::Push(len) => {
-                        let text = format!("{}:{}", pushed.len(), "x".repeat(len));
-                        let was_closed = session.closed().is_some();
-                        match session.push(Frame::text(text.clone()), &limits) {
-                            Pushed::Queued => pushed.push(text),
-                            Pushed::Overflowed => {
-                                prop_assert!(!was_closed && session.closed() == Some(CloseReason::TooSlow));
-                                pushed.truncate(received + session.waiting().count());
-                            }
-                            Pushed::Full => prop_assert!(false, "nobody asked for that"),
-                            Pushed::Closed => prop_assert!(was_closed),
-                        }
-                    }
-                    Step::Written => {
-                        received += usize::from(received < pushed.len());
-                        session.handle_written();
-                    }
-                    Step::Receipt(seq) => {
-                        if seq <= pushed.len() as u64 {
-                            received = received.max(seq as usize);
-                        }
-                        session.handle_receipt(Seq(seq));
-                    }
-                    Step::Attach => {
-                        let before = current.replace(session.attach());
-                        prop_assert!(before.is_none_or(|before| !session.is_current(before)));
-                    }
-                    Step::Close => {
-                        let first = session.closed();
-                        session.close(CloseReason::Disconnected);
-                        prop_assert!(first.is_none() || session.closed() == first);
-                    }
-                }
-                let waiting: Vec<_> = session.waiting().map(|frame| frame.payload().clone()).collect();
-                prop_assert_eq!(&waiting, &pushed[received..]);
-                prop_assert_eq!(session.last_received(), Seq(received as u64));
-                prop_assert_eq!(session.last_pushed(), Seq(pushed.len() as u64));
-                let bytes: usize = waiting.iter().map(|payload| payload.len()).sum();
-                prop_assert!(waiting.len() <= limits.frames_max);
-                let last = waiting.last().map_or(0, |payload| payload.len());
-                prop_assert!(bytes - last < limits.bytes_max || waiting.len() == 1);
-                prop_assert!(current.is_none_or(|attachment| session.is_current(attachment)));
-            }
-        }
-    }
-
-    /// What was sent is not sent again, and of what was not, the first frame may be half on its way.
-    #[test]
-    fn what_is_shed_is_all_but_a_frame_that_may_be_half_sent() {
-        for (mut session, kept) in [(Session::default(), "a"), (Session::resumable(), "c")] {
-            for text in ["a", "b", "c", "d"] {
-                session.push(Frame::text(text), &OutboxLimits::default());
-            }
-            session.handle_sent(Seq(2));
-            session.shed();
-            let left: Vec<_> = session.waiting().map(|frame| frame.payload().clone()).collect();
-            assert_eq!(left, [kept]);
-        }
-    }
-}
+mod tests;

@@ -5,7 +5,10 @@
 
 use std::collections::VecDeque;
 
-use crate::frame::Frame;
+use crate::{
+    frame::Frame,
+    policy::{Key, Policy},
+};
 
 /// How much is kept for one client: what waits to be sent, and apart from it what was sent and is not acknowledged.
 ///
@@ -169,6 +172,19 @@ impl Outbox {
         Some(frame)
     }
 
+    /// Puts a frame into the place of another, counted from the oldest; nothing if there is none.
+    pub fn replace(&mut self, place: usize, frame: Frame) {
+        if place == 0 {
+            self.first = self.first.take().map(|_| frame);
+            return;
+        }
+        let Some(rest) = &mut self.rest else { return };
+        if let Some(known) = rest.frames.get_mut(place - 1) {
+            rest.bytes = rest.bytes - known.payload().len() + frame.payload().len();
+            *known = frame;
+        }
+    }
+
     /// Drops all frames but the oldest, which may be half written.
     pub fn truncate_to_first(&mut self) {
         self.rest = None;
@@ -185,6 +201,25 @@ impl Outbox {
         let skip = skip.saturating_sub(1);
         let rest = self.rest.as_deref().map(|rest| &rest.frames).filter(|rest| skip < rest.len());
         first.into_iter().chain(rest.into_iter().flat_map(move |rest| rest.range(skip..)))
+    }
+
+    /// The frame in a place.
+    #[must_use]
+    pub fn get(&self, place: usize) -> Option<&Frame> {
+        match place.checked_sub(1) {
+            None => self.first.as_ref(),
+            Some(behind_first) => self.rest.as_ref()?.frames.get(behind_first),
+        }
+    }
+
+    /// The place of the last frame that tells the state of something, if no fence is behind it. The first `skip` are passed by.
+    #[must_use]
+    pub fn place_of(&self, skip: usize, key: &Key) -> Option<usize> {
+        let places = (skip..self.len()).rev();
+        let mut frames = places.map_while(|place| Some((place, self.get(place)?)));
+        let is_it = |frame: &Frame| matches!(frame.policy(), Some(Policy::Latest(known)) if known == key);
+        let (place, frame) = frames.find(|(_, frame)| frame.is_fence() || is_it(frame))?;
+        is_it(frame).then_some(place)
     }
 
     /// How many frames wait.
@@ -240,6 +275,34 @@ mod tests {
         };
         assert!(may(0, 0) && may(1, 3) && may(2, 3));
         assert!(!may(1, 4) && !may(1, 1_000) && !may(3, 3) && !may(4, 0));
+    }
+
+    #[test]
+    fn a_frame_is_found_by_its_key_behind_the_last_fence_and_replaced_with_its_bytes() {
+        let key = |name: &str| Policy::Latest(Key::new(name));
+        let (a, b) = (Key::new("a"), Key::new("b"));
+        let mut outbox = Outbox::default();
+        outbox.replace(0, Frame::text("nothing to replace"));
+        outbox.replace(1, Frame::text("nothing to replace"));
+        assert!(outbox.is_empty() && outbox.place_of(0, &a).is_none());
+        for (text, policy) in
+            [("1", Some(key("a"))), ("2", None), ("3", Some(key("b"))), ("4", Some(key("a")))]
+        {
+            let frame = Frame::text(text);
+            outbox.push(policy.map_or(frame.clone(), |policy| frame.with_policy(policy)));
+        }
+        assert_eq!((outbox.place_of(0, &a), outbox.place_of(0, &b)), (Some(3), Some(2)));
+        assert_eq!(
+            (outbox.place_of(3, &a), outbox.place_of(3, &b), outbox.place_of(9, &a)),
+            (Some(3), None, None)
+        );
+        outbox.replace(3, Frame::text("444").with_policy(key("a")));
+        outbox.replace(0, Frame::text("11").with_policy(key("a")));
+        assert_eq!((texts(&outbox), outbox.bytes()), (vec![&b"11"[..], b"2", b"3", b"444"], 7));
+        outbox.push(Frame::text("5").as_fence());
+        assert_eq!((outbox.place_of(0, &a), outbox.place_of(0, &b)), (None, None));
+        outbox.push(Frame::text("6").with_policy(key("b")));
+        assert_eq!((outbox.place_of(0, &a), outbox.place_of(0, &b)), (None, Some(5)));
     }
 
     #[test]

@@ -145,8 +145,12 @@ impl<H: Handler> http_body::Body for EventStream<H> {
                 stream.is_over = true;
                 return Poll::Ready(Some(Err(Cut)));
             }
+            core.session.handle_stalled(0);
             core.park(cx);
             return Poll::Pending;
+        }
+        if core.session.is_current(stream.attached.attachment) {
+            core.session.handle_flowing();
         }
         let rest = stream.flow.as_mut().map(|flow| std::mem::take(&mut flow.rest));
         let events = rest.filter(|rest| !rest.is_empty()).or_else(|| stream.gather(&mut core));

@@ -193,6 +193,9 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                     self.end(CloseReason::Lost);
                     return Poll::Ready(Ok(()));
                 }
+                if wrote.is_pending() {
+                    gathering::stall(&mut self.session.core(), self.carrying.as_deref(), self.written);
+                }
                 taken = ready!(wrote)?;
                 if self.paused && taken > 0 {
                     // It is not heard, but it reads.
@@ -261,7 +264,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         if let Some(control) = self.control.as_ref().filter(|_| self.written == 0) {
             buffer.extend_from_slice(control);
         }
-        let large = match &self.carrying {
+        let (large, in_hand) = match &self.carrying {
             None => gathering::gather(core.session.waiting(), self.written, buffer),
             Some(carrying) => {
                 // Where the client goes on elsewhere it gets its frames there, but for one that was begun here.
@@ -275,6 +278,12 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                 gathering::gather(frames.take(count), self.written, buffer)
             }
         };
+        if !superseded {
+            core.session.handle_in_hand(in_hand);
+            if taken > 0 {
+                core.session.handle_flowing();
+            }
+        }
         // The frame that was begun may be gone, acknowledged by way of the newer attachment.
         let expired = core.expired || is_to_be_renewed || (superseded && self.written > 0);
         Gathered { large, closed: core.session.closed(), expired, superseded }

@@ -20,20 +20,22 @@ pub(super) fn first_waiting<'a>(core: &'a Core, carrying: Option<&Carrying>) -> 
 }
 
 /// Copies waiting frames behind `buffer`, the first without its first `written` bytes. A frame that is too
-/// large for that is returned if it is the first to be written.
+/// large for that is returned if it is the first to be written. The number is that of the frames that are about to be written.
 pub(super) fn gather<'a>(
     frames: impl Iterator<Item = &'a Frame>,
     written: usize,
     buffer: &mut Vec<u8>,
-) -> Option<Frame> {
-    let mut skip = written;
+) -> (Option<Frame>, usize) {
+    let (mut skip, mut count) = (written, 0);
     for frame in frames {
         let payload = frame.payload();
         if payload.len() >= VECTORED_BYTES_MIN {
-            return buffer.is_empty().then(|| frame.clone());
+            let large = buffer.is_empty().then(|| frame.clone());
+            count += usize::from(large.is_some());
+            return (large, count);
         }
         if buffer.len() + frame_bytes(payload.len()) > scratch::BYTES {
-            return None;
+            break;
         }
         if skip == 0 {
             append_frame(frame.kind().into(), payload, buffer);
@@ -43,6 +45,14 @@ pub(super) fn gather<'a>(
             buffer.drain(start..start + skip);
             skip = 0;
         }
+        count += 1;
     }
-    None
+    (None, count)
+}
+
+/// The socket takes no more for now, and has taken `written` bytes of the first frame that waits.
+pub(super) fn stall(core: &mut Core, carrying: Option<&Carrying>, written: usize) {
+    if carrying.is_none_or(|carrying| core.session.is_current(carrying.attachment)) {
+        core.session.handle_stalled(usize::from(written > 0));
+    }
 }

@@ -1,5 +1,7 @@
 //! Single cases of the laws, each by itself.
 
+use lapwing_transports::session::Pushed;
+
 use super::*;
 
 #[test]

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 
 mod cases;
+mod pushing;
 mod times;
 
 use std::collections::VecDeque;
@@ -15,13 +16,13 @@ use lapwing_transports::{
     close::CloseReason,
     frame::Frame,
     session::{
-        Attachment, Pushed, ResumeError, Seq, Session, Taken,
+        Attachment, ResumeError, Seq, Session, Taken,
         life::{Carrier, Tie},
         outbox::OutboxLimits,
     },
 };
 
-use self::times::Times;
+use self::{pushing::Mark, times::Times};
 
 const SCHEDULES: u64 = 20_000;
 const FRAMES_MAX: usize = 12;
@@ -72,6 +73,8 @@ struct Wire {
     /// What the client has taken off it, and what it has sent on it.
     client_received: u64,
     client_sent: u64,
+    /// What the server is about to send on it: copies of frames.
+    hand: Vec<String>,
     down: VecDeque<String>,
     up: VecDeque<u64>,
     acks: VecDeque<u64>,
@@ -89,8 +92,15 @@ struct World {
     session: Session,
     times: Times,
     client: Client,
-    /// What the server pushed while the session was open.
+    /// How often the server has pushed something.
+    said: u64,
+    /// What the server pushed while the session was open, as it stands: a state may take an older one's place.
     pushed: Vec<String>,
+    marks: Vec<Mark>,
+    /// The current stream takes no more.
+    is_stalled: bool,
+    /// A poll carried the session last.
+    was_polled: bool,
     /// What the server took.
     taken: Vec<u64>,
     wires: Vec<Wire>,
@@ -109,14 +119,27 @@ struct Known {
     sent: u64,
     /// The last frame that need not be kept: acknowledged, and passed by the attachment that was current then.
     done: u64,
-    /// The last frame that any attachment has sent.
+    /// The last frame that any attachment has sent, or may have.
     reached: u64,
+    /// How many frames behind `sent` the current attachment is about to send.
+    in_hand: u64,
 }
 
 impl Known {
     fn settle(&mut self) {
         self.done = self.done.max(self.acknowledged.min(self.sent));
         self.reached = self.reached.max(self.sent).max(self.done);
+    }
+
+    /// The last frame that the client may have.
+    fn told(&self) -> u64 {
+        self.reached.max(self.sent + self.in_hand)
+    }
+
+    /// Another attachment becomes the current one.
+    fn give_up_hand(&mut self) {
+        self.reached = self.told();
+        self.in_hand = 0;
     }
 }
 
@@ -128,7 +151,11 @@ impl World {
             times: Times::of(&mut session, Tie::Window),
             session,
             client: Client::default(),
+            said: 0,
             pushed: Vec::new(),
+            marks: Vec::new(),
+            is_stalled: false,
+            was_polled: false,
             taken: Vec::new(),
             wires: Vec::new(),
             posts: Vec::new(),
@@ -138,11 +165,12 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.random.below(26) {
+        match self.random.below(28) {
             0..=4 => self.push(),
             5..=6 => self.client.made += 1,
             7 => self.attach(),
             8..=10 => self.server_writes(),
+            24..=25 => self.server_gathers(),
             11..=13 => self.client_reads(),
             14 => self.client_writes(),
             15..=16 => self.server_reads(),
@@ -156,34 +184,6 @@ impl World {
             _ => self.times.pass(&mut self.session, &mut self.random),
         }
         self.check();
-    }
-
-    fn push(&mut self) {
-        let text = format!("{}:{}", self.pushed.len(), "x".repeat(self.random.below(30) as usize));
-        let was_closed = self.session.closed().is_some();
-        let (_, frames, bytes) = self.amount(self.known.reached, self.pushed.len() as u64);
-        let is_full = frames >= FRAMES_MAX || (frames > 0 && bytes >= BYTES_MAX);
-        let frame = Frame::text(text.clone());
-        let asks = self.random.below(2) == 0;
-        let pushed = match asks {
-            true => self.session.try_push(frame, None, &LIMITS),
-            false => self.session.push(frame, &LIMITS),
-        };
-        match pushed {
-            Pushed::Full => {
-                assert!(asks && is_full && !was_closed);
-                assert_eq!(self.session.closed(), None, "who asks for room ends nothing");
-            }
-            Pushed::Queued => {
-                assert!(!is_full);
-                self.pushed.push(text);
-            }
-            Pushed::Overflowed => {
-                assert!(!was_closed && self.session.closed() == Some(CloseReason::TooSlow));
-                assert!(is_full && !asks, "a client is closed for what waits to be sent alone");
-            }
-            Pushed::Closed => assert!(was_closed, "a frame was dropped though the session is open"),
-        }
     }
 
     /// The frames after `from` up to `to`: the bytes of the last, how many they are, and their bytes.
@@ -207,6 +207,8 @@ impl World {
         self.times.prove(&mut self.session);
         let attachment = self.session.resume(received)?;
         self.times.carry(&mut self.session, Carrier::Stream);
+        (self.is_stalled, self.was_polled) = (false, false);
+        self.known.give_up_hand();
         self.known.sent = received.0;
         self.receipt(received.0);
         Ok(attachment)
@@ -228,6 +230,7 @@ impl World {
 
     fn handle_sent(&mut self, sent: Seq) {
         self.session.handle_sent(sent);
+        self.known.in_hand = self.known.in_hand.saturating_sub(sent.0.saturating_sub(self.known.sent));
         self.known.sent = sent.0;
         self.known.settle();
     }
@@ -256,6 +259,7 @@ impl World {
             server_sent: received,
             client_received: received.0,
             client_sent: server_has,
+            hand: Vec::new(),
             down: VecDeque::new(),
             up: VecDeque::new(),
             acks: VecDeque::new(),
@@ -271,22 +275,45 @@ impl World {
         self.wires.get_mut(index)
     }
 
+    /// The current attachment copies frames into a write, which comes of it later, whatever happens meanwhile.
+    fn server_gathers(&mut self) {
+        let Some(index) = self.wires.iter().position(|wire| self.session.is_current(wire.attachment)) else {
+            return;
+        };
+        let wire = &mut self.wires[index];
+        let frames = self.session.sendable_after(wire.server_sent, &LIMITS).take(3);
+        wire.hand = frames.map(|frame| String::from_utf8(frame.payload().to_vec()).unwrap()).collect();
+        self.known.in_hand = wire.hand.len() as u64;
+        self.session.handle_in_hand(wire.hand.len());
+    }
+
+    /// A write takes some of the frames in hand, or all. One whose attachment was superseded meanwhile may do that, too.
     fn server_writes(&mut self) {
+        self.server_gathers();
         let Some(index) =
             (!self.wires.is_empty()).then(|| self.random.below(self.wires.len() as u64) as usize)
         else {
             return;
         };
+        let count = self.random.below(self.wires[index].hand.len() as u64 + 1) as usize;
         let wire = &mut self.wires[index];
-        if !self.session.is_current(wire.attachment) {
+        let hand = std::mem::take(&mut wire.hand);
+        wire.server_sent.0 += count as u64;
+        let (sent, is_current) = (wire.server_sent, self.session.is_current(wire.attachment));
+        wire.down.extend(hand[..count].iter().cloned());
+        if !is_current {
             return;
         }
-        for frame in self.session.sendable_after(wire.server_sent, &LIMITS).take(3) {
-            wire.down.push_back(String::from_utf8(frame.payload().to_vec()).unwrap());
-            wire.server_sent.0 += 1;
+        if count > 0 {
+            self.handle_sent(sent);
+            self.session.handle_flowing();
+            self.is_stalled = false;
         }
-        let sent = wire.server_sent;
-        self.handle_sent(sent);
+        if count < hand.len() {
+            let begun = self.random.below(2);
+            self.session.handle_stalled(begun as usize);
+            (self.is_stalled, self.known.in_hand) = (true, begun);
+        }
         if self.session.is_question_due(&LIMITS) {
             self.session.handle_asked();
             assert!(!self.session.is_question_due(&LIMITS), "one question is open at a time");
@@ -408,7 +435,17 @@ impl World {
             Ok(_) => self.times.carry(&mut self.session, Carrier::Poll),
             Err(ResumeError::Gap | ResumeError::Ahead) => panic!("an honest client is never refused"),
         }
-        let answer: Vec<_> = self.session.sendable_after(Seq(before), &LIMITS).cloned().collect();
+        self.was_polled = true;
+        let mut answer: Vec<_> = self.session.sendable_after(Seq(before), &LIMITS).cloned().collect();
+        self.session.handle_in_hand(answer.len());
+        self.known.in_hand = answer.len() as u64;
+        if self.random.below(4) == 0 {
+            self.push();
+        }
+        if self.random.below(4) == 0 {
+            // It is cut off.
+            answer.truncate(self.random.below(answer.len() as u64 + 1) as usize);
+        }
         self.handle_sent(Seq(before + answer.len() as u64));
         if self.random.below(3) > 0 {
             for (number, frame) in (before + 1..).zip(answer) {
@@ -449,10 +486,13 @@ impl World {
             let is_within = frames <= KEPT_FRAMES_MAX && bytes - last < KEPT_BYTES_MAX;
             assert!(is_within || frames <= 1, "more is unacknowledged than may be");
         }
-        let (last, frames, bytes) = self.amount(self.known.reached, self.pushed.len() as u64);
+        let (_, frames, bytes) = self.amount(self.known.reached, self.pushed.len() as u64);
+        // The one that was let in last may stand anywhere, in the place of an older state.
+        let unsent = &self.pushed[self.known.reached as usize..];
+        let largest = unsent.iter().map(String::len).max().unwrap_or(0);
         let unsent = self.session.unsent();
         assert_eq!((unsent.frames, unsent.bytes), (frames, bytes), "what is unsent");
-        assert!(frames <= FRAMES_MAX && (bytes - last < BYTES_MAX || frames == 1), "more waits than may");
+        assert!(frames <= FRAMES_MAX && (bytes - largest < BYTES_MAX || frames == 1), "more waits than may");
         let is_half_empty = frames <= FRAMES_MAX / 2 && bytes <= BYTES_MAX / 2;
         assert_eq!(self.session.is_relaxed(&LIMITS), frames <= 1 || is_half_empty);
         let is_behind = self.known.sent < self.known.reached;

@@ -64,6 +64,10 @@ impl Times {
         }
     }
 
+    pub(crate) fn carrier(&self) -> Carrier {
+        self.carrier
+    }
+
     /// Something came from the client.
     pub(crate) fn hear(&mut self) {
         self.heard = self.now;

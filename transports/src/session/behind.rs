@@ -1,0 +1,107 @@
+//! What becomes of a frame where the client is behind, as its [`Policy`] says: it takes the place of another, or is left out.
+//!
+//! ```text
+//!   the outbox:  │ sent, or in hand │ unsent: S1  E  S2  E │          S1', a newer state of the same thing as S1, is pushed
+//!                                     unsent: S1' E  S2  E            each of the others keeps its place, and so its number
+//! ```
+//!
+//! * What an attachment has sent stays what it is, and so does what it has *in hand*: copied into a write that is under way, or part of
+//!   an answer whose length was told. Another attachment has to send the same under the same number.
+//! * A newer state takes the older one's place, and not the end: a thing whose state changes all the time would never be told to
+//!   a client with whom something always waits. So it may come before what was pushed between the two. Nothing else changes
+//!   its order, and no state passes a [fence](crate::frame::Frame::as_fence).
+//! * *Behind* is a client whose way takes no more for now, that nothing carries, or for whom half of what may wait does. A frame that
+//!   was pushed a moment ago, and that its carrier has not come to yet, makes nobody slow.
+
+use super::{Pushed, Seq, Session, outbox::OutboxLimits};
+use crate::{frame::Frame, policy::Policy};
+
+impl Session {
+    /// The current attachment is about to send so many frames behind those that it has sent.
+    pub fn handle_in_hand(&mut self, frames: usize) {
+        self.life.in_hand = u16::try_from(frames).unwrap_or(u16::MAX);
+    }
+
+    /// The current attachment can send nothing for now, and has sent a part of so many frames.
+    pub fn handle_stalled(&mut self, begun: usize) {
+        self.handle_in_hand(begun);
+        self.life.stall();
+    }
+
+    /// The current attachment could send something again.
+    pub fn handle_flowing(&mut self) {
+        self.life.flow();
+    }
+
+    /// So many frames that were in hand are sent.
+    pub(super) fn let_go(&mut self, frames: u64) {
+        // At its bound the number says "all of them".
+        if self.life.in_hand < u16::MAX {
+            self.life.in_hand = self.life.in_hand.saturating_sub(u16::try_from(frames).unwrap_or(u16::MAX));
+        }
+    }
+
+    /// The attachment that has frames in hand is not the current one any more: the client may get them by it all the same.
+    pub(super) fn give_up_hand(&mut self) {
+        if self.counts.is_some() {
+            let last = self.last_told().min(self.last_pushed());
+            self.reach(last);
+            self.life.in_hand = 0;
+        }
+    }
+
+    /// Does with a frame what its policy says, where that is not to put it at the end.
+    ///
+    /// # Errors
+    /// The frame, if it is to be put there.
+    pub(super) fn push_by_policy(&mut self, frame: Frame, limits: &OutboxLimits) -> Result<Pushed, Frame> {
+        match frame.policy() {
+            None => Err(frame),
+            Some(Policy::Volatile) if self.is_behind(limits) => Ok(Pushed::LeftOut),
+            Some(Policy::Volatile) => Err(frame),
+            Some(Policy::Latest(key)) => {
+                let told = self.last_told().0.saturating_sub(self.received.0);
+                let place = self.outbox.place_of(usize::try_from(told).unwrap_or(usize::MAX), key);
+                match place {
+                    Some(place) if self.has_room_at(place, limits) => {
+                        self.outbox.replace(place, frame);
+                        Ok(Pushed::Replaced)
+                    }
+                    _ => Err(frame),
+                }
+            }
+        }
+    }
+
+    /// The last frame that the client may have: it was sent, or is in hand.
+    fn last_told(&self) -> Seq {
+        let in_hand = match self.life.in_hand {
+            u16::MAX => u64::MAX,
+            in_hand => in_hand.into(),
+        };
+        match &self.counts {
+            None => Seq(self.received.0.saturating_add(in_hand)),
+            Some(counts) => Seq(counts.sent.0.saturating_add(in_hand)).max(counts.retained.reached()),
+        }
+    }
+
+    fn is_behind(&self, limits: &OutboxLimits) -> bool {
+        let unsent = self.unsent();
+        if !limits.is_relaxed(unsent) || !limits.admits(unsent) {
+            return true;
+        }
+        match self.life.takes_frames() {
+            Some(takes_now) => !takes_now || self.is_held(limits),
+            // It asks again soon, and gets one thing that is of use then.
+            None => unsent.frames > 0,
+        }
+    }
+
+    /// Whether a frame may be put into the place of another, beside all the others.
+    fn has_room_at(&self, place: usize, limits: &OutboxLimits) -> bool {
+        let mut others = self.unsent();
+        others.frames -= 1;
+        others.bytes -= self.outbox.get(place).map_or(0, |frame| frame.payload().len());
+        limits.admits(others)
+    }
+}

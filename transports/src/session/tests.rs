@@ -1,0 +1,202 @@
+use proptest::prelude::*;
+
+use super::{life::Carrier, outbox::Waiting, *};
+use crate::policy::{Key, Policy};
+
+#[derive(Clone, Debug)]
+enum Step {
+    Push(usize),
+    /// The state of one of a few things.
+    PushState(u8, usize),
+    PushVolatile,
+    Written,
+    /// The carrier copies so many frames, at most.
+    Gather(usize),
+    /// It could write none of them, or a part of the first.
+    Stall(bool),
+    Flow,
+    Carry(Carrier),
+    Receipt(u64),
+    Attach,
+    Close,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let carrier = prop_oneof![Just(Carrier::Stream), Just(Carrier::Poll)];
+    prop_oneof![
+        6 => (0usize..40).prop_map(Step::Push),
+        6 => (0u8..3, 0usize..40).prop_map(|(key, len)| Step::PushState(key, len)),
+        3 => Just(Step::PushVolatile),
+        2 => Just(Step::Written),
+        2 => (0usize..4).prop_map(Step::Gather),
+        2 => any::<bool>().prop_map(Step::Stall),
+        2 => Just(Step::Flow),
+        2 => carrier.prop_map(Step::Carry),
+        3 => (0u64..80).prop_map(Step::Receipt),
+        1 => Just(Step::Attach),
+        1 => Just(Step::Close),
+    ]
+}
+
+const LIMITS: OutboxLimits = OutboxLimits::new().frames_max(8).bytes_max(100);
+
+/// What was pushed, and what became of it.
+#[derive(Default)]
+struct Model {
+    pushed: Vec<(String, Option<u8>)>,
+    received: usize,
+    in_hand: usize,
+    is_stalled: bool,
+    carrier: Carrier,
+}
+
+impl Model {
+    fn bytes(&self) -> usize {
+        self.pushed[self.received..].iter().map(|(text, _)| text.len()).sum()
+    }
+
+    fn frames(&self) -> usize {
+        self.pushed.len() - self.received
+    }
+
+    /// Where the state of a thing waits that the client cannot have.
+    fn place_of(&self, key: u8) -> Option<usize> {
+        (self.received + self.in_hand..self.pushed.len())
+            .rev()
+            .find(|place| self.pushed[*place].1 == Some(key))
+    }
+
+    fn is_behind(&self) -> bool {
+        let is_half_full = self.frames() > 1
+            && (self.frames() > LIMITS.frames_max / 2 || self.bytes() > LIMITS.bytes_max / 2);
+        is_half_full
+            || match self.carrier {
+                Carrier::Nothing => true,
+                Carrier::Stream => self.is_stalled,
+                Carrier::Poll => self.frames() > 0,
+            }
+    }
+
+    /// Pushes a frame, and sees that the right thing comes of it.
+    fn push(
+        &mut self,
+        session: &mut Session,
+        number: usize,
+        (policy, key): (Option<Policy>, Option<u8>),
+        len: usize,
+    ) -> Result<(), TestCaseError> {
+        let text = format!("{number}:{}", "x".repeat(len));
+        let (was_closed, place) = (session.closed().is_some(), key.and_then(|key| self.place_of(key)));
+        let (is_volatile, is_behind) = (policy == Some(Policy::Volatile), self.is_behind());
+        let frame = Frame::text(text.clone());
+        match session.push(policy.map_or(frame.clone(), |policy| frame.with_policy(policy)), &LIMITS) {
+            Pushed::Queued => {
+                prop_assert!(place.is_none() && !(is_volatile && is_behind));
+                self.pushed.push((text, key));
+            }
+            Pushed::Replaced => {
+                prop_assert!(place.is_some(), "there was nothing to replace");
+                self.pushed[place.unwrap_or_default()].0 = text;
+            }
+            Pushed::LeftOut => prop_assert!(is_volatile && is_behind),
+            Pushed::Overflowed => {
+                prop_assert!(!was_closed && !is_volatile && session.closed() == Some(CloseReason::TooSlow));
+                self.pushed.truncate(self.received + session.waiting().count());
+            }
+            Pushed::Full => prop_assert!(false, "nobody asked for that"),
+            Pushed::Closed => prop_assert!(was_closed),
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, received: usize) {
+        let count = received.saturating_sub(self.received);
+        self.received += count;
+        self.in_hand = self.in_hand.saturating_sub(count);
+    }
+}
+
+proptest! {
+    /// The laws of the module's documentation against a plain model: a list of all that was pushed.
+    #[test]
+    fn laws_hold_for_every_order_of_calls(steps in proptest::collection::vec(step(), 1..120)) {
+        let limits = LIMITS;
+        let (mut session, mut model, mut current) = (Session::default(), Model::default(), None);
+        for (number, step) in steps.into_iter().enumerate() {
+            match step {
+                Step::Push(len) => model.push(&mut session, number, (None, None), len)?,
+                Step::PushState(key, len) => {
+                    let policy = Policy::Latest(Key::new(&key.to_string()));
+                    model.push(&mut session, number, (Some(policy), Some(key)), len)?;
+                }
+                Step::PushVolatile => model.push(&mut session, number, (Some(Policy::Volatile), None), 0)?,
+                Step::Written => {
+                    model.receive(model.received + usize::from(model.received < model.pushed.len()));
+                    session.handle_written();
+                }
+                Step::Gather(count) => {
+                    model.in_hand = count.min(model.frames());
+                    session.handle_in_hand(model.in_hand);
+                }
+                Step::Stall(is_begun) => {
+                    model.in_hand = usize::from(is_begun).min(model.frames());
+                    model.is_stalled |= model.carrier == Carrier::Stream;
+                    session.handle_stalled(model.in_hand);
+                }
+                Step::Flow => {
+                    model.is_stalled = false;
+                    session.handle_flowing();
+                }
+                Step::Carry(carrier) => {
+                    (model.carrier, model.is_stalled) = (carrier, false);
+                    session.handle_carried(carrier);
+                }
+                Step::Receipt(seq) => {
+                    if seq <= model.pushed.len() as u64 {
+                        model.receive(seq as usize);
+                    }
+                    session.handle_receipt(Seq(seq));
+                }
+                Step::Attach => {
+                    let before = current.replace(session.attach());
+                    prop_assert!(before.is_none_or(|before| !session.is_current(before)));
+                }
+                Step::Close => {
+                    let first = session.closed();
+                    session.close(CloseReason::Disconnected);
+                    prop_assert!(first.is_none() || session.closed() == first);
+                }
+            }
+            let waiting: Vec<_> = session.waiting().map(|frame| frame.payload().clone()).collect();
+            let wanted: Vec<_> = model.pushed[model.received..].iter().map(|(text, _)| text.clone()).collect();
+            prop_assert_eq!(&waiting, &wanted);
+            prop_assert_eq!(session.last_received(), Seq(model.received as u64));
+            prop_assert_eq!(session.last_pushed(), Seq(model.pushed.len() as u64));
+            prop_assert_eq!(session.unsent(), Waiting { frames: model.frames(), bytes: model.bytes() });
+            prop_assert!(waiting.len() <= limits.frames_max);
+            let largest = waiting.iter().map(|payload| payload.len()).max().unwrap_or(0);
+            prop_assert!(model.bytes() - largest < limits.bytes_max || waiting.len() == 1);
+            prop_assert!(current.is_none_or(|attachment| session.is_current(attachment)));
+        }
+    }
+}
+
+/// What was sent is not sent again, and of what was not, the first frame may be half on its way.
+#[test]
+fn what_is_shed_is_all_but_a_frame_that_may_be_half_sent() {
+    for (mut session, kept) in [(Session::default(), "a"), (Session::resumable(), "c")] {
+        for text in ["a", "b", "c", "d"] {
+            session.push(Frame::text(text), &OutboxLimits::default());
+        }
+        session.handle_sent(Seq(2));
+        session.shed();
+        let left: Vec<_> = session.waiting().map(|frame| frame.payload().clone()).collect();
+        assert_eq!(left, [kept]);
+    }
+}
+
+/// A session pays for no policy that it does not have.
+#[test]
+fn a_session_is_no_larger_than_it_was() {
+    assert!(size_of::<Session>() <= 48, "{} bytes", size_of::<Session>());
+}

@@ -1,0 +1,123 @@
+//! What the server pushes, with and without a policy, and what must come of it.
+
+use lapwing_transports::{
+    close::CloseReason,
+    frame::Frame,
+    policy::{Key, Policy},
+    session::{Pushed, life::Carrier},
+};
+
+use super::{BYTES_MAX, FRAMES_MAX, LIMITS, World};
+
+/// How many things have states.
+const KEYS: u64 = 3;
+
+/// What a pushed frame says of itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Mark {
+    /// It tells the state of this thing.
+    key: Option<u64>,
+    is_volatile: bool,
+    is_fence: bool,
+}
+
+/// What must become of a push.
+#[derive(Debug, PartialEq, Eq)]
+enum Fate {
+    Closed,
+    LeftOut,
+    Replaces(usize),
+    Queued,
+    Full,
+}
+
+impl World {
+    /// Pushes a frame of one kind or another, and sees that the right thing comes of it.
+    pub(crate) fn push(&mut self) {
+        self.said += 1;
+        let text = format!("{}:{}", self.said, "x".repeat(self.random.below(30) as usize));
+        let mark = match self.random.below(8) {
+            0..=2 => Mark { key: Some(self.random.below(KEYS)), ..Mark::default() },
+            3 => Mark { is_volatile: true, ..Mark::default() },
+            4 => Mark { is_fence: self.random.below(3) == 0, ..Mark::default() },
+            _ => Mark::default(),
+        };
+        let (fate, asks) = (self.fate(mark), self.random.below(2) == 0);
+        let was_closed = self.session.closed();
+        let pushed = match asks {
+            true => self.session.try_push(mark.put_on(&text), None, &LIMITS),
+            false => self.session.push(mark.put_on(&text), &LIMITS),
+        };
+        let wanted = match fate {
+            Fate::Closed => Pushed::Closed,
+            Fate::LeftOut => Pushed::LeftOut,
+            Fate::Replaces(_) => Pushed::Replaced,
+            Fate::Queued => Pushed::Queued,
+            Fate::Full if asks => Pushed::Full,
+            Fate::Full => Pushed::Overflowed,
+        };
+        assert_eq!(pushed, wanted, "{mark:?}");
+        let is_closed_now = pushed == Pushed::Overflowed;
+        assert_eq!(
+            self.session.closed(),
+            if is_closed_now { Some(CloseReason::TooSlow) } else { was_closed }
+        );
+        match fate {
+            Fate::Replaces(place) => (self.pushed[place], self.marks[place]) = (text, mark),
+            Fate::Queued => {
+                self.pushed.push(text);
+                self.marks.push(mark);
+            }
+            Fate::Closed | Fate::LeftOut | Fate::Full => {}
+        }
+    }
+
+    fn fate(&self, mark: Mark) -> Fate {
+        if self.session.closed().is_some() {
+            return Fate::Closed;
+        }
+        let (_, frames, bytes) = self.amount(self.known.reached, self.pushed.len() as u64);
+        let has_room = |frames, bytes| frames == 0 || (frames < FRAMES_MAX && bytes < BYTES_MAX);
+        if mark.is_volatile && (self.is_behind() || !has_room(frames, bytes)) {
+            return Fate::LeftOut;
+        }
+        if let Some(place) = mark.key.and_then(|key| self.place_of(key))
+            && has_room(frames - 1, bytes - self.pushed[place].len())
+        {
+            return Fate::Replaces(place);
+        }
+        if has_room(frames, bytes) { Fate::Queued } else { Fate::Full }
+    }
+
+    /// Where the state of a thing waits that the client cannot have: behind what was sent or is in hand, and behind the last fence.
+    fn place_of(&self, key: u64) -> Option<usize> {
+        let untold = self.known.told() as usize..self.pushed.len();
+        let fence = untold.clone().rev().find(|place| self.marks[*place].is_fence);
+        let from = fence.map_or(untold.start, |fence| fence + 1);
+        (from..untold.end).rev().find(|place| self.marks[*place].key == Some(key))
+    }
+
+    /// Whether a volatile frame is of no use to the client.
+    fn is_behind(&self) -> bool {
+        let (_, frames, bytes) = self.amount(self.known.reached, self.pushed.len() as u64);
+        let is_half_full = frames > 1 && (frames > FRAMES_MAX / 2 || bytes > BYTES_MAX / 2);
+        is_half_full
+            || match self.times.carrier() {
+                Carrier::Stream => self.is_stalled || self.session.is_held(&LIMITS),
+                Carrier::Nothing if !self.was_polled => true,
+                Carrier::Nothing | Carrier::Poll => frames > 0,
+            }
+    }
+}
+
+impl Mark {
+    fn put_on(self, text: &str) -> Frame {
+        let frame = Frame::text(text);
+        let frame = if self.is_fence { frame.as_fence() } else { frame };
+        match self.key {
+            Some(key) => frame.with_policy(Policy::Latest(Key::new(&key.to_string()))),
+            None if self.is_volatile => frame.with_policy(Policy::Volatile),
+            None => frame,
+        }
+    }
+}
