@@ -70,7 +70,7 @@ pub use presence::{
 pub use protocol::{ChannelMsg, IntoPayload, Json, NameLimits, Payload};
 pub use pubsub::Disconnect;
 pub use server::{
-    Builder, KeptStats, Lapwing, ResumesRefused, Stats,
+    Builder, KeptStats, Lapwing, ResumesRefused, SlowStats, Stats,
     build_error::BuildError,
     drain::Drain,
     inspect::{SessionInfo, TopicInfo},
@@ -97,4 +97,5 @@ pub use topics::{
     keep::Keep,
     position::{Position, PositionError},
     published::{Published, Sent},
+    slow::SlowPolicy,
 };

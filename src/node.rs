@@ -37,6 +37,7 @@ use crate::{
         kept::Kept,
         position::Position,
         published::{Published, Sent},
+        slow::Spared,
     },
 };
 
@@ -63,6 +64,8 @@ pub(crate) struct Node {
     /// The runtime that the first join came from, for what comes from threads that have none.
     runtime: OnceLock<Handle>,
     last_id: AtomicU64,
+    /// What policies for slow clients have kept out of mailboxes.
+    pub(crate) spared: Spared,
     /// Of the log lines about channels that could not be dropped.
     undroppable: Occasionally,
 }
@@ -87,9 +90,9 @@ impl Node {
         pubsub: Arc<dyn PubSub>,
         presence: PresenceOptions,
         fetcher: Option<Fetcher>,
-        kept: Option<Box<Kept>>,
+        topics: Topics,
     ) -> Self {
-        let topics = Arc::new(Topics::keeping(kept));
+        let topics = Arc::new(topics);
         let publish = {
             let topics = topics.clone();
             // An encoding that failed is in the log already.
@@ -105,6 +108,7 @@ impl Node {
             no_joins: Notify::new(),
             runtime: OnceLock::new(),
             last_id: AtomicU64::new(0),
+            spared: Spared::default(),
             undroppable: Occasionally::default(),
         }
     }
@@ -195,7 +199,8 @@ impl Node {
     }
 
     fn dispatch(&self, broadcast: &Broadcast) -> Result<Option<Position>, BroadcastError> {
-        self.topics.dispatch(broadcast).map_err(BroadcastError::Encode)
+        let ruled = self.topics.slow_rule(broadcast).map(|policy| broadcast.clone().slow(policy.clone()));
+        self.topics.dispatch(ruled.as_ref().unwrap_or(broadcast)).map_err(BroadcastError::Encode)
     }
 
     /// Reads a part of a kept topic's history.

@@ -2,7 +2,7 @@
 
 use std::{any::Any, future::poll_fn, ops::Deref, sync::Arc};
 
-use lapwing_transports::{frame::Frame, session::outbox::Waiting};
+use lapwing_transports::{frame::Frame, policy::Policy, session::outbox::Waiting};
 
 use crate::{
     cluster::confirming::Confirming,
@@ -89,18 +89,25 @@ pub struct Socket {
     is_handling_presence: bool,
     /// An intercepted event is being handled that has this place in the topic's history: what is pushed tells it.
     offset: Option<Offset>,
+    /// What is pushed has the policy of the intercepted event that is being handled.
+    policy: Option<Policy>,
 }
 
 /// A clone belongs to no callback.
 impl Clone for Socket {
     fn clone(&self) -> Self {
-        Self { info: self.info.clone(), is_handling_presence: self.is_handling_presence, offset: None }
+        Self {
+            info: self.info.clone(),
+            is_handling_presence: self.is_handling_presence,
+            offset: None,
+            policy: None,
+        }
     }
 }
 
 impl Socket {
     pub(crate) fn new(join: Arc<Join>) -> Self {
-        Self { info: JoinInfo { join }, is_handling_presence: false, offset: None }
+        Self { info: JoinInfo { join }, is_handling_presence: false, offset: None, policy: None }
     }
 
     /// Sends an event to this client alone. It waits in the client's outbox behind whatever else does; there is no waiting for room.
@@ -188,7 +195,11 @@ impl Socket {
             return Ok(self.join.recorded(offset, event, payload)?.into_parts());
         }
         let push = Outgoing::Push { join_ref: self.join_ref(), topic: &self.join.topic, event, payload };
-        Ok((self.join.peer.serializer().encode(push)?, None))
+        let frame = self.join.peer.serializer().encode(push)?;
+        Ok(match &self.policy {
+            None => (frame, None),
+            Some(policy) => (frame.with_policy(policy.clone()), None),
+        })
     }
 
     /// Publishes an event to all subscribers of the topic, this client included, on all nodes.
@@ -477,6 +488,8 @@ impl Socket {
             broadcast.is_some_and(|broadcast| event::is_of_presence(&broadcast.event));
         let position = broadcast.and_then(|broadcast| broadcast.position);
         self.offset = position.filter(|_| self.join.has_asked()).map(|position| position.offset);
+        self.policy =
+            broadcast.and_then(|broadcast| broadcast.policy()?.mark(&self.join.topic, &broadcast.event));
     }
 }
 

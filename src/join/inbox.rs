@@ -4,7 +4,11 @@
 use std::sync::Arc;
 
 use crate::{
-    join::{Join, mailbox::ChannelMailbox, turn::Arrival},
+    join::{
+        Join,
+        mailbox::{ChannelMailbox, Deposited},
+        turn::Arrival,
+    },
     topic::Topic,
     topics::{Inbox, MemberInfo, broadcast::Broadcast, delivery::Delivery, gap::Gap},
 };
@@ -56,7 +60,11 @@ impl Join {
                 drop(state);
                 self.node().spawn(channel.rise(self.clone(), Some(message)));
             }
-            Arrival::Waits => state.turn.push_from_topic(message, &self.home.limits),
+            Arrival::Waits => match state.turn.push_from_topic(message, &self.home.limits) {
+                Deposited::Waits => {}
+                Deposited::Replaced => self.node().spared.count_replaced(),
+                Deposited::LeftOut => self.node().spared.count_left_out(),
+            },
         }
     }
 }

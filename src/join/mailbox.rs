@@ -5,7 +5,7 @@ use std::{any::Any, collections::VecDeque, fmt, sync::Arc};
 use crate::{
     join::leave_reason::LeaveReason,
     protocol::{Name, Payload, Ref, name_limits},
-    topics::{broadcast::Broadcast, gap::Gap},
+    topics::{broadcast::Broadcast, gap::Gap, slow::SlowPolicy},
 };
 
 /// How much may wait for one join, in its mailbox.
@@ -44,6 +44,16 @@ impl Default for MailboxLimits {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// What became of a message from a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Deposited {
+    Waits,
+    /// It waits in the place of an older state.
+    Replaced,
+    /// Something waited, and it is of no use later.
+    LeftOut,
 }
 
 /// As much may be handled for each join of a client without being counted: what a session has for nothing, too.
@@ -158,6 +168,30 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Puts what comes from a topic at the end, or does with it what its policy for slow clients says.
+    pub(crate) fn push_by_policy(
+        &mut self,
+        message: ChannelMailbox,
+        limits: &MailboxLimits,
+    ) -> Result<Deposited, ChannelMailbox> {
+        if let ChannelMailbox::Broadcast(broadcast) = &message {
+            if broadcast.policy().is_some_and(SlowPolicy::is_volatile) && !self.is_empty() {
+                return Ok(Deposited::LeftOut);
+            }
+            let mut queue = self.queue.iter_mut().flat_map(|queue| queue.iter_mut().rev());
+            let older = queue.find(
+                |older| matches!(older, ChannelMailbox::Broadcast(older) if broadcast.is_newer_than(older)),
+            );
+            if let Some(older) = older {
+                let before = number(older.bytes());
+                self.bytes = self.bytes.saturating_sub(before).saturating_add(number(message.bytes()));
+                *older = message;
+                return Ok(Deposited::Replaced);
+            }
+        }
+        self.try_push(message, limits).map(|()| Deposited::Waits)
+    }
+
     /// Whether there is room for a message of the program's own.
     pub(crate) fn has_room_for_info(&self, limits: &MailboxLimits) -> bool {
         self.has_room(size_of::<ChannelMailbox>(), limits)
@@ -243,6 +277,39 @@ mod tests {
         assert!(mailbox.try_push(event(601), &limits).is_err(), "400 + 601 bytes are too many");
         assert!(mailbox.try_push(event(600), &limits).is_ok());
         assert!(mailbox.is_full(&limits));
+    }
+
+    #[test]
+    fn a_state_takes_the_place_of_an_older_one_with_its_bytes_and_what_is_volatile_waits_for_nobody() {
+        let limits = MailboxLimits::new().messages_max(3);
+        let state = |key: &str, bytes: usize| {
+            let broadcast = Broadcast::new("t", "e", Payload::from(vec![0; bytes])).latest(key);
+            ChannelMailbox::Broadcast(Arc::new(broadcast))
+        };
+        let volatile =
+            || ChannelMailbox::Broadcast(Arc::new(Broadcast::new("t", "e", Payload::empty()).volatile()));
+        let mut mailbox = Mailbox::default();
+        assert_eq!(mailbox.push_by_policy(volatile(), &limits).unwrap(), Deposited::Waits);
+        assert_eq!(mailbox.push_by_policy(volatile(), &limits).unwrap(), Deposited::LeftOut);
+        mailbox.pop();
+        for (key, bytes, deposited) in
+            [("a", 10, Deposited::Waits), ("b", 20, Deposited::Waits), ("a", 300, Deposited::Replaced)]
+        {
+            assert_eq!(mailbox.push_by_policy(state(key, bytes), &limits).unwrap(), deposited);
+        }
+        mailbox.push(ChannelMailbox::Away);
+        assert_eq!(
+            mailbox.push_by_policy(state("b", 5), &limits).unwrap(),
+            Deposited::Replaced,
+            "it is full"
+        );
+        assert!(mailbox.push_by_policy(state("c", 5), &limits).is_err());
+        let sizes = std::iter::from_fn(|| mailbox.pop()).map(|message| match message {
+            ChannelMailbox::Broadcast(broadcast) => broadcast.payload.size(),
+            _ => 0,
+        });
+        assert_eq!(sizes.collect::<Vec<_>>(), [300, 5, 0]);
+        assert_eq!(mailbox.bytes, 0);
     }
 
     #[test]

@@ -445,6 +445,13 @@ impl Join {
         Ok(())
     }
 
+    /// The same of the reply to the join: no state of the topic that comes later is told before it.
+    pub(crate) fn send_first(&self, outgoing: Outgoing<'_>) -> Result<(), EncodeError> {
+        let frame = self.peer.serializer().encode(outgoing)?;
+        self.peer.push_frame(frame.as_fence());
+        Ok(())
+    }
+
     /// Gives the client a broadcast that waited for its turn behind others that the channel handles.
     pub(crate) fn give(&self, broadcast: &Broadcast) {
         let Some(position) = broadcast.position else { return };

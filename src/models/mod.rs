@@ -216,7 +216,7 @@ struct Server {
 impl Server {
     fn new(messages_max: usize) -> Self {
         let log = Arc::new(Log::default());
-        let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), None, None));
+        let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), None, Topics::new()));
         let limits = MailboxLimits::new().messages_max(messages_max);
         let route = ChannelRoute::new::<Room>("room", log.clone()).unwrap();
         let router = Router::new(vec![route], &node, limits, None);

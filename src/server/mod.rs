@@ -37,7 +37,7 @@ use crate::{
     },
     session::{handler::Hub, router::ChannelRoute},
     topic::{Topic, TopicPattern},
-    topics::{broadcast::Broadcast, kept::Kept, published::Published},
+    topics::{Topics, broadcast::Broadcast, kept::Kept, published::Published},
 };
 
 /// What a shutdown may take by default.
@@ -109,9 +109,27 @@ pub struct Stats {
     pub bytes_held: usize,
     /// Sessions closed so far because too many bytes were held, and most of them for these.
     pub over_budget: u64,
+    /// What has become of slow clients so far, and of what was for them.
+    pub slow: SlowStats,
     /// The cluster that this server is a node of; none of one that is alone.
     #[cfg(feature = "cluster")]
     pub cluster: Option<ClusterStats>,
+}
+
+/// What has become of slow clients, and of what was for them: see [`SlowPolicy`](crate::SlowPolicy).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SlowStats {
+    /// Sessions closed with 1013, as more waited for them than may.
+    pub closed: u64,
+    /// States that a newer one has replaced before they were sent.
+    pub replaced: u64,
+    /// Volatile broadcasts that were left out for a client.
+    pub left_out: u64,
+    /// States that a newer one has replaced in the mailbox of a channel that intercepts them.
+    pub replaced_in_mailboxes: u64,
+    /// Volatile broadcasts that were left out, as something waited for the channel that intercepts them.
+    pub left_out_of_mailboxes: u64,
 }
 
 /// How much kept topics remember: see [`Mount::keep`].
@@ -257,6 +275,11 @@ impl Lapwing {
             }),
             #[cfg(feature = "cluster")]
             cluster: self.0.node.link().map(link::Link::stats),
+            slow: SlowStats {
+                replaced_in_mailboxes: self.0.node.spared.replaced(),
+                left_out_of_mailboxes: self.0.node.spared.left_out(),
+                ..SlowStats::default()
+            },
             ..Stats::default()
         };
         for Mounted { endpoint, .. } in &self.0.mounts {
@@ -276,6 +299,9 @@ impl Lapwing {
             stats.refused += endpoint.counters().refused();
             stats.bytes_held += endpoint.bytes_held();
             stats.over_budget += endpoint.counters().over_budget();
+            stats.slow.closed += endpoint.counters().too_slow();
+            stats.slow.replaced += endpoint.counters().replaced();
+            stats.slow.left_out += endpoint.counters().left_out();
         }
         stats
     }
@@ -417,8 +443,11 @@ impl Builder {
             return Err(BuildError::Pattern(error.clone()));
         }
         check_bound("Builder::history_bytes_max", self.history_bytes_max)?;
-        let mut keeps = Vec::new();
+        let (mut keeps, mut slow) = (Vec::new(), Vec::new());
         for (_, mount) in &self.mounts {
+            for (pattern, policy) in &mount.slow {
+                slow.push((TopicPattern::new(pattern).map_err(BuildError::Pattern)?, policy.clone()));
+            }
             for (pattern, keep) in &mount.keeps {
                 keep.check()?;
                 keeps.push((TopicPattern::new(pattern).map_err(BuildError::Pattern)?, *keep));
@@ -434,7 +463,8 @@ impl Builder {
         }
         let kept = (!keeps.is_empty()).then(|| Kept::new(keeps, self.history_bytes_max)).map(Box::new);
         let pubsub = self.pubsub.unwrap_or_else(|| Arc::new(LocalPubSub));
-        let node = Arc::new(Node::new(pubsub, self.presence, self.fetcher, kept));
+        let topics = Topics::keeping(kept).with_slow(slow);
+        let node = Arc::new(Node::new(pubsub, self.presence, self.fetcher, topics));
         let mut mounts: Vec<Mounted> = Vec::new();
         for (name, mount) in self.mounts {
             let path =

@@ -25,7 +25,7 @@ use crate::{
         rates::Rates,
         router::{ChannelRoute, Router},
     },
-    topics::keep::Keep,
+    topics::{keep::Keep, slow::SlowPolicy},
 };
 
 /// Channels under one path, with the wires that lead to them. Defaults are Phoenix's where it has the option.
@@ -57,6 +57,8 @@ pub struct Mount {
     pub(crate) keeps: Vec<(String, Keep)>,
     /// Joins a second that are ended after a gap.
     rejoins_per_second: Option<u32>,
+    /// Patterns of topics with what becomes of their broadcasts for slow clients.
+    pub(crate) slow: Vec<(String, SlowPolicy)>,
 }
 
 impl Mount {
@@ -74,6 +76,7 @@ impl Mount {
             drain: Some(Drain::default()),
             keeps: Vec::new(),
             rejoins_per_second: None,
+            slow: Vec::new(),
         }
     }
 
@@ -320,6 +323,16 @@ impl Mount {
     /// ```
     pub fn rejoin_after_gaps(mut self, joins_per_second: u32) -> Self {
         self.rejoins_per_second = Some(joins_per_second);
+        self
+    }
+
+    /// Says what becomes of broadcasts on the topics of a pattern for clients that are slow, where a broadcast
+    /// [says nothing itself](crate::Broadcast::slow). Without it their sessions are closed at the bound of the
+    /// [`outbox`](Self::outbox). The first pattern that matches counts, over all mounts. Presence is not concerned.
+    ///
+    /// A bad pattern is reported by [`Builder::build`](crate::Builder::build).
+    pub fn slow(mut self, pattern: impl Into<String>, policy: SlowPolicy) -> Self {
+        self.slow.push((pattern.into(), policy));
         self
     }
 

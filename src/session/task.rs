@@ -178,9 +178,9 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
         join.set_asked();
     }
     let (subscribed, _) = claim.subscribe(member(&join), || match asked {
-        None => answer(&join, &refs, "ok", &reply),
+        None => answer_ok(&join, &refs, &reply),
         Some(since) => {
-            recovered = recovery::answer(&join, since, &reply, |reply| answer(&join, &refs, "ok", reply));
+            recovered = recovery::answer(&join, since, &reply, |reply| answer_ok(&join, &refs, reply));
         }
     });
     join.set_joined(subscribed);
@@ -477,6 +477,19 @@ fn member(join: &Arc<Join>) -> Member {
 /// Sends a reply that the library itself makes, or one of a join callback.
 fn answer(join: &Join, refs: &Refs, status: &str, response: &Payload) {
     let result = send_reply(join, (refs.join_ref.as_ref(), refs.reference.as_ref()), status, response);
+    log_encoding(join, result);
+}
+
+/// Sends the ok to a join: a state that is told later does not come before it, in the place of one that an older join was told.
+fn answer_ok(join: &Join, refs: &Refs, response: &Payload) {
+    let Refs { join_ref, reference } = refs;
+    let (join_ref, reference) = (join_ref.as_ref(), reference.as_ref());
+    let topic = (&join.topic).into();
+    let result = join.send_first(Outgoing::Reply { join_ref, reference, topic, status: "ok", response });
+    log_encoding(join, result);
+}
+
+fn log_encoding(join: &Join, result: Result<(), EncodeError>) {
     if let Err(error) = result {
         let topic = join.quoted_topic();
         occasionally!(join.log().encodings, error, %error, %topic, "reply could not be encoded");

@@ -80,7 +80,10 @@ use crate::{
         router::Router,
     },
     topic::Topic,
-    topics::broadcast::{ChannelId, TransportId},
+    topics::{
+        Topics,
+        broadcast::{ChannelId, TransportId},
+    },
 };
 
 use self::session::TestSession;
@@ -164,7 +167,7 @@ fn new_join(
     refs: Refs,
     (kind, state): (&'static Kind, Arc<dyn Any + Send + Sync>),
 ) -> (Arc<Join>, Pushed) {
-    let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), None, None));
+    let node = Arc::new(Node::new(Arc::new(LocalPubSub), Default::default(), None, Topics::new()));
     let router = Router::new(Vec::new(), &node, MailboxLimits::default(), None);
     let limits = Limits {
         joins_max: 0,

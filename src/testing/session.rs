@@ -10,6 +10,7 @@ use lapwing_transports::{
     close::CloseReason,
     endpoint::Endpoint,
     frame::{Frame, FrameKind, Message},
+    policy::Policy,
     session::outbox::Waiting,
 };
 use serde::Deserialize;
@@ -50,6 +51,8 @@ pub(crate) struct State {
     wakers: Vec<Waker>,
     /// The connection is lost: what was sent to the client is not heard.
     is_lost: bool,
+    /// How much had been sent to it before.
+    before_lost: usize,
     /// What the client said since.
     unsent: VecDeque<ChannelMsg>,
     closed: Option<CloseReason>,
@@ -104,8 +107,10 @@ impl TestSession {
 
     /// The connection is lost.
     pub(super) fn lose(&self) {
-        let was_lost = std::mem::replace(&mut self.state().is_lost, true);
-        if !was_lost {
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.is_lost, true) {
+            state.before_lost = state.heard.len();
+            drop(state);
             tell_joins(&self.client, || ChannelMailbox::Away);
         }
     }
@@ -213,6 +218,24 @@ impl TestSession {
 }
 
 impl State {
+    /// Something is sent to the client, as its policy for slow clients says while its connection is lost.
+    fn hear(&mut self, frame: &Frame) {
+        let heard = read(frame);
+        match frame.policy().filter(|_| self.is_lost) {
+            Some(Policy::Volatile) => {}
+            Some(policy @ Policy::Latest(_)) => {
+                let mut waiting = self.heard.iter_mut().skip(self.before_lost).rev();
+                let older =
+                    waiting.find(|older| older.frame.is_fence() || older.frame.policy() == Some(policy));
+                match older.filter(|older| !older.frame.is_fence()) {
+                    Some(older) => *older = heard,
+                    None => self.heard.push_back(heard),
+                }
+            }
+            _ => self.heard.push_back(heard),
+        }
+    }
+
     /// Takes the first message that is the one, if the client has it.
     fn take(&mut self, is_it: impl Fn(&Heard) -> bool) -> Option<Heard> {
         if self.is_lost {
@@ -309,7 +332,7 @@ impl Lane for TestSession {
         if state.closed.is_some() {
             return;
         }
-        state.heard.push_back(read(&frame));
+        state.hear(&frame);
         drop(state);
         self.wake();
     }

@@ -1,6 +1,10 @@
 //! Broadcasts: an event that is published on a topic, and by whom.
 
-use crate::{protocol::Payload, topic::Topic, topics::position::Position};
+use crate::{
+    protocol::Payload,
+    topic::Topic,
+    topics::{position::Position, slow::SlowPolicy},
+};
 use smol_str::SmolStr;
 
 /// The number of a join, unique on its node for as long as the node runs.
@@ -43,6 +47,8 @@ pub struct Broadcast {
     pub(crate) is_local: bool,
     /// Whether a kept topic does not record it.
     pub(crate) is_unrecorded: bool,
+    /// What becomes of it for clients that are slow; `None` for what its topic says.
+    pub(crate) slow: Option<SlowPolicy>,
 }
 
 impl Broadcast {
@@ -57,6 +63,7 @@ impl Broadcast {
             position: None,
             is_local: false,
             is_unrecorded: false,
+            slow: None,
         }
     }
 
@@ -80,10 +87,91 @@ impl Broadcast {
         !self.is_unrecorded
     }
 
+    /// Has this policy for clients that are slow, in the place of its [topic's](crate::Mount::slow). In a cluster it counts for clients
+    /// of this node; those of others have what their nodes say of the topic.
+    #[must_use]
+    pub fn slow(mut self, policy: SlowPolicy) -> Self {
+        self.slow = Some(policy);
+        self
+    }
+
+    /// Is left out for clients that are behind, see [`SlowPolicy::volatile`], and is not recorded.
+    #[must_use]
+    pub fn volatile(self) -> Self {
+        self.slow(SlowPolicy::volatile()).unrecorded()
+    }
+
+    /// Tells the state of something: takes the place of an older state with the same key that waits unsent, see
+    /// [`SlowPolicy::latest_of`].
+    ///
+    /// ```
+    /// use lapwing::{Broadcast, Lapwing};
+    /// use serde_json::json;
+    ///
+    /// let lapwing = Lapwing::builder().build()?;
+    /// lapwing.publish(Broadcast::new("map:7", "moved", json!({"bus": 12, "at": [1, 2]})).latest("bus:12"))?;
+    /// lapwing.publish(Broadcast::new("map:7", "parked", json!({"bus": 12})).latest("bus:12"))?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn latest(self, key: impl AsRef<str>) -> Self {
+        self.slow(SlowPolicy::latest_of(key))
+    }
+
+    /// Its policy for clients that are slow, if it has one of its own. A [`PubSub`](crate::pubsub::PubSub) that carries it to other nodes
+    /// carries that along.
+    #[must_use]
+    pub fn slow_policy(&self) -> Option<&SlowPolicy> {
+        self.slow.as_ref()
+    }
+
+    /// The policy that counts: what has a place in a history is given to everybody.
+    pub(crate) fn policy(&self) -> Option<&SlowPolicy> {
+        self.slow.as_ref().filter(|_| self.position.is_none())
+    }
+
+    /// Whether it tells a newer state of what another broadcast told.
+    pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
+        let Some(policy) = self.policy().filter(|policy| policy.is_latest()) else { return false };
+        let is_of_same = !policy.is_of_each_event() || self.event == other.event;
+        other.policy() == Some(policy) && is_of_same && self.topic == other.topic
+    }
+
     /// Stays on this node.
     #[must_use]
     pub fn local(mut self) -> Self {
         self.is_local = true;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn state(topic: &str, event: &str, policy: SlowPolicy) -> Broadcast {
+        Broadcast::new(topic, event, Payload::empty()).slow(policy)
+    }
+
+    #[test]
+    fn a_state_is_newer_than_another_of_the_same_thing_alone() {
+        let (each, of) = (SlowPolicy::latest, SlowPolicy::latest_of);
+        let is_newer = |a: &Broadcast, b: &Broadcast| a.is_newer_than(b);
+        let this = state("t", "e", of("k"));
+        assert!(is_newer(&this, &state("t", "f", of("k"))), "whatever event told it");
+        assert!(is_newer(&state("t", "e", each()), &state("t", "e", each())));
+        for other in [
+            state("u", "e", of("k")),
+            state("t", "e", of("l")),
+            state("t", "e", each()),
+            state("t", "e", SlowPolicy::volatile()),
+            Broadcast::new("t", "e", Payload::empty()),
+        ] {
+            assert!(!is_newer(&this, &other) && !is_newer(&other, &this), "{other:?}");
+        }
+        assert!(!is_newer(&state("t", "e", each()), &state("t", "f", each())));
+        let volatile = state("t", "e", SlowPolicy::volatile());
+        assert!(!is_newer(&volatile, &volatile));
+        assert!(!Broadcast::new("t", "e", Payload::empty()).volatile().is_recorded());
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{cell::OnceCell, sync::Arc};
 
-use lapwing_transports::{frame::Frame, quoted::Quoted};
+use lapwing_transports::{frame::Frame, policy::Policy, quoted::Quoted};
 use tracing::debug;
 
 use crate::{
@@ -81,6 +81,8 @@ pub(crate) struct Delivery<'a> {
     frames: Vec<(*const (), Option<Frame>)>,
     /// The same with the broadcast's position, for the joins that asked for it.
     recorded: Vec<(Arc<dyn Serializer>, RecordedFrames)>,
+    /// What becomes of its frames for clients that are behind.
+    policy: Option<Policy>,
     pub(super) failed: Option<EncodeError>,
     log: &'a Occasionally,
 }
@@ -92,7 +94,8 @@ impl<'a> Delivery<'a> {
         log: &'a Occasionally,
     ) -> Self {
         let shared = shared.map_or_else(OnceCell::new, OnceCell::from);
-        Self { broadcast, shared, frames: Vec::new(), recorded: Vec::new(), failed: None, log }
+        let policy = broadcast.policy().and_then(|policy| policy.mark(&broadcast.topic, &broadcast.event));
+        Self { broadcast, shared, frames: Vec::new(), recorded: Vec::new(), policy, failed: None, log }
     }
 
     /// The broadcast in a shape that mailboxes can keep.
@@ -108,7 +111,10 @@ impl<'a> Delivery<'a> {
         }
         let Broadcast { topic, event, payload, .. } = self.broadcast;
         let frame = match serializer.encode(Outgoing::Broadcast { topic, event, payload }) {
-            Ok(frame) => Some(frame),
+            Ok(frame) => Some(match &self.policy {
+                None => frame,
+                Some(policy) => frame.with_policy(policy.clone()),
+            }),
             Err(error) => {
                 self.not_encoded(serializer, error);
                 None

@@ -21,6 +21,7 @@ pub(crate) mod log;
 pub(crate) mod position;
 pub(crate) mod published;
 pub(crate) mod room;
+pub(crate) mod slow;
 
 use std::{
     collections::HashMap,
@@ -40,13 +41,14 @@ use crate::{
         Mutex, MutexGuard, RwLock,
         atomic::{AtomicUsize, Ordering},
     },
-    topic::Topic,
+    topic::{Topic, TopicPattern},
     topics::{
         broadcast::{Broadcast, ChannelId, TransportId},
         delivery::Delivery,
         gap::Gap,
         kept::Kept,
         position::Position,
+        slow::SlowPolicy,
     },
 };
 
@@ -114,6 +116,8 @@ pub(crate) struct Topics {
     log: Occasionally,
     /// Which topics are kept, and what they remember; nothing where none is.
     kept: Option<Box<Kept>>,
+    /// What becomes of broadcasts for clients that are slow, by patterns of topics.
+    slow: Box<[(TopicPattern, SlowPolicy)]>,
 }
 
 /// Some of the topics, by name.
@@ -184,7 +188,26 @@ impl Topics {
         let hasher = RandomState::default();
         let shard = || RwLock::new(HashMap::with_hasher(hasher.clone()));
         let shards = std::iter::repeat_with(shard).take(SHARDS).collect();
-        Self { shards, hasher, count: AtomicUsize::new(0), log: Occasionally::default(), kept }
+        Self {
+            shards,
+            hasher,
+            count: AtomicUsize::new(0),
+            log: Occasionally::default(),
+            kept,
+            slow: Box::default(),
+        }
+    }
+
+    /// The same with policies for clients that are slow.
+    pub(crate) fn with_slow(mut self, slow: Vec<(TopicPattern, SlowPolicy)>) -> Self {
+        self.slow = slow.into();
+        self
+    }
+
+    /// What the topic of a broadcast says about clients that are slow, where it does not say so itself.
+    pub(crate) fn slow_rule(&self, broadcast: &Broadcast) -> Option<&SlowPolicy> {
+        let mut rules = self.slow.iter().filter(|_| broadcast.slow.is_none());
+        rules.find(|(pattern, _)| pattern.matches(&broadcast.topic)).map(|(_, policy)| policy)
     }
 
     /// Which topics are kept, and what they remember.

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use lapwing::{
-    Accept, Channel, Context, Failure, Handled, Joining, Lapwing, LeaveReason, Mount, Payload, Receive,
-    Refusal, Sender, StopReason, Topic, noreply, reply, stop,
+    Accept, Broadcast, Channel, Context, Failure, Handled, Joining, Lapwing, LeaveReason, Mount, Payload,
+    Receive, Refusal, Sender, StopReason, Topic, noreply, reply, stop,
     testing::{TestClient, TestServer},
     transports::close::CloseReason,
 };
@@ -363,6 +363,27 @@ async fn a_client_that_lost_its_connection_resumes_and_has_missed_nothing() {
         "nothing waits for a client that is connected"
     );
     assert!(told.try_recv().is_err(), "told once");
+}
+
+#[tokio::test]
+async fn a_client_that_lost_its_connection_is_told_the_newest_state_and_nothing_volatile() {
+    let Lab { server, .. } = lab();
+    let ada = server.join("room:1", json!({})).await.unwrap();
+    let state = |key: &str, n: u64| Broadcast::new("room:1", "state", json!({key: n})).latest(key);
+    server.publish(state("a", 0)).unwrap();
+    ada.client().lose_connection();
+    for n in 1..4 {
+        server.publish(state("a", n)).unwrap();
+        server.publish(state("b", n)).unwrap();
+        server.publish(Broadcast::new("room:1", "typing", json!({})).volatile()).unwrap();
+    }
+    ada.client().resume().unwrap();
+    for payload in [json!({"a": 0}), json!({"a": 3}), json!({"b": 3})] {
+        ada.expect("state", payload).await;
+    }
+    server.publish(Broadcast::new("room:1", "typing", json!({})).volatile()).unwrap();
+    ada.expect("typing", json!({})).await;
+    ada.expect_nothing().await;
 }
 
 #[tokio::test]

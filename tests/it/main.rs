@@ -37,5 +37,6 @@ mod rows;
 mod server;
 mod sessions;
 mod shutdown;
+mod slow;
 mod support;
 mod vectors;

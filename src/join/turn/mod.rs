@@ -29,7 +29,7 @@ mod tests;
 
 use std::task::Waker;
 
-use crate::join::mailbox::{ChannelMailbox, Mailbox, MailboxLimits};
+use crate::join::mailbox::{ChannelMailbox, Deposited, Mailbox, MailboxLimits};
 
 /// The turn of a join, whose channel is a `C`.
 pub(super) struct Turn<C> {
@@ -143,12 +143,13 @@ impl<C> Turn<C> {
         self.mailbox.push(message);
     }
 
-    /// Puts what comes from a topic into the mailbox. A broadcaster never waits, and a gap must not be passed over in silence: where
+    /// Puts what comes from a topic into the mailbox, or does with it what its policy says. A broadcaster never waits, and a gap must not be passed over in silence: where
     /// there is no room the join ends with an error, upon which the client joins again.
-    pub(super) fn push_from_topic(&mut self, message: ChannelMailbox, limits: &MailboxLimits) {
-        if self.mailbox.try_push(message, limits).is_err() {
+    pub(super) fn push_from_topic(&mut self, message: ChannelMailbox, limits: &MailboxLimits) -> Deposited {
+        self.mailbox.push_by_policy(message, limits).unwrap_or_else(|_| {
             self.overflowed = true;
-        }
+            Deposited::Waits
+        })
     }
 
     /// Takes what the task is to do next, and says whether reading from the client is to be resumed.
