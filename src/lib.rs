@@ -2,7 +2,7 @@
 
 // The rooms, each using only those to its right; those in braces do not use each other, those with * are pure:
 //
-// server ─ session ─ channel ─ join ─ node ─ {presence pubsub cluster} ─ topics ─ {protocol* occasionally sync} ─ topic*
+// server ─ session ─ channel ─ join ─ node ─ {presence pubsub cluster} ─ topics ─ {protocol* metrics* occasionally sync} ─ topic*
 
 pub mod channel;
 #[cfg(feature = "cluster")]
@@ -15,6 +15,7 @@ pub mod fuzzing;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod join;
+pub mod metrics;
 #[cfg(doctest)]
 mod mistakes;
 #[cfg(all(test, shuttle))]
@@ -77,6 +78,7 @@ pub use server::{
     mount::Mount,
     service::LapwingService,
     shutdown::ShutdownReport,
+    status::StatusService,
     subscription::{Lagged, Subscription},
     tracked::Tracked,
     unknown_mount::UnknownMount,

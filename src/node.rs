@@ -35,6 +35,7 @@ use crate::{
         gap::Gap,
         history::{HistoryError, Read},
         kept::Kept,
+        meter::Source,
         position::Position,
         published::{Published, Sent},
         slow::Spared,
@@ -96,7 +97,7 @@ impl Node {
         let publish = {
             let topics = topics.clone();
             // An encoding that failed is in the log already.
-            move |broadcast: &Broadcast| drop(topics.dispatch(broadcast))
+            move |broadcast: &Broadcast| drop(topics.dispatch(Source::Presence, broadcast))
         };
         Self {
             topics,
@@ -115,22 +116,28 @@ impl Node {
 
     /// Publishes on all nodes, or on this one alone if the broadcast says so.
     pub(crate) fn publish(&self, mut broadcast: Broadcast) -> Result<Published, BroadcastError> {
-        check(&broadcast)?;
+        check(&broadcast).inspect_err(|_| self.topics.meter.failed.add("reserved_event", 1))?;
         broadcast.position = None;
         if broadcast.is_local {
-            let position = self.dispatch(&broadcast)?;
+            let position = self.dispatch(Source::Program, &broadcast)?;
             return Ok(Published { position, sent: Sent::Now });
         }
         if let Some(link) = self.link.get() {
             let sent = link.publish(&broadcast).map_err(BroadcastError::TooLarge);
-            let position = self.dispatch(&broadcast)?;
+            if sent.is_err() {
+                self.topics.meter.failed.add("too_large", 1);
+            }
+            let position = self.dispatch(Source::Program, &broadcast)?;
             return sent.map(|sent| Published { position, sent });
         }
         let from = broadcast.from.take();
         let mut message = PubSubMsg::new(broadcast);
         let published = self.pubsub.publish(&message).map_err(BroadcastError::PubSub);
+        if published.is_err() {
+            self.topics.meter.failed.add("pubsub", 1);
+        }
         message.broadcast.from = from;
-        let position = self.dispatch(&message.broadcast)?;
+        let position = self.dispatch(Source::Program, &message.broadcast)?;
         published.map(|()| Published { position, sent: Sent::Now })
     }
 
@@ -191,16 +198,16 @@ impl Node {
         match message.audience {
             Audience::Subscribers => {
                 // The node that published it has the error; here it is in the log.
-                let _ = self.dispatch(&message.broadcast);
+                let _ = self.dispatch(Source::Node, &message.broadcast);
                 0
             }
             Audience::SocketId => self.socket_ids.dispatch_apart(&message.broadcast),
         }
     }
 
-    fn dispatch(&self, broadcast: &Broadcast) -> Result<Option<Position>, BroadcastError> {
+    fn dispatch(&self, source: Source, broadcast: &Broadcast) -> Result<Option<Position>, BroadcastError> {
         let ruled = self.topics.slow_rule(broadcast).map(|policy| broadcast.clone().slow(policy.clone()));
-        self.topics.dispatch(ruled.as_ref().unwrap_or(broadcast)).map_err(BroadcastError::Encode)
+        self.topics.dispatch(source, ruled.as_ref().unwrap_or(broadcast)).map_err(BroadcastError::Encode)
     }
 
     /// Reads a part of a kept topic's history.
@@ -349,7 +356,7 @@ impl Program for Node {
         // No node of this library's sends such a one.
         if check(broadcast).is_ok() {
             // An encoding that failed is in the log already.
-            let _ = self.dispatch(broadcast);
+            let _ = self.dispatch(Source::Node, broadcast);
         }
     }
 

@@ -150,6 +150,11 @@ impl Link {
         self.cluster.is_ready() && !self.is_draining.load(Ordering::Relaxed)
     }
 
+    /// All that the driver counts.
+    pub(crate) fn counts(&self) -> driver::Stats {
+        self.cluster.stats()
+    }
+
     /// What is known of the cluster.
     pub(crate) fn info(&self) -> ClusterInfo {
         let here = NodeInfo::new(self.name.clone(), self.is_draining.load(Ordering::Relaxed));

@@ -17,6 +17,7 @@ mod inbox;
 pub(crate) mod leave_reason;
 mod log;
 pub(crate) mod mailbox;
+pub(crate) mod meter;
 pub(crate) mod push_error;
 pub(crate) mod refs;
 pub(crate) mod rejoin;
@@ -38,6 +39,7 @@ use crate::{
         assigns::Assigns,
         leave_reason::LeaveReason,
         mailbox::{ChannelMailbox, MailboxLimits},
+        meter::Meter,
         push_error::PushError,
         refs::Refs,
         rejoin::Rejoins,
@@ -131,6 +133,7 @@ pub(crate) struct Home {
     /// Ends joins that missed broadcasts, if the mount wants that.
     pub(crate) rejoins: Option<Arc<Rejoins>>,
     pub(crate) log: Log,
+    pub(crate) meter: Meter,
 }
 
 /// A channel that waits for something to do.
@@ -220,6 +223,10 @@ impl Join {
         &self.home.log
     }
 
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.home.meter
+    }
+
     /// The topic as a log shows it.
     pub(crate) fn quoted_topic(&self) -> Quoted<'_> {
         Quoted::new(&self.topic)
@@ -248,6 +255,7 @@ impl Join {
             return None;
         }
         if state.turn.push_of_client(message, &self.home.limits) {
+            self.meter().full.add("client", 1);
             self.peer.pause_reading();
         }
         None
@@ -297,7 +305,10 @@ impl Join {
             Arrival::Waits if state.turn.has_room_for_info(&self.home.limits) => {
                 state.turn.push_info(ChannelMailbox::Info(pack(message)));
             }
-            Arrival::Waits => return Err(NotTaken::Full(message)),
+            Arrival::Waits => {
+                self.meter().full.add("sender", 1);
+                return Err(NotTaken::Full(message));
+            }
         }
         Ok(())
     }

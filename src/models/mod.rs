@@ -44,6 +44,7 @@ use crate::{
     topics::{
         Lane as _, Member, Topics,
         broadcast::{Broadcast, ChannelId},
+        meter::Source,
     },
 };
 
@@ -477,10 +478,10 @@ fn a_topic_that_becomes_empty_loses_no_member_and_keeps_its_order() {
                 let client = Server::new(1).connect();
                 let member = Member::Lane { lane: client.clone(), channel: ChannelId(1) };
                 let subscribed = topics.subscribe(&topic, member, || client.push_frame(Frame::text(FIRST)));
-                topics.dispatch(&Broadcast::new("room", name, Payload::empty())).unwrap();
+                topics.dispatch(Source::Program, &Broadcast::new("room", name, Payload::empty())).unwrap();
                 topics.unsubscribe(&topic, subscribed);
                 let sent = client.sent();
-                topics.dispatch(&Broadcast::new("room", "late", Payload::empty())).unwrap();
+                topics.dispatch(Source::Program, &Broadcast::new("room", "late", Payload::empty())).unwrap();
                 assert_eq!(client.sent(), sent, "it was told after its end");
                 assert_eq!(sent[0], FIRST);
                 let own = format!(r#"[null,null,"room","{name}",{{}}]"#);

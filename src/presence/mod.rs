@@ -32,6 +32,7 @@ use std::{
 use bytes::Bytes;
 use crossbeam_channel::{TrySendError, bounded};
 use lapwing_presence::{Entry, Owner};
+use lapwing_transports::tally::Words;
 use serde::Serialize;
 use tokio::sync::oneshot;
 
@@ -118,6 +119,7 @@ pub(crate) struct Tracker {
     engine: OnceLock<Option<EngineThread>>,
     ended: Arc<Ended>,
     presences: Arc<std::sync::atomic::AtomicU64>,
+    pub(crate) meter: Meter,
 }
 
 /// Joins that are over and whose presences have to go, and nodes that are gone or there.
@@ -210,6 +212,37 @@ pub(crate) enum Request {
     Stop,
 }
 
+impl Request {
+    /// What is asked, in a word.
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Track { .. } => "track",
+            Self::Update { .. } => "update",
+            Self::Untrack { .. } => "untrack",
+            Self::Meta { .. } | Self::Get { .. } | Self::Count { .. } => "look_up",
+            Self::List { .. } | Self::Show { .. } | Self::Entries { .. } => "list",
+            Self::End { .. } => "end",
+            Self::Heard { .. } | Self::Look | Self::Stop => "node",
+        }
+    }
+}
+
+/// What is counted of requests.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    pub(crate) taken: Words<7>,
+    pub(crate) refused: Words<3>,
+}
+
+impl Default for Meter {
+    fn default() -> Self {
+        Self {
+            taken: Words::new(["track", "update", "untrack", "look_up", "list", "end", "node"]),
+            refused: Words::new(["busy", "closed", "invalid"]),
+        }
+    }
+}
+
 /// Called when a join's presences are gone.
 pub(crate) type Done = Box<dyn FnOnce() + Send>;
 
@@ -256,6 +289,7 @@ impl Tracker {
             engine: OnceLock::new(),
             ended: Arc::default(),
             presences: Arc::default(),
+            meter: Meter::default(),
         }
     }
 
@@ -360,6 +394,7 @@ impl Tracker {
         let owner = Owner(owner.0);
         // Without an engine nothing was ever tracked.
         let Some(Some(engine)) = self.engine.get() else { return done() };
+        self.meter.taken.add("end", 1);
         let refused =
             engine.requests.try_send(Request::End { owner, done }).map_err(TrySendError::into_inner);
         if let Err(Request::End { owner, done }) = refused {
@@ -417,7 +452,10 @@ impl Tracker {
     ) -> Asked<T> {
         match self.check(key, meta) {
             Ok(meta) => self.ask(|answer| request(key.to_owned(), meta, answer)),
-            Err(error) => Asked::refused(error),
+            Err(error) => {
+                self.meter.refused.add("invalid", 1);
+                Asked::refused(error)
+            }
         }
     }
 
@@ -427,11 +465,19 @@ impl Tracker {
     }
 
     fn send(&self, request: Request) -> Result<(), PresenceError> {
-        let engine = self.engine.get_or_init(|| Some(self.start())).as_ref().ok_or(PresenceError::Closed)?;
+        let operation = request.word();
+        let refused = |word: &str, error| {
+            self.meter.refused.add(word, 1);
+            error
+        };
+        let engine = self.engine.get_or_init(|| Some(self.start())).as_ref();
+        let engine = engine.ok_or_else(|| refused("closed", PresenceError::Closed))?;
         engine.requests.try_send(request).map_err(|error| match error {
-            TrySendError::Full(_) => PresenceError::Busy,
-            TrySendError::Disconnected(_) => PresenceError::Closed,
-        })
+            TrySendError::Full(_) => refused("busy", PresenceError::Busy),
+            TrySendError::Disconnected(_) => refused("closed", PresenceError::Closed),
+        })?;
+        self.meter.taken.add(operation, 1);
+        Ok(())
     }
 
     fn start(&self) -> EngineThread {
@@ -440,6 +486,11 @@ impl Tracker {
         let shared = (self.ended.clone(), self.presences.clone());
         let engine = worker::Engine::new(self.options.clone(), outlet, shared, self.others.get());
         EngineThread::start(engine, fetching, bounded(self.options.queue_max))
+    }
+
+    /// Whether the engine has ended by itself: nothing can be tracked any more.
+    pub(crate) fn has_died(&self) -> bool {
+        matches!(self.engine.get(), Some(Some(engine)) if engine.has_died())
     }
 
     /// Ends the engine's thread, behind what was asked before. Whatever is asked from now on is refused.

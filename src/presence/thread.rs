@@ -48,6 +48,12 @@ impl EngineThread {
         Self { requests, running: Mutex::new(Some(Running { thread, ended, fetching })) }
     }
 
+    /// Whether the thread has ended without having been stopped.
+    pub(super) fn has_died(&self) -> bool {
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        running.as_ref().is_some_and(|running| running.thread.is_finished())
+    }
+
     /// Stops the thread behind what it was asked before, and then the task. Dropping the future may leave them running.
     pub(super) async fn stop(&self) {
         let running = self.running.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -93,6 +99,28 @@ mod tests {
         let refused = tracker.track(&topic, "b", ChannelId(1), &meta).answered().await;
         assert!(matches!(refused, Err(PresenceError::Closed)), "{refused:?}");
         tracker.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_panicked_has_died_and_one_that_was_stopped_has_not() {
+        let (topic, meta) = (Topic::from("t"), Payload::from(json!({})));
+        for panics in [true, false] {
+            let tracker = Tracker::new(PresenceOptions::default(), Arc::new(|_| {}), None);
+            assert!(!tracker.has_died());
+            tracker.track(&topic, "a", ChannelId(1), &meta).answered().await.unwrap();
+            tracker.end(ChannelId(1), Box::new(move || assert!(!panics, "asked to")));
+            if panics {
+                let died = async {
+                    while !tracker.has_died() {
+                        tokio::time::sleep(Duration::from_millis(1)).await;
+                    }
+                };
+                tokio::time::timeout(Duration::from_secs(30), died).await.unwrap();
+            } else {
+                tracker.stop().await;
+                assert!(!tracker.has_died());
+            }
+        }
     }
 
     #[tokio::test]

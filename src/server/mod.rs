@@ -4,17 +4,28 @@ pub(crate) mod build_error;
 pub(crate) mod drain;
 pub(crate) mod inspect;
 pub(crate) mod kept;
+pub(crate) mod metrics;
 pub(crate) mod moderating;
 pub(crate) mod mount;
 pub(crate) mod path;
 mod serve;
 pub(crate) mod service;
 pub(crate) mod shutdown;
+pub(crate) mod status;
 pub(crate) mod subscription;
 pub(crate) mod tracked;
 pub(crate) mod unknown_mount;
 
-use std::{collections::HashMap, fmt, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use lapwing_transports::{
     dialect::server::Refused,
@@ -61,6 +72,8 @@ struct Inner {
     node: Arc<Node>,
     mounts: Vec<Mounted>,
     shutdown_timeout: Duration,
+    /// It goes down, and does not come back.
+    is_draining: AtomicBool,
 }
 
 /// A mount in its place.
@@ -313,11 +326,23 @@ impl Lapwing {
         self.0.node.link().map(link::Link::info)
     }
 
-    /// Whether a balancer may send clients here. A node of a cluster is ready when the engine is there and delivers what was asked for, until
-    /// it [shuts down](Self::shutdown); a server that is alone always is.
+    /// Whether a balancer may send clients here: until it [shuts down](Self::shutdown), and, as a node of a cluster, while the engine is there
+    /// and delivers what was asked for.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.0.node.link().is_none_or(link::Link::is_ready)
+        self.why_not_ready().is_none()
+    }
+
+    /// The reason in a word, if it is not.
+    pub(crate) fn why_not_ready(&self) -> Option<&'static str> {
+        if self.0.is_draining.load(Ordering::Relaxed) {
+            return Some("draining");
+        }
+        self.0.node.link().is_some_and(|link| !link.is_ready()).then_some("engine")
+    }
+
+    pub(crate) fn set_draining(&self) {
+        self.0.is_draining.store(true, Ordering::Relaxed);
     }
 
     /// The routes of a mount, in the order in which they are tried.
@@ -485,7 +510,8 @@ impl Builder {
         if let Some(cluster) = self.cluster {
             node.set_link(link::Link::new(cluster));
         }
-        Ok(Lapwing(Arc::new(Inner { node, mounts, shutdown_timeout: self.shutdown_timeout })))
+        let shutdown_timeout = self.shutdown_timeout;
+        Ok(Lapwing(Arc::new(Inner { node, mounts, shutdown_timeout, is_draining: AtomicBool::new(false) })))
     }
 }
 

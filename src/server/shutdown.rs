@@ -66,6 +66,7 @@ impl Lapwing {
         let left = || self.shutdown_timeout().saturating_sub(start.elapsed());
         let pacing_max = left() / 2;
         let mut report = ShutdownReport::default();
+        self.set_draining();
         self.node().link().inspect(|link| link.begin_drain());
         let mut drains = JoinSet::new();
         for mounted in self.mounts() {

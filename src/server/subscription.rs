@@ -123,26 +123,30 @@ impl Queue {
 }
 
 impl State {
-    /// Takes a broadcast, or a gap.
-    fn push(&mut self, item: Option<Arc<Broadcast>>) {
-        if self.broadcasts.len() >= QUEUE_MAX {
-            let dropped = self.broadcasts.pop_front().flatten();
-            *self.missed.get_or_insert_default() += u64::from(dropped.is_some());
+    /// Takes a broadcast, or a gap. Returns whether a broadcast was dropped for it.
+    fn push(&mut self, item: Option<Arc<Broadcast>>) -> bool {
+        let is_full = self.broadcasts.len() >= QUEUE_MAX;
+        let dropped = is_full && self.broadcasts.pop_front().flatten().is_some();
+        if is_full {
+            *self.missed.get_or_insert_default() += u64::from(dropped);
         }
         self.broadcasts.push_back(item);
         if let Some(waker) = self.waker.take() {
             waker.wake();
         }
+        dropped
     }
 }
 
 impl Inbox for Queue {
     fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
-        self.state().push(Some(delivery.shared()));
+        if self.state().push(Some(delivery.shared())) {
+            delivery.meter.dropped.add(1);
+        }
     }
 
     fn tell_gap(self: Arc<Self>, _: &Arc<Gap>) {
-        self.state().push(None);
+        let _ = self.state().push(None);
     }
 }
 

@@ -25,6 +25,7 @@ use crate::{
         client::{Client, Served, State, bytes_of_join},
         joins::Verdict,
         login::{Callbacks, Login},
+        meter::Meter,
         rates::{Bucket, Limiter},
         renewal::Logins,
         reply::reply,
@@ -44,6 +45,7 @@ pub(crate) struct Hub {
     /// The same for the wire that carries only text. Made once, as a broadcast is encoded once per serializer.
     text_serializers: SerializerList,
     limits: Limits,
+    pub(crate) meter: Arc<Meter>,
 }
 
 /// The limits of a client.
@@ -133,8 +135,9 @@ impl Hub {
         limits: Limits,
     ) -> Self {
         let text_serializers = serializers.map(|serializer| Arc::new(TextOnly(serializer.clone())));
-        let logins = Logins::new(callbacks);
-        Self { node, router, logins, serializers, text_serializers, limits }
+        let meter = Arc::new(Meter::default());
+        let logins = Logins::new(callbacks, meter.clone());
+        Self { node, router, logins, serializers, text_serializers, limits, meter }
     }
 
     /// A session has begun: from now on the program reaches it by its socket id.
@@ -173,6 +176,7 @@ impl Hub {
                 join.post(ChannelMailbox::Event { event, payload, reference })
             }
             Verdict::Join if ending >= joins_max => {
+                self.meter.refused.add("too_many_ending", 1);
                 too_many(session, &msg, "too many channels are ending", joins_max)
             }
             Verdict::Join => self.start_join(session, &mut state, msg),
@@ -185,13 +189,16 @@ impl Hub {
             Verdict::TooManyJoins
                 if msg.topic.as_str().is_none_or(|topic| self.router.route(topic).is_none()) =>
             {
-                unmatched(session, &msg)
+                self.unmatched(session, &msg)
             }
-            Verdict::TooManyJoins => too_many(session, &msg, "too many channels joined", joins_max),
+            Verdict::TooManyJoins => {
+                self.meter.refused.add("too_many_joins", 1);
+                too_many(session, &msg, "too many channels joined", joins_max)
+            }
             Verdict::Leave(join) => join.post(ChannelMailbox::Leave(msg.reference)),
             Verdict::NothingToLeave => done(session, msg.join_ref.as_ref(), &msg),
             Verdict::Stale => None,
-            Verdict::Unmatched => unmatched(session, &msg),
+            Verdict::Unmatched => self.unmatched(session, &msg),
         };
         // What the user's code does may need this very lock.
         drop(state);
@@ -232,6 +239,9 @@ impl Hub {
     ) -> Result<Option<ChannelMsg>, CloseReason> {
         let (client, rates) = (session.client(), &self.limits.rates);
         let is_too_fast = !rates.allows_event(&client.said);
+        if is_too_fast {
+            self.meter.refused.add("too_fast", 1);
+        }
         if is_too_fast && !rates.is_answering {
             return Err(CloseReason::TooFast);
         }
@@ -246,6 +256,7 @@ impl Hub {
             return Ok(None);
         }
         if msg.event == event::JOIN && !rates.allows_join(client.joined()) {
+            self.meter.refused.add("joins_too_fast", 1);
             reply(session, (msg.join_ref.as_ref(), &msg), "error", &Payload::reason("too many joins"));
             return Ok(None);
         }
@@ -260,13 +271,23 @@ impl Hub {
     ) -> Result<Option<ChannelMsg>, CloseReason> {
         let msg = session.client().serializer.decode(message).map_err(|error| {
             debug!(%error, "message could not be decoded");
+            self.meter.refused.add("unreadable", 1);
             CloseReason::BadMessage
         })?;
         if let Some(field) = self.limits.names.too_long(&msg) {
+            self.meter.refused.add("name_too_long", 1);
             too_long(session, &msg, field);
             return Ok(None);
         }
         Ok(Some(msg))
+    }
+
+    /// Answers, and nothing is to be run.
+    fn unmatched<T>(&self, session: &Arc<impl Served>, msg: &ChannelMsg) -> Option<T> {
+        debug!(topic = %quoted(&msg.topic), "unmatched topic");
+        self.meter.refused.add("unmatched", 1);
+        reply(session, (None, msg), "error", &Payload::reason("unmatched topic"));
+        None
     }
 
     /// Makes a join and its task; everything that may take long happens there.
@@ -320,7 +341,7 @@ impl Hub {
     ) -> Option<(&ChannelRoute, Start)> {
         let route = msg.topic.as_str().and_then(|topic| self.router.route(topic));
         let (Some((route, home)), Some(topic)) = (route, msg.topic.to_topic()) else {
-            return unmatched(session, &msg);
+            return self.unmatched(session, &msg);
         };
         let refs = Refs { join_ref: msg.join_ref, reference: msg.reference };
         if !session.hold(bytes_of_join(&topic)) {
@@ -339,13 +360,6 @@ pub(crate) fn tell_joins(client: &Client, message: fn() -> ChannelMailbox) {
     for join in joins {
         join.post_later(message());
     }
-}
-
-/// Answers, and nothing is to be run.
-fn unmatched<T>(session: &Arc<impl Served>, msg: &ChannelMsg) -> Option<T> {
-    debug!(topic = %quoted(&msg.topic), "unmatched topic");
-    reply(session, (None, msg), "error", &Payload::reason("unmatched topic"));
-    None
 }
 
 /// Answers, and nothing is to be run.

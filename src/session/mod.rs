@@ -8,6 +8,7 @@ mod deadlines;
 pub(crate) mod handler;
 pub(crate) mod joins;
 pub(crate) mod login;
+pub(crate) mod meter;
 pub(crate) mod rates;
 pub(crate) mod recovery;
 pub(crate) mod renewal;

@@ -9,7 +9,7 @@ use tracing::debug;
 use crate::{
     join::Join,
     protocol::{Payload, RawJson},
-    topics::history::{Answer, Recovery, Since},
+    topics::history::{Answer, NotRecovered, Recovery, Since},
 };
 
 /// Longer texts are no positions, whatever is in them.
@@ -44,6 +44,8 @@ pub(super) fn answer(
     let mut recovery = join.node().topics.kept()?.recover(&join.topic, since, join.room())?;
     answer(&merged(join, reply, &recovery.answer));
     let (replay, not_recovered) = (&recovery.answer.replay, recovery.answer.refused);
+    let result = not_recovered.map_or("recovered", NotRecovered::word);
+    join.node().topics.meter.recoveries.add(result, 1);
     let told = Recovery { replayed: replay.end - replay.start, not_recovered };
     recovery.replay(|recorded| {
         if join.intercepts_any() {

@@ -21,6 +21,7 @@ use crate::{
         client::{Client, Served},
         deadlines::Deadlines,
         login::{Callbacks, ResumeRequest, TokenRequest},
+        meter::Meter,
         reply::reply,
     },
 };
@@ -35,6 +36,7 @@ const DECISION_TIME: Duration = Duration::from_secs(30);
 pub(crate) struct Logins {
     pub(crate) callbacks: Callbacks,
     deadlines: Arc<Deadlines>,
+    meter: Arc<Meter>,
 }
 
 #[derive(Deserialize)]
@@ -43,8 +45,8 @@ struct NewToken {
 }
 
 impl Logins {
-    pub(crate) fn new(callbacks: Callbacks) -> Self {
-        Self { callbacks, deadlines: Arc::default() }
+    pub(crate) fn new(callbacks: Callbacks, meter: Arc<Meter>) -> Self {
+        Self { callbacks, deadlines: Arc::default(), meter }
     }
 
     /// A session has begun: from now on its login may end.
@@ -75,6 +77,7 @@ impl Logins {
     ) -> Option<Task> {
         let on_token = self.callbacks.on_token.clone()?;
         let refuse = |reason: &str| {
+            self.meter.tokens.add("refused", 1);
             reply(session, (None, &msg), "error", &Payload::reason(reason));
             None
         };
@@ -93,15 +96,19 @@ impl Logins {
         let request = TokenRequest { token, id, assigns: state.assigns.clone() };
         drop(state);
         let renewing = Renewing(session.clone());
-        let (node, deadlines) = (node.clone(), self.deadlines.clone());
+        let (node, deadlines, meter) = (node.clone(), self.deadlines.clone(), self.meter.clone());
         Some(Box::pin(async move {
             let Renewing(session) = &renewing;
             let unavailable = || Err(Refusal::unavailable());
             let decided = timeout(DECISION_TIME, on_token(request)).await.unwrap_or_else(|_| unavailable());
             match decided.and_then(|accept| renewed(&node, &deadlines, session, accept)) {
-                Ok(response) => reply(session, (None, &msg), "ok", &response),
+                Ok(response) => {
+                    meter.tokens.add("ok", 1);
+                    reply(session, (None, &msg), "ok", &response);
+                }
                 Err(refusal) => {
                     debug!(status = refusal.status.as_u16(), "new token refused");
+                    meter.tokens.add("refused", 1);
                     reply(session, (None, &msg), "error", &told(&refusal));
                 }
             }

@@ -4,7 +4,9 @@ use std::{any::Any, fmt, sync::Arc};
 
 use crate::{
     channel::Channel,
-    join::{Home, Join, Kind, Log, Start, assigns::Assigns, mailbox::MailboxLimits, rejoin::Rejoins},
+    join::{
+        Home, Join, Kind, Log, Start, assigns::Assigns, mailbox::MailboxLimits, meter::Meter, rejoin::Rejoins,
+    },
     node::{Node, Task},
     session::task,
     topic::{PatternError, TopicPattern},
@@ -121,7 +123,8 @@ impl Router {
         let rejoins = rejoins.map(Arc::new);
         let with_home = |route: ChannelRoute| {
             let (node, state, rejoins) = (node.clone(), route.state.clone(), rejoins.clone());
-            let home = Home { node, kind: route.kind, state, limits, rejoins, log: Log::default() };
+            let (log, meter) = (Log::default(), Meter::default());
+            let home = Home { node, kind: route.kind, state, limits, rejoins, log, meter };
             (route, Arc::new(home))
         };
         Self { routes: routes.into_iter().map(with_home).collect() }
@@ -129,6 +132,11 @@ impl Router {
 
     pub(crate) fn route(&self, topic: &str) -> Option<&(ChannelRoute, Arc<Home>)> {
         self.routes.iter().find(|(route, _)| route.matches(topic))
+    }
+
+    /// What is counted, by the pattern of the route.
+    pub(crate) fn meters(&self) -> impl Iterator<Item = (&str, &Meter)> {
+        self.routes.iter().map(|(route, home)| (route.pattern(), &home.meter))
     }
 
     pub(crate) fn routes(&self) -> impl Iterator<Item = &ChannelRoute> {

@@ -13,7 +13,7 @@ use std::{
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use lapwing_transports::{close::CloseReason, quoted::Quoted};
@@ -34,6 +34,7 @@ use crate::{
         Join, Next, Resting, Running, Start,
         leave_reason::LeaveReason,
         mailbox::{ChannelMailbox, counted_at_once},
+        meter::Callback,
         refs::Refs,
     },
     node::Task,
@@ -66,6 +67,7 @@ pub(crate) fn succeed<C: Channel>(old: Arc<Join>) -> Task {
 /// A join that waited for an older one never begins, as a newer one takes its place.
 pub(crate) fn give_up(start: Start) {
     let join = &start.running.join;
+    join.meter().decided.add("joined_again", 1);
     answer(join, &start.refs, "error", &Payload::reason("joined again"));
     join.withdraw();
     turn_away(join);
@@ -140,15 +142,18 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
     let asked = recovery::asked(&join, &params);
     let mut joining = Joining::new(join.clone());
     let held = counted_at_once(params.size());
-    let joined = catch(async { C::join(&join.topic, params, &mut joining).await }).await;
+    let joined =
+        call(&join, Callback::Join, async { C::join(&join.topic, params, &mut joining).await }).await;
     join.handled(held);
     let reply = joining.into_reply();
     let channel = match joined {
         Ok(Ok(channel)) => Some(channel),
         Ok(Err(failure)) => {
             debug!(topic = %join.quoted_topic(), channel = join.kind().name(), id = join.id.0, "join refused");
-            if failure.cause().is_some() {
-                log_failure(&join, "join", &failure);
+            let is_failure = failure.cause().is_some();
+            join.meter().decided.add(if is_failure { "failed" } else { "refused" }, 1);
+            if is_failure {
+                log_failure(&join, Callback::Join, &failure);
             }
             answer(&join, &refs, "error", &failure.payload());
             None
@@ -156,6 +161,7 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
         Err(panic) => {
             let (panic, topic, channel) = (said(&panic), join.quoted_topic(), join.kind().name());
             occasionally!(join.log().crashes, error, %panic, %topic, channel, "join crashed");
+            join.meter().decided.add("panicked", 1);
             answer(&join, &refs, "error", &Payload::reason("join crashed"));
             None
         }
@@ -184,12 +190,13 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
         }
     });
     join.set_joined(subscribed);
+    join.meter().decided.add("ok", 1);
     close_predecessor(predecessor.as_deref());
     debug!(topic = %join.quoted_topic(), channel = join.kind().name(), id = join.id.0, "joined");
     let mut cx = Context::new(join.clone());
     cx.set_recovery(recovered);
-    let end = match catch(async { channel.joined(&cx).await }).await {
-        Ok(result) => apply(&join, "joined", None, result),
+    let end = match call(&join, Callback::Joined, async { channel.joined(&cx).await }).await {
+        Ok(result) => apply(&join, Callback::Joined, None, result),
         Err(panic) => Some(crashed(&join, panic)),
     };
     match end {
@@ -205,6 +212,7 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
 async fn refuse<C: Channel>(join: &Arc<Join>, mut channel: C, refs: &Refs, error: NotConfirmed) {
     let (topic, channel_name) = (join.quoted_topic(), join.kind().name());
     occasionally!(join.log().unconfirmed, warn, %error, %topic, channel = channel_name, "join refused");
+    join.meter().decided.add("unavailable", 1);
     answer(join, refs, "error", &Payload::reason("unavailable"));
     join.withdraw();
     turn_away(join);
@@ -229,6 +237,7 @@ async fn run_batch<C: Channel>(
         let end = match next {
             Next::Nothing => return Some(channel),
             Next::Overflowed => {
+                join.meter().full.add("broadcast", 1);
                 Some(End::crash("the mailbox is full and a broadcast had no room".to_owned()))
             }
             Next::Message(message) => {
@@ -281,13 +290,14 @@ async fn handle<C: Channel>(
             let _ = cx.ready().await;
             cx.begin_event(reference.clone());
             let event = text(&event);
-            let result = catch(async { channel.handle_in(&event, payload, cx).await }).await;
+            let result =
+                call(join, Callback::HandleIn, async { channel.handle_in(&event, payload, cx).await }).await;
             let is_taken = cx.end_event();
             answers = Some(reference).filter(|_| !is_taken);
-            ("handle_in", result)
+            (Callback::HandleIn, result)
         }
         ChannelMailbox::Info(message) => match message.downcast::<Parcel<C>>() {
-            Ok(parcel) => ("handle_info", catch(async { parcel.open(channel, cx).await }).await),
+            Ok(parcel) => called(join, Callback::HandleInfo, async { parcel.open(channel, cx).await }).await,
             Err(_) => unreachable!("a sender is made for its channel's messages only"),
         },
         ChannelMailbox::Broadcast(broadcast)
@@ -299,20 +309,23 @@ async fn handle<C: Channel>(
         ChannelMailbox::Broadcast(broadcast) if broadcast.topic == join.topic => {
             let payload = broadcast.payload.clone();
             cx.socket_mut().set_intercepted(Some(&broadcast));
-            let result = catch(async { channel.handle_out(&broadcast.event, payload, cx).await }).await;
+            let handling = async { channel.handle_out(&broadcast.event, payload, cx).await };
+            let result = call(join, Callback::HandleOut, handling).await;
             cx.socket_mut().set_intercepted(None);
-            ("handle_out", result)
+            (Callback::HandleOut, result)
         }
         ChannelMailbox::Broadcast(broadcast) => {
-            ("handle_broadcast", catch(async { channel.handle_broadcast(broadcast, cx).await }).await)
+            let handling = async { channel.handle_broadcast(broadcast, cx).await };
+            called(join, Callback::HandleBroadcast, handling).await
         }
         ChannelMailbox::Gap(gap) => {
-            let result = catch(async { channel.handle_gap(&gap, cx).await }).await;
+            let handled =
+                called(join, Callback::HandleGap, async { channel.handle_gap(&gap, cx).await }).await;
             join.handle_missed();
-            ("handle_gap", result)
+            handled
         }
-        ChannelMailbox::Away => ("away", catch(async { channel.away(cx).await }).await),
-        ChannelMailbox::Back => ("back", catch(async { channel.back(cx).await }).await),
+        ChannelMailbox::Away => called(join, Callback::Away, async { channel.away(cx).await }).await,
+        ChannelMailbox::Back => called(join, Callback::Back, async { channel.back(cx).await }).await,
         ChannelMailbox::Leave(reference) => {
             let refs = Refs { join_ref: join.join_ref.clone(), reference };
             answer(join, &refs, "ok", &Payload::empty());
@@ -334,7 +347,7 @@ fn crashed(join: &Join, panic: String) -> End {
 }
 
 /// Does what a callback asked for.
-fn apply(join: &Join, callback: &'static str, answers: Option<Option<Ref>>, result: Handled) -> Option<End> {
+fn apply(join: &Join, callback: Callback, answers: Option<Option<Ref>>, result: Handled) -> Option<End> {
     let (stop, reply) = match result {
         Ok(HandleResult::NoReply) => return None,
         Ok(HandleResult::Reply(status, payload)) => (None, Some((status, payload))),
@@ -364,10 +377,11 @@ fn apply(join: &Join, callback: &'static str, answers: Option<Option<Ref>>, resu
 /// The answer to an event whose callback failed. What the client is not told, or nobody is there to be told, is logged.
 fn failed(
     join: &Join,
-    callback: &'static str,
+    callback: Callback,
     answers: &Option<Option<Ref>>,
     failure: &Failure,
 ) -> (SmolStr, Payload) {
+    join.meter().failed(callback);
     if failure.is_gap() {
         // Nobody may be told that a message is missing, so that the client has to begin anew. That it is slow is no failure of
         // the program's.
@@ -380,7 +394,8 @@ fn failed(
     (SmolStr::new_static("error"), failure.payload())
 }
 
-fn log_failure(join: &Join, callback: &'static str, failure: &Failure) {
+fn log_failure(join: &Join, callback: Callback, failure: &Failure) {
+    let callback = callback.name();
     let (chain, topic, channel) = (failure.chain(), join.quoted_topic(), join.kind().name());
     let cause = said(&chain);
     occasionally!(join.log().failures, error, %cause, callback, %topic, channel, "callback failed");
@@ -414,11 +429,19 @@ async fn finish<C: Channel>(join: &Arc<Join>, channel: &mut C, cx: &Context<C>, 
         join.set_told();
         turn_away(join);
     }
-    debug!(topic = %join.quoted_topic(), id = join.id.0, reason = reason_word(&end.reason), "left");
-    match catch(async { channel.leave(end.reason, cx).await }).await {
+    let reason = reason_word(&end.reason);
+    debug!(topic = %join.quoted_topic(), id = join.id.0, reason, "left");
+    // One that was refused never was a join.
+    if end.reason != LeaveReason::Unavailable {
+        join.meter().ended.add(reason, 1);
+    }
+    match call(join, Callback::Leave, async { channel.leave(end.reason, cx).await }).await {
         Ok(Ok(())) => {}
         Ok(Err(failure)) if failure.is_gap() => {}
-        Ok(Err(failure)) => log_failure(join, "leave", &failure),
+        Ok(Err(failure)) => {
+            join.meter().failed(Callback::Leave);
+            log_failure(join, Callback::Leave, &failure);
+        }
         Err(panic) => {
             let (panic, topic, channel) = (said(&panic), join.quoted_topic(), join.kind().name());
             occasionally!(join.log().leave_crashes, error, %panic, %topic, channel, "leave crashed");
@@ -454,6 +477,7 @@ async fn replace(old: &Arc<Join>) {
             channel,
             "the older join of the topic does not end; it is ended without its leave callback"
         );
+        old.meter().ended.add("killed", 1);
         old.kill();
         old.cleared().await;
     }
@@ -518,6 +542,26 @@ fn text(event: &Name) -> SmolStr {
     event.as_str().map_or_else(|| event.to_string().into(), SmolStr::new)
 }
 
+/// Runs a callback, with its name for what is made of the result.
+async fn called<T>(
+    join: &Join,
+    callback: Callback,
+    running: impl Future<Output = T>,
+) -> (Callback, Result<T, String>) {
+    (callback, call(join, callback, running).await)
+}
+
+/// Runs a callback, and counts how long that takes.
+async fn call<T>(join: &Join, callback: Callback, running: impl Future<Output = T>) -> Result<T, String> {
+    let start = Instant::now();
+    let result = catch(running).await;
+    join.meter().called(callback, start.elapsed());
+    if result.is_err() {
+        join.meter().panicked(callback);
+    }
+    result
+}
+
 /// Runs a callback and turns a panic into its message. The channel stays usable for its `leave`.
 async fn catch<T>(callback: impl Future<Output = T>) -> Result<T, String> {
     let mut callback = std::pin::pin!(callback);
@@ -539,7 +583,7 @@ fn reason_word(reason: &LeaveReason) -> &'static str {
         LeaveReason::NormalLeave => "left",
         LeaveReason::Disconnect => "disconnected",
         LeaveReason::Kicked(_) => "kicked",
-        LeaveReason::DuplicateJoin => "joined again",
+        LeaveReason::DuplicateJoin => "joined_again",
         LeaveReason::Draining => "draining",
         LeaveReason::Crashed(_) => "crashed",
         LeaveReason::Unavailable => "unavailable",

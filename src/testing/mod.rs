@@ -69,7 +69,7 @@ use smol_str::SmolStr;
 
 use crate::{
     channel::{Channel, context::Context, socket::Socket},
-    join::{Home, Join, Kind, Log, assigns::Assigns, mailbox::MailboxLimits, refs::Refs},
+    join::{Home, Join, Kind, Log, assigns::Assigns, mailbox::MailboxLimits, meter::Meter, refs::Refs},
     node::Node,
     protocol::{ChannelMsg, NameLimits, Ref, Serializer as _, SerializerList, V2},
     pubsub::LocalPubSub,
@@ -176,8 +176,8 @@ fn new_join(
     };
     let hub = Hub::new(node.clone(), router, Callbacks::default(), SerializerList::default(), limits);
     let session = TestSession::anonymous(Arc::new(hub), transport);
-    let home =
-        Home { node, kind, state, limits: MailboxLimits::default(), rejoins: None, log: Log::default() };
+    let (limits, log, meter) = (MailboxLimits::default(), Log::default(), Meter::default());
+    let home = Home { node, kind, state, limits, rejoins: None, log, meter };
     let mut join = Join::new(session.clone(), Arc::new(home), topic, refs, Assigns::default());
     join.id = channel;
     (Arc::new(join), Pushed(session))

@@ -9,7 +9,7 @@ use tracing::debug;
 use crate::{
     occasionally::{Occasionally, occasionally},
     protocol::{EncodeError, Outgoing, Payload, Ref, Serializer, event},
-    topics::{broadcast::Broadcast, log::Offset},
+    topics::{broadcast::Broadcast, log::Offset, meter::Meter},
 };
 
 /// What a frame takes beside its bytes.
@@ -85,6 +85,7 @@ pub(crate) struct Delivery<'a> {
     policy: Option<Policy>,
     pub(super) failed: Option<EncodeError>,
     log: &'a Occasionally,
+    pub(crate) meter: &'a Meter,
 }
 
 impl<'a> Delivery<'a> {
@@ -92,10 +93,12 @@ impl<'a> Delivery<'a> {
         broadcast: &'a Broadcast,
         shared: Option<Arc<Broadcast>>,
         log: &'a Occasionally,
+        meter: &'a Meter,
     ) -> Self {
         let shared = shared.map_or_else(OnceCell::new, OnceCell::from);
         let policy = broadcast.policy().and_then(|policy| policy.mark(&broadcast.topic, &broadcast.event));
-        Self { broadcast, shared, frames: Vec::new(), recorded: Vec::new(), policy, failed: None, log }
+        let (frames, recorded) = (Vec::new(), Vec::new());
+        Self { broadcast, shared, frames, recorded, policy, failed: None, log, meter }
     }
 
     /// The broadcast in a shape that mailboxes can keep.
@@ -152,6 +155,9 @@ impl<'a> Delivery<'a> {
         } else {
             let serializer = serializer.name();
             occasionally!(self.log, warn, %topic, %event, %error, serializer, "broadcast could not be encoded");
+            if self.failed.is_none() {
+                self.meter.failed.add("encode", 1);
+            }
             self.failed.get_or_insert(error);
         }
     }

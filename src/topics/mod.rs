@@ -18,6 +18,7 @@ pub(crate) mod history;
 pub(crate) mod keep;
 pub(crate) mod kept;
 pub(crate) mod log;
+pub(crate) mod meter;
 pub(crate) mod position;
 pub(crate) mod published;
 pub(crate) mod room;
@@ -28,6 +29,7 @@ use std::{
     fmt,
     hash::BuildHasher,
     sync::{Arc, PoisonError},
+    time::Instant,
 };
 
 use foldhash::quality::RandomState;
@@ -47,6 +49,7 @@ use crate::{
         delivery::Delivery,
         gap::Gap,
         kept::Kept,
+        meter::{Meter, Source},
         position::Position,
         slow::SlowPolicy,
     },
@@ -114,6 +117,7 @@ pub(crate) struct Topics {
     count: AtomicUsize,
     /// Of the log lines about broadcasts that could not be encoded.
     log: Occasionally,
+    pub(crate) meter: Meter,
     /// Which topics are kept, and what they remember; nothing where none is.
     kept: Option<Box<Kept>>,
     /// What becomes of broadcasts for clients that are slow, by patterns of topics.
@@ -172,6 +176,9 @@ struct Members {
     shrink: Shrink,
 }
 
+/// How many subscribers a broadcast had, with its position if it was recorded, or with the first encoding that failed.
+type Dispatched = Result<(usize, Option<Position>), (usize, EncodeError)>;
+
 /// A place among a topic's subscribers. Given back with [`Topics::unsubscribe`].
 pub(crate) struct Subscribed {
     entry: Arc<TopicEntry>,
@@ -188,14 +195,8 @@ impl Topics {
         let hasher = RandomState::default();
         let shard = || RwLock::new(HashMap::with_hasher(hasher.clone()));
         let shards = std::iter::repeat_with(shard).take(SHARDS).collect();
-        Self {
-            shards,
-            hasher,
-            count: AtomicUsize::new(0),
-            log: Occasionally::default(),
-            kept,
-            slow: Box::default(),
-        }
+        let (log, meter) = (Occasionally::default(), Meter::default());
+        Self { shards, hasher, count: AtomicUsize::new(0), log, meter, kept, slow: Box::default() }
     }
 
     /// The same with policies for clients that are slow.
@@ -258,26 +259,42 @@ impl Topics {
     ///
     /// # Errors
     /// The first encoding that failed; members with other serializers have got it.
-    pub(crate) fn dispatch(&self, broadcast: &Broadcast) -> Result<Option<Position>, EncodeError> {
+    pub(crate) fn dispatch(
+        &self,
+        source: Source,
+        broadcast: &Broadcast,
+    ) -> Result<Option<Position>, EncodeError> {
+        let start = Instant::now();
+        let dispatched = self.dispatch_at_once(broadcast);
+        let (receivers, result) = match dispatched {
+            Ok((receivers, position)) => (receivers, Ok(position)),
+            Err((receivers, error)) => (receivers, Err(error)),
+        };
+        self.meter.dispatched(source, receivers, start.elapsed());
+        result
+    }
+
+    /// The same; says how many subscribers there were, too.
+    fn dispatch_at_once(&self, broadcast: &Broadcast) -> Dispatched {
         if let Some(kept) = &self.kept
             && let Some(rule) = kept.rule(broadcast)
         {
-            return self.dispatch_recorded(kept, rule, broadcast).map(Some);
+            return self.dispatch_recorded(kept, rule, broadcast);
         }
-        let Some(entry) = self.find(&broadcast.topic) else { return Ok(None) };
+        let Some(entry) = self.find(&broadcast.topic) else { return Ok((0, None)) };
         let members = entry.members();
-        let mut delivery = Delivery::new(broadcast, None, &self.log);
+        let mut delivery = self.delivery(broadcast, None);
         members.deliver(&mut delivery);
-        delivery.failed.map_or(Ok(None), Err)
+        let receivers = members.slab.len();
+        delivery.failed.map_or(Ok((receivers, None)), |error| Err((receivers, error)))
+    }
+
+    fn delivery<'a>(&'a self, broadcast: &'a Broadcast, shared: Option<Arc<Broadcast>>) -> Delivery<'a> {
+        Delivery::new(broadcast, shared, &self.log, &self.meter)
     }
 
     /// Records a broadcast and gives it out, with the members locked: all that happens on a topic has one order.
-    fn dispatch_recorded(
-        &self,
-        kept: &Kept,
-        rule: usize,
-        broadcast: &Broadcast,
-    ) -> Result<Position, EncodeError> {
+    fn dispatch_recorded(&self, kept: &Kept, rule: usize, broadcast: &Broadcast) -> Dispatched {
         // A topic without members has a lock, too: a client that joins meanwhile gets this one by replay or live, and not twice.
         let mut entry = self.entry(&broadcast.topic);
         let mut members = entry.members();
@@ -287,15 +304,15 @@ impl Topics {
             members = entry.members();
         }
         let (shared, position) = kept.append(rule, broadcast);
-        let mut delivery = Delivery::new(&shared, Some(shared.clone()), &self.log);
+        let mut delivery = self.delivery(&shared, Some(shared.clone()));
         members.deliver(&mut delivery);
         let failed = delivery.failed.take();
-        let is_empty = members.slab.is_empty();
+        let receivers = members.slab.len();
         drop(members);
-        if is_empty {
+        if receivers == 0 {
             self.remove_if_empty(&broadcast.topic);
         }
-        failed.map_or(Ok(position), Err)
+        failed.map_or(Ok((receivers, Some(position))), |error| Err((receivers, error)))
     }
 
     /// Gives a broadcast to the inboxes of a topic when that is free again: for those that lock more than an inbox may.
@@ -304,7 +321,7 @@ impl Topics {
         let Some(entry) = self.find(&broadcast.topic) else { return 0 };
         let inboxes: Vec<_> = entry.members().slab.iter().filter_map(|(_, member)| member.inbox()).collect();
         let count = inboxes.len() as u64;
-        let mut delivery = Delivery::new(broadcast, None, &self.log);
+        let mut delivery = self.delivery(broadcast, None);
         for inbox in inboxes {
             inbox.deliver(&mut delivery);
         }

@@ -4,7 +4,10 @@ use std::{
 };
 
 use super::*;
-use crate::protocol::{Payload, V2};
+use crate::{
+    protocol::{Payload, V2},
+    topics::meter::Source,
+};
 
 /// Counts what it gets.
 struct Counter {
@@ -79,13 +82,13 @@ fn a_neighbour_is_joined_and_left_during_a_fan_out_of_a_hundred_thousand() {
             let lane = counter();
             let member = Member::Lane { lane: lane.clone(), channel: ChannelId(2) };
             let subscribed = topics.subscribe(&neighbour, member, || {});
-            topics.dispatch(&Broadcast::new(&neighbour, "e", Payload::empty())).unwrap();
+            topics.dispatch(Source::Program, &Broadcast::new(&neighbour, "e", Payload::empty())).unwrap();
             topics.unsubscribe(&neighbour, subscribed);
             pass.send(()).unwrap();
             lane.frames.load(Ordering::Relaxed)
         }
     });
-    topics.dispatch(&Broadcast::new(&large, "e", Payload::empty())).unwrap();
+    topics.dispatch(Source::Program, &Broadcast::new(&large, "e", Payload::empty())).unwrap();
     assert_eq!(visitor.join().unwrap(), 1);
     assert_eq!(lane.frames.load(Ordering::Relaxed), MEMBERS);
     assert_eq!(topics.len(), 1);
@@ -116,6 +119,6 @@ fn the_tables_are_small_again_after_a_storm() {
     }
     let entry = topics.find(&name).unwrap();
     assert!(entry.members().slab.capacity() <= 2_048, "{}", entry.members().slab.capacity());
-    topics.dispatch(&Broadcast::new(&name, "e", Payload::empty())).unwrap();
+    topics.dispatch(Source::Program, &Broadcast::new(&name, "e", Payload::empty())).unwrap();
     assert_eq!(lane.frames.load(Ordering::Relaxed), 10);
 }

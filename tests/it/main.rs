@@ -19,6 +19,7 @@ mod limits;
 mod logins;
 mod logs;
 mod longpoll;
+mod metrics;
 mod mistakes;
 mod moderating;
 mod mounting;

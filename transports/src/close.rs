@@ -77,25 +77,50 @@ impl CloseReason {
         if self == Self::Dismissed { 1000 } else { self.code() }
     }
 
+    /// The words of all reasons, in the order of [`index`](Self::index).
+    pub const WORDS: [&'static str; 15] = [
+        "client",
+        "lost",
+        "idle",
+        "disconnected",
+        "draining",
+        "too_slow",
+        "over_budget",
+        "bad_message",
+        "protocol",
+        "abandoned",
+        "expired",
+        "internal",
+        "too_fast",
+        "login_expired",
+        "dismissed",
+    ];
+
     /// The reason in a word, for clients and for statistics.
     #[must_use]
     pub fn word(self) -> &'static str {
+        Self::WORDS[self.index()]
+    }
+
+    /// The place of the reason's word among [all](Self::WORDS).
+    #[must_use]
+    pub fn index(self) -> usize {
         match self {
-            Self::Client => "client",
-            Self::Lost => "lost",
-            Self::Idle => "idle",
-            Self::Disconnected => "disconnected",
-            Self::Draining => "draining",
-            Self::TooSlow => "too_slow",
-            Self::OverBudget => "over_budget",
-            Self::BadMessage => "bad_message",
-            Self::Protocol(_) => "protocol",
-            Self::Abandoned => "abandoned",
-            Self::Expired => "expired",
-            Self::Internal => "internal",
-            Self::LoginExpired => "login_expired",
-            Self::TooFast => "too_fast",
-            Self::Dismissed => "dismissed",
+            Self::Client => 0,
+            Self::Lost => 1,
+            Self::Idle => 2,
+            Self::Disconnected => 3,
+            Self::Draining => 4,
+            Self::TooSlow => 5,
+            Self::OverBudget => 6,
+            Self::BadMessage => 7,
+            Self::Protocol(_) => 8,
+            Self::Abandoned => 9,
+            Self::Expired => 10,
+            Self::Internal => 11,
+            Self::TooFast => 12,
+            Self::LoginExpired => 13,
+            Self::Dismissed => 14,
         }
     }
 
@@ -210,6 +235,12 @@ mod tests {
     }
 
     #[test]
+    fn every_reason_has_a_place_of_its_own() {
+        let places: Vec<usize> = ALL.into_iter().map(CloseReason::index).collect();
+        assert_eq!(places, (0..CloseReason::WORDS.len()).collect::<Vec<_>>());
+    }
+
+    #[test]
     fn a_reason_is_one_line_that_fits_into_a_close_frame() {
         assert_eq!(reason_line(""), "");
         assert_eq!(reason_line(" \u{7f}\r\n\u{0} "), "");
@@ -241,6 +272,9 @@ mod tests {
             (CloseReason::Abandoned, 1006, "abandoned"),
             (CloseReason::Expired, 1006, "expired"),
             (CloseReason::Internal, 1011, "internal"),
+            (CloseReason::TooFast, 4429, "too_fast"),
+            (CloseReason::LoginExpired, 4401, "login_expired"),
+            (CloseReason::Dismissed, 4403, "dismissed"),
         ] {
             assert_eq!((reason.code(), reason.word()), (code, word), "{reason:?}");
         }

@@ -24,6 +24,9 @@ pub enum Transport {
 }
 
 impl Transport {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::Websocket, Self::Sse, Self::Longpoll];
+
     /// The name of the transport, as in the path below a mount; Phoenix's, where it has the transport.
     #[must_use]
     pub fn name(self) -> &'static str {

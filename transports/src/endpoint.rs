@@ -161,6 +161,18 @@ impl<H: Handler> Endpoint<H> {
         self.0.common.budget.held()
     }
 
+    /// How many bytes may be held: [`TransportOptions::budget_bytes_max`].
+    #[must_use]
+    pub fn bytes_held_max(&self) -> usize {
+        self.0.options.budget_bytes_max
+    }
+
+    /// Whether no more sessions begin, as the server goes down.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.is_cancelled()
+    }
+
     /// The sessions that are live now.
     #[must_use]
     pub fn sessions(&self) -> Vec<Arc<LiveSession<H::State>>> {

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! endpoint ─ requests ─ {websocket sse longpoll} ─ manager ─ handler ─ bodies ─ live ─ connect ─ options ─ http ─
-//! dialect* ─ session* ─ frame* ─ {budget policy* surrogates*} ─ {http1 sync shrink quoted*} ─ http2 ─ {patient turns close*}
+//! dialect* ─ session* ─ frame* ─ {budget policy* surrogates*} ─ {http1 sync shrink tally quoted*} ─ http2 ─ {patient turns close*}
 //! ```
 //!
 //! Rooms marked with * are pure: no task, no clock, no socket. They are all there is without the default
@@ -61,6 +61,8 @@ pub mod shrink;
 mod sse;
 #[cfg(feature = "net")]
 mod sync;
+#[cfg(feature = "net")]
+pub mod tally;
 #[cfg(feature = "net")]
 mod turns;
 #[cfg(feature = "net")]

@@ -19,6 +19,7 @@ use super::{
     window::{self, Window},
 };
 use crate::{
+    connect::Transport,
     frame::Frame,
     http::body::{Body, Cut},
     live::{LiveSession, waking::Core},
@@ -153,7 +154,7 @@ impl<S: Send + Sync + 'static, G: Send + Unpin + 'static> Writing<S, G> {
             core.session.handle_sent(self.span.sent);
             core.note_room(&self.session.common.outbox);
         }
-        self.session.common.counters.wrote(frames, piece.len());
+        self.session.common.counters.wrote(Transport::Longpoll, frames, piece.len());
         self.left = self.left.saturating_sub(piece.len());
         Some(piece.into())
     }

@@ -1,10 +1,39 @@
 //! What a mount has, and has done so far, in numbers.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::{
+        PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
-use crate::dialect::server::Refused;
+use crate::{
+    close::CloseReason,
+    connect::Transport,
+    dialect::server::Refused,
+    session::outbox::Waiting,
+    sync::Mutex,
+    tally::{Distribution, Histogram, Striped},
+};
 
-/// Sessions by what carries them.
+/// Upper bounds for the time that a session lasts, in nanoseconds: those that OpenTelemetry has for connections of realtime servers,
+/// and hours.
+const DURATIONS: [u64; 16] = {
+    let ms = [
+        10, 50, 100, 500, 1_000, 5_000, 10_000, 30_000, 60_000, 120_000, 300_000, 900_000, 3_600_000,
+        14_400_000, 43_200_000, 86_400_000,
+    ];
+    let mut bounds = [0; 16];
+    let mut index = 0;
+    while index < ms.len() {
+        bounds[index] = ms[index] * 1_000_000;
+        index += 1;
+    }
+    bounds
+};
+
+/// Sessions by what carries them, and what waits for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Census {
@@ -18,42 +47,177 @@ pub struct Census {
     pub detached: usize,
     /// Of all of them, those that outlive their connections.
     pub resumable: usize,
+    /// Of all of them, those whose client is not read from, since the program has not come to what it said before.
+    pub held_back: usize,
+    /// What waits to be sent to all of them.
+    pub waiting: Waiting,
+    /// What was sent to all of them and is kept until it is acknowledged.
+    pub unacknowledged: Waiting,
+}
+
+/// Why a client was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotAdmitted {
+    /// The origin of its page may not connect.
+    Origin,
+    /// The query of its request could not be read.
+    Query,
+    /// The server goes down.
+    Draining,
+    /// The mount holds as many bytes for its clients as it may.
+    Budget,
+    /// The mount has as many sessions as it may.
+    Sessions,
+    /// The program did not decide in time.
+    Timeout,
+    /// The program refused it.
+    Program,
+}
+
+impl NotAdmitted {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Origin,
+        Self::Query,
+        Self::Draining,
+        Self::Budget,
+        Self::Sessions,
+        Self::Timeout,
+        Self::Program,
+    ];
+
+    /// The reason in a word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Origin => "origin",
+            Self::Query => "query",
+            Self::Draining => "draining",
+            Self::Budget => "budget",
+            Self::Sessions => "sessions",
+            Self::Timeout => "timeout",
+            Self::Program => "program",
+        }
+    }
 }
 
 /// Counters of a mount since it was made.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Counters {
-    pub(crate) frames_out: AtomicU64,
-    pub(crate) bytes_out: AtomicU64,
-    pub(crate) refused: AtomicU64,
+    traffic: Striped<[Traffic; Transport::ALL.len()]>,
     too_slow: AtomicU64,
     replaced: AtomicU64,
     left_out: AtomicU64,
     pub(crate) over_budget: AtomicU64,
-    pub(crate) resumed: AtomicU64,
+    /// By transport; the first of them plain, the second resumable.
+    opened: [[AtomicU64; 2]; Transport::ALL.len()],
+    ended: [AtomicU64; CloseReason::WORDS.len()],
+    /// By the transport that carried the session last.
+    durations: [Histogram; Transport::ALL.len()],
+    not_admitted: [AtomicU64; NotAdmitted::ALL.len()],
+    /// From a transport to another, or to the same.
+    resumed: [[AtomicU64; Transport::ALL.len()]; Transport::ALL.len()],
     /// By [`Refused`], in the order of its words.
-    pub(crate) resumes_refused: [AtomicU64; Refused::ALL.len()],
+    resumes_refused: [AtomicU64; Refused::ALL.len()],
+    /// What the last sweep found.
+    census: Mutex<Census>,
+}
+
+/// What was written and read.
+#[derive(Debug, Default)]
+struct Traffic {
+    frames_out: AtomicU64,
+    bytes_out: AtomicU64,
+    frames_in: AtomicU64,
+    bytes_in: AtomicU64,
+}
+
+/// Frames of clients' sessions and their bytes, in both directions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TrafficCount {
+    /// Frames written to clients.
+    pub frames_out: u64,
+    /// Bytes written to clients in frames, headers of the wire not counted for long-poll.
+    pub bytes_out: u64,
+    /// Frames that came from clients and were handed on.
+    pub frames_in: u64,
+    /// Bytes of them.
+    pub bytes_in: u64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            traffic: Striped::default(),
+            too_slow: AtomicU64::new(0),
+            replaced: AtomicU64::new(0),
+            left_out: AtomicU64::new(0),
+            over_budget: AtomicU64::new(0),
+            opened: Default::default(),
+            ended: Default::default(),
+            durations: [const { Histogram::new(&DURATIONS) }; Transport::ALL.len()],
+            not_admitted: Default::default(),
+            resumed: Default::default(),
+            resumes_refused: Default::default(),
+            census: Mutex::default(),
+        }
+    }
 }
 
 impl Counters {
     /// Frames written to clients.
     pub fn frames_out(&self) -> u64 {
-        self.frames_out.load(Ordering::Relaxed)
+        Transport::ALL.into_iter().map(|transport| self.traffic(transport).frames_out).sum()
     }
 
     /// Bytes written to clients in frames, headers of the wire not counted for long-poll.
     pub fn bytes_out(&self) -> u64 {
-        self.bytes_out.load(Ordering::Relaxed)
+        Transport::ALL.into_iter().map(|transport| self.traffic(transport).bytes_out).sum()
+    }
+
+    /// What was written to and read from sessions while this transport carried them.
+    pub fn traffic(&self, transport: Transport) -> TrafficCount {
+        let mut sum = TrafficCount::default();
+        for traffic in self.traffic.iter().map(|traffic| &traffic[transport as usize]) {
+            sum.frames_out += traffic.frames_out.load(Ordering::Relaxed);
+            sum.bytes_out += traffic.bytes_out.load(Ordering::Relaxed);
+            sum.frames_in += traffic.frames_in.load(Ordering::Relaxed);
+            sum.bytes_in += traffic.bytes_in.load(Ordering::Relaxed);
+        }
+        sum
     }
 
     /// Clients that were not let in: origin, handler, or too many sessions.
     pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+        self.not_admitted().map(|(_, count)| count).sum()
+    }
+
+    /// Clients that were not let in, by reason.
+    pub fn not_admitted(&self) -> impl Iterator<Item = (NotAdmitted, u64)> {
+        NotAdmitted::ALL.into_iter().zip(self.not_admitted.iter().map(load))
+    }
+
+    /// Sessions that began with this transport: plain, and resumable.
+    pub fn opened(&self, transport: Transport) -> (u64, u64) {
+        let [plain, resumable] = &self.opened[transport as usize];
+        (load(plain), load(resumable))
+    }
+
+    /// Sessions that ended, by the word of [`CloseReason::word`].
+    pub fn ended(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        CloseReason::WORDS.into_iter().zip(self.ended.iter().map(load))
+    }
+
+    /// How long sessions lasted that this transport carried at their end, in nanoseconds, to a second exactly.
+    pub fn durations(&self, transport: Transport) -> Distribution {
+        self.durations[transport as usize].read()
     }
 
     /// Sessions closed because their client did not keep up.
     pub fn too_slow(&self) -> u64 {
-        self.too_slow.load(Ordering::Relaxed)
+        load(&self.too_slow)
     }
 
     /// Frames that a newer state of the same thing has replaced before they were sent.
@@ -68,17 +232,32 @@ impl Counters {
 
     /// Sessions closed because too many bytes were held for clients, and most of them for these.
     pub fn over_budget(&self) -> u64 {
-        self.over_budget.load(Ordering::Relaxed)
+        load(&self.over_budget)
     }
 
     /// Times a session moved to another connection.
     pub fn resumed(&self) -> u64 {
-        self.resumed.load(Ordering::Relaxed)
+        self.resumed.iter().flatten().map(load).sum()
+    }
+
+    /// Times a session moved from a connection to another one, by their transports.
+    pub fn moves(&self) -> impl Iterator<Item = ((Transport, Transport), u64)> {
+        let pairs = Transport::ALL.into_iter().flat_map(|from| Transport::ALL.map(|to| (from, to)));
+        pairs.zip(self.resumed.iter().flatten().map(load))
     }
 
     /// Why resumable sessions were not begun or carried on, and how often.
     pub fn resumes_refused(&self) -> impl Iterator<Item = (Refused, u64)> {
-        Refused::ALL.into_iter().zip(self.resumes_refused.iter().map(|count| count.load(Ordering::Relaxed)))
+        Refused::ALL.into_iter().zip(self.resumes_refused.iter().map(load))
+    }
+
+    /// The census as the last sweep took it: some milliseconds to a second ago, and free.
+    pub fn last_census(&self) -> Census {
+        *self.census.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_census(&self, census: Census) {
+        *self.census.lock().unwrap_or_else(PoisonError::into_inner) = census;
     }
 
     pub(crate) fn resume_refused(&self, refused: Refused) {
@@ -97,9 +276,37 @@ impl Counters {
         self.left_out.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// One addition per batch that is written, never per frame.
-    pub(crate) fn wrote(&self, frames: usize, bytes: usize) {
-        self.frames_out.fetch_add(frames as u64, Ordering::Relaxed);
-        self.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+    pub(crate) fn refuse(&self, reason: NotAdmitted) {
+        self.not_admitted[reason as usize].fetch_add(1, Ordering::Relaxed);
     }
+
+    pub(crate) fn moved(&self, from: Transport, to: Transport) {
+        self.resumed[from as usize][to as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn open(&self, transport: Transport, is_resumable: bool) {
+        self.opened[transport as usize][usize::from(is_resumable)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self, transport: Transport, reason: CloseReason, lasted: Duration) {
+        self.ended[reason.index()].fetch_add(1, Ordering::Relaxed);
+        self.durations[transport as usize].record_time(lasted);
+    }
+
+    /// Once per batch that is written, never per frame.
+    pub(crate) fn wrote(&self, transport: Transport, frames: usize, bytes: usize) {
+        let traffic = &self.traffic.here()[transport as usize];
+        traffic.frames_out.fetch_add(frames as u64, Ordering::Relaxed);
+        traffic.bytes_out.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn took(&self, transport: Transport, bytes: usize) {
+        let traffic = &self.traffic.here()[transport as usize];
+        traffic.frames_in.fetch_add(1, Ordering::Relaxed);
+        traffic.bytes_in.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+}
+
+fn load(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
 }

@@ -56,6 +56,8 @@ pub struct LiveSession<S> {
     pub(crate) common: Arc<Common>,
     /// When something last came from the client.
     seen: AtomicU32,
+    /// When it began.
+    opened: Tick,
     /// Where the registry keeps it.
     pub(crate) slot: AtomicU32,
     /// What it owes besides the frames that wait for it.
@@ -112,11 +114,12 @@ impl<S> LiveSession<S> {
             Kind::Plain | Kind::Polled(_) => Session::default(),
         };
         let core = Core::new(session, transport);
-        let seen = AtomicU32::new(common.clock.now().0);
+        let opened = common.clock.now();
         Self {
             core: Mutex::new(core),
             common,
-            seen,
+            seen: AtomicU32::new(opened.0),
+            opened,
             slot: AtomicU32::new(0),
             debt: Debt::default(),
             kind: (!matches!(kind, Kind::Plain)).then(|| Box::new(kind)),
@@ -353,7 +356,10 @@ impl<S> LiveSession<S> {
     /// Whether a connection carries the session now. A client that polls counts as attached for a moment after each
     /// poll.
     pub fn is_attached(&self) -> bool {
-        let core = self.core();
+        self.is_carried(&self.core())
+    }
+
+    fn is_carried(&self, core: &Core) -> bool {
         let between_polls = core.is_carried_by(Transport::Longpoll)
             && self.common.clock.now().since(self.last_seen()) < BETWEEN_POLLS;
         core.is_attached() || between_polls
@@ -364,6 +370,11 @@ impl<S> LiveSession<S> {
         let core = self.core();
         core.transport() == Transport::Longpoll
             && core.session.detached_for(self.common.clock.now()) < BETWEEN_POLLS
+    }
+
+    /// How long ago it began, to a second exactly; pauses of the program are not counted, nor 49 days that are over.
+    pub fn age(&self) -> Duration {
+        self.common.clock.now().since(self.opened)
     }
 
     /// What the handler keeps for this session.

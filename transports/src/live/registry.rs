@@ -7,7 +7,7 @@ use std::{
 
 use slab::Slab;
 
-use super::{LiveSession, calls::Call, counters::Census, waking};
+use super::{LiveSession, calls::Call, counters::Census, waking, waking::Core};
 use crate::{
     budget::STEP,
     connect::Transport,
@@ -39,6 +39,8 @@ pub(crate) struct Swept<S> {
     pub(crate) ended: Vec<Arc<LiveSession<S>>>,
     /// Resumable sessions that nothing carries.
     pub(crate) away: Vec<Arc<LiveSession<S>>>,
+    /// How many there were, by what carried them.
+    pub(crate) census: Census,
 }
 
 impl<S> Registry<S> {
@@ -90,24 +92,15 @@ impl<S> Registry<S> {
     /// How many sessions there are, by what carries them.
     pub(crate) fn census(&self) -> Census {
         let mut census = Census::default();
-        self.for_each_chunked(|session| {
-            let count = match session.transport() {
-                _ if session.is_resumable() && !session.is_attached() => &mut census.detached,
-                Transport::Websocket => &mut census.websocket,
-                Transport::Sse => &mut census.sse,
-                Transport::Longpoll => &mut census.longpoll,
-            };
-            *count += 1;
-            census.resumable += usize::from(session.is_resumable());
-        });
+        self.for_each_chunked(|session| count(session, &mut session.core(), &mut census));
         census
     }
 
     /// Closes sessions that were silent for too long, tells lingering connections that their time is over, and
     /// returns the sessions that somebody has to be told about.
     pub(crate) fn sweep(&self, now: Tick, patience: Patience) -> Swept<S> {
-        let mut swept = Swept { ended: Vec::new(), away: Vec::new() };
-        self.for_each_chunked(|session| match sweep(session, now, &patience) {
+        let mut swept = Swept { ended: Vec::new(), away: Vec::new(), census: Census::default() };
+        self.for_each_chunked(|session| match sweep(session, now, &patience, &mut swept.census) {
             Due::Away => swept.away.push(session.clone()),
             // A connection that is all of its session ends it by itself.
             Due::Over if session.tie() != Tie::Connection => swept.ended.push(session.clone()),
@@ -173,10 +166,31 @@ impl<S> Registry<S> {
     }
 }
 
+/// Counts one session.
+fn count<S>(session: &LiveSession<S>, core: &mut Core, census: &mut Census) {
+    let count = match core.transport() {
+        _ if session.is_resumable() && !session.is_carried(core) => &mut census.detached,
+        Transport::Websocket => &mut census.websocket,
+        Transport::Sse => &mut census.sse,
+        Transport::Longpoll => &mut census.longpoll,
+    };
+    *count += 1;
+    census.resumable += usize::from(session.is_resumable());
+    census.held_back += usize::from(core.is_deaf());
+    for (sum, more) in [
+        (&mut census.waiting, core.session.unsent()),
+        (&mut census.unacknowledged, core.session.unacknowledged()),
+    ] {
+        sum.frames += more.frames;
+        sum.bytes += more.bytes;
+    }
+}
+
 /// Looks at the time of one session, and does what is due but for telling others.
-fn sweep<S>(session: &LiveSession<S>, now: Tick, patience: &Patience) -> Due {
+fn sweep<S>(session: &LiveSession<S>, now: Tick, patience: &Patience, census: &mut Census) -> Due {
     let tie = session.tie();
     let mut core = session.core();
+    count(session, &mut core, census);
     if core.is_deaf() && (tie != Tie::Window || core.is_attached()) {
         // Its client is not read for now, which is no silence of its own, and one that understands it is told.
         session.touch();

@@ -22,7 +22,7 @@ use crate::{
     },
     handler::Handler,
     http::{origin::Origin, query},
-    live::{Kind, LiveSession, resumable::Resumable},
+    live::{Kind, LiveSession, counters::NotAdmitted, resumable::Resumable},
     quoted::Quoted,
     session::{Attachment, ResumeError, Seq, life::Beat},
 };
@@ -46,7 +46,7 @@ impl<H: Handler> Manager<H> {
     pub(crate) fn allows_origin(&self, parts: &Parts) -> bool {
         let allowed = self.options.check_origin.allows(&Origin::of(parts), self.options.host.as_deref());
         if !allowed {
-            self.common.counters.refused.fetch_add(1, Ordering::Relaxed);
+            self.common.counters.refuse(NotAdmitted::Origin);
             let origin = parts
                 .headers
                 .get("origin")
@@ -65,15 +65,27 @@ impl<H: Handler> Manager<H> {
         parts: Parts,
         auth_token: Option<String>,
     ) -> Result<H::State, Refusal> {
-        let refused = |refusal| {
-            self.common.counters.refused.fetch_add(1, Ordering::Relaxed);
+        self.check_open()?;
+        let request = self.request(transport, is_resumable, parts, auth_token).inspect_err(|_| {
+            self.common.counters.refuse(NotAdmitted::Query);
+        })?;
+        self.decided(self.handler.connect(request)).await.map_err(|(refusal, reason)| {
+            self.common.counters.refuse(reason);
             refusal
+        })
+    }
+
+    /// Whether anybody may come at all; counted if not.
+    pub(crate) fn check_open(&self) -> Result<(), Refusal> {
+        let reason = if self.draining.is_cancelled() {
+            NotAdmitted::Draining
+        } else if self.common.budget.is_strained() {
+            NotAdmitted::Budget
+        } else {
+            return Ok(());
         };
-        if self.draining.is_cancelled() || self.common.budget.is_strained() {
-            return Err(refused(Refusal::new(StatusCode::SERVICE_UNAVAILABLE)));
-        }
-        let request = self.request(transport, is_resumable, parts, auth_token).map_err(refused)?;
-        self.decided(self.handler.connect(request)).await.map_err(refused)
+        self.common.counters.refuse(reason);
+        Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE))
     }
 
     /// What the handler is shown of a request.
@@ -100,15 +112,19 @@ impl<H: Handler> Manager<H> {
     }
 
     /// Waits for the handler's decision, for as long as it may take.
-    async fn decided<T>(&self, decision: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
+    async fn decided<T>(
+        &self,
+        decision: impl Future<Output = Result<T, Refusal>>,
+    ) -> Result<T, (Refusal, NotAdmitted)> {
         let decided = timeout(self.options.connect_timeout, decision);
+        let unavailable = Refusal::new(StatusCode::SERVICE_UNAVAILABLE);
         match self.cut.run_until_cancelled(decided).await {
-            Some(Ok(decision)) => decision,
+            Some(Ok(decision)) => decision.map_err(|refusal| (refusal, NotAdmitted::Program)),
             Some(Err(_)) => {
                 debug!(timeout = ?self.options.connect_timeout, "connect refused: it was not decided in time");
-                Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE))
+                Err((unavailable, NotAdmitted::Timeout))
             }
-            None => Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE)),
+            None => Err((unavailable, NotAdmitted::Draining)),
         }
     }
 
@@ -127,9 +143,8 @@ impl<H: Handler> Manager<H> {
         beat: u64,
     ) -> Result<Attached<H>, Rejection> {
         let refuse = |word: Refused| self.refused(word.into());
-        if self.draining.is_cancelled() || self.common.budget.is_strained() {
-            return Err(refuse(Refused::Full));
-        }
+        // A head that is not read costs less.
+        self.check_open().map_err(|_| refuse(Refused::Full))?;
         let connected = self.connect(transport, true, parts, auth_token).await;
         let state = connected.map_err(|refusal| self.refused(refusal.rejection()))?;
         let login_ms = self.handler.login_lasts(&state).map(|time| number(time.as_millis()));
@@ -193,7 +208,10 @@ impl<H: Handler> Manager<H> {
             return Ok(());
         }
         let decided = match self.request(transport, true, parts, auth_token) {
-            Ok(request) => self.decided(self.handler.resuming(session, request)).await,
+            Ok(request) => {
+                let decided = self.decided(self.handler.resuming(session, request)).await;
+                decided.map_err(|(refusal, _)| refusal)
+            }
             Err(refusal) => Err(refusal),
         };
         decided.map_err(|refusal| {
@@ -230,7 +248,8 @@ impl<H: Handler> Manager<H> {
         })?;
         let taken = core.session.last_taken();
         // One poll after the other is no move.
-        let moved = transport != Transport::Longpoll || !core.is_carried_by(transport);
+        let before = core.transport();
+        let moved = transport != Transport::Longpoll || before != transport;
         core.attached(transport);
         // A poll with a beat of 0 does not want to wait, and says nothing about the stream that comes next.
         if beat > 0 {
@@ -239,7 +258,7 @@ impl<H: Handler> Manager<H> {
         drop(core);
         self.tell(&session);
         if moved {
-            self.common.counters.resumed.fetch_add(1, Ordering::Relaxed);
+            self.common.counters.moved(before, transport);
         }
         let greeting = ServerControl::Resumed(taken).to_string();
         Ok(Attached { session, attachment, sent: received, taken, greeting })
@@ -264,7 +283,10 @@ impl<H: Handler> Manager<H> {
     pub(crate) fn enter(&self, session: LiveSession<H::State>) -> Option<Arc<LiveSession<H::State>>> {
         // Nothing is told before that it was opened.
         let _ = session.core().calls().begin();
-        let session = self.registry.insert(session)?;
+        let Some(session) = self.registry.insert(session) else {
+            self.common.counters.refuse(NotAdmitted::Sessions);
+            return None;
+        };
         // It was let in before the drain began and may have come too late to be seen by it.
         if self.draining.is_cancelled() {
             session.close(CloseReason::Draining);

@@ -46,9 +46,16 @@ impl<S> Drop for Turn<'_, S> {
 impl<H: Handler> Manager<H> {
     /// The session is up. What comes for it meanwhile waits until the handler knows it.
     pub(crate) fn opened(&self, session: &Session<H>) {
+        self.common.counters.open(session.transport(), session.is_resumable());
         let turn = Turn { session, is_done: false };
         self.handler.opened(session);
         self.go_on(session, turn);
+    }
+
+    /// The session is over: the handler hears so, once.
+    pub(crate) fn closed(&self, session: &Session<H>, reason: CloseReason) {
+        self.common.counters.end(session.transport(), reason, session.age());
+        self.handler.closed(session, reason);
     }
 
     /// Hands on a message, or leaves it to whoever is in a call. A message that makes no sense closes the session.
@@ -58,6 +65,7 @@ impl<H: Handler> Manager<H> {
         mut core: MutexGuard<'_, Core>,
         message: Message<'_>,
     ) -> Result<(), CloseReason> {
+        self.common.counters.took(core.transport(), message.as_bytes().len());
         if !core.calls().begin() {
             core.calls().push(Call::Received(message.into()));
             drop(core);
@@ -104,7 +112,7 @@ impl<H: Handler> Manager<H> {
                 Call::Received(message) => self.receive_kept(session, &message),
                 Call::Away => self.handler.away(session),
                 Call::Back => self.handler.back(session),
-                Call::Closed(reason) => self.handler.closed(session, reason),
+                Call::Closed(reason) => self.closed(session, reason),
             }
         }
     }

@@ -67,6 +67,7 @@ impl<H: Handler> Manager<H> {
 
     fn sweep(&self, now: Tick, patience: Patience) {
         let swept = self.registry.sweep(now, patience);
+        self.common.counters.set_census(swept.census);
         for session in swept.away {
             self.tell(&session);
         }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use crate::{
     bodies::window::{self, Window},
     budget::Budget,
+    connect::Transport,
     dialect::{lines::append_line, server::ServerControl},
     frame::Frame,
     handler::Handler,
@@ -115,7 +116,7 @@ impl<H: Handler> EventStream<H> {
         self.attached.sent.0 += frames as u64;
         core.session.handle_sent(self.attached.sent);
         core.note_room(limits);
-        self.manager.common.counters.wrote(frames, events.len());
+        self.manager.common.counters.wrote(Transport::Sse, frames, events.len());
         Some(events)
     }
 }

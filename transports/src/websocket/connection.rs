@@ -29,6 +29,7 @@ use super::{
 };
 use crate::{
     close::CloseReason,
+    connect::Transport,
     dialect::server::ServerControl,
     frame::Frame,
     handler::Handler,
@@ -243,7 +244,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
             }
         }
         if frames > 0 {
-            self.session.common.counters.wrote(frames, bytes);
+            self.session.common.counters.wrote(Transport::Websocket, frames, bytes);
         }
         let limits = &self.session.common.outbox;
         let is_to_be_renewed = core.due.has(Due::RENEW);
@@ -434,7 +435,10 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                         unused.restart();
                     }
                     match &mut self.carrying {
-                        None => self.manager.handler.received(&self.session, message).map_err(Over::Enough),
+                        None => {
+                            self.session.common.counters.took(Transport::Websocket, message.as_bytes().len());
+                            self.manager.handler.received(&self.session, message).map_err(Over::Enough)
+                        }
                         Some(carrying) => carrying.receive(&self.manager, &self.session, message),
                     }
                 }
@@ -553,7 +557,7 @@ impl<H: Handler, Io> State<H, Io> {
             Some(_) => {}
             None => {
                 self.session.close(reason);
-                self.manager.handler.closed(&self.session, self.session.closed().unwrap_or(reason));
+                self.manager.closed(&self.session, self.session.closed().unwrap_or(reason));
             }
         }
     }

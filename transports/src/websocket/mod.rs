@@ -54,7 +54,7 @@ use crate::{
         refusal::{refusal, wants_websocket},
     },
     http2::Capped,
-    live::{Kind, LiveSession},
+    live::{Kind, LiveSession, counters::NotAdmitted},
     manager::Manager,
 };
 
@@ -138,6 +138,7 @@ async fn upgrade<H: Handler>(
         Err(error) => return Ok(bad_upgrade(error, version)),
     };
     if manager.registry.len() >= manager.options.sessions_max {
+        manager.common.counters.refuse(NotAdmitted::Sessions);
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE));
     }
     manager.spawn(open(manager.clone(), on_upgrade, state));
