@@ -3,6 +3,7 @@
 use lapwing_presence::{Config, Owner, Presences, ReplicaId};
 
 use crate::{
+    api::{Get, Operation, Post},
     presence::json,
     protocol::{Payload, RawJson},
 };
@@ -22,4 +23,20 @@ pub fn presence_state(keys: &[&str], metas: &[&str]) -> Payload {
         }
     }
     json::state(presences.list("topic"), &Default::default())
+}
+
+/// Reads the body or the query of an operation of the HTTP API, by its number. How many messages it publishes, or the field and the sentence of
+/// the refusal.
+///
+/// # Errors
+/// What the client is told.
+pub fn api_request(operation: usize, request: &[u8]) -> Result<usize, (Option<String>, String)> {
+    let operation = Operation::ALL[operation % Operation::ALL.len()];
+    let read = if operation.is_post() {
+        Post::read(operation, request, 100).map(|post| post.messages())
+    } else {
+        let query = std::str::from_utf8(request).unwrap_or_default();
+        Get::read(operation, query, 100).map(|_| 0)
+    };
+    read.map_err(|refused| (refused.field, refused.message))
 }

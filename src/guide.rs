@@ -24,6 +24,9 @@ pub mod slow_clients {}
 #[doc = include_str!("../docs/guide/kept-topics.md")]
 pub mod kept_topics {}
 
+#[doc = include_str!("../docs/guide/http-api.md")]
+pub mod http_api {}
+
 #[doc = include_str!("../docs/guide/deploying.md")]
 pub mod deploying {}
 

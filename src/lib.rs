@@ -2,8 +2,9 @@
 
 // The rooms, each using only those to its right; those in braces do not use each other, those with * are pure:
 //
-// server ─ session ─ channel ─ join ─ node ─ {presence pubsub cluster} ─ topics ─ {protocol* metrics* occasionally sync} ─ topic*
+// api ─ server ─ session ─ channel ─ join ─ node ─ {presence pubsub cluster} ─ topics ─ {protocol* metrics* occasionally sync} ─ topic*
 
+pub mod api;
 pub mod channel;
 #[cfg(feature = "cluster")]
 pub mod cluster;

@@ -12,7 +12,7 @@ const COMMON: &[&str] = &["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 
 /// Each package that is published, and what it has besides its sources.
 const PACKAGES: &[(&str, &[&str])] = &[
-    ("lapwing", &["ARCHITECTURE.md", "CHANGELOG.md", "docs/crate.md", "docs/sessions.md"]),
+    ("lapwing", &["ARCHITECTURE.md", "CHANGELOG.md", "docs/api.json", "docs/crate.md", "docs/sessions.md"]),
     ("lapwing-transports", &[]),
     ("lapwing-presence", &[]),
     ("lapwing-cluster", &[]),

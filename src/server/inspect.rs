@@ -1,5 +1,7 @@
 //! Who is there: sessions, topics, and the joins of a topic, for the program itself.
 
+use std::time::Duration;
+
 use lapwing_transports::{connect::Transport, session::outbox::Waiting};
 
 use crate::{
@@ -26,6 +28,8 @@ pub struct SessionInfo {
     pub is_resumable: bool,
     /// The topics that it has joined, those that are being decided included, in no order.
     pub topics: Vec<Topic>,
+    /// How long ago it began, to a second exactly.
+    pub age: Duration,
     /// How much waits to be sent to its client.
     pub waiting: Waiting,
     /// How much was sent and is kept until its client acknowledges it; nothing of a session that is not resumable.
@@ -74,6 +78,7 @@ impl Lapwing {
                     is_attached: session.is_attached(),
                     is_resumable: session.is_resumable(),
                     topics: client.state().joins.iter().map(|join| join.topic.clone()).collect(),
+                    age: session.age(),
                     waiting: session.waiting(),
                     unacknowledged: session.unacknowledged(),
                 }

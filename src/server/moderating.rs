@@ -75,6 +75,19 @@ impl Lapwing {
         self.node().order_everywhere(PubSubMsg::disconnect(socket_id)).await
     }
 
+    /// Ends all connections with this id, as [`disconnect_with`](Self::disconnect_with) does, and waits until all nodes have done so. The
+    /// count is that of the connections.
+    ///
+    /// # Errors
+    /// As [`disconnect_everywhere`](Self::disconnect_everywhere).
+    pub async fn disconnect_everywhere_with(
+        &self,
+        socket_id: impl Into<Topic>,
+        disconnect: Disconnect,
+    ) -> Result<Everywhere, BroadcastError> {
+        self.node().order_everywhere(PubSubMsg::disconnect_with(socket_id, &disconnect)).await
+    }
+
     /// Ends joins of a topic, as [`kick`](Self::kick) does, and waits until all nodes have done so. The count is that of the connections
     /// with this id, whether they had joined or not.
     ///

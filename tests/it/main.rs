@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 
+mod api;
 mod bounds;
 mod budget;
 mod callbacks;

@@ -3,6 +3,7 @@
 //!
 //!     PORT=4000 HOST=127.0.0.1 cargo run --release -p lapwing-testbed
 //!
+//! `/live`, `/ready` and `/metrics` answer whoever asks, and with `API_KEY` there is the HTTP API below `/api`.
 //! With `ENGINE=redis://…` or `nats://…` it is a node of the cluster `APP` (default `testbed`) with the name `NODE`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "whoever starts it has to learn the port")]
@@ -37,7 +38,9 @@ use hyper_util::{
 use lapwing::{
     Accept, Body, Broadcast, Builder, Channel, CheckOrigin, ConnectRequest, Context, Disconnect, Failure,
     Gap, Handled, Joining, Keep, Lapwing, LongpollOptions, Mount, OutboxLimits, Payload, PeerAddr, Rates,
-    Read, Refusal, ResumeOptions, StopReason, Topic, WebsocketOptions, noreply, reply, stop,
+    Read, Refusal, ResumeOptions, StopReason, Topic, WebsocketOptions,
+    api::{ApiOptions, ApiService},
+    noreply, reply, stop,
     transports::{
         body::ResponseFuture,
         close::CloseReason,
@@ -313,19 +316,26 @@ fn build(builder: Builder, is_alone: bool) -> (Lapwing, Endpoint<Echo>) {
     (lapwing, Endpoint::new(Echo, options))
 }
 
-fn respond(lapwing: &Lapwing, echo: &Endpoint<Echo>, request: Request<Incoming>) -> ResponseFuture {
+fn respond(served: &Served, request: Request<Incoming>) -> ResponseFuture {
+    let Served { lapwing, echo, api } = served;
     let path = request.uri().path();
     if path == "/echo/websocket" {
         return echo.serve(Transport::Websocket, request, PathVariables::default());
     }
+    if let Some(api) = api.as_ref().filter(|_| path.starts_with("/api/")) {
+        return hyper::service::Service::call(api, request);
+    }
+    let status = match path {
+        "/live" => Some(lapwing.live_service()),
+        "/ready" => Some(lapwing.ready_service()),
+        "/metrics" => Some(lapwing.metrics_service()),
+        _ => None,
+    };
+    if let Some(status) = status {
+        return Box::pin(hyper::service::Service::call(&status, request));
+    }
     let text = if path == "/health" {
         "ok".to_owned()
-    } else if path == "/ready" {
-        let mut response = Response::new(Body::from(if lapwing.is_ready() { "ready" } else { "not ready" }));
-        if !lapwing.is_ready() {
-            *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-        }
-        return Box::pin(std::future::ready(Ok(response)));
     } else if path == "/stats" {
         let mut stats = serde_json::to_value(lapwing.stats()).unwrap_or_default();
         stats["pid"] = json!(std::process::id());
@@ -353,16 +363,19 @@ const GOODBYE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections of TCP that were accepted so far.
 static ACCEPTED: AtomicU64 = AtomicU64::new(0);
 
-async fn serve(
-    stream: TcpStream,
-    peer: SocketAddr,
+/// What is served.
+#[derive(Clone)]
+struct Served {
     lapwing: Lapwing,
     echo: Endpoint<Echo>,
-    watcher: Watcher,
-) {
+    /// For those who have `API_KEY`, if there is one.
+    api: Option<ApiService>,
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, served: Served, watcher: Watcher) {
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddr(peer));
-        respond(&lapwing, &echo, request)
+        respond(&served, request)
     });
     // A client that breaks off, or says nothing, is its own business.
     if timeout(HEAD_TIMEOUT, speaks_http2(&stream)).await.unwrap_or(false) {
@@ -403,7 +416,9 @@ async fn run() -> Result<(), AnyError> {
     let listener = listen(&host, port).await?;
     let (builder, is_alone) = node::start().await?;
     println!("listening on {}", listener.local_addr()?);
+    let options = env::var("API_KEY").ok().map(|key| ApiOptions::new(&key)).transpose()?;
     let (lapwing, echo) = build(builder, is_alone);
+    let served = Served { api: options.map(|options| lapwing.api(options)), lapwing, echo };
     let connections = GracefulShutdown::new();
     let mut stopped = std::pin::pin!(stopped());
     loop {
@@ -418,11 +433,11 @@ async fn run() -> Result<(), AnyError> {
         };
         ACCEPTED.fetch_add(1, Ordering::Relaxed);
         let _ = stream.set_nodelay(true);
-        tokio::spawn(serve(stream, peer, lapwing.clone(), echo.clone(), connections.watcher()));
+        tokio::spawn(serve(stream, peer, served.clone(), connections.watcher()));
     }
     drop(listener);
     // The sessions first, paced; then the connections of HTTP/2, which say so by GOAWAY.
-    lapwing.shutdown().await;
+    served.lapwing.shutdown().await;
     let _ = timeout(GOODBYE_TIMEOUT, connections.shutdown()).await;
     Ok(())
 }
