@@ -19,6 +19,7 @@ use serde_json::{Value, json};
 use crate::support::{
     PATIENCE,
     channels::{Client, Vsn, ok, reply},
+    gateway,
     http::get,
     lab,
     longpoll::LongPoll,
@@ -358,4 +359,33 @@ async fn stock_clients_are_told_as_far_as_they_can_be() {
     let answer: Value = serde_json::from_str(&get(address, &path).await.text()).unwrap();
     let reasons = [json!("banned"), json!("the token has expired")];
     assert!(answer["status"] == 403 && reasons.contains(&answer["reason"]), "{answer}");
+}
+
+/// Every connection is a stream of one connection of HTTP/2.
+#[tokio::test]
+async fn logins_end_are_renewed_and_refused_over_http2_as_well() {
+    let lapwing = Lapwing::builder().mount("/socket", mount()).build().unwrap();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (server, service) = (lapwing.clone(), lapwing.service());
+    tokio::spawn(async move { server.serve(listener, service).await });
+    let address = gateway::start(address).await;
+    for wire in WIRES {
+        let mut session = open(address, wire, "bob:3600000").await;
+        session.send_json(token("1", json!({"token": "bob:200"}))).await;
+        assert_eq!(session.next_json().await[4]["status"], "ok", "{wire:?}");
+        expect_closed(&mut session, 4401, "login_expired").await;
+        assert_eq!(session.refusal(wire).await, "closed 4401 login_expired", "{wire:?}");
+        let path = format!("{}&token=nonsense", wire.path("/socket"));
+        let refused = "!refused forbidden 4401 the token has expired";
+        assert_eq!(attach(address, wire, &path, "!open 30000").await.1, refused, "{wire:?}");
+        let mut session = open(address, wire, "bob:forever").await;
+        lapwing.disconnect_with("user:bob", Disconnect::because("banned").for_good()).unwrap();
+        expect_closed(&mut session, 4403, "banned").await;
+        assert_eq!(session.refusal(wire).await, "closed 4403 banned", "{wire:?}");
+    }
+    let mut client = Client::connect_to(address, "/socket", Vsn::V2, "token=bob:3600000&").await;
+    client.send(token("1", json!({"token": "bob:200"}))).await;
+    assert_eq!(client.next_message().await[4]["status"], "ok");
+    assert_eq!(client.socket.next().await, Event::Close(4401, "login_expired".into()));
 }

@@ -1,0 +1,150 @@
+// Logins in a real browser: they end and are renewed, refusals reach the page, and who was sent away for good stays away; with our
+// transport and with stock phoenix.js.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { launchChromium } from "../engines/chromium.js";
+import { root, startTestbed } from "../support/testbed.js";
+
+const TRANSPORTS = ["websocket", "sse", "longpoll"];
+/** A quarter of it is what a renewal may take on a busy machine. */
+const FIRST_MS = 8_000;
+const HOUR = 3_600_000;
+
+describe("logins, in Chromium", { timeout: 300_000 }, () => {
+  let testbed, browser, page;
+  let users = 0;
+  const newUser = () => `user${(users += 1)}`;
+
+  before(async () => {
+    testbed = await startTestbed();
+    browser = await launchChromium();
+    page = await browser.newPage();
+    page.on("pageerror", (error) => console.error("page error:", error));
+    // Neither client is a part of the server: the test hands out their files.
+    await page.route("**/client/**", (route) => {
+      const path = new URL(route.request().url()).pathname.slice("/client/".length);
+      return route.fulfill({ body: readFileSync(join(root, path)), contentType: "text/javascript" });
+    });
+    await page.goto(`http://${testbed.address}/health`);
+  });
+
+  after(async () => {
+    await browser?.close();
+    await testbed?.stop();
+  });
+
+  for (const transport of TRANSPORTS) {
+    it(`end a session, and its page can read why, by ${transport}`, async () => {
+      assert.equal(await page.evaluate(endOf, { transport, query: `&token=${newUser()}:500` }), "4401 login_expired");
+    });
+
+    it(`are renewed in the session before they end, by ${transport}`, async () => {
+      const answers = await page.evaluate(renewed, { transport, tokens: [FIRST_MS, HOUR].map((ms) => `bob:${ms}`), pastMs: FIRST_MS + 1_000 });
+      assert.deepEqual(answers, ["1"]);
+    });
+
+    it(`are refused with a reason, and the same are not sent again, by ${transport}`, async () => {
+      for (const [token, end] of [["x", "4401 no token"], ["x:y", "4401 the token has expired"], ["x:barred", "4403 barred from here"]]) {
+        const query = `&token=${token}&by=${newUser()}`;
+        assert.equal(await page.evaluate(endOf, { transport, query }), end);
+        const [again, requests] = await requestsOf(() => page.evaluate(endOf, { transport, query }));
+        assert.deepEqual([again, requests], [end, []]);
+      }
+    });
+
+    it(`are over for good where a client is banned, by ${transport}`, async () => {
+      const user = newUser();
+      const query = `&token=${user}:forever`;
+      assert.equal(await page.evaluate(endOf, { transport, query, ban: `/ban/${user}` }), "4403 banned");
+      assert.equal(await page.evaluate(endOf, { transport, query }), "4403 banned");
+    });
+  }
+
+  for (const version of ["1.7.21", "1.8.16"]) {
+    for (const transport of ["websocket", "longpoll"]) {
+      const stock = (run) => page.evaluate(stockEnd, { version, transport, ...run });
+
+      it(`end a stock session, by phoenix.js ${version} over ${transport}`, async () => {
+        const end = await stock({ token: `${newUser()}:500` });
+        assert.equal(end, transport === "websocket" ? "4401 login_expired" : "1008 forbidden");
+      });
+
+      it(`are replaced by an event, by phoenix.js ${version} over ${transport}`, async () => {
+        const end = await stock({ token: `${newUser()}:60000`, next: 300 });
+        assert.equal(end, transport === "websocket" ? "ok, 4401 login_expired" : "ok, 1008 forbidden");
+      });
+
+      it(`are over for good where a stock client is banned, by phoenix.js ${version} over ${transport}`, async () => {
+        const user = newUser();
+        const end = await stock({ token: `${user}:forever`, ban: `/ban/${user}` });
+        assert.equal(end, transport === "websocket" ? "1000 banned" : "1008 forbidden");
+      });
+    }
+  }
+
+  /** What a run gives, and the addresses below the mount that the page asked for meanwhile. */
+  async function requestsOf(run) {
+    const urls = [];
+    const note = (request) => request.url().includes("/socket_login") && urls.push(request.url());
+    const noteSocket = (socket) => urls.push(socket.url());
+    page.on("request", note).on("websocket", noteSocket);
+    const result = await run();
+    page.off("request", note).off("websocket", noteSocket);
+    return [result, urls];
+  }
+});
+
+/** In the page: the code and the reason with which a session ends. */
+async function endOf({ transport, query, ban }) {
+  const { Lapwing } = await import("/client/js/src/index.js");
+  const session = new (Lapwing.with({ transports: [transport], storage: null }))(`/socket_login?vsn=2.0.0${query}`);
+  if (ban) session.onopen = () => fetch(ban);
+  return new Promise((resolve) => (session.onclose = ({ code, reason }) => resolve(`${code} ${reason}`)));
+}
+
+/** In the page: the refs of what is answered in a session whose first login is over. */
+async function renewed({ transport, tokens, pastMs }) {
+  const { Lapwing } = await import("/client/js/src/index.js");
+  const begun = performance.now();
+  const getToken = async () => tokens.shift();
+  const session = new (Lapwing.with({ transports: [transport], storage: null, getToken }))("/socket_login?vsn=2.0.0");
+  const answers = [];
+  const ended = new Promise((_, reject) => (session.onclose = ({ code, reason }) => reject(new Error(`${code} ${reason}`))));
+  const answered = new Promise((resolve) => (session.onmessage = ({ data }) => resolve(answers.push(JSON.parse(data)[1]))));
+  await Promise.race([ended, new Promise((resolve) => (session.onopen = resolve))]);
+  await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, pastMs - (performance.now() - begun)))]);
+  session.send(JSON.stringify([null, "1", "phoenix", "heartbeat", {}]));
+  await Promise.race([ended, answered]);
+  ended.catch(() => {});
+  session.close();
+  return answers;
+}
+
+/** In the page: how phoenix.js alone sees its session end; with a next login, how that is answered before. */
+async function stockEnd({ version, transport, token, next, ban }) {
+  const { Socket, LongPoll } = await import(`/client/node_modules/phoenix-${version}/priv/static/phoenix.mjs`);
+  const socket = new Socket("/socket_login", {
+    transport: transport === "websocket" ? WebSocket : LongPoll,
+    params: { token },
+    reconnectAfterMs: () => 60_000,
+  });
+  const ended = new Promise((resolve) => socket.onClose(({ code, reason }) => resolve(`${code} ${reason}`)));
+  const opened = new Promise((resolve) => socket.onOpen(resolve));
+  socket.connect();
+  await Promise.race([opened, ended]);
+  if (ban) await fetch(ban);
+  if (next) {
+    const answered = new Promise((resolve) => socket.onMessage(({ payload }) => resolve(payload.status)));
+    const renewal = { token: `${token.split(":")[0]}:${next}` };
+    socket.push({ topic: "phoenix", event: "token", payload: renewal, ref: socket.makeRef() });
+    const end = `${await Promise.race([answered, ended])}, ${await ended}`;
+    socket.disconnect();
+    return end;
+  }
+  const end = await ended;
+  socket.disconnect();
+  return end;
+}
