@@ -18,7 +18,10 @@ const OWN: ReplicaId = ReplicaId::new(1, 0);
 fuzz_target!(|input: &[u8]| {
     if let Ok(message) = BOUND.hold(64 + input.len(), || Message::decode(input)) {
         let again = message.encode();
-        assert!(again.len() <= input.len(), "a number may be written in more bytes than it needs, and is not");
+        assert!(
+            again.len() <= input.len(),
+            "a number may be written in more bytes than it needs, and is not"
+        );
         let twice = Message::decode(&again).expect("what was written can be read");
         assert_eq!(twice.encode(), again);
         assert_eq!(twice.sender(), message.sender());
@@ -26,7 +29,8 @@ fuzz_target!(|input: &[u8]| {
 
     // Messages one after the other, each behind its length.
     let config = ReplicaConfig::default().presences(Config::default().shards(1));
-    let mut replica = Replica::new(OWN, config, Duration::ZERO).expect("its times do not contradict each other");
+    let mut replica =
+        Replica::new(OWN, config, Duration::ZERO).expect("its times do not contradict each other");
     replica.presences_mut().track("room", "own", Owner(1), b"{}").expect("there is room for one");
     let mut now = Duration::ZERO;
     let mut rest = input;

@@ -52,6 +52,18 @@ describe("the demo on three nodes", { timeout: 180_000 }, () => {
     await ann.screenshot({ path: join(output, "demo-cluster.png") });
   });
 
+  it("looks right on a phone, and with both sides in one page", async () => {
+    await ben.setViewportSize({ width: 390, height: 844 });
+    await ben.screenshot({ path: join(output, "demo-cluster-phone.png") });
+    assert.equal(await ben.evaluate("document.documentElement.scrollWidth"), 390, "nothing sticks out");
+    await ben.setViewportSize({ width: 1100, height: 700 });
+    const both = await ben.context().newPage();
+    await both.goto(`http://localhost:${demo.port}/#both`);
+    await both.locator("#other-node", { hasText: /on node-\d/ }).waitFor();
+    await both.screenshot({ path: join(output, "demo-cluster-both.png") });
+    await both.close();
+  });
+
   it("moves those whose node is killed to another one", async () => {
     const node = await nodeOf(ann);
     process.kill(demo.pids.get(node), "SIGKILL");
