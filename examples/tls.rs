@@ -106,7 +106,7 @@ async fn run() -> Result<(), AnyError> {
         let (tls, lapwing, web, watcher) = (tls.clone(), lapwing.clone(), web.clone(), connections.watcher());
         tokio::spawn(async move {
             // Without it small frames wait for each other; that it fails is no reason not to serve.
-            let _ = stream.set_nodelay(true);
+            let _ = lapwing::transports::tcp::configure(&stream);
             serve(tls, stream, peer, lapwing, web, watcher).await;
         });
     }

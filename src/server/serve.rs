@@ -15,6 +15,7 @@ use lapwing_transports::{
     connect::PeerAddr,
     http1::configure as configure_http1,
     http2::{Turns, configure as configure_http2},
+    tcp,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -130,8 +131,8 @@ where
     S::Error: Into<Box<dyn Error + Send + Sync>>,
     B: Body<Data: Buf + Send, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static,
 {
-    // Without it small frames wait for each other; that it fails is no reason not to serve.
-    let _ = stream.set_nodelay(true);
+    // That it fails is no reason not to serve.
+    let _ = tcp::configure(&stream);
     let Ok(Ok(is_http2)) = timeout(BEGIN_TIMEOUT, speaks_http2(&stream)).await else { return };
     let io = TokioIo::new(stream);
     let app = TowerToHyperService::new(app);

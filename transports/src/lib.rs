@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! endpoint ─ requests ─ {websocket sse longpoll} ─ manager ─ handler ─ bodies ─ live ─ connect ─ options ─ http ─
-//! dialect* ─ session* ─ frame* ─ {budget policy* surrogates*} ─ {http1 sync shrink tally quoted*} ─ http2 ─ {patient turns close*}
+//! dialect* ─ session* ─ frame* ─ {budget policy* surrogates*} ─ {http1 tcp sync shrink tally quoted*} ─ http2 ─ {patient turns close*}
 //! ```
 //!
 //! Rooms marked with * are pure: no task, no clock, no socket. They are all there is without the default
@@ -63,6 +63,8 @@ mod sse;
 mod sync;
 #[cfg(feature = "net")]
 pub mod tally;
+#[cfg(feature = "net")]
+pub mod tcp;
 #[cfg(feature = "net")]
 mod turns;
 #[cfg(feature = "net")]

@@ -76,7 +76,7 @@ async fn accept(listener: &TcpListener, lapwing: &Lapwing, web: &Arc<Web>) {
 
 async fn serve(stream: TcpStream, peer: SocketAddr, lapwing: Lapwing, web: Arc<Web>) {
     // Without it small frames wait for each other; that it fails is no reason not to serve.
-    let _ = stream.set_nodelay(true);
+    let _ = lapwing::transports::tcp::configure(&stream);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddr(peer));
         match web.respond(&request) {
