@@ -8,6 +8,7 @@ mod budget;
 mod callbacks;
 mod cluster;
 mod contract;
+mod crowd;
 mod defaults;
 mod dropped;
 mod examples;
