@@ -59,6 +59,7 @@ pub use lapwing_transports::{
     self as transports,
     body::Body,
     connect::{ConnectRequest, PeerAddr, Refusal},
+    live::path::{PathFailure, PathReport},
     options::{LongpollOptions, ResumeOptions, SseOptions, WebsocketOptions, error::OptionError},
     origin::CheckOrigin,
     session::outbox::{OutboxLimits, Waiting},

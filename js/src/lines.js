@@ -11,6 +11,7 @@ export const say = {
   from: (first) => `!from ${first}`,
   ack: (received) => `!ack ${received}`,
   ping: "!ping",
+  path: (roundTrip, failures) => `!path ${roundTrip}${failures && ` ${failures}`}`,
   close: "!close",
   ticket: "!ticket",
 };

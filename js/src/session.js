@@ -29,12 +29,14 @@ export const ENDS = {
   unreachable: 1006,
 };
 
-/** What goes with frames in the body of a POST: three control lines at their longest. */
-const HEAD_BYTES = 3 * 257;
+/** What goes with frames in the body of a POST: four control lines at their longest. */
+const HEAD_BYTES = 4 * 257;
 /** A character of a text has no more bytes than this in a line. */
 const LINE_BYTES_MAX = 6;
 /** How a session ends that its page has closed and that does not get through with what was sent before. */
 const UNDELIVERED = { code: ENDS.unreachable, reason: "not everything was delivered" };
+/** Characters of what is said of a failure. */
+const HOW_CHARS_MAX = 32;
 /** An attachment that could be replaced this fast was not lost with the whole network. */
 const REPLACED_MS = 3_000;
 
@@ -63,6 +65,8 @@ export class Session {
   /** How it is going to end, once the server has what it may lack. */
   #closing = null;
   #idleDeath = null;
+  /** The last failure that the server was told of. */
+  #toldAt;
   #due = Infinity;
   #timer;
   #lingering;
@@ -292,8 +296,19 @@ export class Session {
     if (this.rtt === undefined) this.watch.measured(at - attachment.helloAt);
     this.watch.start(at, attachment.name === "longpoll" ? this.holdMs : this.beatMs(attachment.name));
     attachment.flush();
+    this.#tellPath(attachment);
     if (this.#closing) attachment.ping();
     this.#on.changed();
+  }
+
+  // Whoever looks after the server sees why it came by this transport. On a path where all is well there is nothing to say.
+  #tellPath(attachment) {
+    // Who was only slower has not failed.
+    const failures = this.#race.failures.filter(({ how }) => how !== "slower");
+    const latest = failures.at(-1)?.at;
+    if (latest === undefined || latest === this.#toldAt) return;
+    this.#toldAt = latest;
+    attachment.tell(say.path(Math.round(this.rtt ?? 0), pathOf(failures)));
   }
 
   // Nothing could be reached.
@@ -380,4 +395,15 @@ export class Session {
     this.#due = Math.max(at, from);
     this.#timer = setTimeout(() => this.#tick(), this.#due - from);
   }
+}
+
+// The last failure of each transport, as words.
+function pathOf(failures) {
+  const last = new Map();
+  for (const { transport, how } of failures) {
+    last.delete(transport);
+    const word = String(how).toLowerCase().replace(/[^a-z0-9]+/g, "_");
+    last.set(transport, word.slice(0, HOW_CHARS_MAX) || "unknown");
+  }
+  return [...last].map(([transport, how]) => `${transport}:${how}`).join(" ");
 }

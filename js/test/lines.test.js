@@ -56,10 +56,11 @@ describe("lines", () => {
   });
 });
 
-function spokenLine({ word, beat, token, received, first }) {
+function spokenLine({ word, beat, token, received, first, round_trip: roundTrip, failures }) {
   const said = say[word];
   if (typeof said === "string") return said;
-  const words = { open: [beat], resume: [token, received, beat], send: [token], from: [first], ack: [received] };
+  const path = [roundTrip, failures];
+  const words = { open: [beat], resume: [token, received, beat], send: [token], from: [first], ack: [received], path };
   return said(...words[word]);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use lapwing_transports::{connect::Transport, session::outbox::Waiting};
+use lapwing_transports::{connect::Transport, live::path::PathReport, session::outbox::Waiting};
 
 use crate::{
     server::Lapwing,
@@ -30,6 +30,8 @@ pub struct SessionInfo {
     pub topics: Vec<Topic>,
     /// How long ago it began, to a second exactly.
     pub age: Duration,
+    /// What its client said of the path between it and the server, if something failed there.
+    pub path: Option<PathReport>,
     /// How much waits to be sent to its client.
     pub waiting: Waiting,
     /// How much was sent and is kept until its client acknowledges it; nothing of a session that is not resumable.
@@ -79,6 +81,7 @@ impl Lapwing {
                     is_resumable: session.is_resumable(),
                     topics: client.state().joins.iter().map(|join| join.topic.clone()).collect(),
                     age: session.age(),
+                    path: session.path(),
                     waiting: session.waiting(),
                     unacknowledged: session.unacknowledged(),
                 }

@@ -56,7 +56,7 @@ fn every_line_of_a_frame_is_read_as_the_frame() {
 
 #[test]
 fn every_control_line_is_read_as_its_words() {
-    for case in cases("/control/from_client", 10) {
+    for case in cases("/control/from_client", 12) {
         let line = case["line"].as_str().unwrap();
         let read = match ClientLine::parse(line).unwrap_or_else(|error| panic!("{line}: {error}")) {
             ClientLine::Nothing => Value::Null,
@@ -156,6 +156,8 @@ fn a_control_line_that_is_written_is_read_as_itself() {
         ClientControl::Ack(number),
         ClientControl::Ping,
         ClientControl::Close,
+        ClientControl::Path { round_trip: 35, failures: "sse:silent websocket:refused" },
+        ClientControl::Path { round_trip: 0, failures: "" },
         ClientControl::Ticket,
     ] {
         lines.push(control.to_string());
@@ -176,6 +178,9 @@ fn described(control: ClientControl<'_>) -> Value {
         ClientControl::Ping => json!({"word": "ping"}),
         ClientControl::Close => json!({"word": "close"}),
         ClientControl::Ticket => json!({"word": "ticket"}),
+        ClientControl::Path { round_trip, failures } => {
+            json!({"word": "path", "round_trip": round_trip, "failures": failures})
+        }
     }
 }
 

@@ -66,6 +66,10 @@ export class HttpAttachment extends Attachment {
     this.upstream.ping();
   }
 
+  tell(line) {
+    this.upstream.tell(line);
+  }
+
   /** What waits is in the ledger, and what is under way is known to have left only once it is acknowledged. */
   get bufferedAmount() {
     return this.session.ledger.bytes;

@@ -57,6 +57,10 @@ export class WebSocketAttachment extends Attachment {
     this.#send(say.ping);
   }
 
+  tell(line) {
+    this.#send(line);
+  }
+
   finish(ledger) {
     if (ledger) this.flush();
     this.#send(say.close);

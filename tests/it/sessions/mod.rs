@@ -13,6 +13,7 @@ mod limits;
 mod longpoll;
 mod moves;
 mod origins;
+mod path;
 mod presence;
 mod pressure;
 mod refusals;

@@ -46,6 +46,13 @@ pub enum ClientControl<'a> {
     Ping,
     /// End the session.
     Close,
+    /// What the client knows of the way to the server; nothing is done for it.
+    Path {
+        /// Milliseconds of a round trip, 0 if it does not know.
+        round_trip: u64,
+        /// What failed, as in `websocket:refused sse:silent`.
+        failures: &'a str,
+    },
     /// Keep the next line for a GET.
     Ticket,
 }
@@ -65,6 +72,7 @@ impl<'a> Control<'a> for ClientControl<'a> {
             "ack" => Self::Ack(words.seq()?),
             "ping" => Self::Ping,
             "close" => Self::Close,
+            "path" => Self::Path { round_trip: words.number()?, failures: words.rest() },
             "ticket" => Self::Ticket,
             _ => return Ok(None),
         }))
@@ -83,6 +91,8 @@ impl fmt::Display for ClientControl<'_> {
             Self::Ack(Seq(received)) => write!(f, "!ack {received}"),
             Self::Ping => f.write_str("!ping"),
             Self::Close => f.write_str("!close"),
+            Self::Path { round_trip, failures: "" } => write!(f, "!path {round_trip}"),
+            Self::Path { round_trip, failures } => write!(f, "!path {round_trip} {failures}"),
             Self::Ticket => f.write_str("!ticket"),
         }
     }

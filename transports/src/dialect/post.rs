@@ -102,7 +102,12 @@ pub fn check(text: &str, lines_max: usize) -> Result<usize, PostError> {
         count += 1;
         match line.map_err(PostError::Breach)? {
             ClientLine::Control(ClientControl::From(_)) => is_numbered = true,
-            ClientLine::Control(ClientControl::Ack(_) | ClientControl::Ping | ClientControl::Close)
+            ClientLine::Control(
+                ClientControl::Ack(_)
+                | ClientControl::Ping
+                | ClientControl::Close
+                | ClientControl::Path { .. },
+            )
             | ClientLine::Nothing => {}
             ClientLine::Control(_) => return Err(PostError::Misplaced),
             ClientLine::Text(_) | ClientLine::Binary(_) if !is_numbered => {

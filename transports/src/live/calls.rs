@@ -11,6 +11,7 @@
 
 use std::{collections::VecDeque, task::Waker};
 
+use super::path::PathReport;
 use crate::{close::CloseReason, frame::Message};
 
 /// The calls of one session. What they consist of lies in two places, since one of them is all that an idle session pays for.
@@ -38,6 +39,8 @@ pub(crate) struct Aside {
     reader: Option<Waker>,
     /// Who waits until less waits for the client: callbacks of the program, one for each task of its.
     pushers: Vec<Waker>,
+    /// What the client said of its path.
+    path: Option<Box<PathReport>>,
 }
 
 /// A call of the handler.
@@ -134,6 +137,16 @@ impl Calls<'_> {
         self.aside.as_ref().is_some_and(|aside| aside.reader.is_some())
     }
 
+    /// Keeps what the client says of its path, in the place of what it said before.
+    pub(crate) fn set_path(&mut self, path: PathReport) {
+        self.aside.get_or_insert_default().path = Some(Box::new(path));
+    }
+
+    /// What the client last said of its path.
+    pub(crate) fn path(&self) -> Option<&PathReport> {
+        self.aside.as_ref()?.path.as_deref()
+    }
+
     /// Keeps the waker of a task that waits until less waits for the client.
     pub(crate) fn add_pusher(&mut self, pusher: &Waker) {
         let pushers = &mut self.aside.get_or_insert_default().pushers;
@@ -155,8 +168,12 @@ impl Calls<'_> {
     }
 
     fn tidy(&mut self) {
-        let is_empty =
-            |aside: &Aside| aside.calls.is_empty() && aside.reader.is_none() && aside.pushers.is_empty();
+        let is_empty = |aside: &Aside| {
+            aside.calls.is_empty()
+                && aside.reader.is_none()
+                && aside.pushers.is_empty()
+                && aside.path.is_none()
+        };
         if self.aside.as_deref().is_some_and(is_empty) {
             *self.aside = None;
         }

@@ -7,6 +7,7 @@ pub(crate) mod ended;
 pub(crate) mod endings;
 pub(crate) mod flusher;
 pub(crate) mod last_words;
+pub mod path;
 pub(crate) mod poller;
 pub(crate) mod registry;
 pub(crate) mod resumable;
@@ -23,7 +24,7 @@ use std::{
 
 use self::{
     clock::Clock, counters::Counters, endings::Endings, flusher::Flusher, last_words::LastWords,
-    poller::Poller, resumable::Resumable, waking::Core,
+    path::PathReport, poller::Poller, resumable::Resumable, waking::Core,
 };
 use crate::{
     budget::{Budget, Debt, OverBudget, STEP},
@@ -370,6 +371,16 @@ impl<S> LiveSession<S> {
         let core = self.core();
         core.transport() == Transport::Longpoll
             && core.session.detached_for(self.common.clock.now()) < BETWEEN_POLLS
+    }
+
+    /// What the client said of the path between it and the server, if it did.
+    pub fn path(&self) -> Option<PathReport> {
+        self.core().calls().path().cloned()
+    }
+
+    pub(crate) fn set_path(&self, round_trip_ms: u64, failures: &str) {
+        let path = PathReport::read(round_trip_ms, failures);
+        self.core().calls().set_path(path);
     }
 
     /// How long ago it began, to a second exactly; pauses of the program are not counted, nor 49 days that are over.

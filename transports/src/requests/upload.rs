@@ -99,6 +99,9 @@ pub(super) async fn apply<H: Handler>(
                 core.wake();
             }
             ClientLine::Control(ClientControl::Close) => session.close(CloseReason::Client),
+            ClientLine::Control(ClientControl::Path { round_trip, failures }) => {
+                session.set_path(round_trip, failures);
+            }
             _ => {
                 let Some(message) = line.message() else { continue };
                 if !until_ready(manager, session, &mut turn, until).await {

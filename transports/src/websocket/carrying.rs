@@ -111,6 +111,7 @@ impl Carrying {
         match control {
             ClientControl::Ack(received) => session.acknowledge(received),
             ClientControl::Ping => self.pong = true,
+            ClientControl::Path { round_trip, failures } => session.set_path(round_trip, failures),
             ClientControl::Close => {
                 session.close(CloseReason::Client);
                 return Err(Over::Enough(CloseReason::Client));

@@ -1,0 +1,34 @@
+//! What a client tells of the path between it and the server, for people.
+
+use std::time::Duration;
+
+use lapwing::{Lapwing, Mount, PathReport, transports::connect::Transport};
+
+use super::{serve, until};
+use crate::support::sessions::{Session, WIRES, Wire};
+
+fn path(lapwing: &Lapwing) -> Option<PathReport> {
+    lapwing.sessions().next().and_then(|session| session.path)
+}
+
+#[tokio::test]
+async fn what_a_client_tells_of_its_path_is_there_for_people_and_changes_nothing() {
+    for wire in WIRES {
+        let (lapwing, address) = serve(Mount::new()).await;
+        let mut session = Session::open(address, "/socket", wire).await;
+        assert_eq!(path(&lapwing), None, "{wire:?}");
+        session.say("!path 35 websocket:refused pigeon:lost sse:silent").await;
+        session.settle().await;
+        let told = path(&lapwing).unwrap();
+        let failures: Vec<_> = told.failures.iter().map(|it| (it.transport, &*it.how)).collect();
+        assert_eq!(failures, [(Transport::Websocket, "refused"), (Transport::Sse, "silent")]);
+        assert_eq!(told.round_trip, Some(Duration::from_millis(35)));
+        // The newest counts, whatever carries the session.
+        session.resume(Wire::Sse).await;
+        session.say("!path 0 longpoll:mute").await;
+        let is_newest = || path(&lapwing).is_some_and(|told| told.failures[0].how == "mute");
+        until(is_newest, || format!("{:?}", path(&lapwing))).await;
+        session.say("!close").await;
+        until(|| lapwing.stats().sessions == 0, || "the session goes on".into()).await;
+    }
+}

@@ -1,0 +1,67 @@
+//! What a client says of the path between it and the server: what it tried before, and how far away it is.
+
+use std::time::Duration;
+
+use crate::connect::Transport;
+
+/// Failures that are kept of one report.
+const FAILURES_MAX: usize = 8;
+
+/// Characters of what is said of a failure.
+const HOW_BYTES_MAX: usize = 32;
+
+/// What the client of a session told of the path between it and the server, when it last moved: only clients with the transport of `js/` do, and
+/// only once something has failed.
+///
+/// It is a client's word: nothing is decided by it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PathReport {
+    /// How long a question and its answer took, if it knows.
+    pub round_trip: Option<Duration>,
+    /// The transports that failed, each with the last failure of it, oldest first.
+    pub failures: Vec<PathFailure>,
+}
+
+/// That a transport did not work, or ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PathFailure {
+    /// The transport.
+    pub transport: Transport,
+    /// How, in the client's word, of letters, digits and `_`: `silent` if nothing came back, `refused`, `post` if the way up did not work,
+    /// `mute` if it carried nothing any more, a close code, a status of HTTP, and others.
+    pub how: String,
+}
+
+impl PathReport {
+    /// Reads what follows `!path`. What makes no sense is left out: a later version may say more.
+    pub(crate) fn read(round_trip_ms: u64, failures: &str) -> Self {
+        let failures = failures.split(' ').filter_map(|failure| {
+            let (name, how) = failure.split_once(':')?;
+            let transport = Transport::ALL.into_iter().find(|transport| transport.name() == name)?;
+            let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+            let is_sound = (1..=HOW_BYTES_MAX).contains(&how.len()) && how.bytes().all(is_word);
+            is_sound.then(|| PathFailure { transport, how: how.to_owned() })
+        });
+        let round_trip = (round_trip_ms > 0).then(|| Duration::from_millis(round_trip_ms));
+        Self { round_trip, failures: failures.take(FAILURES_MAX).collect() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_makes_no_sense_is_left_out_and_the_rest_has_a_bound() {
+        let read =
+            PathReport::read(35, "websocket:refused pigeon:lost sse:Silent sse:held longpoll: x sse:a:b");
+        let failures: Vec<_> = read.failures.iter().map(|it| (it.transport, &*it.how)).collect();
+        assert_eq!(failures, [(Transport::Websocket, "refused"), (Transport::Sse, "held")]);
+        assert_eq!(read.round_trip, Some(Duration::from_millis(35)));
+        assert_eq!(PathReport::read(0, ""), PathReport::default());
+        assert_eq!(PathReport::read(0, &"sse:a ".repeat(40)).failures.len(), FAILURES_MAX);
+        assert!(PathReport::read(0, &format!("sse:{}", "a".repeat(33))).failures.is_empty());
+    }
+}
