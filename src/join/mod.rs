@@ -125,6 +125,8 @@ impl Kind {
 /// The part that is the same for all joins of a route on a mount.
 #[derive(Debug)]
 pub(crate) struct Home {
+    /// The pattern of the route.
+    pub(crate) route: String,
     pub(crate) node: Arc<Node>,
     pub(crate) kind: &'static Kind,
     /// The state of the route, of the type that its channel says.
@@ -212,6 +214,11 @@ impl Join {
 
     pub(crate) fn kind(&self) -> &'static Kind {
         self.home.kind
+    }
+
+    /// The pattern of the route.
+    pub(crate) fn route(&self) -> &str {
+        &self.home.route
     }
 
     /// The state of the route.

@@ -22,6 +22,7 @@ use crate::{
     },
     session::{
         accept::Accept,
+        calling::is_traced,
         client::{Client, Served, State, bytes_of_join},
         joins::Verdict,
         login::{Callbacks, Login},
@@ -32,6 +33,7 @@ use crate::{
         router::{ChannelRoute, Router},
         task::{self, leave_reason},
         text_only::TextOnly,
+        trace::TraceParent,
     },
     topics::Member,
 };
@@ -75,12 +77,16 @@ impl Handler for Hub {
         };
         let transport = request.transport.name();
         let of_address = self.limits.rates.admit(&request)?;
-        let accept = match &self.logins.callbacks.connect {
+        let parent = is_traced().then(|| TraceParent::of_request(&request)).flatten();
+        let mut accept = match &self.logins.callbacks.connect {
             None => Accept::default(),
             Some(connect) => connect(request).await.inspect_err(|refusal| {
                 debug!(transport, status = refusal.status.as_u16(), "connect refused");
             })?,
         };
+        if let Some(parent) = parent {
+            parent.assign_to(&mut accept.assigns);
+        }
         let id = accept.id.as_deref().unwrap_or_default();
         debug!(transport, vsn = %Quoted::new(&vsn), id = %Quoted::new(id), "connected");
         let of_id = self.limits.rates.share_of(accept.id.as_deref())?;

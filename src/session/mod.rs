@@ -3,6 +3,7 @@
 pub(crate) mod accept;
 mod address;
 pub(crate) mod bucket;
+mod calling;
 pub(crate) mod client;
 mod deadlines;
 pub(crate) mod handler;
@@ -16,3 +17,4 @@ mod reply;
 pub(crate) mod router;
 pub(crate) mod task;
 mod text_only;
+mod trace;

@@ -124,7 +124,16 @@ impl Router {
         let with_home = |route: ChannelRoute| {
             let (node, state, rejoins) = (node.clone(), route.state.clone(), rejoins.clone());
             let (log, meter) = (Log::default(), Meter::default());
-            let home = Home { node, kind: route.kind, state, limits, rejoins, log, meter };
+            let home = Home {
+                route: route.pattern().to_owned(),
+                node,
+                kind: route.kind,
+                state,
+                limits,
+                rejoins,
+                log,
+                meter,
+            };
             (route, Arc::new(home))
         };
         Self { routes: routes.into_iter().map(with_home).collect() }

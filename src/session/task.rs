@@ -8,15 +8,13 @@
 //! when it has to wait for something.
 
 use std::{
-    any::Any,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use lapwing_transports::{close::CloseReason, quoted::Quoted};
+use lapwing_transports::close::CloseReason;
 use smol_str::SmolStr;
 use tokio::time::timeout;
 use tracing::{Instrument as _, debug};
@@ -40,7 +38,10 @@ use crate::{
     node::Task,
     occasionally::occasionally,
     protocol::{EncodeError, Name, Outgoing, Payload, Ref, name_limits::quoted},
-    session::recovery,
+    session::{
+        calling::{call, called, handle_event, said},
+        recovery,
+    },
     topics::Member,
 };
 
@@ -289,9 +290,9 @@ async fn handle<C: Channel>(
             // A client that asks faster than it hears has to wait, and is not closed for its own questions. That it is gone shows below.
             let _ = cx.ready().await;
             cx.begin_event(reference.clone());
-            let event = text(&event);
-            let result =
-                call(join, Callback::HandleIn, async { channel.handle_in(&event, payload, cx).await }).await;
+            let name = text(&event);
+            let handling = async { channel.handle_in(&name, payload, cx).await };
+            let result = handle_event(join, &event, handling).await;
             let is_taken = cx.end_event();
             answers = Some(reference).filter(|_| !is_taken);
             (Callback::HandleIn, result)
@@ -542,41 +543,6 @@ fn text(event: &Name) -> SmolStr {
     event.as_str().map_or_else(|| event.to_string().into(), SmolStr::new)
 }
 
-/// Runs a callback, with its name for what is made of the result.
-async fn called<T>(
-    join: &Join,
-    callback: Callback,
-    running: impl Future<Output = T>,
-) -> (Callback, Result<T, String>) {
-    (callback, call(join, callback, running).await)
-}
-
-/// Runs a callback, and counts how long that takes.
-async fn call<T>(join: &Join, callback: Callback, running: impl Future<Output = T>) -> Result<T, String> {
-    let start = Instant::now();
-    let result = catch(running).await;
-    join.meter().called(callback, start.elapsed());
-    if result.is_err() {
-        join.meter().panicked(callback);
-    }
-    result
-}
-
-/// Runs a callback and turns a panic into its message. The channel stays usable for its `leave`.
-async fn catch<T>(callback: impl Future<Output = T>) -> Result<T, String> {
-    let mut callback = std::pin::pin!(callback);
-    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| callback.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Ok),
-        Err(panic) => Poll::Ready(Err(panic_message(&*panic))),
-    })
-    .await
-}
-
-/// The text of a panic, as a log shows it: it may repeat what a client sent.
-fn said(panic: &str) -> Quoted<'_> {
-    Quoted::new(panic).up_to(512)
-}
-
 /// The reason in a word: what else it says may be a client's.
 fn reason_word(reason: &LeaveReason) -> &'static str {
     match reason {
@@ -589,10 +555,4 @@ fn reason_word(reason: &LeaveReason) -> &'static str {
         LeaveReason::Unavailable => "unavailable",
         LeaveReason::Missed => "missed broadcasts",
     }
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "a panic without a message".to_owned())
 }

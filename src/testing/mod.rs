@@ -177,7 +177,7 @@ fn new_join(
     let hub = Hub::new(node.clone(), router, Callbacks::default(), SerializerList::default(), limits);
     let session = TestSession::anonymous(Arc::new(hub), transport);
     let (limits, log, meter) = (MailboxLimits::default(), Log::default(), Meter::default());
-    let home = Home { node, kind, state, limits, rejoins: None, log, meter };
+    let home = Home { route: String::new(), node, kind, state, limits, rejoins: None, log, meter };
     let mut join = Join::new(session.clone(), Arc::new(home), topic, refs, Assigns::default());
     join.id = channel;
     (Arc::new(join), Pushed(session))

@@ -10,7 +10,10 @@ use lapwing::{
     Channel, CheckOrigin, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, noreply, reply,
 };
 use serde_json::json;
-use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
+use tracing_subscriber::{
+    filter::LevelFilter,
+    fmt::{MakeWriter, format::FmtSpan},
+};
 
 use crate::support::{
     channels::{Client, Vsn, closed, crashed, ok, reply as replied, unmatched},
@@ -101,6 +104,7 @@ async fn logged_from_start(
         .with_max_level(level)
         .with_ansi(false)
         .without_time()
+        .with_span_events(FmtSpan::CLOSE)
         .with_writer(log.clone())
         .finish();
     {
@@ -262,4 +266,62 @@ async fn a_callback_that_fails_again_and_again_writes_a_line_a_second_with_all_c
     let line = log.lines().next().unwrap();
     assert!(line.contains(r#"cause="not saved: disk full\n2026-01-01"#), "quoted: {log}");
     assert!(line.contains(r#"callback="handle_in""#) && line.contains(r#"topic="room:1""#), "{log}");
+}
+
+/// Each message of a client's has a span of its own, at `debug`: no child of anything, with names that are quoted and cut, and without what was said.
+#[tokio::test]
+async fn a_message_has_a_span_that_knows_the_handshake_and_not_the_payload() {
+    const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let deed = async |lapwing: Lapwing, address| {
+        let query = format!("traceparent={PARENT}&");
+        let mut client = Client::connect_to(address, "/socket", Vsn::V2, &query).await;
+        client.send(json!(["1", "1", "room:1", "phx_join", {"secret": "kept-in-params"}])).await;
+        client.expect(ok("1", "1", "room:1", json!({}))).await;
+        for reference in ["2", "3"] {
+            client.send(json!(["1", reference, "room:1", "ok", {"secret": "kept-in-payload"}])).await;
+            client.expect(ok("1", reference, "room:1", json!({}))).await;
+        }
+        client.send(json!(["1", "4", "room:1", format!("{FORGED}{}", "x".repeat(100)), {}])).await;
+        client.expect(crashed("1", "room:1")).await;
+        let mut stranger = Client::connect_to(address, "/socket", Vsn::V2, "traceparent=forged&").await;
+        stranger.join("1", "room:2").await;
+        stranger.send(json!(["1", "2", "room:2", "ok", {}])).await;
+        stranger.expect(ok("1", "2", "room:2", json!({}))).await;
+        let numbers = lapwing.metrics().to_prometheus();
+        assert!(!["kept-in", "room:1", "room:2", "forged", PARENT].iter().any(|text| numbers.contains(text)));
+    };
+    let log = logged(LevelFilter::TRACE, deed).await;
+    let spans: Vec<_> =
+        log.lines().filter(|line| line.contains("lapwing.handle_in{") && line.ends_with(": close")).collect();
+    assert_eq!(spans.len(), 4, "{log}");
+    for span in &spans {
+        assert!(span.trim_start().starts_with("DEBUG lapwing.handle_in{"), "a root: {span}");
+        for field in [
+            r#"messaging.system="phoenix""#,
+            r#"messaging.operation.type="process""#,
+            r#"messaging.destination.template="room:*""#,
+            "lapwing.join=",
+        ] {
+            assert!(span.contains(field), "{field} is not in {span}");
+        }
+    }
+    let linked = format!("lapwing.handshake.traceparent=\"{PARENT}\"");
+    assert!(
+        spans[..3].iter().all(|span| span.contains(&linked)) && !spans[3].contains("traceparent="),
+        "{spans:#?}"
+    );
+    assert!(spans[1].contains(r#"lapwing.event="ok""#) && !spans[1].contains("error.type"), "{}", spans[1]);
+    assert!(
+        spans[2].contains(r#"error.type="panic""#) && spans[2].contains(r#"lapwing.event="\n2026-01-01"#),
+        "{}",
+        spans[2]
+    );
+    assert!(!log.contains("kept-in-params") && !log.contains("kept-in-payload"), "{log}");
+    // Nobody listens to them at `info`.
+    let log = logged(LevelFilter::INFO, async |_, address| {
+        let mut client = Client::joined(address, Vsn::V2, "room:1").await;
+        client.send(json!(["1", "2", "room:1", "ok", {}])).await;
+        client.expect(ok("1", "2", "room:1", json!({}))).await;
+    });
+    assert_eq!(log.await, "");
 }
