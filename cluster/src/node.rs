@@ -382,7 +382,8 @@ impl Node {
 
     fn handle_message(&mut self, now: Duration, channel: Channel, bytes: &Bytes) {
         let from = wire::sender(bytes);
-        if from == Some(self.identity.instance) {
+        // This node's own, too: it is the store's order that counts.
+        if from == Some(self.identity.instance) && !wire::is_kept(bytes) {
             // Only the beats that come back say something.
             if channel == Channel::Control
                 && matches!(Message::decode(bytes, &self.config.wire), Ok((_, Message::Beat(_))))
@@ -400,6 +401,10 @@ impl Node {
     fn handle(&mut self, now: Duration, channel: Channel, from: Instance, message: Message) {
         match message {
             Message::Publish(publish) => self.handle_publish(now, channel, from, publish),
+            Message::Kept(kept) => match channel {
+                Channel::Topics(key) => self.outputs.push_back(Output::Kept { key, kept }),
+                _ => self.handle_unreadable(Some(from)),
+            },
             Message::Beat(beat) => self.handle_beat(now, from, beat),
             Message::Departed => self.end_peer(now, from, PeerEnd::Departed),
             Message::Ask { key, after, upto } => {

@@ -2,7 +2,12 @@
 
 use bytes::Bytes;
 
-use crate::{channel::Key, gap::Gap, id::Instance, wire::Publish};
+use crate::{
+    channel::Key,
+    gap::Gap,
+    id::Instance,
+    wire::{Kept, Publish},
+};
 
 /// What the program is to know.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +20,13 @@ pub enum Output {
         key: Key,
         /// The broadcast.
         publish: Publish,
+    },
+    /// A broadcast that a store has kept, of this node or another. It may come twice, or not at all: its place tells.
+    Kept {
+        /// By which channel it came.
+        key: Key,
+        /// The broadcast and its place.
+        kept: Kept,
     },
     /// Broadcasts are lost, or may be.
     Gap(Gap),

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use lapwing_cluster::{
     Instance, Key,
-    wire::{Beat, Message, PayloadKind, Publish, Repair, Tops, WireError, WireLimits, sender},
+    wire::{Beat, Kept, Message, PayloadKind, Place, Publish, Repair, Tops, WireError, WireLimits, sender},
 };
 use proptest::prelude::*;
 
@@ -22,9 +22,12 @@ fn samples() -> Vec<(&'static str, Message)> {
         payload: Bytes::from_static(br#"{"text":"hi"}"#),
     };
     let again = Message::Publish(publish.clone()).encode(Instance(0x0102_0304_0506_0708));
+    let again_kept = again.clone();
     let beat =
         Beat { number: 9, name: "one".into(), versions: (1, 1), is_draining: true, tops: tops.clone() };
     let repair = Repair { key: Key(3), after: 1, upto: 300, is_complete: true, publishes: vec![again] };
+    let place = Place { epoch: 0x0102_0304_0506_0708, number: 300, check: 0x00ab_cdef };
+    let kept = Kept { place, before: 7, entry: again_kept };
     vec![
         ("publish", Message::Publish(publish)),
         ("beat", Message::Beat(beat)),
@@ -36,6 +39,7 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("presence", Message::Presence(Bytes::from_static(b"delta"))),
         ("call", Message::Call { id: 5, body: Bytes::from_static(b"who") }),
         ("answer", Message::Answer { id: 5, body: Bytes::from_static(b"me") }),
+        ("kept", Message::Kept(kept)),
     ]
 }
 

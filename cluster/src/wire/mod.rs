@@ -17,6 +17,7 @@
 //! 8 presence  bytes (the rest)
 //! 9 call      id · bytes (the rest)
 //! 10 answer   id · bytes (the rest)
+//! 11 kept     epoch u64 · number u64 · check u32 · before u32 (all big-endian) · entry (the rest)
 //!
 //! tops        top · since · lost · part u8 · parts u8 · count · (key · number) each
 //! ```
@@ -32,6 +33,9 @@ use crate::{channel::Key, id::Instance};
 pub const VERSION: u8 = 1;
 /// The oldest version that is read.
 pub const VERSION_OLDEST: u8 = 1;
+
+/// The kind of what a store has kept.
+const KEPT: u8 = 11;
 
 /// A message between nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +80,42 @@ pub enum Message {
         /// What is answered.
         body: Bytes,
     },
+    /// A broadcast that a store has put in its place; its sender is who gave it to the store.
+    Kept(Kept),
+}
+
+/// A place in the order in which a store keeps what is broadcast on a topic: behind one entry and before the next.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Which order: a store that has lost a topic begins another.
+    pub epoch: u64,
+    /// The number of the entry before it, from 1 without a hole; 0 before the first.
+    pub number: u64,
+    /// Stands for all entries up to here, [`CHECK_BITS`] bits: two orders that differ anywhere before a place have different
+    /// checks there. 0 before the first.
+    pub check: u32,
+}
+
+/// Bits of [`Place::check`].
+pub const CHECK_BITS: u32 = 24;
+
+/// What a store keeps, and where it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its place: behind it.
+    pub place: Place,
+    /// The check of the place before it.
+    pub before: u32,
+    /// What was given to the store: a whole message of kind 1, sealed where messages are.
+    pub entry: Bytes,
+}
+
+impl Kept {
+    /// The place before it.
+    #[must_use]
+    pub fn place_before(&self) -> Place {
+        Place { number: self.place.number.saturating_sub(1), check: self.before, ..self.place }
+    }
 }
 
 /// A publication and its place among what its publisher published.
@@ -217,6 +257,22 @@ impl Message {
     pub fn decode(bytes: &Bytes, limits: &WireLimits) -> Result<(Instance, Self), WireError> {
         read::message(bytes, limits)
     }
+}
+
+/// What a message of kind 11 begins with, before the epoch: a store writes the rest itself.
+#[must_use]
+pub fn kept_head(from: Instance) -> [u8; 10] {
+    let mut head = [0; 10];
+    (head[0], head[1]) = (VERSION, KEPT);
+    head[2..].copy_from_slice(&from.0.to_be_bytes());
+    head
+}
+
+/// Whether a message is of kind 11. It comes from a store, which knows no secret: its entry alone is sealed.
+#[must_use]
+pub fn is_kept(bytes: &[u8]) -> bool {
+    bytes.first().is_some_and(|version| (VERSION_OLDEST..=VERSION).contains(version))
+        && bytes.get(1) == Some(&KEPT)
 }
 
 /// Who sent a message, without reading the rest: a node's own messages come back to it, and are dropped by this.

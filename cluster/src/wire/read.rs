@@ -3,7 +3,8 @@
 use bytes::{Buf as _, Bytes};
 
 use super::{
-    Beat, Message, PayloadKind, Publish, Repair, Tops, VERSION, VERSION_OLDEST, WireError, WireLimits,
+    Beat, CHECK_BITS, KEPT, Kept, Message, PayloadKind, Place, Publish, Repair, Tops, VERSION,
+    VERSION_OLDEST, WireError, WireLimits,
 };
 use crate::{channel::Key, id::Instance};
 
@@ -42,6 +43,7 @@ impl Reader<'_> {
             8 => Message::Presence(self.all()),
             9 => Message::Call { id: self.varint()?, body: self.all() },
             10 => Message::Answer { id: self.varint()?, body: self.all() },
+            KEPT => Message::Kept(self.kept()?),
             kind => return Err(WireError::Kind(kind)),
         })
     }
@@ -89,6 +91,24 @@ impl Reader<'_> {
             publishes.push(self.counted(self.limits.message_bytes_max)?);
         }
         Ok(Repair { key, after, upto, is_complete, publishes })
+    }
+
+    fn kept(&mut self) -> Read<Kept> {
+        let (epoch, number) = (self.fixed()?, self.fixed()?);
+        let (check, before) = (self.check()?, self.check()?);
+        if number == 0 {
+            return Err(WireError::Value);
+        }
+        Ok(Kept { place: Place { epoch, number, check }, before, entry: self.all() })
+    }
+
+    fn fixed(&mut self) -> Read<u64> {
+        self.rest.try_get_u64().map_err(|_| WireError::Length)
+    }
+
+    fn check(&mut self) -> Read<u32> {
+        let check = self.rest.try_get_u32().map_err(|_| WireError::Length)?;
+        if check >> CHECK_BITS > 0 { Err(WireError::Value) } else { Ok(check) }
     }
 
     fn key(&mut self) -> Read<Key> {

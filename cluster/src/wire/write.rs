@@ -2,7 +2,7 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-use super::{Beat, Message, PayloadKind, Publish, Repair, Tops, VERSION};
+use super::{Beat, KEPT, Kept, Message, PayloadKind, Publish, Repair, Tops, VERSION};
 use crate::id::Instance;
 
 pub(super) fn message(message: &Message, from: Instance) -> Bytes {
@@ -27,6 +27,7 @@ pub(super) fn message(message: &Message, from: Instance) -> Bytes {
             varint(*id, &mut out);
             out.extend_from_slice(body);
         }
+        Message::Kept(it) => kept(it, &mut out),
     }
     out.freeze()
 }
@@ -43,6 +44,7 @@ fn kind(message: &Message) -> u8 {
         Message::Presence(_) => 8,
         Message::Call { .. } => 9,
         Message::Answer { .. } => 10,
+        Message::Kept(_) => KEPT,
     }
 }
 
@@ -57,6 +59,15 @@ fn publish(publish: &Publish, out: &mut BytesMut) {
         PayloadKind::Binary => 1,
     });
     out.extend_from_slice(payload);
+}
+
+fn kept(kept: &Kept, out: &mut BytesMut) {
+    let Kept { place, before, entry } = kept;
+    out.put_u64(place.epoch);
+    out.put_u64(place.number);
+    out.put_u32(place.check);
+    out.put_u32(*before);
+    out.extend_from_slice(entry);
 }
 
 fn beat(beat: &Beat, out: &mut BytesMut) {

@@ -367,7 +367,11 @@ impl World {
                     program.deaths.push((peer, end));
                 }
                 Output::Reconnect => reconnect = true,
-                Output::Refused(_) | Output::Presence(..) | Output::Call(..) | Output::Answered { .. } => {}
+                Output::Refused(_)
+                | Output::Kept { .. }
+                | Output::Presence(..)
+                | Output::Call(..)
+                | Output::Answered { .. } => {}
             }
         }
         if reconnect {

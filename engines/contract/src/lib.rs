@@ -8,6 +8,7 @@
 mod node;
 mod pipe;
 mod process;
+pub mod stores;
 pub mod tests;
 
 use std::{future::Future, time::Duration};
@@ -18,6 +19,7 @@ pub use self::{
     node::{Heard, TestNode},
     pipe::Pipe,
     process::{Process, free_port},
+    stores::KeepingServer,
 };
 
 /// How long anything may take. Tests do not depend on how fast this machine is.
@@ -93,6 +95,30 @@ macro_rules! contract {
             #[tokio::test]
             async fn $name() {
                 $crate::tests::$name::<$server>().await;
+            }
+        )*
+    };
+}
+
+/// Makes a test of each item of the contract of stores.
+#[macro_export]
+macro_rules! store_contract {
+    ($server:ty) => {
+        $crate::store_contract!($server;
+            what_is_appended_is_published_and_read_in_one_order
+            what_is_appended_again_is_kept_once
+            no_more_is_kept_than_is_to_be_and_what_is_not_is_told
+            a_topic_is_read_page_by_page
+            a_restart_with_data_changes_nothing_and_one_without_is_told
+            a_lost_tail_is_told_whatever_came_in_its_place
+            what_is_evicted_is_told
+        );
+    };
+    ($server:ty; $($name:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                $crate::stores::$name::<$server>().await;
             }
         )*
     };

@@ -6,7 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use lapwing_cluster::{Gap, Instance, PeerEnd, Sent, wire::PayloadKind};
+use lapwing_cluster::{
+    Gap, Instance, PeerEnd, Sent,
+    wire::{Kept, PayloadKind},
+};
 use lapwing_cluster_driver::{Cluster, ClusterEvent, Engine, Events, Options};
 use tokio::task::JoinHandle;
 
@@ -15,6 +18,8 @@ use tokio::task::JoinHandle;
 pub struct Heard {
     /// Payloads by their publisher and topic.
     pub broadcasts: BTreeMap<(Instance, String), Vec<String>>,
+    /// What a store has kept.
+    pub kept: Vec<Kept>,
     /// Gaps that were told.
     pub gaps: Vec<Gap>,
     /// Nodes that came.
@@ -129,6 +134,7 @@ impl Heard {
                 let payload = String::from_utf8(publish.payload.to_vec()).unwrap();
                 self.broadcasts.entry((from, publish.topic.into())).or_default().push(payload);
             }
+            ClusterEvent::Kept { kept, .. } => self.kept.push(kept),
             ClusterEvent::Gap(gap) => self.gaps.push(gap),
             ClusterEvent::PeerUp(peer, _) => self.ups.push(peer),
             ClusterEvent::PeerDown(peer, end) => self.downs.push((peer, end)),

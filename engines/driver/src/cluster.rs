@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use lapwing_cluster::{Instance, Key, Peer, Sent, Spread, TopicHasher, wire::PayloadKind};
+use lapwing_cluster::{Channel, Instance, Key, Peer, Sent, Spread, TopicHasher, wire::PayloadKind};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
@@ -21,6 +21,7 @@ use crate::{
     call::{Answers, CallError},
     shared::{Shared, Verdict, Wanted},
     stats::Stats,
+    store::Store,
 };
 
 /// A running node of a cluster. Clones are the same node; when the last one is dropped without
@@ -37,6 +38,7 @@ struct Owner {
     shared: Arc<Shared>,
     hasher: TopicHasher,
     spread: Spread,
+    store: Option<Arc<dyn Store>>,
     /// When to give up saying goodbye; the task ends when this is dropped.
     stop: watch::Sender<Option<Instant>>,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -46,11 +48,12 @@ impl Cluster {
     pub(crate) fn new(
         shared: Arc<Shared>,
         (hasher, spread): (TopicHasher, Spread),
+        store: Option<Arc<dyn Store>>,
         stop: watch::Sender<Option<Instant>>,
         task: JoinHandle<()>,
     ) -> Self {
         let task = Mutex::new(Some(task));
-        Self { owner: Arc::new(Owner { shared, hasher, spread, stop, task }) }
+        Self { owner: Arc::new(Owner { shared, hasher, spread, store, stop, task }) }
     }
 
     /// Publishes a broadcast to the other nodes, and says what becomes of it. It is numbered and kept when this returns.
@@ -77,6 +80,25 @@ impl Cluster {
     #[must_use]
     pub fn key(&self, topic: &str) -> Key {
         self.owner.hasher.key(self.owner.spread, topic)
+    }
+
+    /// What keeps broadcasts for those who come later, if the engine can.
+    #[must_use]
+    pub fn store(&self) -> Option<&Arc<dyn Store>> {
+        self.owner.store.as_ref()
+    }
+
+    /// What a store is to be given for a topic: `entry`, and the seal of the application's secret if there is one.
+    #[must_use]
+    pub fn seal(&self, topic: &str, entry: Bytes) -> Bytes {
+        self.shared().seal(Channel::Topics(self.key(topic)), entry)
+    }
+
+    /// What a store was given for the topics with a key; `None` if it was not sealed with the application's secret. That is counted in
+    /// [`Stats::forged`](crate::Stats::forged).
+    #[must_use]
+    pub fn open(&self, key: Key, entry: &Bytes) -> Option<Bytes> {
+        self.shared().open(Channel::Topics(key), entry)
     }
 
     /// Sends a message of the presence replica to one node, or to all. It may be lost.

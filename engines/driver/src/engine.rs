@@ -1,8 +1,10 @@
 //! What carries the bytes.
 
-use std::{error::Error, fmt, future::Future};
+use std::{error::Error, fmt, future::Future, sync::Arc};
 
 use lapwing_cluster::{Event, Names, Work};
+
+use crate::store::Store;
 
 /// Makes connections to a server that carries messages. It need not be reliable; [`lapwing_cluster`] is.
 pub trait Engine: Send + 'static {
@@ -24,6 +26,12 @@ pub trait Engine: Send + 'static {
         &mut self,
         names: &Names,
     ) -> impl Future<Output = Result<Self::Connection, ConnectError>> + Send;
+
+    /// What keeps broadcasts for those who come later, if this engine can: see [`Store`]. It connects when it is first asked for something.
+    fn store(&self, names: &Names) -> Option<Arc<dyn Store>> {
+        let _ = names;
+        None
+    }
 }
 
 /// A connection of an engine. Dropping it closes it at once.

@@ -1,7 +1,10 @@
 //! What a program hears of the cluster.
 
 use bytes::Bytes;
-use lapwing_cluster::{Gap, Instance, Peer, PeerEnd, wire::Publish};
+use lapwing_cluster::{
+    Gap, Instance, Key, Peer, PeerEnd,
+    wire::{Kept, Publish},
+};
 
 use crate::call::Call;
 
@@ -16,6 +19,16 @@ pub enum ClusterEvent {
         /// The broadcast.
         publish: Publish,
     },
+    /// A broadcast that the engine's store has kept, of this node or another: its place tells whether it is the next one of its topic. Its
+    /// entry is to be read with [`Cluster::open`](crate::Cluster::open).
+    Kept {
+        /// The key of the topic's channel.
+        key: Key,
+        /// The broadcast and its place.
+        kept: Kept,
+    },
+    /// Messages were dropped on their way here: what a store has kept is to be compared with what came.
+    Dropped,
     /// Broadcasts are lost, or may be; [`Cluster::key`](crate::Cluster::key) tells which topics are concerned.
     Gap(Gap),
     /// A node is there, or is there again.

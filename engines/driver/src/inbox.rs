@@ -83,6 +83,7 @@ impl Inbox {
                 ClusterEvent::Broadcast { publish, .. } => {
                     publish.payload.len() + publish.topic.len() + publish.event.len()
                 }
+                ClusterEvent::Kept { kept, .. } => kept.entry.len(),
                 ClusterEvent::Presence { bytes, .. } => bytes.len(),
                 ClusterEvent::Call(call) => call.body().len(),
                 _ => 0,

@@ -35,7 +35,7 @@
 
 // The rooms, each using only those to its right; those in braces do not use each other, those with * are pure:
 //
-// options ─ {cluster driver events hub} ─ shared ─ {inbox stats engine backoff* seal*} ─ event ─ call
+// options ─ {cluster driver events hub} ─ shared ─ {inbox stats engine backoff* seal* shelf*} ─ {event store*} ─ call
 
 mod backoff;
 mod call;
@@ -49,7 +49,9 @@ mod inbox;
 mod options;
 mod seal;
 mod shared;
+mod shelf;
 mod stats;
+pub mod store;
 
 pub use call::{Answers, Call, CallError};
 pub use cluster::{Cluster, Confirmation, NotConfirmed};
@@ -58,4 +60,5 @@ pub use event::ClusterEvent;
 pub use events::Events;
 pub use hub::{HalfOpen, Hub, HubConnection, HubEngine};
 pub use options::{AtStart, Options, StartError};
+pub use shelf::Shelf;
 pub use stats::Stats;

@@ -142,6 +142,7 @@ impl Options {
             (Err(error), _) => return Err(StartError::Engine(error)),
         };
 
+        let store = engine.store(&names);
         let (tx, rx) = mpsc::unbounded_channel();
         let room = Room::new(self.events_max, self.event_bytes_max);
         let inbox = Inbox::new(tx, room.clone());
@@ -159,7 +160,7 @@ impl Options {
             (self.connect_timeout, self.pause_first, self.pause_longest),
         );
         let task = tokio::spawn(driver.run(connection));
-        Ok((Cluster::new(shared, (hasher, spread), stop, task), Events::new(rx, room)))
+        Ok((Cluster::new(shared, (hasher, spread), store, stop, task), Events::new(rx, room)))
     }
 }
 

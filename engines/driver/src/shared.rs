@@ -232,6 +232,7 @@ impl Shared {
         let mut state = self.lock();
         if std::mem::take(&mut state.has_dropped) {
             state.node.handle_event(now, Event::Dropped);
+            state.inbox.push(ClusterEvent::Dropped);
         }
         state.node.handle_tick(now);
         state.inbox.push_late_gaps();
@@ -269,6 +270,19 @@ impl Shared {
         Some(work)
     }
 
+    /// What a store is given: sealed, if messages are.
+    pub(crate) fn seal(&self, channel: Channel, entry: Bytes) -> Bytes {
+        self.seal.as_ref().map_or(entry.clone(), |seal| seal.seal(channel, &entry))
+    }
+
+    /// What a store was given; none if it is not sealed, and messages are. That is counted.
+    pub(crate) fn open(&self, channel: Channel, entry: &Bytes) -> Option<Bytes> {
+        let Some(seal) = &self.seal else { return Some(entry.clone()) };
+        let opened = seal.open(channel, entry);
+        self.lock().stats.forged += u64::from(opened.is_none());
+        opened
+    }
+
     /// Whether the node wants another connection, once.
     pub(crate) fn take_reconnect(&self) -> bool {
         std::mem::take(&mut self.lock().wants_reconnect)
@@ -276,7 +290,9 @@ impl Shared {
 
     /// What the engine says, without its seal; none if it lacks one.
     fn opened(&self, mut event: Event) -> Option<Event> {
-        if let (Some(seal), Event::Message { channel, bytes }) = (&self.seal, &mut event) {
+        if let (Some(seal), Event::Message { channel, bytes }) = (&self.seal, &mut event)
+            && !(matches!(channel, Channel::Topics(_)) && wire::is_kept(bytes))
+        {
             *bytes = seal.open(*channel, bytes)?;
         }
         Some(event)
@@ -318,6 +334,7 @@ impl State {
                 self.stats.round_trip = None;
                 self.inbox.push(ClusterEvent::EngineDown);
             }
+            Event::Dropped => self.inbox.push(ClusterEvent::Dropped),
             Event::Message { channel: Channel::Control, bytes } => {
                 // Beats and departures are read whatever the program does: nobody dies of its being slow.
                 self.note_echo(wire::sender(bytes) == Some(shared.instance));
@@ -360,6 +377,7 @@ impl State {
                     self.stats.repaired += u64::from(is_repair);
                     self.inbox.push(ClusterEvent::Broadcast { from, publish });
                 }
+                Output::Kept { key, kept } => self.inbox.push(ClusterEvent::Kept { key, kept }),
                 Output::Gap(gap) => {
                     *self.stats.gaps.entry(gap.cause.word()).or_default() += 1;
                     self.inbox.push_gap(gap);

@@ -8,7 +8,9 @@ use lapwing_cluster::{Config, Sent};
 use lapwing_cluster_driver::{
     AtStart, ConnectError, HalfOpen, Hub, HubEngine, NotConfirmed, Options, StartError,
 };
-use lapwing_engine_contract::{PATIENCE, Server, TestNode, contract, eventually};
+use lapwing_engine_contract::{
+    KeepingServer, PATIENCE, Server, TestNode, contract, eventually, store_contract,
+};
 
 struct HubServer(Hub);
 
@@ -55,6 +57,36 @@ impl Server for HubServer {
 }
 
 contract!(HubServer);
+
+impl KeepingServer for HubServer {
+    async fn start_keeping() -> Self {
+        Self::start().await
+    }
+
+    async fn restart_keeping(&mut self, with_data: bool) {
+        self.0.stop();
+        if !with_data {
+            self.0.forget_kept();
+        }
+        self.0.start();
+    }
+
+    fn save(&mut self, _: &str) {}
+
+    fn lose(&mut self, topic: &str, entries: usize) {
+        self.0.lose_tail(topic, entries);
+    }
+
+    fn evict(&mut self, topic: &str) {
+        self.0.evict(topic);
+    }
+}
+
+mod store {
+    use super::*;
+
+    store_contract!(HubServer);
+}
 
 /// Two nodes that know each other, with a member on a topic each, and who have heard each other there.
 async fn two(hub: &Hub) -> [TestNode; 2] {

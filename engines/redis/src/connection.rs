@@ -14,9 +14,9 @@ use std::{collections::VecDeque, future::Future, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use lapwing_cluster::{Channel, Event, Names, Work};
 use lapwing_cluster_driver::{Connection, Lost};
-use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, aio::MultiplexedConnection};
+use redis::{RedisResult, aio::MultiplexedConnection};
 
-use crate::sink::Sink;
+use crate::{place::is_forbidden, sink::Sink};
 
 /// Bytes that wait to be published, beyond which nothing more is taken.
 const WAITING_BYTES_MAX: usize = 1024 * 1024;
@@ -208,9 +208,4 @@ async fn done<T>(running: &mut Option<Running<T>>) -> (T, RedisResult<()>) {
         Some(running) => (running.about, answer),
         None => std::future::pending().await,
     }
-}
-
-/// Whether the server says that the user may not do that.
-pub(crate) fn is_forbidden(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::NoPerm) || error.code() == Some("NOPERM")
 }

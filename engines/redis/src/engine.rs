@@ -1,35 +1,25 @@
 //! Where a Redis is, and how a connection to it is made.
 
-use std::{error::Error, fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, sync::Arc};
 
 use lapwing_cluster::{AppNameError, Names, Spread};
-use lapwing_cluster_driver::{ConnectError, Engine};
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, ProtocolVersion,
-    RedisError, RedisResult, Value,
-};
+use lapwing_cluster_driver::{ConnectError, Engine, store::Store};
+#[cfg(feature = "tls")]
+use redis::Client;
+use redis::{ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisError, RedisResult};
 
 use crate::{
-    connection::{RedisConnection, is_forbidden},
+    connection::RedisConnection,
+    place::{NotMaster, Place, Server, is_master, is_refusal, open},
     sink::Sink,
+    store::RedisStore,
 };
-
-/// How long a socket may take to open; the driver bounds the whole attempt.
-const SOCKET_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A Redis or Valkey, by its address.
 ///
 /// Passwords are in none of its texts.
 pub struct Redis {
-    place: Place,
-}
-
-enum Place {
-    At(Box<ConnectionInfo>),
-    #[cfg(feature = "tls")]
-    Tls(Box<Client>),
-    #[cfg(feature = "sentinel")]
-    Sentinels(Box<redis::sentinel::SentinelClient>),
+    server: Server,
 }
 
 impl Redis {
@@ -46,7 +36,7 @@ impl Redis {
     /// # Errors
     /// The URL is none of these.
     pub fn at(url: &str) -> Result<Self, BadAddress> {
-        Ok(Self { place: Place::At(Box::new(address(url)?)) })
+        Ok(Self { server: Server::new(Place::At(Box::new(address(url)?))) })
     }
 
     /// The server at a `rediss://` URL, whose certificate, or its authority's, is in `roots_pem`; the system's are not trusted.
@@ -57,7 +47,7 @@ impl Redis {
     pub fn at_trusting(url: &str, roots_pem: &[u8]) -> Result<Self, BadAddress> {
         let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(roots_pem.to_vec()) };
         let client = Client::build_with_tls(address(url)?, certificates).map_err(BadAddress)?;
-        Ok(Self { place: Place::Tls(Box::new(client)) })
+        Ok(Self { server: Server::new(Place::Tls(Box::new(client))) })
     }
 
     /// The master that the sentinels at these URLs call `service`. They are asked again for each connection. `user` and `password` are
@@ -82,7 +72,7 @@ impl Redis {
         let node = SentinelNodeConnectionInfo::default().set_redis_connection_info(speaking(settings));
         let client =
             SentinelClient::build(addresses, String::from(service), Some(node), SentinelServerType::Master);
-        Ok(Self { place: Place::Sentinels(Box::new(client.map_err(BadAddress)?)) })
+        Ok(Self { server: Server::new(Place::Sentinels(Box::new(client.map_err(BadAddress)?))) })
     }
 
     /// The command that makes a user who may do what a node of this application does, and nothing else.
@@ -103,35 +93,33 @@ impl Redis {
         ))
     }
 
-    async fn client(&mut self) -> RedisResult<Client> {
-        match &mut self.place {
-            Place::At(address) => Client::open((**address).clone()),
-            #[cfg(feature = "tls")]
-            Place::Tls(client) => Ok((**client).clone()),
-            #[cfg(feature = "sentinel")]
-            Place::Sentinels(sentinels) => sentinels.async_get_client().await,
-        }
+    /// The command for a user of an application that keeps topics: the same, and what has to do with its keys.
+    ///
+    /// ```
+    /// let acl = lapwing_redis::Redis::acl_with_kept("chat", "lapwing", "secret")?;
+    /// assert!(acl.contains(" ~lw:chat:k:* ~lw:chat:m:* ") && acl.ends_with(" +xlen +xrange"));
+    /// # Ok::<(), lapwing_cluster::AppNameError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`acl`](Self::acl).
+    pub fn acl_with_kept(app: &str, user: &str, password: &str) -> Result<String, AppNameError> {
+        let names = Names::new(app, Self::SEPARATOR, Spread::default())?;
+        let (acl, prefix) = (Self::acl(app, user, password)?, names.prefix());
+        Ok(format!(
+            "{acl} ~{prefix}k:* ~{prefix}m:* +del +evalsha +hdel +hmget +hset +pexpire +pttl +script|load +time +xadd +xdel +xlen +xrange"
+        ))
     }
 
-    async fn open(&mut self, names: &Names) -> RedisResult<Result<RedisConnection, NotMaster>> {
-        let client = self.client().await?;
-        // The driver gives connections up that do not answer; an answer that is only late is still one.
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(SOCKET_TIMEOUT))
-            .set_response_timeout(None);
-        let mut commands = client.get_multiplexed_async_connection_with_config(&config).await?;
-        let role: Vec<Value> = redis::cmd("ROLE").query_async(&mut commands).await?;
-        // A replica takes what is published, and nobody but its own clients hears it.
-        if !matches!(role.first(), Some(Value::BulkString(role)) if role == b"master") {
+    async fn open(&self, names: &Names) -> RedisResult<Result<RedisConnection, NotMaster>> {
+        let client = self.server.client().await?;
+        let mut commands = open(&client, None).await?;
+        if !is_master(&mut commands).await? {
             return Ok(Err(NotMaster));
         }
         let sink = Arc::new(Sink::new(names.clone()));
         let hears = Arc::clone(&sink);
-        let config = config.set_push_sender(move |info| {
-            hears.push(info);
-            Ok::<_, std::convert::Infallible>(())
-        });
-        let mut subscriber = client.get_multiplexed_async_connection_with_config(&config).await?;
+        let mut subscriber = open(&client, Some(Box::new(move |info| hears.push(info)))).await?;
         // What is not permitted is found here, and not when somebody joins.
         let probe = names.probe();
         redis::cmd("PUBLISH").arg(&probe).arg("").query_async::<()>(&mut commands).await?;
@@ -155,19 +143,15 @@ impl Engine for Redis {
             Err(error) => Err(ConnectError::Away(error.into())),
         }
     }
+
+    fn store(&self, names: &Names) -> Option<Arc<dyn Store>> {
+        Some(Arc::new(RedisStore::new(self.server.clone(), names.clone())))
+    }
 }
 
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut f = f.debug_struct("Redis");
-        match &self.place {
-            Place::At(address) => f.field("at", &address.addr().to_string()),
-            #[cfg(feature = "tls")]
-            Place::Tls(client) => f.field("at", &client.get_connection_info().addr().to_string()),
-            #[cfg(feature = "sentinel")]
-            Place::Sentinels(_) => f.field("at", &"sentinels"),
-        };
-        f.finish()
+        f.debug_struct("Redis").field("at", &self.server).finish()
     }
 }
 
@@ -187,18 +171,6 @@ impl Error for BadAddress {
     }
 }
 
-/// The server follows another one.
-#[derive(Debug)]
-struct NotMaster;
-
-impl fmt::Display for NotMaster {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the server is a replica: what is published there reaches nobody else")
-    }
-}
-
-impl Error for NotMaster {}
-
 fn address(url: &str) -> Result<ConnectionInfo, BadAddress> {
     let info = url.into_connection_info().map_err(BadAddress)?;
     let settings = speaking(info.redis_settings().clone());
@@ -208,14 +180,4 @@ fn address(url: &str) -> Result<ConnectionInfo, BadAddress> {
 /// The protocol that can push, no database, and no command for which there would have to be a permission.
 fn speaking(settings: redis::RedisConnectionInfo) -> redis::RedisConnectionInfo {
     settings.set_protocol(ProtocolVersion::RESP3).set_db(0).set_skip_set_lib_name()
-}
-
-/// Whether it does not help to try again.
-fn is_refusal(error: &RedisError) -> bool {
-    let is_about_who = matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM" | "NOPROTO"));
-    let is_ours = matches!(
-        error.kind(),
-        ErrorKind::AuthenticationFailed | ErrorKind::InvalidClientConfig | ErrorKind::RESP3NotSupported
-    );
-    is_about_who || is_ours || is_forbidden(error)
 }

@@ -2,11 +2,13 @@
 
 // The rooms, each using only those to its right:
 //
-// engine ─ connection ─ sink
+// engine ─ {connection store} ─ {place sink}
 
 mod connection;
 mod engine;
+mod place;
 mod sink;
+mod store;
 
 pub use connection::RedisConnection;
 pub use engine::{BadAddress, Redis};

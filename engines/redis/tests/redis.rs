@@ -5,7 +5,9 @@
 use std::{error::Error as _, process::Command};
 
 use lapwing_cluster_driver::{ConnectError, HalfOpen, Options, StartError};
-use lapwing_engine_contract::{PATIENCE, Pipe, Process, Server, TestNode, contract, eventually, free_port};
+use lapwing_engine_contract::{
+    KeepingServer, PATIENCE, Pipe, Process, Server, TestNode, contract, eventually, free_port, store_contract,
+};
 use lapwing_redis::Redis;
 
 struct RedisServer {
@@ -32,7 +34,8 @@ impl RedisServer {
     fn cli(&self, command: &str) -> String {
         let port = self.process.port().to_string();
         let output = Command::new("redis-cli").args(["-p", &port]).args(command.split(' ')).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
+        // What is kept is not all text.
+        String::from_utf8_lossy(&output.stdout).into_owned()
     }
 }
 
@@ -80,6 +83,160 @@ impl Server for RedisServer {
 }
 
 contract!(RedisServer);
+
+impl KeepingServer for RedisServer {
+    async fn start_keeping() -> Self {
+        Self::with(&["--appendonly", "yes", "--appendfsync", "always"]).await
+    }
+
+    async fn restart_keeping(&mut self, with_data: bool) {
+        self.process.kill();
+        if !with_data {
+            std::fs::remove_dir_all(self.process.folder().join("appendonlydir")).unwrap();
+        }
+        self.process.begin().await;
+        eventually("it has read what it had", || self.cli("PING").trim() == "PONG").await;
+    }
+
+    fn save(&mut self, topic: &str) {
+        for kind in ["k", "m"] {
+            let copied = self.cli(&format!("COPY lw:contract:{kind}:{topic} saved:{kind} REPLACE"));
+            assert_eq!(copied.trim(), "1");
+        }
+    }
+
+    fn lose(&mut self, topic: &str, _: usize) {
+        for kind in ["k", "m"] {
+            let copied = self.cli(&format!("COPY saved:{kind} lw:contract:{kind}:{topic} REPLACE"));
+            assert_eq!(copied.trim(), "1");
+        }
+    }
+
+    fn evict(&mut self, topic: &str) {
+        assert_eq!(self.cli(&format!("DEL lw:contract:k:{topic}")).trim(), "1");
+    }
+}
+
+mod store {
+    use std::sync::Arc;
+
+    use lapwing_cluster::{Channel, Instance, wire::Place};
+    use lapwing_cluster_driver::store::{Append, Bounds, Page, Read, Refused, Store};
+
+    use super::*;
+
+    store_contract!(RedisServer);
+
+    const BOUNDS: Bounds =
+        Bounds { entries: 1_000, bytes: 100_000, age: std::time::Duration::from_secs(300) };
+
+    async fn node(server: &RedisServer) -> (TestNode, Arc<dyn Store>) {
+        let node = TestNode::start("one", server.engine("one")).await;
+        let store = Arc::clone(node.cluster.store().unwrap());
+        (node, store)
+    }
+
+    async fn append(node: &TestNode, store: &Arc<dyn Store>, numbers: std::ops::RangeInclusive<u64>) {
+        let channel = Channel::Topics(node.cluster.key("t"));
+        let append = |number| Append {
+            topic: "t".into(),
+            channel,
+            publisher: Instance(1),
+            number,
+            entry: number.to_string().into(),
+            bounds: BOUNDS,
+        };
+        store.append(&numbers.map(append).collect::<Vec<_>>()).await.unwrap();
+    }
+
+    async fn read(store: &Arc<dyn Store>, after: Option<Place>) -> Page {
+        store.read(&Read { topic: "t".into(), after, entries_max: 1_000, bounds: BOUNDS }).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_promoted_replica_that_lacks_the_end_is_told_from_its_master() {
+        let mut master = RedisServer::start().await;
+        let port = master.process.port().to_string();
+        let replica = RedisServer::with(&["--replicaof", "127.0.0.1", &port]).await;
+        eventually("the replica follows", || master.cli("INFO replication").contains("state=online")).await;
+        let (node, store) = node(&master).await;
+        append(&node, &store, 1..=50).await;
+        eventually("the replica has them", || replica.cli("XLEN lw:contract:k:t").trim() == "50").await;
+        replica.cli("REPLICAOF NO ONE");
+        append(&node, &store, 51..=150).await;
+        let before = read(&store, None).await;
+        master.process.kill();
+
+        let (node, store) = super::store::node(&replica).await;
+        let refused =
+            async |number: usize| read(&store, Some(before.entries[number - 1].place)).await.refused;
+        assert_eq!([refused(50).await, refused(51).await], [None, Some(Refused::Epoch)]);
+        append(&node, &store, 201..=320).await;
+        for number in [51, 100, 150] {
+            assert_eq!(refused(number).await, Some(Refused::Epoch), "{number} is another one there");
+        }
+        let rest = read(&store, Some(before.entries[39].place)).await;
+        assert_eq!((rest.refused, rest.entries.len()), (None, 130));
+    }
+
+    #[tokio::test]
+    async fn entries_that_somebody_deletes_are_told_as_trimmed() {
+        let server = RedisServer::start().await;
+        let (node, store) = node(&server).await;
+        append(&node, &store, 1..=10).await;
+        let page = read(&store, None).await;
+        let ids = server.cli("XREVRANGE lw:contract:k:t + - COUNT 2");
+        let ids: Vec<&str> =
+            ids.lines().filter(|line| line.starts_with("10-") || line.starts_with("9-")).collect();
+        assert_eq!(server.cli(&format!("XDEL lw:contract:k:t {} {}", ids[0], ids[1])).trim(), "2");
+        let after = async |number: usize| read(&store, Some(page.entries[number - 1].place)).await;
+        assert_eq!(after(10).await.refused, None, "it has all of them");
+        assert_eq!(after(8).await.refused, Some(Refused::Trimmed));
+        append(&node, &store, 11..=11).await;
+        assert_eq!(after(8).await.refused, Some(Refused::Trimmed));
+        assert_eq!(after(10).await.entries.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn keys_that_somebody_else_has_written_hold_nobody_up() {
+        let server = RedisServer::start().await;
+        let (node, store) = node(&server).await;
+        append(&node, &store, 1..=2).await;
+        let page = read(&store, None).await;
+        server.cli("DEL lw:contract:k:t");
+        server.cli("XADD lw:contract:k:t 99999-1 some thing");
+        append(&node, &store, 3..=4).await;
+        let again = read(&store, Some(page.end())).await;
+        assert_eq!((again.refused, again.entries.len()), (Some(Refused::Epoch), 2));
+        // A server that has lost the scripts is given them again.
+        server.cli("SCRIPT FLUSH");
+        let asked = Read { topic: "t".into(), after: None, entries_max: 1_000, bounds: BOUNDS };
+        assert!(store.read(&asked).await.is_err());
+        assert_eq!(read(&store, None).await.entries.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_user_with_the_printed_permissions_can_keep_and_one_without_is_refused() {
+        let server = RedisServer::start().await;
+        server.cli(&Redis::acl_with_kept("contract", "keeps", "secret").unwrap());
+        server.cli(&Redis::acl("contract", "plain", "secret").unwrap());
+        let engine = |user: &str| {
+            Redis::at(&format!("redis://{user}:secret@127.0.0.1:{}", server.process.port())).unwrap()
+        };
+        let keeps = TestNode::start("keeps", engine("keeps")).await;
+        keeps.join("t").await;
+        let store = Arc::clone(keeps.cluster.store().unwrap());
+        append(&keeps, &store, 1..=3).await;
+        // Another one, so that something is trimmed and forgotten, too.
+        assert_eq!(read(&store, None).await.entries.len(), 3);
+        eventually("they are published", || keeps.heard().kept.len() == 3).await;
+        let plain = TestNode::start("plain", engine("plain")).await;
+        let store = plain.cluster.store().unwrap();
+        let refused =
+            store.read(&Read { topic: "t".into(), after: None, entries_max: 1, bounds: BOUNDS }).await;
+        assert!(matches!(refused, Err(lapwing_cluster_driver::store::StoreError::Refused(_))), "{refused:?}");
+    }
+}
 
 /// What a start says is wrong.
 async fn refusal(redis: Redis) -> String {

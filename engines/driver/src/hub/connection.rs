@@ -5,8 +5,11 @@ use std::{io, sync::Arc};
 use lapwing_cluster::{Event, Names, Work};
 use tokio::sync::Notify;
 
-use super::{Hub, server::Read};
-use crate::engine::{ConnectError, Connection, Engine, Lost};
+use super::{Hub, server::Read, store::HubStore};
+use crate::{
+    engine::{ConnectError, Connection, Engine, Lost},
+    store::Store,
+};
 
 /// The engine of one node on a [`Hub`].
 #[derive(Debug)]
@@ -47,6 +50,10 @@ impl Engine for HubEngine {
             id.ok_or_else(|| ConnectError::Away(io::Error::from(io::ErrorKind::ConnectionRefused).into()))?;
         drop(server);
         Ok(HubConnection { hub: self.hub.clone(), label: self.label.clone(), id, wake })
+    }
+
+    fn store(&self, names: &Names) -> Option<Arc<dyn Store>> {
+        Some(Arc::new(HubStore::new(self.hub.clone(), names.prefix())))
     }
 }
 

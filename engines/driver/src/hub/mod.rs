@@ -2,6 +2,7 @@
 
 mod connection;
 mod server;
+mod store;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -102,6 +103,31 @@ impl Hub {
     /// The node may not connect; or it may again.
     pub fn refuse(&self, label: &str, refuses: bool) {
         self.lock().faults(label).refuses = refuses;
+    }
+
+    /// How often what is kept of a topic was read.
+    #[must_use]
+    pub fn kept_reads(&self) -> u64 {
+        self.lock().kept_reads
+    }
+
+    /// What was kept of all topics is lost.
+    pub fn forget_kept(&self) {
+        self.lock().kept.clear();
+    }
+
+    /// The newest entries of a topic are lost, so many, in all applications.
+    pub fn lose_tail(&self, topic: &str, entries: usize) {
+        for shelf in self.lock().kept.values_mut() {
+            shelf.lose_tail(topic, entries);
+        }
+    }
+
+    /// What was kept of a topic is lost, in all applications; where it stands is not.
+    pub fn evict(&self, topic: &str) {
+        for shelf in self.lock().kept.values_mut() {
+            shelf.evict(topic);
+        }
     }
 
     /// Connections that are open.

@@ -7,10 +7,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use lapwing_cluster::{Channel, Event, Work};
+use lapwing_cluster::{Channel, Event, Work, wire::Message};
 use tokio::{sync::Notify, time::Instant};
 
 use super::HalfOpen;
+use crate::{
+    shelf::Shelf,
+    store::{Append, Page, Read as ReadKept},
+};
 
 /// Commands that a stalled connection takes.
 const COMMANDS_MAX: usize = 4_096;
@@ -31,6 +35,11 @@ pub(super) struct Server {
     ghosts: VecDeque<(u64, Arc<str>, Work)>,
     connects: u64,
     dice: u64,
+    /// What is kept, by what the names of an application begin with.
+    pub(super) kept: BTreeMap<Arc<str>, Shelf>,
+    pub(super) kept_reads: u64,
+    /// When the first was kept.
+    began: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
@@ -173,6 +182,27 @@ impl Server {
         } else {
             Read::Nothing(line.events.front().map(|waiting| waiting.due))
         }
+    }
+
+    /// Keeps an entry of an application, and publishes it.
+    pub(super) fn append(&mut self, app: &Arc<str>, append: &Append) {
+        let (now, epoch) = (self.elapsed(), self.roll(u64::MAX));
+        let kept = self.kept.entry(Arc::clone(app)).or_default().append(append, now, epoch);
+        if let Some(kept) = kept {
+            let bytes = Message::Kept(kept).encode(append.publisher);
+            self.fan_out(append.publisher.0, &(Arc::clone(app), append.channel), &bytes);
+        }
+    }
+
+    /// Reads what is kept of an application's topic.
+    pub(super) fn read_kept(&mut self, app: &Arc<str>, read: &ReadKept) -> Page {
+        let (now, epoch) = (self.elapsed(), self.roll(u64::MAX));
+        self.kept_reads += 1;
+        self.kept.entry(Arc::clone(app)).or_default().read(read, now, epoch)
+    }
+
+    fn elapsed(&mut self) -> Duration {
+        self.began.get_or_insert_with(Instant::now).elapsed()
     }
 
     fn execute(&mut self, label: &str, work: Work) {

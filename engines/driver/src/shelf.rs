@@ -1,0 +1,155 @@
+//! A store in memory, as a value: what every store does, and what becomes of it when it loses something.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::Duration,
+};
+
+use lapwing_cluster::{
+    Instance,
+    wire::{CHECK_BITS, Kept, Place},
+};
+
+use crate::store::{
+    Append, Bounds, Found, PUBLISHERS_MAX, Page, Read, UNUSED_REMEMBERED_FOR, count, remembered_for,
+};
+
+/// What is kept of topics, in memory. Time and chance come in as arguments.
+#[derive(Clone, Debug, Default)]
+pub struct Shelf {
+    topics: BTreeMap<String, Topic>,
+}
+
+#[derive(Clone, Debug)]
+struct Topic {
+    top: Place,
+    entries: VecDeque<Entry>,
+    bytes: usize,
+    /// The last number of each publisher, in the order in which they came.
+    publishers: VecDeque<(Instance, u64)>,
+    /// Until when it is known where the topic stands.
+    until: Duration,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    at: Duration,
+    /// Who appended it, under which number.
+    by: (Instance, u64),
+    kept: Kept,
+}
+
+impl Shelf {
+    /// Appends an entry, and returns it as it is to be published; none if its publisher has appended it before. `epoch` is a random number, for
+    /// a topic of which nothing is known.
+    pub fn append(&mut self, append: &Append, now: Duration, epoch: u64) -> Option<Kept> {
+        let Append { publisher, number, entry, bounds, .. } = append;
+        let topic = self.topic(&append.topic, now, epoch);
+        topic.until = topic.until.max(now.saturating_add(remembered_for(bounds.age)));
+        match topic.publishers.iter_mut().find(|(known, _)| known == publisher) {
+            Some((_, last)) if *last >= *number => return None,
+            Some((_, last)) => *last = *number,
+            None => {
+                topic.publishers.push_back((*publisher, *number));
+                if topic.publishers.len() > PUBLISHERS_MAX {
+                    topic.publishers.pop_front();
+                }
+            }
+        }
+        let before = topic.top.check;
+        let check = chained(before, *publisher, *number);
+        topic.top = Place { number: topic.top.number + 1, check, ..topic.top };
+        let kept = Kept { place: topic.top, before, entry: entry.clone() };
+        topic.entries.push_back(Entry { at: now, by: (*publisher, *number), kept: kept.clone() });
+        topic.bytes += entry.len();
+        topic.trim(now, bounds);
+        Some(kept)
+    }
+
+    /// Reads what is kept behind a place, or says why it cannot and reads all. `epoch` is a random number, for a topic of which nothing is
+    /// known.
+    pub fn read(&mut self, read: &Read, now: Duration, epoch: u64) -> Page {
+        let topic = self.topic(&read.topic, now, epoch);
+        topic.until = topic.until.max(now.saturating_add(UNUSED_REMEMBERED_FOR));
+        topic.trim(now, &read.bounds);
+        match Page::new(read.after, topic.found(read.after, read.entries_max)) {
+            Ok(page) => page,
+            Err(refused) => match Page::new(None, topic.found(None, read.entries_max)) {
+                Ok(page) => Page { refused: Some(refused), ..page },
+                Err(_) => unreachable!("no place was asked for"),
+            },
+        }
+    }
+
+    /// Loses the newest entries of a topic, so many, as a replica has that takes its master's place before they came.
+    pub fn lose_tail(&mut self, topic: &str, entries: usize) {
+        let Some(topic) = self.topics.get_mut(topic) else { return };
+        for _ in 0..entries {
+            let Some(Entry { by: (publisher, number), kept, .. }) = topic.entries.pop_back() else { return };
+            topic.bytes -= kept.entry.len();
+            topic.top = kept.place_before();
+            // It does not know either that they were ever appended.
+            for (_, last) in topic.publishers.iter_mut().filter(|(known, _)| *known == publisher) {
+                *last = number - 1;
+            }
+        }
+    }
+
+    /// Loses what is kept of a topic, and still knows where it stands.
+    pub fn evict(&mut self, topic: &str) {
+        if let Some(topic) = self.topics.get_mut(topic) {
+            topic.entries.clear();
+            topic.bytes = 0;
+        }
+    }
+
+    /// Loses everything.
+    pub fn forget(&mut self) {
+        self.topics.clear();
+    }
+
+    fn topic(&mut self, name: &str, now: Duration, epoch: u64) -> &mut Topic {
+        if self.topics.get(name).is_some_and(|topic| topic.until < now) {
+            self.topics.remove(name);
+        }
+        self.topics.entry(name.to_owned()).or_insert_with(|| Topic {
+            top: Place { epoch, ..Place::default() },
+            entries: VecDeque::new(),
+            bytes: 0,
+            publishers: VecDeque::new(),
+            until: now,
+        })
+    }
+}
+
+impl Topic {
+    fn trim(&mut self, now: Duration, bounds: &Bounds) {
+        while let Some(Entry { at, kept, .. }) = self.entries.front()
+            && (self.entries.len() > bounds.entries
+                || self.bytes > bounds.bytes
+                || now.saturating_sub(*at) > bounds.age)
+        {
+            self.bytes -= kept.entry.len();
+            self.entries.pop_front();
+        }
+    }
+
+    fn found(&self, after: Option<Place>, entries_max: usize) -> Found {
+        let from = after.map_or(0, |place| place.number);
+        let behind = self.entries.iter().map(|entry| &entry.kept).filter(|kept| kept.place.number >= from);
+        let entries: Vec<Kept> = behind.take(count(entries_max)).cloned().collect();
+        let is_all = entries_max > 0 && entries.last().is_none_or(|last| last.place == self.top);
+        Found { top: self.top, entries, is_all }
+    }
+}
+
+/// The check behind an entry: of the one before it, and of what tells the entry from all others.
+fn chained(before: u32, publisher: Instance, number: u64) -> u32 {
+    let words = [u64::from(before), publisher.0, number];
+    let hash =
+        words.iter().flat_map(|word| word.to_be_bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+    // The upper bits of this hash are the better ones.
+    (hash >> (64 - CHECK_BITS)) as u32
+}
