@@ -46,7 +46,7 @@ pub use channel::{
 pub use cluster::{Cluster, ClusterOptions};
 pub use cluster::{
     confirming::Confirming,
-    error::{NotConfirmed, TooLarge},
+    error::{NotConfirmed, NotKept, TooLarge},
     question::{Everywhere, MemberOf, MembersEverywhere},
 };
 pub use join::{

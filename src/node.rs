@@ -14,9 +14,9 @@ use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
     cluster::{
-        Program,
+        Program, Stored,
         confirming::Confirming,
-        error::{NotConfirmed, TooLarge},
+        error::{NotConfirmed, NotKept, TooLarge},
         link::Link,
         question::{Answer, Everywhere, MembersEverywhere, Question},
     },
@@ -33,7 +33,8 @@ use crate::{
         Member, Subscribed, Topics,
         broadcast::{Broadcast, ChannelId, TransportId},
         gap::Gap,
-        history::{HistoryError, Read},
+        history::{HistoryError, Read, Since},
+        keep::Keep,
         kept::Kept,
         meter::Source,
         position::Position,
@@ -81,6 +82,8 @@ pub enum BroadcastError {
     PubSub(PubSubError),
     /// It is too large for the other nodes of a cluster; this one's subscribers have it.
     TooLarge(TooLarge),
+    /// The topic is kept by the store of a cluster, which is away, and as much waits for it as may: nobody gets it.
+    NotKept(NotKept),
     /// The event was published to nobody: it has a name that is the protocol's own, or presence's, see
     /// [`protocol::event`](crate::protocol::event).
     ReservedEvent,
@@ -123,6 +126,15 @@ impl Node {
             return Ok(Published { position, sent: Sent::Now });
         }
         if let Some(link) = self.link.get() {
+            if let Some(keep) = self.topics.kept().and_then(|kept| kept.stores(&broadcast)) {
+                let sent = link.keep(&broadcast, keep).map_err(BroadcastError::TooLarge);
+                let sent = sent.and_then(|sent| sent.map_err(BroadcastError::NotKept));
+                if let Err(error) = &sent {
+                    let is_large = matches!(error, BroadcastError::TooLarge(_));
+                    self.topics.meter.failed.add(if is_large { "too_large" } else { "not_kept" }, 1);
+                }
+                return sent.map(|sent| Published { position: None, sent });
+            }
             let sent = link.publish(&broadcast).map_err(BroadcastError::TooLarge);
             if sent.is_err() {
                 self.topics.meter.failed.add("too_large", 1);
@@ -218,8 +230,47 @@ impl Node {
         limit: usize,
     ) -> Result<Vec<Arc<Broadcast>>, HistoryError> {
         let kept = self.topics.kept().ok_or(HistoryError::NotKept)?;
-        let messages = kept.read(topic, read, limit).ok_or(HistoryError::NotKept)?;
-        messages.map_err(HistoryError::NotRecovered)
+        kept.read(topic, read, limit)
+    }
+
+    /// How much the store of a cluster keeps of a topic, if it does.
+    fn stored(&self, topic: &Topic) -> Option<Keep> {
+        self.topics.kept()?.stores_topic(topic)
+    }
+
+    /// Where a kept topic stands, on whatever node.
+    pub(crate) async fn fetch_position(&self, topic: &Topic) -> Result<Position, HistoryError> {
+        let kept = self.topics.kept().filter(|kept| kept.is_kept(topic)).ok_or(HistoryError::NotKept)?;
+        match (kept.position(topic), self.link(), self.stored(topic)) {
+            (Some(position), ..) => Ok(position),
+            (None, Some(link), Some(keep)) => Ok(link.position(topic, keep).await?),
+            _ => Err(HistoryError::Away),
+        }
+    }
+
+    /// Reads a part of a kept topic's history, on whatever node.
+    pub(crate) async fn fetch_history(
+        &self,
+        topic: &Topic,
+        read: Read,
+        limit: usize,
+    ) -> Result<Vec<Arc<Broadcast>>, HistoryError> {
+        let here = self.history(topic, read, limit);
+        // Another node may have heard more, or know of another history already.
+        let (true, Some(link), Some(keep)) = (here.is_err(), self.link(), self.stored(topic)) else {
+            return here;
+        };
+        if let Read::After(position) = read {
+            let mut messages = link.read(topic, keep, Some(position)).await?;
+            messages.truncate(limit);
+            return Ok(messages);
+        }
+        let mut messages = link.read(topic, keep, None).await?;
+        if let Read::Before(end) = read {
+            let is_before = |position: Position| position.epoch == end.epoch && position.offset <= end.offset;
+            messages.retain(|message| message.position.is_some_and(is_before));
+        }
+        Ok(messages.split_off(messages.len().saturating_sub(limit)))
     }
 
     /// Hears and is heard by the other nodes of a cluster from now on.
@@ -237,7 +288,8 @@ impl Node {
 
     /// Has other nodes' broadcasts on a topic come here, for one subscriber more.
     pub(crate) fn claim<'a>(&'a self, topic: &'a Topic) -> Claim<'a> {
-        let confirming = Confirming::new(self.link().and_then(|link| link.subscribe(topic)));
+        let confirming =
+            Confirming::new(self.link().and_then(|link| link.subscribe(topic, self.stored(topic))));
         Claim { node: self, topic, confirming }
     }
 
@@ -329,9 +381,22 @@ pub(crate) struct Claim<'a> {
 }
 
 impl Claim<'_> {
-    /// Waits until they do.
-    pub(crate) async fn confirmed(&mut self) -> Result<(), NotConfirmed> {
-        self.confirming.wait().await
+    /// Waits until they do; and, for a client that asks for what came after a position, until that is known here.
+    pub(crate) async fn confirmed(&mut self, since: Option<Since>) -> Result<(), NotConfirmed> {
+        self.confirming.wait().await?;
+        match since {
+            Some(Since::After(position)) => self.caught_up(position).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until it is known here whether a position is one of the topic's history: another node may have heard more of it.
+    async fn caught_up(&self, position: Position) -> Result<(), NotConfirmed> {
+        let kept = self.node.topics.kept().filter(|kept| kept.stores_topic(self.topic).is_some());
+        match (kept, self.node.link()) {
+            (Some(kept), Some(link)) if !kept.knows(self.topic, position) => link.reread(self.topic).await,
+            _ => Ok(()),
+        }
     }
 
     /// Puts the subscriber among the others, for [`Node::unsubscribe`]. Runs `first` before any broadcast can reach it.
@@ -358,6 +423,25 @@ impl Program for Node {
             // An encoding that failed is in the log already.
             let _ = self.dispatch(Source::Node, broadcast);
         }
+    }
+
+    fn deliver_stored(&self, Stored { broadcast, before, is_own }: Stored) {
+        let source = if is_own { Source::Program } else { Source::Node };
+        // An encoding that failed is in the log already.
+        let _ = self.topics.dispatch_stored(source, &broadcast, before);
+    }
+
+    fn restart_stored(&self, topic: &Topic, position: Position, stored: Vec<Stored>) {
+        let stored = stored.into_iter().map(|stored| (stored.broadcast, stored.before));
+        self.topics.restart_stored(topic, position, stored);
+    }
+
+    fn forget_stored(&self, topic: &Topic) {
+        self.topics.kept().inspect(|kept| kept.forget(topic));
+    }
+
+    fn check_at(&self, topic: &Topic, number: u64) -> Option<u64> {
+        self.topics.kept()?.check_at(topic, number)
     }
 
     fn concerned(&self, concerns: &dyn Fn(&str) -> bool) -> Vec<Topic> {
@@ -441,6 +525,7 @@ impl fmt::Display for BroadcastError {
             Self::Encode(_) => "the broadcast could not be encoded for some of its subscribers",
             Self::PubSub(_) => "the broadcast reached this node alone",
             Self::TooLarge(_) => "the broadcast is too large for other nodes and reached this one alone",
+            Self::NotKept(_) => "the broadcast could not be kept, and reached nobody",
             Self::ReservedEvent => "the event's name is reserved",
         })
     }
@@ -452,6 +537,7 @@ impl std::error::Error for BroadcastError {
             Self::Encode(error) => Some(error),
             Self::PubSub(error) => Some(error),
             Self::TooLarge(error) => Some(error),
+            Self::NotKept(error) => Some(error),
             Self::ReservedEvent => None,
         }
     }

@@ -74,8 +74,8 @@ pub(super) async fn get(lapwing: &Lapwing, get: Get) -> Done {
             done(&json!({"keys": present.keys, "metas": present.metas, "members": count, "missing": missing}))
         }
         Get::History { topic, read, limit } => {
-            let at = lapwing.position(topic.as_str());
-            let messages = lapwing.history(topic, read, limit).map_err(not_there)?;
+            let at = lapwing.fetch_position(topic.as_str()).await.map_err(not_there)?;
+            let messages = lapwing.fetch_history(topic, read, limit).await.map_err(not_there)?;
             let messages: Vec<_> = messages.iter().map(|message| remembered(message)).collect();
             done(&json!({"at": at, "messages": messages}))
         }
@@ -103,7 +103,7 @@ fn not_published(error: &BroadcastError) -> Refused {
         },
         BroadcastError::ReservedEvent => Refused::field("event", error),
         BroadcastError::Encode(_) => Refused::field("payload", error),
-        BroadcastError::PubSub(_) => Refused::new(Code::Unavailable, error),
+        BroadcastError::PubSub(_) | BroadcastError::NotKept(_) => Refused::new(Code::Unavailable, error),
     }
 }
 
@@ -123,6 +123,7 @@ fn not_there(error: HistoryError) -> Refused {
     let code = match error {
         HistoryError::NotKept => Code::NotKept,
         HistoryError::NotRecovered(_) => Code::NotRecovered,
+        HistoryError::NotHere | HistoryError::Away => Code::Unavailable,
     };
     Refused { field: Some("topic".into()).filter(|_| code == Code::NotKept), ..Refused::new(code, error) }
 }

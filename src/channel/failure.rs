@@ -197,7 +197,7 @@ fn answer_of(error: &(dyn Error + Send + Sync + 'static)) -> Option<Payload> {
         match error {
             BroadcastError::ReservedEvent | BroadcastError::TooLarge(_) => true,
             BroadcastError::Encode(error) => return can_be_told(error).then(|| reason_of(error)),
-            BroadcastError::PubSub(_) => false,
+            BroadcastError::PubSub(_) | BroadcastError::NotKept(_) => false,
         }
     } else {
         error

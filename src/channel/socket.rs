@@ -249,6 +249,15 @@ impl Socket {
         self.join.node().history(&self.join.topic, read, limit)
     }
 
+    /// Reads as [`history`](Self::history) does, and asks the store of a cluster for what is not known here: see
+    /// [`Lapwing::fetch_history`](crate::Lapwing::fetch_history).
+    ///
+    /// # Errors
+    /// See [`HistoryError`].
+    pub async fn fetch_history(&self, read: Read, limit: usize) -> Result<Vec<Arc<Broadcast>>, HistoryError> {
+        self.join.node().fetch_history(&self.join.topic, read, limit).await
+    }
+
     /// Ends the joins of a socket id on a topic, as [`Lapwing::kick`](crate::Lapwing::kick) does.
     ///
     /// # Errors

@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt};
 
+use crate::topics::history::{HistoryError, NotRecovered};
+
 /// Why it is not known that the broadcasts of other nodes on a topic reach this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -46,3 +48,39 @@ impl fmt::Display for TooLarge {
 }
 
 impl Error for TooLarge {}
+
+/// A broadcast on a kept topic that nobody gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NotKept;
+
+impl fmt::Display for NotKept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the store of kept topics is away, and as many broadcasts wait for it as may")
+    }
+}
+
+impl Error for NotKept {}
+
+/// Why the store did not say what it keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotRead {
+    /// It is away, or did not answer in time.
+    Away,
+    /// What was asked for is in another history.
+    #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "there is no store"))]
+    Epoch,
+    /// Some of what was asked for is not kept any more.
+    #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "there is no store"))]
+    Trimmed,
+}
+
+impl From<NotRead> for HistoryError {
+    fn from(not_read: NotRead) -> Self {
+        match not_read {
+            NotRead::Away => Self::Away,
+            NotRead::Epoch => Self::NotRecovered(NotRecovered::Epoch),
+            NotRead::Trimmed => Self::NotRecovered(NotRecovered::Trimmed),
+        }
+    }
+}

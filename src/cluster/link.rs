@@ -10,14 +10,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use lapwing_cluster::{Instance, wire::PayloadKind};
-use lapwing_cluster_driver as driver;
+use lapwing_cluster::Instance;
+use lapwing_cluster_driver::{
+    self as driver,
+    store::{PAGE_ENTRIES_MAX, Refused},
+};
 use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 
 use super::{
     Program,
-    error::{NotConfirmed, TooLarge},
+    error::{NotConfirmed, NotKept, NotRead, TooLarge},
     info::{ClusterInfo, ClusterStats, NodeInfo},
+    keeper::{self, Keeper, Reading, bytes_of},
     options::Hasher,
     pump::Pump,
     question::{Everywhere, Question},
@@ -25,8 +29,8 @@ use super::{
 pub(crate) use super::{asking::Asking, options::Cluster};
 use crate::{
     occasionally::{Occasionally, occasionally},
-    protocol::Payload,
-    topics::{broadcast::Broadcast, published::Sent},
+    topic::Topic,
+    topics::{broadcast::Broadcast, keep::Keep, position::Position, published::Sent},
 };
 
 /// Bytes of a topic or an event at most, as other nodes take them.
@@ -46,6 +50,8 @@ pub(crate) struct Link {
     join_timeout: Duration,
     call_timeout: Duration,
     runtime: Handle,
+    /// Where topics are kept.
+    keeper: Option<Arc<Keeper>>,
     /// What comes from the others, before anybody hears it.
     unheard: Mutex<Option<(driver::Events, Hasher)>>,
     /// Hands what comes to the program; ends with the driver.
@@ -53,10 +59,17 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    pub(crate) fn new(cluster: Cluster) -> Self {
-        let Cluster { name, cluster, events, runtime, hasher, join_timeout, call_timeout } = cluster;
+    /// `keeps` says whether topics are kept, by the engine's store.
+    pub(crate) fn new(cluster: Cluster, keeps: bool) -> Self {
+        let Cluster { name, cluster, events, runtime, hasher, join_timeout, call_timeout, ring_bytes_max } =
+            cluster;
+        let keeper = cluster
+            .store()
+            .filter(|_| keeps)
+            .map(|store| Keeper::new(cluster.clone(), Arc::clone(store), runtime.clone(), ring_bytes_max));
         Self {
             cluster,
+            keeper,
             name,
             is_draining: AtomicBool::new(false),
             join_timeout,
@@ -71,7 +84,9 @@ impl Link {
     pub(crate) fn begin(&self, program: Weak<dyn Program>) {
         let unheard = self.unheard.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some((events, hasher)) = unheard {
-            let pump = self.runtime.spawn(Pump::new(hasher, program).run(events));
+            let keeper = self.keeper.as_ref().map_or_else(Weak::new, Arc::downgrade);
+            self.keeper.as_ref().inspect(|keeper| keeper.begin(program.clone()));
+            let pump = self.runtime.spawn(Pump::new(hasher, program, keeper).run(events));
             *self.pump.lock().unwrap_or_else(PoisonError::into_inner) = Some(pump);
         }
     }
@@ -94,14 +109,9 @@ impl Link {
 
     /// Gives a broadcast to the other nodes.
     pub(crate) fn publish(&self, broadcast: &Broadcast) -> Result<Sent, TooLarge> {
+        check_all(broadcast)?;
         let Broadcast { topic, event, payload, .. } = broadcast;
-        check("topic", topic.len(), TEXT_BYTES_MAX)?;
-        check("event", event.len(), TEXT_BYTES_MAX)?;
-        check("payload", payload.size(), PAYLOAD_BYTES_MAX)?;
-        let (kind, bytes) = match payload {
-            Payload::Json(json) => (PayloadKind::Json, Bytes::copy_from_slice(json.as_str().as_bytes())),
-            Payload::Binary(bytes) => (PayloadKind::Binary, bytes.clone()),
-        };
+        let (kind, bytes) = bytes_of(payload);
         Ok(match self.cluster.publish(topic, event, kind, bytes) {
             lapwing_cluster::Sent::Now => Sent::Now,
             lapwing_cluster::Sent::Later => Sent::Later,
@@ -109,15 +119,65 @@ impl Link {
         })
     }
 
-    /// A subscriber more has this topic. What is returned is to be waited for; nothing where the engine delivers the topic already.
-    pub(crate) fn subscribe(&self, topic: &str) -> Option<Wanted> {
+    /// Gives a broadcast on a kept topic to the store, from where it comes back to all nodes.
+    pub(crate) fn keep(&self, broadcast: &Broadcast, keep: Keep) -> Result<Result<Sent, NotKept>, TooLarge> {
+        check_all(broadcast)?;
+        let Some(keeper) = &self.keeper else { return Ok(Err(NotKept)) };
+        Ok(keeper.append(broadcast, keep).map_err(|_| NotKept))
+    }
+
+    /// A subscriber more has this topic, which may be kept. What is returned is to be waited for; nothing where the engine delivers the topic
+    /// already, and this node has what is kept of it.
+    pub(crate) fn subscribe(&self, topic: &Topic, keep: Option<Keep>) -> Option<Wanted> {
         let confirmation = self.cluster.subscribe(topic);
-        (!confirmation.is_there()).then_some(Wanted { confirmation, within: self.join_timeout })
+        let keeper = self.keeper.as_ref().zip(keep);
+        let reading = keeper.and_then(|(keeper, keep)| keeper.claim(topic, keep));
+        let is_there = confirmation.is_there() && reading.is_none();
+        (!is_there).then_some(Wanted { confirmation: Some(confirmation), reading, within: self.join_timeout })
     }
 
     /// A subscriber less has this topic.
-    pub(crate) fn unsubscribe(&self, topic: &str) {
+    pub(crate) fn unsubscribe(&self, topic: &Topic) {
         self.cluster.unsubscribe(topic);
+        self.keeper.as_ref().inspect(|keeper| keeper.release(topic));
+    }
+
+    /// Has what is kept of a topic read again, if it has subscribers here.
+    pub(crate) async fn reread(&self, topic: &Topic) -> Result<(), NotConfirmed> {
+        let Some(reading) = self.keeper.as_ref().and_then(|keeper| keeper.reread(topic)) else {
+            return Ok(());
+        };
+        match timeout(self.join_timeout, reading).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(NotConfirmed::Ended),
+            Err(_) => Err(NotConfirmed::Late),
+        }
+    }
+
+    /// Where the store stands with a topic.
+    pub(crate) async fn position(&self, topic: &Topic, keep: Keep) -> Result<Position, NotRead> {
+        let keeper = self.keeper.as_ref().ok_or(NotRead::Away)?;
+        let read = timeout(self.call_timeout, keeper.read(topic, keep, None, 0)).await;
+        let page = read.map_err(|_| NotRead::Away)?.map_err(|_| NotRead::Away)?;
+        Ok(keeper::position(page.end()))
+    }
+
+    /// What the store keeps of a topic, behind a position or all of it; and the position before that.
+    pub(crate) async fn read(
+        &self,
+        topic: &Topic,
+        keep: Keep,
+        after: Option<Position>,
+    ) -> Result<Vec<Arc<Broadcast>>, NotRead> {
+        let keeper = self.keeper.as_ref().ok_or(NotRead::Away)?;
+        let read = keeper.read(topic, keep, after.map(keeper::place), PAGE_ENTRIES_MAX);
+        let page = timeout(self.call_timeout, read).await.map_err(|_| NotRead::Away)?;
+        let page = page.map_err(|_| NotRead::Away)?;
+        match page.refused {
+            None => Ok(keeper.broadcasts(topic, &page.entries)),
+            Some(Refused::Epoch) => Err(NotRead::Epoch),
+            Some(Refused::Trimmed) => Err(NotRead::Trimmed),
+        }
     }
 
     /// The others are told that this node is about to go.
@@ -168,6 +228,10 @@ impl Link {
 
     /// Says goodbye, and ends what [`begin`](Self::begin) started.
     pub(crate) async fn shutdown(&self, within: Duration) {
+        if let Some(keeper) = &self.keeper {
+            // What the store does not have by then is lost, as is what the engine does not have.
+            let _ = timeout(within, keeper.shutdown()).await;
+        }
         self.cluster.shutdown(within).await;
         let pump = self.pump.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(pump) = pump {
@@ -175,6 +239,14 @@ impl Link {
             let _ = pump.await;
         }
     }
+}
+
+/// Whether other nodes take a broadcast.
+fn check_all(broadcast: &Broadcast) -> Result<(), TooLarge> {
+    let Broadcast { topic, event, payload, .. } = broadcast;
+    check("topic", topic.len(), TEXT_BYTES_MAX)?;
+    check("event", event.len(), TEXT_BYTES_MAX)?;
+    check("payload", payload.size(), PAYLOAD_BYTES_MAX)
 }
 
 fn check(what: &'static str, bytes: usize, bytes_max: usize) -> Result<(), TooLarge> {
@@ -187,21 +259,35 @@ impl fmt::Debug for Link {
     }
 }
 
-/// A subscription that the engine has not confirmed.
+/// A subscription that the engine has not confirmed, or a topic whose store has not been read.
 #[derive(Debug)]
 pub(crate) struct Wanted {
-    confirmation: driver::Confirmation,
+    confirmation: Option<driver::Confirmation>,
+    reading: Option<Reading>,
     within: Duration,
 }
 
 impl Wanted {
     /// Waits for the engine, as long as a join does. Cancel safe; may be called again after [`NotConfirmed::Late`] alone.
     pub(crate) async fn wait(&mut self) -> Result<(), NotConfirmed> {
-        match timeout(self.within, &mut self.confirmation).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(driver::NotConfirmed::Refused)) => Err(NotConfirmed::Refused),
-            Ok(Err(_)) => Err(NotConfirmed::Ended),
-            Err(_) => Err(NotConfirmed::Late),
+        let within = self.within;
+        timeout(within, self.wait_on()).await.unwrap_or(Err(NotConfirmed::Late))
+    }
+
+    async fn wait_on(&mut self) -> Result<(), NotConfirmed> {
+        if let Some(confirmation) = &mut self.confirmation {
+            let confirmed = confirmation.await;
+            self.confirmation = None;
+            confirmed.map_err(|error| match error {
+                driver::NotConfirmed::Refused => NotConfirmed::Refused,
+                _ => NotConfirmed::Ended,
+            })?;
         }
+        if let Some(reading) = &mut self.reading {
+            let read = reading.await;
+            self.reading = None;
+            read.map_err(|_| NotConfirmed::Ended)?;
+        }
+        Ok(())
     }
 }

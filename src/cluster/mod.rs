@@ -3,6 +3,7 @@
 //! ```text
 //!   Node::publish ──▶ Link ──▶ lapwing_cluster_driver ──▶ engine
 //!   Node::claim ────▶   │
+//!                       ├─ Keeper ─ store: kept topics, in one order on all nodes
 //!                       └─ Pump ◀── events: broadcasts, gaps, peers
 //!   Program (Node) ◀────────┘
 //! ```
@@ -11,13 +12,21 @@
 //! nothing here costs it anything.
 
 #[cfg(feature = "cluster")]
+mod appends;
+#[cfg(feature = "cluster")]
 mod asking;
 pub(crate) mod confirming;
 pub(crate) mod error;
 #[cfg(feature = "cluster")]
 mod info;
 #[cfg(feature = "cluster")]
+mod keeper;
+#[cfg(feature = "cluster")]
 pub(crate) mod link;
+#[cfg(feature = "cluster")]
+mod mirror;
+#[cfg(all(test, feature = "cluster"))]
+mod model;
 #[cfg(feature = "cluster")]
 mod options;
 #[cfg(feature = "cluster")]
@@ -35,7 +44,7 @@ use bytes::Bytes;
 use self::question::Answer;
 use crate::{
     topic::Topic,
-    topics::{broadcast::Broadcast, gap::Gap},
+    topics::{broadcast::Broadcast, gap::Gap, position::Position},
 };
 
 #[cfg(feature = "cluster")]
@@ -52,11 +61,32 @@ pub use lapwing_nats::{self as nats, Nats};
 #[cfg(feature = "redis")]
 pub use lapwing_redis::{self as redis, Redis};
 
+/// A broadcast that the store has put in its place: its position.
+pub(crate) struct Stored {
+    pub(crate) broadcast: Broadcast,
+    /// The check of the place before it.
+    pub(crate) before: u64,
+    /// Whether it is this node's.
+    pub(crate) is_own: bool,
+}
+
 /// The program as the cluster calls it.
 #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "nobody calls where there is no cluster"))]
 pub(crate) trait Program: Send + Sync {
     /// A broadcast of another node.
     fn deliver(&self, broadcast: &Broadcast);
+
+    /// A broadcast of any node that the store has put in its place, the next one of its topic.
+    fn deliver_stored(&self, stored: Stored);
+
+    /// What is remembered of a topic goes on from a position, with these, which nobody is given.
+    fn restart_stored(&self, topic: &Topic, position: Position, stored: Vec<Stored>);
+
+    /// A topic of the store's has no members here.
+    fn forget_stored(&self, topic: &Topic);
+
+    /// The check of a place in a topic of the store's, if it is known here.
+    fn check_at(&self, topic: &Topic, number: u64) -> Option<u64>;
 
     /// The topics with subscribers that something concerns.
     fn concerned(&self, concerns: &dyn Fn(&str) -> bool) -> Vec<Topic>;

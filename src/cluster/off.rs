@@ -10,10 +10,13 @@ use bytes::Bytes;
 
 use super::{
     Program,
-    error::{NotConfirmed, TooLarge},
+    error::{NotConfirmed, NotKept, NotRead, TooLarge},
     question::{Answer, Everywhere, Question},
 };
-use crate::topics::{broadcast::Broadcast, published::Sent};
+use crate::{
+    topic::Topic,
+    topics::{broadcast::Broadcast, keep::Keep, position::Position, published::Sent},
+};
 
 #[derive(Debug)]
 pub(crate) struct Cluster(Infallible);
@@ -24,8 +27,14 @@ pub(crate) struct Link(Infallible);
 #[derive(Debug)]
 pub(crate) struct Wanted(Infallible);
 
+impl Cluster {
+    pub(crate) fn can_keep(&self) -> bool {
+        match self.0 {}
+    }
+}
+
 impl Link {
-    pub(crate) fn new(cluster: Cluster) -> Self {
+    pub(crate) fn new(cluster: Cluster, _: bool) -> Self {
         match cluster.0 {}
     }
 
@@ -45,11 +54,32 @@ impl Link {
         match self.0 {}
     }
 
-    pub(crate) fn subscribe(&self, _: &str) -> Option<Wanted> {
+    pub(crate) fn keep(&self, _: &Broadcast, _: Keep) -> Result<Result<Sent, NotKept>, TooLarge> {
         match self.0 {}
     }
 
-    pub(crate) fn unsubscribe(&self, _: &str) {
+    pub(crate) fn subscribe(&self, _: &Topic, _: Option<Keep>) -> Option<Wanted> {
+        match self.0 {}
+    }
+
+    pub(crate) fn unsubscribe(&self, _: &Topic) {
+        match self.0 {}
+    }
+
+    pub(crate) async fn reread(&self, _: &Topic) -> Result<(), NotConfirmed> {
+        match self.0 {}
+    }
+
+    pub(crate) async fn position(&self, _: &Topic, _: Keep) -> Result<Position, NotRead> {
+        match self.0 {}
+    }
+
+    pub(crate) async fn read(
+        &self,
+        _: &Topic,
+        _: Keep,
+        _: Option<Position>,
+    ) -> Result<Vec<Arc<Broadcast>>, NotRead> {
         match self.0 {}
     }
 

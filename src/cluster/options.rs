@@ -37,6 +37,7 @@ pub struct ClusterOptions {
     spread: Spread,
     join_timeout: Duration,
     call_timeout: Duration,
+    ring_bytes_max: usize,
 }
 
 impl ClusterOptions {
@@ -54,6 +55,7 @@ impl ClusterOptions {
             spread: Spread::default(),
             join_timeout: Duration::from_secs(5),
             call_timeout: Duration::from_secs(10),
+            ring_bytes_max: 4 * 1024 * 1024,
         }
     }
 
@@ -102,7 +104,11 @@ impl ClusterOptions {
     /// Bytes of this node's broadcasts that are kept for nodes that missed some, and for the time in which the engine is away.
     /// Default 4 MiB: ten seconds of a thousand small broadcasts a second. At the bound the oldest go; while the engine is away, the newest
     /// reach this node alone ([`Sent::Here`](crate::Sent::Here)).
+    ///
+    /// As many bytes again of broadcasts on kept topics may wait for the engine's store. At the bound the newest are refused
+    /// ([`BroadcastError::NotKept`](crate::BroadcastError::NotKept)).
     pub fn ring_bytes_max(mut self, bytes: usize) -> Self {
+        self.ring_bytes_max = bytes;
         self.config = self.config.ring_bytes_max(bytes);
         self
     }
@@ -117,12 +123,13 @@ impl ClusterOptions {
     /// # Panics
     /// Outside a Tokio runtime.
     pub async fn start(self, engine: impl Engine) -> Result<Cluster, StartError> {
-        let Self { app, name, options, config, spread, join_timeout, call_timeout } = self;
+        let Self { app, name, options, config, spread, join_timeout, call_timeout, ring_bytes_max } = self;
         let hasher = Hasher { hasher: TopicHasher::new(&app), spread };
         let (cluster, events) =
             options.name(name.clone()).config(config.spread(spread)).start(engine).await?;
         let name = if name.is_empty() { cluster.instance().to_string() } else { name };
-        Ok(Cluster { name, cluster, events, runtime: Handle::current(), hasher, join_timeout, call_timeout })
+        let runtime = Handle::current();
+        Ok(Cluster { name, cluster, events, runtime, hasher, join_timeout, call_timeout, ring_bytes_max })
     }
 }
 
@@ -136,6 +143,14 @@ pub struct Cluster {
     pub(super) hasher: Hasher,
     pub(super) join_timeout: Duration,
     pub(super) call_timeout: Duration,
+    pub(super) ring_bytes_max: usize,
+}
+
+impl Cluster {
+    /// Whether the engine can keep topics.
+    pub(crate) fn can_keep(&self) -> bool {
+        self.cluster.store().is_some()
+    }
 }
 
 impl fmt::Debug for Cluster {

@@ -13,7 +13,7 @@ use lapwing_cluster_driver::{ClusterEvent, Events};
 use smol_str::{SmolStr, ToSmolStr as _};
 use tracing::{debug, info, warn};
 
-use super::{Program, options::Hasher};
+use super::{Program, keeper::Keeper, options::Hasher};
 use crate::{
     occasionally::{Occasionally, occasionally},
     protocol::{Payload, RawJson},
@@ -26,6 +26,8 @@ use crate::{
 pub(super) struct Pump {
     hasher: Hasher,
     program: Weak<dyn Program>,
+    /// Nothing where no topic is kept.
+    keeper: Weak<Keeper>,
     /// The names of the nodes that live, and of those that are remembered for what may still be told of them.
     names: HashMap<Instance, SmolStr>,
     /// Of the log lines about broadcasts that could not be read.
@@ -36,8 +38,8 @@ pub(super) struct Pump {
 const NAMES_MAX: usize = 1_024;
 
 impl Pump {
-    pub(super) fn new(hasher: Hasher, program: Weak<dyn Program>) -> Self {
-        Self { hasher, program, names: HashMap::new(), unreadable: Occasionally::new() }
+    pub(super) fn new(hasher: Hasher, program: Weak<dyn Program>, keeper: Weak<Keeper>) -> Self {
+        Self { hasher, program, keeper, names: HashMap::new(), unreadable: Occasionally::new() }
     }
 
     /// Runs until the node has ended, or the program is gone.
@@ -46,6 +48,12 @@ impl Pump {
             let Some(program) = self.program.upgrade() else { return };
             match event {
                 ClusterEvent::Broadcast { from, publish } => self.deliver(&*program, from, publish),
+                ClusterEvent::Kept { key, kept } => {
+                    self.keeper.upgrade().inspect(|keeper| keeper.handle_kept(key, kept));
+                }
+                ClusterEvent::Dropped => {
+                    self.keeper.upgrade().inspect(Keeper::compare);
+                }
                 ClusterEvent::Gap(gap) => self.tell_gap(&*program, gap).await,
                 ClusterEvent::PeerUp(peer, known) => {
                     program.handle_peer(peer.0);
@@ -68,10 +76,12 @@ impl Pump {
                 ClusterEvent::EngineUp => {
                     info!("the cluster's engine is there");
                     program.handle_reach(true);
+                    self.keeper.upgrade().inspect(|keeper| keeper.handle_reach(true));
                 }
                 ClusterEvent::EngineDown => {
                     warn!("the cluster's engine is away; what is local goes on");
                     program.handle_reach(false);
+                    self.keeper.upgrade().inspect(|keeper| keeper.handle_reach(false));
                 }
                 ClusterEvent::Call(call) => {
                     let answer = program.answer(call.body());

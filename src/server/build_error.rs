@@ -27,7 +27,8 @@ pub enum BuildError {
     Requirement(String),
     /// There is a cluster and a [`PubSub`](crate::pubsub::PubSub) adapter: each broadcast would reach other nodes twice.
     TwoWays,
-    /// Topics of this pattern are kept, and the server is a node of a cluster: nodes have no common order of what they remember.
+    /// Topics of this pattern are kept, and the server is a node of a cluster whose engine keeps nothing, so that its nodes have no common order of
+    /// what they remember.
     KeptInCluster(String),
     /// An option has a value that nothing can work with, or contradicts another.
     Option(OptionError),
@@ -61,8 +62,8 @@ impl fmt::Display for BuildError {
             ),
             Self::KeptInCluster(pattern) => write!(
                 f,
-                "topics of {pattern:?} cannot be kept in a cluster, as its nodes have no common order of what they remember: \
-                 leave out `keep`, or the cluster"
+                "topics of {pattern:?} cannot be kept over this engine, as it keeps nothing and nodes have no common order of what they \
+                 remember: leave out `keep`, or use Redis"
             ),
             Self::Option(_) => f.write_str("an option is not valid"),
         }

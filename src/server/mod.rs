@@ -401,7 +401,8 @@ impl Builder {
 
     /// Makes this server a node of a cluster. Default: it is alone.
     ///
-    /// Topics that are kept ([`Mount::keep`]) have no order over nodes: [`build`](Self::build) refuses them.
+    /// Topics that are kept ([`Mount::keep`]) are kept by the engine, in one order for all nodes. Redis can do that; over one that
+    /// cannot [`build`](Self::build) refuses them.
     #[cfg(feature = "cluster")]
     pub fn cluster(mut self, cluster: link::Cluster) -> Self {
         self.cluster = Some(cluster);
@@ -478,15 +479,17 @@ impl Builder {
                 keeps.push((TopicPattern::new(pattern).map_err(BuildError::Pattern)?, *keep));
             }
         }
-        if self.cluster.is_some() {
+        if let Some(cluster) = &self.cluster {
             if self.pubsub.is_some() {
                 return Err(BuildError::TwoWays);
             }
-            if let Some((pattern, _)) = keeps.first() {
+            if let Some((pattern, _)) = keeps.first().filter(|_| !cluster.can_keep()) {
                 return Err(BuildError::KeptInCluster(pattern.as_str().to_owned()));
             }
         }
-        let kept = (!keeps.is_empty()).then(|| Kept::new(keeps, self.history_bytes_max)).map(Box::new);
+        let keeps_any = !keeps.is_empty();
+        let kept = if self.cluster.is_some() { Kept::of_store } else { Kept::new };
+        let kept = keeps_any.then(|| kept(keeps, self.history_bytes_max)).map(Box::new);
         let pubsub = self.pubsub.unwrap_or_else(|| Arc::new(LocalPubSub));
         let topics = Topics::keeping(kept).with_slow(slow);
         let node = Arc::new(Node::new(pubsub, self.presence, self.fetcher, topics));
@@ -508,7 +511,7 @@ impl Builder {
             }
         }));
         if let Some(cluster) = self.cluster {
-            node.set_link(link::Link::new(cluster));
+            node.set_link(link::Link::new(cluster, keeps_any));
         }
         let shutdown_timeout = self.shutdown_timeout;
         Ok(Lapwing(Arc::new(Inner { node, mounts, shutdown_timeout, is_draining: AtomicBool::new(false) })))

@@ -174,7 +174,7 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
         return None;
     };
     let mut claim = join.node().claim(&join.topic);
-    if let Err(error) = claim.confirmed().await {
+    if let Err(error) = claim.confirmed(asked).await {
         drop(claim);
         close_predecessor(predecessor.as_deref());
         refuse(&join, channel, &refs, error).await;

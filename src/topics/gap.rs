@@ -15,7 +15,7 @@ use crate::topic::Topic;
 pub struct Gap {
     /// The topic.
     pub topic: Topic,
-    /// The name of the node whose broadcasts they were, or its number, if it was not known yet.
+    /// The name of the node whose broadcasts they were, or its number, if it was not known yet. Empty where they were the store's: of any node.
     pub node: SmolStr,
     /// Why they are lost.
     pub cause: GapCause,
@@ -37,6 +37,11 @@ pub enum GapCause {
     NodeDied,
     /// A message could not be read: it is of a later release, or malformed.
     Unreadable,
+    /// They were kept by the cluster's store, which has lost them: it was started without its data, or another server took its place before it had
+    /// them. The topic has another history from here on.
+    StoreLost,
+    /// They were kept by the cluster's store, and are not any more: more was said than is kept while this node could not hear.
+    Trimmed,
     /// A cause that this release does not know.
     Other,
 }
@@ -52,6 +57,8 @@ impl GapCause {
             Self::Uncertain => "uncertain",
             Self::NodeDied => "node_died",
             Self::Unreadable => "unreadable",
+            Self::StoreLost => "store_lost",
+            Self::Trimmed => "trimmed",
             Self::Other => "other",
         }
     }

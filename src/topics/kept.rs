@@ -17,7 +17,7 @@ use crate::{
     topic::{Topic, TopicPattern},
     topics::{
         broadcast::Broadcast,
-        history::{self, Answer, Histories, NotRecovered, PARTS, Read, Recorded, Since},
+        history::{self, Answer, Histories, HistoryError, PARTS, Read, Recorded, Since},
         keep::Keep,
         log::Cap,
         position::Position,
@@ -31,6 +31,8 @@ pub(crate) struct Kept {
     rules: Arc<[(TopicPattern, Keep)]>,
     parts: Box<[Mutex<Histories>]>,
     start: Instant,
+    /// Whether a store numbers what is recorded, and not this node.
+    is_of_store: bool,
     /// Whether a task forgets what is too old; else whoever asks does.
     is_swept: AtomicBool,
 }
@@ -60,14 +62,43 @@ impl Kept {
     pub(crate) fn new(rules: Vec<(TopicPattern, Keep)>, bytes_max: usize) -> Self {
         // Keyed by the system's randomness.
         let epoch = RandomState::new().hash_one(0);
-        let (rules, room) = (Arc::from(rules), Arc::new(Room::new(bytes_max)));
-        let part = |_| Mutex::new(Histories::new(Arc::clone(&rules), room.clone(), epoch));
-        let parts = (0..PARTS).map(part).collect();
-        Self { rules, parts, start: Instant::now(), is_swept: AtomicBool::new(true) }
+        Self::of(rules, bytes_max, |rules, room| Histories::new(rules, room, epoch))
     }
 
-    /// The rule by which a broadcast is to be recorded, if it is.
+    /// Copies of what a store of a cluster keeps.
+    pub(crate) fn of_store(rules: Vec<(TopicPattern, Keep)>, bytes_max: usize) -> Self {
+        Self { is_of_store: true, ..Self::of(rules, bytes_max, Histories::of_store) }
+    }
+
+    fn of(
+        rules: Vec<(TopicPattern, Keep)>,
+        bytes_max: usize,
+        histories: impl Fn(Arc<[(TopicPattern, Keep)]>, Arc<Room>) -> Histories,
+    ) -> Self {
+        let (rules, room) = (Arc::from(rules), Arc::new(Room::new(bytes_max)));
+        let parts = (0..PARTS).map(|_| Mutex::new(histories(Arc::clone(&rules), room.clone()))).collect();
+        let (start, is_swept) = (Instant::now(), AtomicBool::new(true));
+        Self { rules, parts, start, is_of_store: false, is_swept }
+    }
+
+    /// The rule by which this node is to record a broadcast, if it is.
     pub(crate) fn rule(&self, broadcast: &Broadcast) -> Option<usize> {
+        if self.is_of_store { None } else { self.rule_of_broadcast(broadcast) }
+    }
+
+    /// How much the store of a cluster is to keep with a broadcast, if it is recorded.
+    pub(crate) fn stores(&self, broadcast: &Broadcast) -> Option<Keep> {
+        let rule = self.rule_of_broadcast(broadcast).filter(|_| self.is_of_store)?;
+        Some(self.rules[rule].1)
+    }
+
+    /// How much the store of a cluster keeps of a topic, if it does.
+    pub(crate) fn stores_topic(&self, topic: &Topic) -> Option<Keep> {
+        let rule = self.rule_of(topic).filter(|_| self.is_of_store)?;
+        Some(self.rules[rule].1)
+    }
+
+    fn rule_of_broadcast(&self, broadcast: &Broadcast) -> Option<usize> {
         // What is no object reaches clients of the oldest wire alone: there is no telling where it would be missed.
         let is_object = broadcast.payload.as_json().is_none_or(RawJson::is_object);
         if broadcast.is_unrecorded || !is_object || event::is_of_presence(&broadcast.event) {
@@ -82,16 +113,42 @@ impl Kept {
     }
 
     /// Records a broadcast. Its topic's members are locked.
-    pub(crate) fn append(&self, rule: usize, broadcast: &Broadcast) -> (Arc<Broadcast>, Position) {
-        let shared = self.histories(&broadcast.topic).append(rule, broadcast.clone(), self.now());
-        let Some(position) = shared.position else { unreachable!("what is recorded has a position") };
-        (shared, position)
+    pub(crate) fn append(&self, rule: usize, broadcast: &Broadcast) -> Arc<Broadcast> {
+        self.histories(&broadcast.topic).append(rule, broadcast.clone(), self.now())
     }
 
-    /// Where a topic stands; `None` if it is not kept.
+    /// Remembers a broadcast that the store has numbered. Its topic's members are locked.
+    pub(crate) fn append_stored(&self, broadcast: &Broadcast, before: u64) -> Arc<Broadcast> {
+        self.histories(&broadcast.topic).append_stored(broadcast.clone(), before, self.now())
+    }
+
+    /// A topic goes on from a position of the store.
+    pub(crate) fn restart(&self, topic: &Topic, position: Position) {
+        if let Some(rule) = self.rule_of(topic) {
+            self.histories(topic).restart(rule, topic, position, self.now());
+        }
+    }
+
+    /// Nobody here needs a topic of the store's any more.
+    pub(crate) fn forget(&self, topic: &Topic) {
+        self.histories(topic).forget(topic);
+    }
+
+    /// The check of a place in a topic of the store's, if it is known here.
+    pub(crate) fn check_at(&self, topic: &Topic, number: u64) -> Option<u64> {
+        self.histories(topic).check_at(topic, number)
+    }
+
+    /// Whether a position is one of the topic's history as it is known here.
+    pub(crate) fn knows(&self, topic: &Topic, position: Position) -> bool {
+        self.histories(topic).knows(topic, position)
+    }
+
+    /// Where a topic stands; `None` if it is not kept, or if a store keeps it and nobody here needs it.
     pub(crate) fn position(&self, topic: &Topic) -> Option<Position> {
         self.rule_of(topic)?;
-        Some(self.histories(topic).position(topic))
+        let histories = self.histories(topic);
+        if self.is_of_store { histories.position_of_history(topic) } else { Some(histories.position(topic)) }
     }
 
     /// What a join that asks is told and gets; `None` if the topic is not kept. The topic's members are locked.
@@ -109,15 +166,19 @@ impl Kept {
         Some(Recovering { answer, topic, histories })
     }
 
-    /// Reads a part of a topic's history; `None` if the topic is not kept.
+    /// Reads a part of a topic's history.
     pub(crate) fn read(
         &self,
         topic: &Topic,
         read: Read,
         limit: usize,
-    ) -> Option<Result<Vec<Arc<Broadcast>>, NotRecovered>> {
-        self.rule_of(topic)?;
-        Some(self.histories(topic).read(topic, read, limit, self.now()))
+    ) -> Result<Vec<Arc<Broadcast>>, HistoryError> {
+        self.rule_of(topic).ok_or(HistoryError::NotKept)?;
+        let mut histories = self.histories(topic);
+        if self.is_of_store && histories.position_of_history(topic).is_none() {
+            return Err(HistoryError::NotHere);
+        }
+        histories.read(topic, read, limit, self.now()).map_err(HistoryError::NotRecovered)
     }
 
     /// The bytes that all histories take, and how many messages and topics that is.

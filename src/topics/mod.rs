@@ -264,9 +264,17 @@ impl Topics {
         source: Source,
         broadcast: &Broadcast,
     ) -> Result<Option<Position>, EncodeError> {
+        self.metered(source, || self.dispatch_at_once(broadcast))
+    }
+
+    /// Counts what becomes of a broadcast.
+    fn metered(
+        &self,
+        source: Source,
+        dispatch: impl FnOnce() -> Dispatched,
+    ) -> Result<Option<Position>, EncodeError> {
         let start = Instant::now();
-        let dispatched = self.dispatch_at_once(broadcast);
-        let (receivers, result) = match dispatched {
+        let (receivers, result) = match dispatch() {
             Ok((receivers, position)) => (receivers, Ok(position)),
             Err((receivers, error)) => (receivers, Err(error)),
         };
@@ -274,12 +282,12 @@ impl Topics {
         result
     }
 
-    /// The same; says how many subscribers there were, too.
+    /// Dispatches, and says how many subscribers there were, too.
     fn dispatch_at_once(&self, broadcast: &Broadcast) -> Dispatched {
         if let Some(kept) = &self.kept
             && let Some(rule) = kept.rule(broadcast)
         {
-            return self.dispatch_recorded(kept, rule, broadcast);
+            return self.dispatch_recorded(&broadcast.topic, || kept.append(rule, broadcast));
         }
         let Some(entry) = self.find(&broadcast.topic) else { return Ok((0, None)) };
         let members = entry.members();
@@ -293,26 +301,58 @@ impl Topics {
         Delivery::new(broadcast, shared, &self.log, &self.meter)
     }
 
+    /// Gives out a broadcast that the store of a cluster has numbered. `before` is the check of the place before it.
+    ///
+    /// # Errors
+    /// As for [`dispatch`](Self::dispatch).
+    pub(crate) fn dispatch_stored(
+        &self,
+        source: Source,
+        broadcast: &Broadcast,
+        before: u64,
+    ) -> Result<Option<Position>, EncodeError> {
+        let Some(kept) = &self.kept else { return Ok(None) };
+        let record = || kept.append_stored(broadcast, before);
+        self.metered(source, || self.dispatch_recorded(&broadcast.topic, record))
+    }
+
+    /// What is remembered of a topic goes on from a position of the store, with these, each with the check of the place before. Nobody is
+    /// given them; a join stands before all of them or behind.
+    pub(crate) fn restart_stored(
+        &self,
+        topic: &Topic,
+        position: Position,
+        stored: impl Iterator<Item = (Broadcast, u64)>,
+    ) {
+        let Some(kept) = &self.kept else { return };
+        let entry = self.find(topic);
+        let _members = entry.as_ref().map(|entry| entry.members());
+        kept.restart(topic, position);
+        for (broadcast, before) in stored {
+            kept.append_stored(&broadcast, before);
+        }
+    }
+
     /// Records a broadcast and gives it out, with the members locked: all that happens on a topic has one order.
-    fn dispatch_recorded(&self, kept: &Kept, rule: usize, broadcast: &Broadcast) -> Dispatched {
+    fn dispatch_recorded(&self, topic: &Topic, record: impl FnOnce() -> Arc<Broadcast>) -> Dispatched {
         // A topic without members has a lock, too: a client that joins meanwhile gets this one by replay or live, and not twice.
-        let mut entry = self.entry(&broadcast.topic);
+        let mut entry = self.entry(topic);
         let mut members = entry.members();
         while members.removed {
             drop(members);
-            entry = self.entry(&broadcast.topic);
+            entry = self.entry(topic);
             members = entry.members();
         }
-        let (shared, position) = kept.append(rule, broadcast);
+        let shared = record();
         let mut delivery = self.delivery(&shared, Some(shared.clone()));
         members.deliver(&mut delivery);
         let failed = delivery.failed.take();
         let receivers = members.slab.len();
         drop(members);
         if receivers == 0 {
-            self.remove_if_empty(&broadcast.topic);
+            self.remove_if_empty(topic);
         }
-        failed.map_or(Ok((receivers, Some(position))), |error| Err((receivers, error)))
+        failed.map_or(Ok((receivers, shared.position)), |error| Err((receivers, error)))
     }
 
     /// Gives a broadcast to the inboxes of a topic when that is free again: for those that lock more than an inbox may.

@@ -11,8 +11,13 @@
 //! ```
 //!
 //! So a client that heard all of a topic is where the topic stands, however long nothing was said. Topics share a floor by chance:
-//! then one of them may be told that it was trimmed where it was not, and never the other way round. Pure: time comes in as an
-//! argument.
+//! then one of them may be told that it was trimmed where it was not, and never the other way round.
+//!
+//! In a cluster it is a store that numbers, and what is here is a copy of its end ([`Histories::of_store`]): each topic has an epoch of
+//! its own, and is [set](Histories::restart) to where the store's stands. A position then has the check of its place in its lower bits, so
+//! that one of an order that the store has lost is told from one of today's.
+//!
+//! Pure: time comes in as an argument.
 
 use std::{collections::HashMap, error, fmt, ops::Range, sync::Arc, time::Duration};
 
@@ -41,6 +46,9 @@ pub(crate) const PARTS: usize = 32;
 
 /// Floors of one part: with all parts 32 KB for a node that keeps any topic, so that few topics share one.
 const FLOORS: usize = 128;
+
+/// Lower bits of a position's offset that are the check of its place, where a store numbers.
+pub(crate) const CHECK_BITS: u32 = 24;
 
 /// What a client that joins asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +134,11 @@ impl error::Error for NotRecovered {}
 pub enum HistoryError {
     /// No mount keeps the topic: see [`Mount::keep`](crate::Mount::keep).
     NotKept,
+    /// It is the store of a cluster that keeps the topic, and nobody on this node is joined to it: ask the store, by
+    /// [`fetch_history`](crate::Lapwing::fetch_history).
+    NotHere,
+    /// The store of a cluster cannot be reached.
+    Away,
     /// What was asked for is not there.
     NotRecovered(NotRecovered),
 }
@@ -136,6 +149,8 @@ impl fmt::Display for HistoryError {
             Self::NotKept => {
                 f.write_str("the topic is not kept: give the mount a `keep` whose pattern matches it")
             }
+            Self::NotHere => f.write_str("nobody is joined to the topic on this node: use `fetch_history`"),
+            Self::Away => f.write_str("the store of kept topics cannot be reached"),
             Self::NotRecovered(why) => why.fmt(f),
         }
     }
@@ -144,7 +159,7 @@ impl fmt::Display for HistoryError {
 impl error::Error for HistoryError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::NotKept => None,
+            Self::NotKept | Self::NotHere | Self::Away => None,
             Self::NotRecovered(why) => Some(why),
         }
     }
@@ -164,6 +179,8 @@ pub enum Read {
 /// A message that is remembered.
 pub(crate) struct Recorded {
     pub(crate) broadcast: Arc<Broadcast>,
+    /// The check of the place before it.
+    before: u64,
     /// The frames that were made of it with its position, by serializer.
     frames: Vec<(Arc<dyn Serializer>, RecordedFrames)>,
 }
@@ -198,6 +215,8 @@ pub(crate) struct Histories {
     rules: Arc<[(TopicPattern, Keep)]>,
     topics: HashMap<Topic, History>,
     epoch: u64,
+    /// How many lower bits of a position's offset are its check; none where this node numbers.
+    check_bits: u32,
     /// The highest offset of a message that was forgotten with its topic, by the topic's bucket.
     floors: Box<[Offset]>,
     bytes: usize,
@@ -208,6 +227,9 @@ pub(crate) struct Histories {
 #[derive(Debug)]
 struct History {
     rule: usize,
+    epoch: u64,
+    /// The check of where it stands.
+    check: u64,
     log: Log<Recorded>,
     /// When the last message came.
     last: Duration,
@@ -231,12 +253,57 @@ impl Since {
 impl Histories {
     /// `epoch` is random, and that of all parts; `room` is what all of them together may take.
     pub(crate) fn new(rules: Arc<[(TopicPattern, Keep)]>, room: Arc<Room>, epoch: u64) -> Self {
-        Self { rules, topics: HashMap::new(), epoch, floors: vec![Offset(0); FLOORS].into(), bytes: 0, room }
+        let floors = vec![Offset(0); FLOORS].into();
+        Self { rules, topics: HashMap::new(), epoch, check_bits: 0, floors, bytes: 0, room }
+    }
+
+    /// Copies of what a store numbers.
+    pub(crate) fn of_store(rules: Arc<[(TopicPattern, Keep)]>, room: Arc<Room>) -> Self {
+        Self { check_bits: CHECK_BITS, ..Self::new(rules, room, 0) }
+    }
+
+    /// Forgets a topic, which goes on from a position of its store. That it has a history takes what a topic with members takes, whether or
+    /// not there is room for messages.
+    pub(crate) fn restart(&mut self, rule: usize, topic: &Topic, position: Position, now: Duration) {
+        self.forget(topic);
+        let fixed = HISTORY_BYTES + topic.len();
+        self.room.overdraw(fixed);
+        self.bytes += fixed;
+        let (log, check) = (Log::after(self.number(position)), self.check(position));
+        let history = History { rule, epoch: position.epoch, check, log, last: now };
+        self.topics.insert(topic.clone(), history);
+    }
+
+    /// Forgets a topic, and where it stands.
+    pub(crate) fn forget(&mut self, topic: &Topic) {
+        let Some(history) = self.topics.remove(topic) else { return };
+        let bytes = history.log.bytes() + HISTORY_BYTES + topic.len();
+        self.bytes -= bytes;
+        self.room.give_back(bytes);
+    }
+
+    /// Remembers the next broadcast of a topic, with the position that its store gave it, and the check of the place before. Returns it as it
+    /// is shared; so it is, too, where the topic has no history.
+    pub(crate) fn append_stored(
+        &mut self,
+        broadcast: Broadcast,
+        before: u64,
+        now: Duration,
+    ) -> Arc<Broadcast> {
+        let shared = Arc::new(broadcast);
+        let topic = &shared.topic;
+        let (Some(position), Some(history)) = (shared.position, self.topics.get_mut(topic)) else {
+            return shared;
+        };
+        debug_assert_eq!(position.offset.0 >> self.check_bits, history.log.top().0 + 1);
+        history.check = position.offset.0 & ((1 << self.check_bits) - 1);
+        let recorded = Recorded { broadcast: shared.clone(), before, frames: Vec::new() };
+        self.remember(topic, recorded, now);
+        shared
     }
 
     /// Records a broadcast as the next of its topic, as far as there is room. Returns it with its position.
     pub(crate) fn append(&mut self, rule: usize, mut broadcast: Broadcast, now: Duration) -> Arc<Broadcast> {
-        let keep = self.rules[rule].1;
         let topic = broadcast.topic.clone();
         let fixed = HISTORY_BYTES + topic.len();
         if !self.topics.contains_key(&topic) {
@@ -248,65 +315,115 @@ impl Histories {
                 return Arc::new(broadcast);
             }
             self.bytes += fixed;
-            self.topics.insert(topic.clone(), History { rule, log: Log::after(*floor), last: now });
+            let history = History { rule, epoch: self.epoch, check: 0, log: Log::after(*floor), last: now };
+            self.topics.insert(topic.clone(), history);
         }
-        let Some(history) = self.topics.get_mut(&topic) else { unreachable!("it was just put there") };
+        let next = Offset(self.position(&topic).offset.0 + 1);
+        broadcast.position = Some(Position { epoch: self.epoch, offset: next });
+        let broadcast = Arc::new(broadcast);
+        let recorded = Recorded { broadcast: broadcast.clone(), before: 0, frames: Vec::new() };
+        self.remember(&topic, recorded, now);
+        broadcast
+    }
+
+    /// Appends to a history, as far as there is room.
+    fn remember(&mut self, topic: &Topic, recorded: Recorded, now: Duration) {
+        let Some(history) = self.topics.get_mut(topic) else { unreachable!("it is there") };
+        let (keep, broadcast) = (self.rules[history.rule].1, &recorded.broadcast);
         let before = history.log.bytes();
         let bytes = MESSAGE_BYTES + topic.len() + broadcast.event.len() + broadcast.payload.size();
         let taken = self.room.take(bytes);
         let room = taken.map_or_else(|over| before.saturating_sub(over), |taken| before + taken);
-        let next = Offset(history.log.top().0 + 1);
-        broadcast.position = Some(Position { epoch: self.epoch, offset: next });
-        let broadcast = Arc::new(broadcast);
-        let recorded = Recorded { broadcast: broadcast.clone(), frames: Vec::new() };
         history.log.append(recorded, bytes, now, &keep.bounds, room);
         history.last = now;
         let after = history.log.bytes();
         self.room.give_back(before + taken.unwrap_or(0) - after);
         self.bytes = self.bytes - before + after;
-        broadcast
     }
 
     /// Where a topic stands.
     pub(crate) fn position(&self, topic: &Topic) -> Position {
-        let history = self.topics.get(topic);
-        let offset = history.map_or_else(|| self.floors[bucket(topic)], |history| history.log.top());
-        Position { epoch: self.epoch, offset }
+        match self.topics.get(topic) {
+            Some(history) => self.at(history, history.log.top().0, history.check),
+            None => Position { epoch: self.epoch, offset: self.floors[bucket(topic)] },
+        }
+    }
+
+    /// Where a topic stands, if it has a history.
+    pub(crate) fn position_of_history(&self, topic: &Topic) -> Option<Position> {
+        self.topics.contains_key(topic).then(|| self.position(topic))
+    }
+
+    /// The check of a place of a topic, if it is known.
+    pub(crate) fn check_at(&self, topic: &Topic, number: u64) -> Option<u64> {
+        let history = self.topics.get(topic)?;
+        if number == history.log.top().0 {
+            return Some(history.check);
+        }
+        if let Some(recorded) = history.log.get(Offset(number)) {
+            return recorded.broadcast.position.map(|position| self.check(position));
+        }
+        Some(history.log.get(Offset(number + 1))?.before)
+    }
+
+    /// A place of a topic as a position.
+    fn at(&self, history: &History, number: u64, check: u64) -> Position {
+        Position { epoch: history.epoch, offset: Offset(number << self.check_bits | check) }
+    }
+
+    /// The number of the message before a position.
+    fn number(&self, position: Position) -> Offset {
+        Offset(position.offset.0 >> self.check_bits)
+    }
+
+    fn check(&self, position: Position) -> u64 {
+        position.offset.0 & ((1 << self.check_bits) - 1)
     }
 
     /// What a client that asks is told and gets.
     pub(crate) fn answer(&mut self, topic: &Topic, since: Since, cap: &Cap, now: Duration) -> Answer {
         self.trim(topic, now);
         let here = self.position(topic);
+        let top = self.number(here);
         let from = match since {
-            Since::Now => Ok(here.offset),
+            Since::Now => Ok(top),
             Since::Last(count) => Ok(self.before_last(topic, count, cap)),
             Since::After(position) => self.missed(topic, position, cap),
             Since::Unreadable => Err(NotRecovered::Unreadable),
         };
         match from {
-            Ok(from) => Answer {
-                at: Position { offset: from, ..here },
-                replay: from.0 + 1..here.offset.0 + 1,
-                refused: None,
-            },
+            Ok(from) => {
+                let check = self.check_at(topic, from.0).unwrap_or(0);
+                let at = self.topics.get(topic).map_or(here, |history| self.at(history, from.0, check));
+                Answer { at, replay: from.0 + 1..top.0 + 1, refused: None }
+            }
             Err(refused) => Answer { at: here, replay: 0..0, refused: Some(refused) },
         }
     }
 
     /// The offset from which a client that was at `position` goes on.
     fn missed(&self, topic: &Topic, position: Position, cap: &Cap) -> Result<Offset, NotRecovered> {
-        if position.epoch != self.epoch {
+        let number = self.number(position);
+        if position.epoch != self.position(topic).epoch {
             return Err(NotRecovered::Epoch);
         }
         let nothing = Log::after(self.floors[bucket(topic)]);
         let log = self.topics.get(topic).map_or(&nothing, |history| &history.log);
-        match log.since(position.offset, cap) {
-            Ok(_) => Ok(position.offset),
+        if self.check_at(topic, number.0).is_some_and(|check| check != self.check(position)) {
+            return Err(NotRecovered::Epoch);
+        }
+        match log.since(number, cap) {
+            Ok(_) => Ok(number),
             Err(Gap::Trimmed) => Err(NotRecovered::Trimmed),
             Err(Gap::TooMany) => Err(NotRecovered::TooMany),
             Err(Gap::Ahead) => Err(NotRecovered::Epoch),
         }
+    }
+
+    /// Whether a position is one of the topic's history, remembered or not.
+    pub(crate) fn knows(&self, topic: &Topic, position: Position) -> bool {
+        let cap = Cap { messages: usize::MAX, bytes: usize::MAX };
+        self.missed(topic, position, &cap) != Err(NotRecovered::Epoch)
     }
 
     fn before_last(&self, topic: &Topic, count: usize, cap: &Cap) -> Offset {
@@ -325,17 +442,18 @@ impl Histories {
     ) -> Result<Vec<Arc<Broadcast>>, NotRecovered> {
         self.trim(topic, now);
         let unbounded = Cap { messages: usize::MAX, bytes: usize::MAX };
-        let top = self.position(topic).offset.0;
+        let here = self.position(topic);
+        let top = self.number(here).0;
         let (first, end) = match read {
             Read::After(position) => {
                 let first = self.missed(topic, position, &unbounded)?.0 + 1;
                 (first, top.min(first.saturating_add(limit as u64).saturating_sub(1)))
             }
             Read::Before(position) => {
-                if position.epoch != self.epoch || position.offset.0 > top {
+                let end = self.number(position).0;
+                if position.epoch != here.epoch || end > top {
                     return Err(NotRecovered::Epoch);
                 }
-                let end = position.offset.0;
                 (end.saturating_sub(limit as u64) + 1, end)
             }
             Read::Last => (top.saturating_sub(limit as u64) + 1, top),
@@ -377,14 +495,17 @@ impl Histories {
     pub(crate) fn sweep(&mut self, now: Duration) {
         let all = self.bytes;
         let (bytes, floors, rules) = (&mut self.bytes, &mut self.floors, &self.rules);
+        // Where it is a store that numbers, whoever has members forgets when they are gone.
+        let numbers_here = self.check_bits == 0;
         self.topics.retain(|topic, history| {
             let before = history.log.bytes();
             let bounds = &rules[history.rule].1.bounds;
             history.log.trim(now, bounds);
             *bytes = *bytes - before + history.log.bytes();
             // Kept as long again, so that a client is told that something was trimmed and not that all is new.
-            let is_over =
-                history.log.len() == 0 && now.saturating_sub(history.last) > bounds.age.saturating_mul(2);
+            let is_over = numbers_here
+                && history.log.len() == 0
+                && now.saturating_sub(history.last) > bounds.age.saturating_mul(2);
             if is_over {
                 *bytes -= HISTORY_BYTES + topic.len();
                 let floor = &mut floors[bucket(topic)];

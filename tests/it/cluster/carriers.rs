@@ -22,6 +22,26 @@ pub(super) trait Carrier: Sized {
     async fn restart(&mut self);
 }
 
+/// An engine that keeps topics, and what becomes of that.
+pub(super) trait Keeps: Carrier {
+    /// One that has what it has confirmed when it is there again.
+    async fn start_keeping() -> Self;
+
+    /// It is there again, without what it had.
+    async fn restart_empty(&mut self);
+}
+
+impl Keeps for Hub {
+    async fn start_keeping() -> Self {
+        <Self as Carrier>::start().await
+    }
+
+    async fn restart_empty(&mut self) {
+        self.forget_kept();
+        Carrier::restart(self).await;
+    }
+}
+
 impl Carrier for Hub {
     type Engine = HubEngine;
 
@@ -44,17 +64,34 @@ impl Carrier for Hub {
 
 pub(super) struct RedisServer(Process);
 
+impl RedisServer {
+    async fn with(appendonly: &str) -> Self {
+        let port = free_port();
+        let process = Process::start("redis-server", port, |_| {
+            let port = port.to_string();
+            let own = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", appendonly];
+            own.iter().chain(&["--appendfsync", "always"]).map(|argument| (*argument).to_owned()).collect()
+        });
+        Self(process.await)
+    }
+}
+
+impl Keeps for RedisServer {
+    async fn start_keeping() -> Self {
+        Self::with("yes").await
+    }
+
+    async fn restart_empty(&mut self) {
+        std::fs::remove_dir_all(self.0.folder().join("appendonlydir")).unwrap();
+        self.restart().await;
+    }
+}
+
 impl Carrier for RedisServer {
     type Engine = Redis;
 
     async fn start() -> Self {
-        let port = free_port();
-        let process = Process::start("redis-server", port, |_| {
-            let port = port.to_string();
-            let arguments = ["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"];
-            arguments.map(str::to_owned).into()
-        });
-        Self(process.await)
+        Self::with("no").await
     }
 
     fn engine(&self, _: &str) -> Redis {

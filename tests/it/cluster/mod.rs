@@ -17,6 +17,7 @@ macro_rules! on_each_engine {
 
 mod carriers;
 mod faults;
+mod kept;
 mod presence;
 
 use std::{sync::Arc, time::Duration};
@@ -285,9 +286,11 @@ async fn what_contradicts_a_cluster_is_refused() {
     let cluster = async || ClusterOptions::new("tests").start(Hub::new().engine("one")).await.unwrap();
     let both = Lapwing::builder().cluster(cluster().await).pubsub(Arc::new(LocalPubSub)).build();
     assert_eq!(both.err(), Some(BuildError::TwoWays));
+    let nats = NatsServer::start().await;
+    let nats = ClusterOptions::new("tests").start(nats.engine("one")).await.unwrap();
     let kept = Mount::new().keep("room:*", Keep::last(10));
-    let kept = Lapwing::builder().cluster(cluster().await).mount("/socket", kept).build();
-    assert_eq!(kept.err(), Some(BuildError::KeptInCluster("room:*".to_owned())));
+    let kept = Lapwing::builder().cluster(nats).mount("/socket", kept).build();
+    assert_eq!(kept.err(), Some(BuildError::KeptInCluster("room:*".to_owned())), "NATS keeps nothing");
     assert!(ClusterOptions::new("no name").start(Hub::new().engine("one")).await.is_err());
     let hub = Hub::new();
     hub.stop();

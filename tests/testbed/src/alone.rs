@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::AnyError;
 
-/// What a server is built with, and whether it is alone.
+/// What a server is built with, and whether it can keep topics.
 ///
 /// # Errors
 /// The environment says that it is not.

@@ -4,7 +4,8 @@
 //!     PORT=4000 HOST=127.0.0.1 cargo run --release -p lapwing-testbed
 //!
 //! `/live`, `/ready` and `/metrics` answer whoever asks, and with `API_KEY` there is the HTTP API below `/api`.
-//! With `ENGINE=redis://…` or `nats://…` it is a node of the cluster `APP` (default `testbed`) with the name `NODE`.
+//! With `ENGINE=redis://…` or `nats://…` it is a node of the cluster `APP` (default `testbed`) with the name `NODE`; what topics
+//! `kept:*` keep is then in the Redis.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "whoever starts it has to learn the port")]
 
@@ -278,12 +279,11 @@ fn rooms() -> Mount {
     mount.channel::<Room>("room:*", ()).channel::<Present>("presence:*", ())
 }
 
-fn build(builder: Builder, is_alone: bool) -> (Lapwing, Endpoint<Echo>) {
+fn build(builder: Builder, can_keep: bool) -> (Lapwing, Endpoint<Echo>) {
     let last = env::var("KEEP").ok().and_then(|last| last.parse().ok()).unwrap_or(100);
     let keep = |mount: Mount| mount.keep("kept:*", Keep::last(last).for_at_most(Duration::from_secs(300)));
     let long = rooms().channel::<Room>("kept:*", ());
-    // Nodes have no common order of what they remember.
-    let long = if is_alone { keep(long) } else { long };
+    let long = if can_keep { keep(long) } else { long };
     let long = long
         .check_origin(CheckOrigin::Off)
         .joins_max(usize::MAX)
@@ -414,10 +414,10 @@ async fn run() -> Result<(), AnyError> {
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
     let port: u16 = env::var("PORT").ok().map_or(Ok(4000), |port| port.parse())?;
     let listener = listen(&host, port).await?;
-    let (builder, is_alone) = node::start().await?;
+    let (builder, can_keep) = node::start().await?;
     println!("listening on {}", listener.local_addr()?);
     let options = env::var("API_KEY").ok().map(|key| ApiOptions::new(&key)).transpose()?;
-    let (lapwing, echo) = build(builder, is_alone);
+    let (lapwing, echo) = build(builder, can_keep);
     let served = Served { api: options.map(|options| lapwing.api(options)), lapwing, echo };
     let connections = GracefulShutdown::new();
     let mut stopped = std::pin::pin!(stopped());

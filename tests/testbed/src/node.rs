@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::AnyError;
 
-/// What a server is built with, and whether it is alone.
+/// What a server is built with, and whether it can keep topics: over a NATS it cannot.
 ///
 /// # Errors
 /// `ENGINE` is no address, `APP` no name, or the engine refuses the node. One that is away is waited for.
@@ -19,12 +19,13 @@ pub(crate) async fn start() -> Result<(Builder, bool), AnyError> {
     let Some(address) = env::var("ENGINE").ok().filter(|engine| !engine.is_empty()) else {
         return Ok((builder, true));
     };
-    let cluster = match address.split_once("://").map_or(&*address, |(scheme, _)| scheme) {
+    let scheme = address.split_once("://").map_or(&*address, |(scheme, _)| scheme);
+    let cluster = match scheme {
         "nats" => start_on(Nats::at(&address).map_err(unusable)?).await,
         "redis" | "unix" => start_on(Redis::at(&address).map_err(unusable)?).await,
         scheme => return Err(format!("ENGINE is redis://…, unix://… or nats://…, and not {scheme:?}").into()),
     };
-    Ok((builder.cluster(cluster.map_err(unusable)?), false))
+    Ok((builder.cluster(cluster.map_err(unusable)?), scheme != "nats"))
 }
 
 async fn start_on(engine: impl Engine) -> Result<lapwing::Cluster, StartError> {

@@ -1,0 +1,255 @@
+//! Where a node stands in the order that a store gives a topic.
+//!
+//! ```text
+//!   the store:  … 41  42  43  44  45          what is published comes by the topic's channel, as a rule in order and once
+//!                          ▲
+//!   this node:             at ── 44 comes: the next one, delivered
+//!                             ── 45 comes: behind a hole, held while what is missing is read
+//!                             ── 42 comes: known, or of another order: then what is there is read, too
+//! ```
+//!
+//! Pure. Laws, which the model holds over random schedules of several nodes and a store that loses things:
+//!
+//! 1. What is delivered is a part of the store's orders: each entry once, and behind what stands before it there.
+//! 2. Where something that was published between two deliveries is not delivered, a gap is told before the second of them.
+//! 3. Nothing is held for longer than until the end of the next read.
+
+use lapwing_cluster::wire::{Kept, Place};
+use lapwing_cluster_driver::store::{Page, Refused};
+
+/// Entries that are held while something is read. Beyond it all are let go, and read.
+const HELD_MAX: usize = 1_024;
+
+/// Bytes of them.
+const HELD_BYTES_MAX: usize = 1024 * 1024;
+
+/// A node's place in one topic.
+#[derive(Debug, Default)]
+pub(crate) struct Mirror {
+    /// Up to here all is delivered, or told as a gap; none before the first read.
+    at: Option<Place>,
+    /// How many reads were begun, and how many of them are over: one more, or as many.
+    begun: u64,
+    ended: u64,
+    /// What is read now may lack something: it is read again.
+    is_doubted: bool,
+    held: Vec<Kept>,
+    held_bytes: usize,
+    /// How many of those that are held came before the read began: it has them, or they are of an order that is lost.
+    covered: usize,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// What is remembered of the topic goes on from a place, with these. Nobody is given them.
+    Restart(Place, Vec<Kept>),
+    /// Members missed something.
+    Gap(Refused),
+    /// Give it to the members, and remember it.
+    Deliver(Kept),
+    /// Read what stands behind this place, all of it, and say what came of it to [`Mirror::handle_page`].
+    Read(Option<Place>),
+}
+
+impl Mirror {
+    /// Reads what the store has, or has it read again if it may have more by now. Returns the number of the read that is up to date.
+    pub(crate) fn verify(&mut self, steps: &mut Vec<Step>) -> u64 {
+        if self.is_reading() {
+            self.is_doubted = true;
+            return self.begun + 1;
+        }
+        self.read(steps);
+        self.begun
+    }
+
+    /// How many reads are over.
+    pub(crate) fn reads(&self) -> u64 {
+        self.ended
+    }
+
+    /// Something was published. `known` has the checks of the places that are remembered.
+    pub(crate) fn handle_kept(
+        &mut self,
+        kept: Kept,
+        known: impl Fn(u64) -> Option<u32>,
+        steps: &mut Vec<Step>,
+    ) {
+        if self.begun == 0 {
+            // Nobody is there yet.
+            return;
+        }
+        if self.is_reading() {
+            return self.hold(kept);
+        }
+        if !self.settle(&kept, known, steps) {
+            self.hold(kept);
+            self.read(steps);
+        }
+    }
+
+    /// What the store has behind the place that was to be read from, all of it; or all that it has, and why.
+    pub(crate) fn handle_page(
+        &mut self,
+        page: Page,
+        known: impl Fn(u64) -> Option<u32> + Copy,
+        steps: &mut Vec<Step>,
+    ) {
+        let (at, end, read_after) = (self.at, page.end(), page.after.number);
+        let read: Vec<Place> = page.entries.iter().map(|kept| kept.place).collect();
+        match (self.at, page.refused) {
+            (None, _) => steps.push(Step::Restart(page.after, page.entries)),
+            (Some(_), None) => steps.extend(page.entries.into_iter().map(Step::Deliver)),
+            (Some(at), Some(refused)) => {
+                steps.push(Step::Gap(refused));
+                let heard = heard_until(at, &page, known);
+                let (old, new) = page.entries.into_iter().partition(|it: &Kept| it.place.number <= heard);
+                steps.push(Step::Restart(page.after, old));
+                let new: Vec<Kept> = new;
+                steps.extend(new.into_iter().map(Step::Deliver));
+            }
+        }
+        self.at = Some(end);
+        self.ended = self.begun;
+        // What lies before the page and is not remembered any more is taken for what was heard.
+        let is_in_order = |place: Place| {
+            place.epoch == end.epoch
+                && (read.contains(&place)
+                    || place.number <= read_after
+                        && known(place.number).is_none_or(|check| check == place.check))
+        };
+        self.settle_held(is_in_order, at.is_some(), steps);
+        if std::mem::take(&mut self.is_doubted) && !self.is_reading() {
+            self.read(steps);
+        }
+    }
+
+    fn is_reading(&self) -> bool {
+        self.ended < self.begun
+    }
+
+    fn read(&mut self, steps: &mut Vec<Step>) {
+        self.begun += 1;
+        self.covered = self.held.len();
+        steps.push(Step::Read(self.at));
+    }
+
+    fn hold(&mut self, kept: Kept) {
+        self.held_bytes += kept.entry.len();
+        self.held.push(kept);
+        if self.held.len() > HELD_MAX || self.held_bytes > HELD_BYTES_MAX {
+            self.held = Vec::new();
+            (self.held_bytes, self.covered, self.is_doubted) = (0, 0, true);
+        }
+    }
+
+    /// Goes through what was held while something was read.
+    fn settle_held(
+        &mut self,
+        is_in_order: impl Fn(Place) -> bool,
+        mut must_tell: bool,
+        steps: &mut Vec<Step>,
+    ) {
+        let (held, covered) = (std::mem::take(&mut self.held), std::mem::take(&mut self.covered));
+        self.held_bytes = 0;
+        for (index, kept) in held.into_iter().enumerate() {
+            if self.is_reading() {
+                self.hold(kept);
+            } else if self.goes_on(&kept, steps) || is_in_order(kept.place) {
+                // Nothing is missing because of it.
+            } else if index >= covered {
+                self.hold(kept);
+                self.read(steps);
+            } else if std::mem::take(&mut must_tell) {
+                // It was published before the store was read, and the store does not have it: it has lost it, and gone on.
+                steps.push(Step::Gap(Refused::Epoch));
+            }
+        }
+    }
+
+    /// Whether it is the next entry, which is delivered.
+    fn goes_on(&mut self, kept: &Kept, steps: &mut Vec<Step>) -> bool {
+        let is_next = self.at == Some(kept.place_before());
+        if is_next {
+            self.at = Some(kept.place);
+            steps.push(Step::Deliver(kept.clone()));
+        }
+        is_next
+    }
+
+    /// Whether it is the next entry, or one that is known.
+    fn settle(&mut self, kept: &Kept, known: impl Fn(u64) -> Option<u32>, steps: &mut Vec<Step>) -> bool {
+        self.goes_on(kept, steps)
+            || self.at.is_some_and(|at| at.epoch == kept.place.epoch)
+                && known(kept.place.number) == Some(kept.place.check)
+    }
+}
+
+/// The number up to which members have heard what a page has that does not go on from where they are.
+fn heard_until(at: Place, page: &Page, known: impl Fn(u64) -> Option<u32>) -> u64 {
+    if page.after.epoch != at.epoch {
+        return 0;
+    }
+    let is_known = |place: Place| known(place.number) == Some(place.check);
+    let last = page.entries.iter().map(|kept| kept.place).rfind(|place| is_known(*place));
+    match last {
+        Some(place) => place.number,
+        None if is_known(page.after) => page.after.number,
+        // They may have heard any of them.
+        None => at.number,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(number: u64, bytes: usize) -> Kept {
+        let (check, before) = (number as u32, number as u32 - 1);
+        Kept { place: Place { epoch: 1, number, check }, before, entry: vec![0; bytes].into() }
+    }
+
+    fn page(after: u64, entries: Vec<Kept>) -> Page {
+        let after = Place { epoch: 1, number: after, check: after as u32 };
+        Page { refused: None, after, entries, has_more: false }
+    }
+
+    /// A mirror that stands at the first entry, and reads what is before the third.
+    fn behind_a_hole() -> Mirror {
+        let (mut mirror, mut steps) = (Mirror::default(), Vec::new());
+        mirror.verify(&mut steps);
+        mirror.handle_page(page(0, vec![kept(1, 0)]), |_| None, &mut steps);
+        steps.clear();
+        mirror.handle_kept(kept(3, 0), |_| None, &mut steps);
+        assert_eq!(steps, [Step::Read(Some(kept(1, 0).place))]);
+        mirror
+    }
+
+    #[test]
+    fn what_is_held_is_bounded_and_read_again_beyond_that() {
+        for (count, bytes) in [(HELD_MAX as u64, 0), (4, HELD_BYTES_MAX / 3)] {
+            let (mut mirror, mut steps) = (behind_a_hole(), Vec::new());
+            let last = 3 + count;
+            for number in 4..=last {
+                mirror.handle_kept(kept(number, bytes), |_| None, &mut steps);
+                assert!(mirror.held.len() <= HELD_MAX && mirror.held_bytes <= HELD_BYTES_MAX);
+            }
+            assert_eq!(steps, [], "it reads already");
+            mirror.handle_page(page(1, vec![kept(2, 0), kept(3, 0)]), |_| None, &mut steps);
+            let at = Some(kept(3, 0).place);
+            let delivered = [Step::Deliver(kept(2, 0)), Step::Deliver(kept(3, 0))];
+            assert_eq!((&steps[..2], &steps[2]), (&delivered[..], &Step::Read(at)));
+        }
+    }
+
+    #[test]
+    fn a_read_that_may_be_too_old_is_followed_by_another_and_who_waits_is_told_which() {
+        let (mut mirror, mut steps) = (behind_a_hole(), Vec::new());
+        assert_eq!((mirror.reads(), mirror.verify(&mut steps)), (1, 3));
+        assert_eq!(steps, []);
+        mirror.handle_page(page(1, vec![kept(2, 0)]), |_| None, &mut steps);
+        assert_eq!((mirror.reads(), steps.last()), (2, Some(&Step::Read(Some(kept(3, 0).place)))));
+        mirror.handle_page(page(3, Vec::new()), |_| None, &mut steps);
+        assert_eq!(mirror.reads(), 3);
+    }
+}
