@@ -497,8 +497,9 @@ impl Socket {
             broadcast.is_some_and(|broadcast| event::is_of_presence(&broadcast.event));
         let position = broadcast.and_then(|broadcast| broadcast.position);
         self.offset = position.filter(|_| self.join.has_asked()).map(|position| position.offset);
-        self.policy =
-            broadcast.and_then(|broadcast| broadcast.policy()?.mark(&self.join.topic, &broadcast.event));
+        self.policy = broadcast.and_then(|broadcast| {
+            broadcast.policy()?.mark(&self.join.topic, &broadcast.event, self.join.peer.serializer())
+        });
     }
 }
 

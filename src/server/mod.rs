@@ -137,6 +137,8 @@ pub struct SlowStats {
     pub closed: u64,
     /// States that a newer one has replaced before they were sent.
     pub replaced: u64,
+    /// Broadcasts that were dropped for newer ones of their topic, of which the client was told.
+    pub dropped: u64,
     /// Volatile broadcasts that were left out for a client.
     pub left_out: u64,
     /// States that a newer one has replaced in the mailbox of a channel that intercepts them.
@@ -314,6 +316,7 @@ impl Lapwing {
             stats.over_budget += endpoint.counters().over_budget();
             stats.slow.closed += endpoint.counters().too_slow();
             stats.slow.replaced += endpoint.counters().replaced();
+            stats.slow.dropped += endpoint.counters().dropped();
             stats.slow.left_out += endpoint.counters().left_out();
         }
         stats

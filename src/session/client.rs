@@ -220,9 +220,12 @@ impl Peer for LiveSession<Client> {
     fn try_push(&self, frame: Frame, then: Option<Frame>) -> Result<(), PushError> {
         match LiveSession::try_push(self, frame, then) {
             Pushed::Full => Err(PushError::Full),
-            Pushed::Queued | Pushed::Replaced | Pushed::LeftOut | Pushed::Overflowed | Pushed::Closed => {
-                Ok(())
-            }
+            Pushed::Queued
+            | Pushed::Replaced
+            | Pushed::Displaced(_)
+            | Pushed::LeftOut
+            | Pushed::Overflowed
+            | Pushed::Closed => Ok(()),
         }
     }
 

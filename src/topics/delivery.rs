@@ -3,7 +3,7 @@
 
 use std::{cell::OnceCell, sync::Arc};
 
-use lapwing_transports::{frame::Frame, policy::Policy, quoted::Quoted};
+use lapwing_transports::{frame::Frame, quoted::Quoted};
 use tracing::debug;
 
 use crate::{
@@ -81,8 +81,6 @@ pub(crate) struct Delivery<'a> {
     frames: Vec<(*const (), Option<Frame>)>,
     /// The same with the broadcast's position, for the joins that asked for it.
     recorded: Vec<(Arc<dyn Serializer>, RecordedFrames)>,
-    /// What becomes of its frames for clients that are behind.
-    policy: Option<Policy>,
     pub(super) failed: Option<EncodeError>,
     log: &'a Occasionally,
     pub(crate) meter: &'a Meter,
@@ -96,9 +94,8 @@ impl<'a> Delivery<'a> {
         meter: &'a Meter,
     ) -> Self {
         let shared = shared.map_or_else(OnceCell::new, OnceCell::from);
-        let policy = broadcast.policy().and_then(|policy| policy.mark(&broadcast.topic, &broadcast.event));
         let (frames, recorded) = (Vec::new(), Vec::new());
-        Self { broadcast, shared, frames, recorded, policy, failed: None, log, meter }
+        Self { broadcast, shared, frames, recorded, failed: None, log, meter }
     }
 
     /// The broadcast in a shape that mailboxes can keep.
@@ -114,10 +111,13 @@ impl<'a> Delivery<'a> {
         }
         let Broadcast { topic, event, payload, .. } = self.broadcast;
         let frame = match serializer.encode(Outgoing::Broadcast { topic, event, payload }) {
-            Ok(frame) => Some(match &self.policy {
-                None => frame,
-                Some(policy) => frame.with_policy(policy.clone()),
-            }),
+            Ok(frame) => {
+                let policy = self.broadcast.policy().and_then(|policy| policy.mark(topic, event, serializer));
+                Some(match policy {
+                    None => frame,
+                    Some(policy) => frame.with_policy(policy),
+                })
+            }
             Err(error) => {
                 self.not_encoded(serializer, error);
                 None

@@ -1,9 +1,17 @@
 //! What becomes of a broadcast for clients that are slow.
 
-use lapwing_transports::policy::{Key, Policy};
+use std::sync::Arc;
+
+use lapwing_transports::{
+    frame::FrameKind,
+    policy::{Few, Key, Policy, Told},
+};
 use smol_str::SmolStr;
 
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::{
+    protocol::{Outgoing, Payload, Serializer, event},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 /// What becomes of a broadcast for a client that is slow, or away: for one broadcast ([`Broadcast::slow`](crate::Broadcast::slow)), or for
 /// all of a pattern of topics ([`Mount::slow`](crate::Mount::slow)).
@@ -33,7 +41,12 @@ enum Kind {
     Volatile,
     /// The state of each event, or of something with a key.
     Latest(Option<SmolStr>),
+    /// So many wait, and this event tells of those that were dropped.
+    Few(usize, SmolStr),
 }
+
+/// The event that tells of broadcasts that were dropped.
+const GAP: SmolStr = SmolStr::new_static("gap");
 
 impl SlowPolicy {
     /// All of it waits for the client, in its order. At the bound of the client's [`OutboxLimits`](crate::OutboxLimits) its session is
@@ -67,8 +80,32 @@ impl SlowPolicy {
         Self(Kind::Latest(Some(SmolStr::new(key))))
     }
 
+    /// So many broadcasts of the topic wait for a client at most, one at least: for one more the oldest is dropped. In the place of those that
+    /// were, the client gets an event of the topic, `gap` with `{"dropped": 3}`, after which a page loads its state anew. That any client
+    /// understands; the numbers of a resumable session say nothing of it, since what was never sent has none.
+    ///
+    /// The session is closed only where other things fill the outbox. In the mailbox of a channel that intercepts them they all wait, and
+    /// what `handle_out` pushes has the same policy.
+    #[must_use]
+    pub fn drop_oldest(broadcasts: usize) -> Self {
+        Self(Kind::Few(broadcasts, GAP))
+    }
+
+    /// Tells of dropped broadcasts by another event than `gap`. One that is [reserved](crate::protocol::event) is told by `gap`.
+    #[must_use]
+    pub fn told_by(self, event: impl AsRef<str>) -> Self {
+        match self.0 {
+            Kind::Few(broadcasts, _)
+                if !event::is_reserved(event.as_ref()) && !event::is_of_presence(event.as_ref()) =>
+            {
+                Self(Kind::Few(broadcasts, SmolStr::new(event)))
+            }
+            kind => Self(kind),
+        }
+    }
+
     /// The mark for the frames of a broadcast, if they need one.
-    pub(crate) fn mark(&self, topic: &str, event: &str) -> Option<Policy> {
+    pub(crate) fn mark(&self, topic: &str, event: &str, serializer: &Arc<dyn Serializer>) -> Option<Policy> {
         // With the length before it, no topic and key are another topic and another key.
         let key = |kind: char, of: &str| Key::new(&format!("{}{kind}{topic}{of}", topic.len()));
         Some(match &self.0 {
@@ -76,6 +113,11 @@ impl SlowPolicy {
             Kind::Volatile => Policy::Volatile,
             Kind::Latest(None) => Policy::Latest(key('e', event)),
             Kind::Latest(Some(of)) => Policy::Latest(key('k', of)),
+            Kind::Few(count, told_by) => {
+                let (topic, told_by, serializer) = (SmolStr::new(topic), told_by.clone(), serializer.clone());
+                let tell = move |dropped| told(&*serializer, &topic, &told_by, dropped);
+                Policy::Few(Arc::new(Few::new(key('d', ""), *count, tell)))
+            }
         })
     }
 
@@ -92,6 +134,16 @@ impl SlowPolicy {
     pub(crate) fn is_of_each_event(&self) -> bool {
         self.0 == Kind::Latest(None)
     }
+}
+
+/// The event that tells of so many broadcasts that were dropped.
+fn told(serializer: &dyn Serializer, topic: &str, event: &str, dropped: u64) -> Option<Told> {
+    let payload = Payload::from(serde_json::json!({ "dropped": dropped }));
+    let frame = serializer.encode(Outgoing::Broadcast { topic, event, payload: &payload }).ok()?;
+    let is_text = frame.kind() == FrameKind::Text;
+    // What the session's own dialect would take for something else is not told, and so nothing is dropped.
+    let is_safe = !is_text || !matches!(frame.payload().first(), None | Some(b'!' | b'"' | b'*'));
+    is_safe.then(|| Told { is_text, payload: frame.payload().clone() })
 }
 
 /// What mailboxes were spared.
@@ -122,21 +174,40 @@ impl Spared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::V2;
 
     #[test]
     fn a_key_is_of_its_topic_and_of_an_event_or_a_thing() {
+        let serializer: Arc<dyn Serializer> = Arc::new(V2);
         let marks = [
-            SlowPolicy::latest().mark("a", "e"),
-            SlowPolicy::latest().mark("a", "f"),
-            SlowPolicy::latest_of("e").mark("a", "e"),
-            SlowPolicy::latest_of("").mark("ae", "e"),
-            SlowPolicy::latest_of("e").mark("b", "e"),
-            SlowPolicy::volatile().mark("a", "e"),
+            SlowPolicy::latest().mark("a", "e", &serializer),
+            SlowPolicy::latest().mark("a", "f", &serializer),
+            SlowPolicy::latest_of("e").mark("a", "e", &serializer),
+            SlowPolicy::latest_of("").mark("ae", "e", &serializer),
+            SlowPolicy::latest_of("e").mark("b", "e", &serializer),
+            SlowPolicy::volatile().mark("a", "e", &serializer),
+            SlowPolicy::drop_oldest(1).mark("a", "e", &serializer),
+            SlowPolicy::drop_oldest(1).mark("b", "e", &serializer),
         ];
         for (index, mark) in marks.iter().enumerate() {
             assert!(mark.is_some() && marks.iter().filter(|other| *other == mark).count() == 1, "{index}");
         }
-        assert_eq!(SlowPolicy::latest_of("e").mark("a", "f"), marks[2], "whatever the event");
-        assert_eq!(SlowPolicy::close().mark("a", "e"), None);
+        assert_eq!(SlowPolicy::latest_of("e").mark("a", "f", &serializer), marks[2], "whatever the event");
+        assert_eq!(SlowPolicy::close().mark("a", "e", &serializer), None);
+    }
+
+    #[test]
+    fn what_tells_of_dropped_broadcasts_is_an_event_of_the_topic() {
+        let serializer: Arc<dyn Serializer> = Arc::new(V2);
+        for (policy, event) in [
+            (SlowPolicy::drop_oldest(1), "gap"),
+            (SlowPolicy::drop_oldest(1).told_by("phx_error"), "gap"),
+            (SlowPolicy::drop_oldest(1).told_by("missed"), "missed"),
+        ] {
+            let Some(Policy::Few(few)) = policy.mark("t", "e", &serializer) else { panic!("{policy:?}") };
+            let told = few.tell(3).unwrap();
+            assert_eq!(told.payload, format!(r#"[null,null,"t","{event}",{{"dropped":3}}]"#));
+        }
+        assert_eq!(SlowPolicy::volatile().told_by("missed"), SlowPolicy::volatile());
     }
 }

@@ -328,6 +328,30 @@ async fn a_topic_has_the_first_policy_that_matches_unless_the_broadcast_has_its_
 }
 
 #[tokio::test]
+async fn of_what_waits_the_oldest_are_dropped_and_the_client_is_told_how_many_where_they_were() {
+    let mount = Mount::new().slow("feed:*", SlowPolicy::drop_oldest(3));
+    let (lapwing, address) = serve(mount).await;
+    for (round, wire) in WIRES.into_iter().enumerate() {
+        let mut session = joined(address, "feed:1").await;
+        away(&lapwing, &mut session).await;
+        for number in 0..10 {
+            say(&lapwing, event("feed:1", number));
+            if number == 0 {
+                say(&lapwing, event("feed:1", 100).slow(SlowPolicy::close()));
+            }
+        }
+        assert_eq!(lapwing.stats().slow.dropped, 7 * (round as u64 + 1));
+        session.resume(wire).await;
+        session.expect_json(told("feed:1", "gap", json!({"dropped": 7}))).await;
+        for number in [100, 7, 8, 9] {
+            session.expect_json(told("feed:1", "said", json!({"n": number}))).await;
+        }
+        session.post("!close").await;
+        until("it is over", || lapwing.sessions().count() == 0).await;
+    }
+}
+
+#[tokio::test]
 async fn presence_and_what_is_recorded_are_told_in_full_whatever_the_policy() {
     let mount = Mount::new().slow("*", SlowPolicy::volatile()).keep("kept:*", Keep::last(100));
     let (lapwing, address) = serve(mount).await;

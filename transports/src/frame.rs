@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 #[cfg(feature = "net")]
 use crate::budget::{Budget, Charge, STEP};
-use crate::policy::Policy;
+use crate::policy::{Policy, Told};
 
 /// Whether a message is UTF-8 text or raw bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -103,6 +103,11 @@ impl Frame {
             #[cfg(feature = "net")]
             look: AtomicU64::new(0),
         }))
+    }
+
+    /// A frame that tells of others.
+    pub(crate) fn told(told: Told) -> Self {
+        Self::new(if told.is_text { FrameKind::Text } else { FrameKind::Binary }, told.payload)
     }
 
     /// A frame of the same bytes that is counted for itself: for whoever keeps frames beside the queues of clients.

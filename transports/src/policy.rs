@@ -2,6 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
+use bytes::Bytes;
+
 /// What becomes of a frame whose client is behind, in the place of the session's end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -10,6 +12,70 @@ pub enum Policy {
     Latest(Key),
     /// It is of no use later: it is left out where something waits already, or nothing carries the session.
     Volatile,
+    /// No more than so many of its kind wait: the oldest are dropped for it, and in their place the client is told how many they were.
+    Few(Arc<Few>),
+    /// It tells of so many frames of a kind that were dropped.
+    Dropped(Key, u64),
+}
+
+/// How many frames of a kind may wait, and what tells of those that were dropped.
+pub struct Few {
+    key: Key,
+    frames_max: usize,
+    tell: Box<dyn Fn(u64) -> Option<Told> + Send + Sync>,
+}
+
+/// A frame that tells of others.
+#[derive(Clone, Debug)]
+pub struct Told {
+    /// Whether it is text.
+    pub is_text: bool,
+    /// The encoded message.
+    pub payload: Bytes,
+}
+
+impl Few {
+    /// At most so many frames of a kind, one at least. `tell` makes the frame that says how many were dropped; where it makes none, none are.
+    #[must_use]
+    pub fn new(
+        key: Key,
+        frames_max: usize,
+        tell: impl Fn(u64) -> Option<Told> + Send + Sync + 'static,
+    ) -> Self {
+        Self { key, frames_max: frames_max.max(1), tell: Box::new(tell) }
+    }
+
+    /// Their kind.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// How many may wait.
+    #[must_use]
+    pub fn frames_max(&self) -> usize {
+        self.frames_max
+    }
+
+    /// What tells that so many were dropped.
+    #[must_use]
+    pub fn tell(&self, dropped: u64) -> Option<Told> {
+        (self.tell)(dropped)
+    }
+}
+
+impl PartialEq for Few {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key && self.frames_max == other.frames_max
+    }
+}
+
+impl Eq for Few {}
+
+impl fmt::Debug for Few {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Few").field("frames_max", &self.frames_max).finish_non_exhaustive()
+    }
 }
 
 /// Of what a frame tells the state. Cheap to clone.

@@ -109,6 +109,7 @@ pub struct Counters {
     too_slow: AtomicU64,
     replaced: AtomicU64,
     left_out: AtomicU64,
+    dropped: AtomicU64,
     pub(crate) over_budget: AtomicU64,
     /// By transport; the first of them plain, the second resumable.
     opened: [[AtomicU64; 2]; Transport::ALL.len()],
@@ -154,6 +155,7 @@ impl Default for Counters {
             too_slow: AtomicU64::new(0),
             replaced: AtomicU64::new(0),
             left_out: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
             over_budget: AtomicU64::new(0),
             opened: Default::default(),
             ended: Default::default(),
@@ -230,6 +232,11 @@ impl Counters {
         self.left_out.load(Ordering::Relaxed)
     }
 
+    /// Frames that were dropped for newer ones of their kind, of which their clients were told.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+
     /// Sessions closed because too many bytes were held for clients, and most of them for these.
     pub fn over_budget(&self) -> u64 {
         load(&self.over_budget)
@@ -270,6 +277,10 @@ impl Counters {
 
     pub(crate) fn count_replaced(&self) {
         self.replaced.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_dropped(&self, count: u32) {
+        self.dropped.fetch_add(count.into(), Ordering::Relaxed);
     }
 
     pub(crate) fn count_left_out(&self) {

@@ -134,7 +134,7 @@ impl<S> LiveSession<S> {
         let pushed = self.push_into(&mut core, frame);
         match pushed {
             Pushed::Overflowed => core.wake_readers(),
-            Pushed::Queued => core.wake(),
+            Pushed::Queued | Pushed::Displaced(_) => core.wake(),
             Pushed::Replaced | Pushed::LeftOut | Pushed::Full | Pushed::Closed => {}
         }
         drop(core);
@@ -147,7 +147,7 @@ impl<S> LiveSession<S> {
         let mut core = self.core();
         let pushed = self.push_into(&mut core, frame);
         match pushed {
-            Pushed::Queued => core.wake_in_turn(&self.common.flusher),
+            Pushed::Queued | Pushed::Displaced(_) => core.wake_in_turn(&self.common.flusher),
             Pushed::Overflowed => core.wake_readers(),
             Pushed::Replaced | Pushed::LeftOut | Pushed::Full | Pushed::Closed => {}
         }
@@ -162,7 +162,7 @@ impl<S> LiveSession<S> {
         let frame = self.prepared(&core, frame);
         let then = then.map(|then| self.prepared(&core, then));
         let pushed = core.session.try_push(frame, then, &self.common.outbox);
-        if pushed == Pushed::Queued {
+        if matches!(pushed, Pushed::Queued | Pushed::Displaced(_)) {
             core.wake();
         }
         drop(core);
@@ -239,6 +239,7 @@ impl<S> LiveSession<S> {
             }
             Pushed::Replaced => self.common.counters.count_replaced(),
             Pushed::LeftOut => self.common.counters.count_left_out(),
+            Pushed::Displaced(count) => self.common.counters.count_dropped(count),
             Pushed::Queued | Pushed::Full | Pushed::Closed => {}
         }
         pushed

@@ -10,11 +10,16 @@
 //! * A newer state takes the older one's place, and not the end: a thing whose state changes all the time would never be told to
 //!   a client with whom something always waits. So it may come before what was pushed between the two. Nothing else changes
 //!   its order, and no state passes a [fence](crate::frame::Frame::as_fence).
+//! * Where the oldest of a kind are dropped, what tells of them stands in the place of the first, and those behind the others move up:
+//!   they were not sent, and have no number yet.
 //! * *Behind* is a client whose way takes no more for now, that nothing carries, or for whom half of what may wait does. A frame that
 //!   was pushed a moment ago, and that its carrier has not come to yet, makes nobody slow.
 
 use super::{Pushed, Seq, Session, outbox::OutboxLimits};
-use crate::{frame::Frame, policy::Policy};
+use crate::{
+    frame::Frame,
+    policy::{Few, Key, Policy},
+};
 
 impl Session {
     /// The current attachment is about to send so many frames behind those that it has sent.
@@ -56,12 +61,15 @@ impl Session {
     /// The frame, if it is to be put there.
     pub(super) fn push_by_policy(&mut self, frame: Frame, limits: &OutboxLimits) -> Result<Pushed, Frame> {
         match frame.policy() {
-            None => Err(frame),
+            None | Some(Policy::Dropped(..)) => Err(frame),
+            Some(Policy::Few(few)) => {
+                let few = few.clone();
+                self.push_one_of_few(frame, &few, limits)
+            }
             Some(Policy::Volatile) if self.is_behind(limits) => Ok(Pushed::LeftOut),
             Some(Policy::Volatile) => Err(frame),
             Some(Policy::Latest(key)) => {
-                let told = self.last_told().0.saturating_sub(self.received.0);
-                let place = self.outbox.place_of(usize::try_from(told).unwrap_or(usize::MAX), key);
+                let place = self.outbox.place_of(self.first_untold(), key);
                 match place {
                     Some(place) if self.has_room_at(place, limits) => {
                         self.outbox.replace(place, frame);
@@ -85,6 +93,56 @@ impl Session {
         }
     }
 
+    /// The first place in the outbox of what the client cannot have.
+    fn first_untold(&self) -> usize {
+        let told = self.last_told().0.saturating_sub(self.received.0);
+        usize::try_from(told).unwrap_or(usize::MAX)
+    }
+
+    /// Puts a frame at the end, and drops the oldest of its kind where as many wait as may.
+    fn push_one_of_few(&mut self, frame: Frame, few: &Few, limits: &OutboxLimits) -> Result<Pushed, Frame> {
+        if !limits.admits(self.unsent()) {
+            return Err(frame);
+        }
+        let mut displaced = 0;
+        loop {
+            let kin = self.kin(few.key());
+            let Some(oldest) = kin.oldest.filter(|_| kin.count >= few.frames_max()) else { break };
+            let dropped = kin.dropped.map_or(0, |(_, count)| count) + 1;
+            let Some(told) = few.tell(dropped) else { return Err(frame) };
+            let told = Frame::told(told).with_policy(Policy::Dropped(few.key().clone(), dropped));
+            match kin.dropped {
+                Some((place, _)) => {
+                    self.outbox.replace(place, told);
+                    self.outbox.remove(oldest);
+                }
+                None => self.outbox.replace(oldest, told),
+            }
+            displaced += 1;
+        }
+        self.outbox.push(frame);
+        Ok(if displaced > 0 { Pushed::Displaced(displaced) } else { Pushed::Queued })
+    }
+
+    /// What waits of a kind that the client cannot have, behind the last fence.
+    fn kin(&self, key: &Key) -> Kin {
+        let mut kin = Kin::default();
+        for place in (self.first_untold()..self.outbox.len()).rev() {
+            let Some(frame) = self.outbox.get(place).filter(|frame| !frame.is_fence()) else { break };
+            match frame.policy() {
+                Some(Policy::Few(few)) if few.key() == key => {
+                    kin.count += 1;
+                    kin.oldest = Some(place);
+                }
+                Some(Policy::Dropped(of, count)) if of == key && kin.dropped.is_none() => {
+                    kin.dropped = Some((place, *count));
+                }
+                _ => {}
+            }
+        }
+        kin
+    }
+
     fn is_behind(&self, limits: &OutboxLimits) -> bool {
         let unsent = self.unsent();
         if !limits.is_relaxed(unsent) || !limits.admits(unsent) {
@@ -104,4 +162,14 @@ impl Session {
         others.bytes -= self.outbox.get(place).map_or(0, |frame| frame.payload().len());
         limits.admits(others)
     }
+}
+
+/// What waits of a kind.
+#[derive(Default)]
+struct Kin {
+    count: usize,
+    /// The place of the oldest.
+    oldest: Option<usize>,
+    /// The place of what tells of those that were dropped, and how many they were.
+    dropped: Option<(usize, u64)>,
 }

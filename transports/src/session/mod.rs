@@ -22,14 +22,16 @@
 //! 2. *Nothing lost in silence.* Every pushed frame is removed by a receipt, or is still waiting, or the session
 //!    is closed; after a close, `push` says so.
 //! 3. *Bounded.* What was never sent, and what was sent and is not acknowledged, stay each within [`OutboxLimits`], but for the
-//!    last frame of each, which may pass the bound in bytes ([`retained`]).
+//!    last frame of each, which may pass the bound in bytes ([`retained`]), and for what tells of dropped frames in their place.
 //! 4. *One carrier.* At most one [`Attachment`] is current; an older one never becomes current again.
 //! 5. *Taken once.* The numbers for which [`Session::take`] says [`Taken::Next`] are 1, 2, 3, and so on.
 //!
 //! 6. *The newest.* Of the states of one thing ([`Policy::Latest`]) at most one waits that the client cannot have yet, behind the last
 //!    fence: the one that was pushed last ([`behind`]).
 //! 7. *Said is said.* What the client may have under a number stays what it is.
-//! 8. *Volatile* frames wait for nobody who is behind, and close no session.
+//! 8. *A told gap.* Where frames of a kind are dropped ([`Policy::Few`]), those that are left are the newest, and what stands in the place of
+//!    the others says how many they were.
+//! 9. *Volatile* frames wait for nobody who is behind, and close no session.
 //!
 //! `tests/laws/` has the same laws for both ends of a session on a network that cuts, delays and repeats.
 //!
@@ -63,6 +65,8 @@ pub enum Pushed {
     Queued,
     /// It waits in the place of an older state of the same thing, as its [`Policy`] says.
     Replaced,
+    /// It waits, and so many older frames of its kind were dropped for it, of which the client is told.
+    Displaced(u32),
     /// It is of no use to a client that is behind, as its policy says, and was dropped.
     LeftOut,
     /// As much waited as may: the session is now closed with [`CloseReason::TooSlow`].

@@ -185,6 +185,18 @@ impl Outbox {
         }
     }
 
+    /// Takes the frame out of a place; those behind it move up.
+    pub fn remove(&mut self, place: usize) -> Option<Frame> {
+        let Some(behind_first) = place.checked_sub(1) else { return self.pop() };
+        let rest = self.rest.as_mut()?;
+        let frame = rest.frames.remove(behind_first)?;
+        rest.bytes -= frame.payload().len();
+        if rest.frames.is_empty() {
+            self.rest = None;
+        }
+        Some(frame)
+    }
+
     /// Drops all frames but the oldest, which may be half written.
     pub fn truncate_to_first(&mut self) {
         self.rest = None;
@@ -299,10 +311,16 @@ mod tests {
         outbox.replace(3, Frame::text("444").with_policy(key("a")));
         outbox.replace(0, Frame::text("11").with_policy(key("a")));
         assert_eq!((texts(&outbox), outbox.bytes()), (vec![&b"11"[..], b"2", b"3", b"444"], 7));
+        assert_eq!(outbox.remove(1).unwrap().payload(), "2");
+        assert_eq!((texts(&outbox), outbox.bytes()), (vec![&b"11"[..], b"3", b"444"], 6));
+        assert_eq!(outbox.remove(0).unwrap().payload(), "11");
+        assert_eq!((texts(&outbox), outbox.bytes()), (vec![&b"3"[..], b"444"], 4));
+        assert!(outbox.remove(2).is_none());
+        assert_eq!((outbox.remove(1).unwrap().payload().len(), outbox.bytes()), (3, 1));
         outbox.push(Frame::text("5").as_fence());
         assert_eq!((outbox.place_of(0, &a), outbox.place_of(0, &b)), (None, None));
         outbox.push(Frame::text("6").with_policy(key("b")));
-        assert_eq!((outbox.place_of(0, &a), outbox.place_of(0, &b)), (None, Some(5)));
+        assert_eq!((outbox.place_of(0, &a), outbox.place_of(0, &b)), (None, Some(2)));
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Model {
                 prop_assert!(!was_closed && !is_volatile && session.closed() == Some(CloseReason::TooSlow));
                 self.pushed.truncate(self.received + session.waiting().count());
             }
-            Pushed::Full => prop_assert!(false, "nobody asked for that"),
+            Pushed::Full | Pushed::Displaced(_) => prop_assert!(false, "nobody asked for that"),
             Pushed::Closed => prop_assert!(was_closed),
         }
         Ok(())

@@ -3,7 +3,7 @@
 use lapwing_transports::{
     close::CloseReason,
     frame::Frame,
-    policy::{Key, Policy},
+    policy::{Few, Key, Policy, Told},
     session::{Pushed, life::Carrier},
 };
 
@@ -13,12 +13,23 @@ use super::{BYTES_MAX, FRAMES_MAX, LIMITS, World};
 const KEYS: u64 = 3;
 
 /// What a pushed frame says of itself.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mark {
     /// It tells the state of this thing.
     key: Option<u64>,
     is_volatile: bool,
     is_fence: bool,
+    /// It is one of a few.
+    is_few: bool,
+    /// It tells of so many of those that were dropped.
+    dropped: u64,
+}
+
+/// How many of the few may wait.
+const FEW_MAX: usize = 2;
+
+fn told(dropped: u64) -> String {
+    format!("dropped {dropped}")
 }
 
 /// What must become of a push.
@@ -27,6 +38,8 @@ enum Fate {
     Closed,
     LeftOut,
     Replaces(usize),
+    /// So many older ones are dropped, and this is what waits then.
+    Displaces(u32, Vec<String>, Vec<Mark>),
     Queued,
     Full,
 }
@@ -36,7 +49,8 @@ impl World {
     pub(crate) fn push(&mut self) {
         self.said += 1;
         let text = format!("{}:{}", self.said, "x".repeat(self.random.below(30) as usize));
-        let mark = match self.random.below(8) {
+        let mark = match self.random.below(10) {
+            8..=9 => Mark { is_few: true, ..Mark::default() },
             0..=2 => Mark { key: Some(self.random.below(KEYS)), ..Mark::default() },
             3 => Mark { is_volatile: true, ..Mark::default() },
             4 => Mark { is_fence: self.random.below(3) == 0, ..Mark::default() },
@@ -48,7 +62,8 @@ impl World {
             true => self.session.try_push(mark.put_on(&text), None, &LIMITS),
             false => self.session.push(mark.put_on(&text), &LIMITS),
         };
-        let wanted = match fate {
+        let wanted = match &fate {
+            Fate::Displaces(count, ..) => Pushed::Displaced(*count),
             Fate::Closed => Pushed::Closed,
             Fate::LeftOut => Pushed::LeftOut,
             Fate::Replaces(_) => Pushed::Replaced,
@@ -64,6 +79,11 @@ impl World {
         );
         match fate {
             Fate::Replaces(place) => (self.pushed[place], self.marks[place]) = (text, mark),
+            Fate::Displaces(_, pushed, marks) => {
+                (self.pushed, self.marks) = (pushed, marks);
+                self.pushed.push(text);
+                self.marks.push(mark);
+            }
             Fate::Queued => {
                 self.pushed.push(text);
                 self.marks.push(mark);
@@ -86,7 +106,35 @@ impl World {
         {
             return Fate::Replaces(place);
         }
+        if mark.is_few
+            && has_room(frames, bytes)
+            && let Some(fate) = self.displaces()
+        {
+            return fate;
+        }
         if has_room(frames, bytes) { Fate::Queued } else { Fate::Full }
+    }
+
+    /// What is dropped for one more of the few, if anything is.
+    fn displaces(&self) -> Option<Fate> {
+        let (mut pushed, mut marks, mut count) = (self.pushed.clone(), self.marks.clone(), 0);
+        loop {
+            let fence = (self.known.told() as usize..marks.len()).rev().find(|place| marks[*place].is_fence);
+            let from = fence.map_or(self.known.told() as usize, |fence| fence + 1);
+            let few: Vec<_> = (from..marks.len()).filter(|place| marks[*place].is_few).collect();
+            if few.len() < FEW_MAX {
+                return (count > 0).then_some(Fate::Displaces(count, pushed, marks));
+            }
+            let gap = (from..marks.len()).rev().find(|place| marks[*place].dropped > 0);
+            let dropped = gap.map_or(0, |gap| marks[gap].dropped) + 1;
+            let place = gap.unwrap_or(few[0]);
+            (pushed[place], marks[place]) = (told(dropped), Mark { dropped, ..Mark::default() });
+            if gap.is_some() {
+                pushed.remove(few[0]);
+                marks.remove(few[0]);
+            }
+            count += 1;
+        }
     }
 
     /// Where the state of a thing waits that the client cannot have: behind what was sent or is in hand, and behind the last fence.
@@ -116,6 +164,10 @@ impl Mark {
         let frame = if self.is_fence { frame.as_fence() } else { frame };
         match self.key {
             Some(key) => frame.with_policy(Policy::Latest(Key::new(&key.to_string()))),
+            None if self.is_few => {
+                let tell = |dropped| Some(Told { is_text: true, payload: told(dropped).into() });
+                frame.with_policy(Policy::Few(Few::new(Key::new("few"), FEW_MAX, tell).into()))
+            }
             None if self.is_volatile => frame.with_policy(Policy::Volatile),
             None => frame,
         }
