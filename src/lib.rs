@@ -55,6 +55,8 @@ pub use join::{
     mailbox::{ChannelMailbox, MailboxLimits},
     push_error::PushError,
 };
+#[cfg(feature = "deflate")]
+pub use lapwing_transports::options::DeflateOptions;
 pub use lapwing_transports::{
     self as transports,
     body::Body,

@@ -29,7 +29,7 @@ use lapwing::transports::{
     frame::{Frame, Message},
     handler::Handler,
     live::LiveSession,
-    options::{LongpollOptions, SseOptions, TransportOptions},
+    options::{DeflateOptions, LongpollOptions, SseOptions, TransportOptions, WebsocketOptions},
     session::outbox::OutboxLimits,
 };
 
@@ -316,5 +316,57 @@ fn websockets_that_do_not_say_their_session() {
     println!("{each} bytes each");
     assert!(each <= 20_000, "{each} bytes each");
     drop((silent, headers));
+    lab.finish();
+}
+
+/// A message of the handler's limit and one byte, in some ten kilobytes.
+fn bomb(bytes: usize) -> Vec<u8> {
+    let mut compressed = Vec::with_capacity(bytes / 500);
+    let mut compressor = flate2::Compress::new(flate2::Compression::best(), false);
+    compressor.compress_vec(&vec![0; bytes], &mut compressed, flate2::FlushCompress::Sync).unwrap();
+    compressed.truncate(compressed.len() - 4);
+    let mut frame = vec![0xc2, 0xfe];
+    frame.extend_from_slice(&u16::try_from(compressed.len()).unwrap().to_be_bytes());
+    frame.extend_from_slice(&[0; 4]);
+    frame.extend_from_slice(&compressed);
+    frame
+}
+
+/// A hundred clients send ten kilobytes each that stand for ten megabytes: those within the limit are handled one after the other, those
+/// beyond it are refused, and at no time is there more than one of them.
+#[test]
+fn compressed_messages_that_become_a_thousand_times_as_much() {
+    let (within, over) = (bomb(10 * MB), bomb(10 * MB + 1));
+    let mut lab = Lab::start(|options| {
+        let deflate = DeflateOptions::default().pushes_from(usize::MAX);
+        options.websocket(WebsocketOptions::default().deflate(deflate))
+    });
+    let offer = "Sec-WebSocket-Extensions: permessage-deflate\r\n";
+    let mut streams: Vec<TcpStream> = (0..100).map(|_| websocket(lab.address, offer).unwrap()).collect();
+    for stream in &mut streams {
+        stream.write_all(&over).unwrap();
+    }
+    for stream in &mut streams {
+        let mut close = [0; 4];
+        stream.read_exact(&mut close).unwrap();
+        assert_eq!(close, [0x88, 2, 3, 241], "1009");
+    }
+    lab.check("compressed messages that become too much");
+    drop(streams);
+    // What is echoed waits in the outbox, and is counted there.
+    let mut stream = websocket(lab.address, offer).unwrap();
+    for _ in 0..20 {
+        stream.write_all(&within).unwrap();
+        let mut header = [0; 10];
+        stream.read_exact(&mut header).unwrap();
+        assert_eq!(header[..2], [0x82, 127]);
+        let echoed = std::io::copy(&mut (&mut stream).take(10 * MB as u64), &mut std::io::sink()).unwrap();
+        assert_eq!(echoed, 10 * MB as u64);
+    }
+    let peak = PEAK.load(Ordering::Relaxed) - lab.before;
+    println!("compressed messages of the limit: {peak} bytes at most");
+    // Read, and echoed.
+    assert!(peak <= 3 * 10 * MB, "{peak} bytes");
+    drop(stream);
     lab.finish();
 }

@@ -8,6 +8,8 @@ use bytes::Bytes;
 
 #[cfg(feature = "net")]
 use crate::budget::{Budget, Charge, STEP};
+#[cfg(feature = "deflate")]
+use crate::deflate;
 use crate::policy::{Policy, Told};
 
 /// Whether a message is UTF-8 text or raw bytes.
@@ -65,6 +67,10 @@ struct Rare {
     /// The frame as an event of an event stream, once somebody needed it: the same bytes for all who get it.
     #[cfg(feature = "net")]
     event: OnceLock<Event>,
+    /// The payload compressed, for connections that take that. Never changed once others have the frame: how much of it a connection
+    /// has written is a number, and what it takes is counted once.
+    #[cfg(feature = "deflate")]
+    compressed: Option<Box<[u8]>>,
 }
 
 /// A frame as an event, counted if it is more than a little.
@@ -127,7 +133,7 @@ impl Frame {
     /// ```
     #[must_use]
     pub fn with_policy(self, policy: Policy) -> Self {
-        self.changed(|encoded| encoded.rare = OnceLock::from(Box::new(Rare::of(policy))))
+        self.changed(|encoded| encoded.rare_mut().policy = Some(policy))
     }
 
     /// The frame as one that no state overtakes: what comes behind it does not take the place of anything before it.
@@ -165,6 +171,31 @@ impl Frame {
             change(encoded);
         }
         self
+    }
+
+    /// Compresses the payload for all connections whose clients take that, if it is worth it. For whoever sends it, before it is pushed
+    /// or cloned: a frame that others have stays as it is. What this costs grows with the payload.
+    #[cfg(feature = "deflate")]
+    pub fn compress(&mut self) {
+        if let Some(encoded) = Arc::get_mut(&mut self.0)
+            && encoded.counted.get().is_none()
+            && let Some(compressed) = deflate::compressed(&encoded.payload)
+        {
+            encoded.rare_mut().compressed = Some(compressed);
+        }
+    }
+
+    /// Whether connections whose clients take that get the payload compressed.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn is_compressed(&self) -> bool {
+        self.compressed().is_some()
+    }
+
+    /// The payload compressed, if it was.
+    #[cfg(feature = "net")]
+    pub(crate) fn compressed(&self) -> Option<&[u8]> {
+        self.0.compressed()
     }
 
     /// Whether the frame is text or bytes.
@@ -221,16 +252,29 @@ impl Frame {
     }
 }
 
-impl Rare {
-    fn of(policy: Policy) -> Self {
-        Self { policy: Some(policy), ..Self::default() }
+impl Encoded {
+    /// What few frames have, to be set before others have the frame.
+    fn rare_mut(&mut self) -> &mut Rare {
+        self.rare.get_or_init(Box::default);
+        self.rare.get_mut().expect("it is there now")
     }
 }
 
 #[cfg(feature = "net")]
 impl Encoded {
     fn cost(&self) -> usize {
-        self.payload.len() + FRAME_BYTES
+        self.payload.len() + self.compressed().map_or(0, <[u8]>::len) + FRAME_BYTES
+    }
+
+    #[cfg(feature = "deflate")]
+    fn compressed(&self) -> Option<&[u8]> {
+        self.rare.get()?.compressed.as_deref()
+    }
+
+    /// Nothing is compressed without the feature `deflate`.
+    #[cfg(not(feature = "deflate"))]
+    fn compressed(&self) -> Option<&[u8]> {
+        None
     }
 }
 
@@ -307,6 +351,50 @@ mod tests {
         assert!(fence.clone().is_fence() && !frame.is_fence());
         let both = fence.with_policy(Policy::Volatile).as_fence();
         assert!(both.is_fence() && both.policy().is_some());
+    }
+
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn a_frame_is_compressed_before_others_have_it_or_never() {
+        let mut frame = Frame::text("again and again, ".repeat(50));
+        frame.compress();
+        let clone = frame.clone();
+        let bytes = clone.compressed().unwrap();
+        assert!(bytes.len() < 100 && clone.is_compressed());
+        frame.compress();
+        assert!(std::ptr::eq(frame.compressed().unwrap(), bytes), "the same bytes for all");
+
+        // Half of it may be on its way.
+        let mut written = frame.anew();
+        let connection = written.clone();
+        written.compress();
+        assert_eq!((written.compressed(), connection.is_compressed()), (None, false));
+
+        let mut short = Frame::text("short");
+        short.compress();
+        assert_eq!((short.compressed(), short.is_compressed()), (None, false));
+
+        let mut marked = Frame::text("x".repeat(1_000));
+        marked.compress();
+        let marked = marked.with_policy(Policy::Volatile).as_fence();
+        assert!(marked.is_compressed() && marked.is_fence() && marked.policy().is_some());
+    }
+
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn a_frame_is_counted_with_what_it_is_compressed_to() {
+        let (budget, mut frame) = (Arc::new(Budget::new(usize::MAX)), Frame::text("x".repeat(1_000)));
+        let mut plain = frame.anew();
+        frame.compress();
+        frame.charge(&budget);
+        assert_eq!(budget.held(), 1_000 + frame.compressed().unwrap().len() + FRAME_BYTES);
+        drop(frame);
+        assert_eq!(budget.held(), 0);
+        plain.charge(&budget);
+        plain.compress();
+        assert_eq!(plain.compressed(), None, "what is counted stays as it is");
+        drop(plain);
+        assert_eq!(budget.held(), 0);
     }
 
     /// Whoever has no use for a mark pays nothing for it.

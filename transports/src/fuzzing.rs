@@ -43,6 +43,12 @@ pub fn ticket(text: &str) -> bool {
     TICKETS.with(|tickets| tickets.redeem(text, Tick(1)).is_some())
 }
 
+/// A payload as a compressed message, if that is worth it.
+#[cfg(feature = "deflate")]
+pub fn compressed(payload: &[u8]) -> Option<Box<[u8]>> {
+    crate::deflate::compressed(payload)
+}
+
 /// A frame as an event of an event stream.
 pub fn event(frame: Frame) -> Bytes {
     stream::frame_event(&lines::guarded(frame))

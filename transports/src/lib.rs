@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! endpoint ─ requests ─ {websocket sse longpoll} ─ manager ─ handler ─ bodies ─ live ─ connect ─ options ─ http ─
-//! dialect* ─ session* ─ frame* ─ {budget policy* surrogates*} ─ {http1 tcp sync shrink tally quoted*} ─ http2 ─ {patient turns close*}
+//! dialect* ─ session* ─ frame* ─ {budget deflate* policy* surrogates*} ─ {http1 tcp sync shrink tally quoted*} ─ http2 ─ {patient turns close*}
 //! ```
 //!
 //! Rooms marked with * are pure: no task, no clock, no socket. They are all there is without the default
@@ -28,6 +28,10 @@ mod bodies;
 pub mod budget;
 #[cfg(feature = "net")]
 pub mod connect;
+#[cfg(feature = "deflate")]
+pub mod deflate;
+#[cfg(all(feature = "net", not(feature = "deflate")))]
+mod deflate;
 #[cfg(feature = "net")]
 pub mod endpoint;
 #[cfg(all(fuzzing, feature = "net"))]

@@ -69,7 +69,7 @@ async fn a_handshake_that_is_none_gets_an_http_error() {
 async fn an_offered_extension_is_declined() {
     let testbed = Testbed::shared();
     let offer = [("Sec-WebSocket-Extensions", "permessage-deflate; client_max_window_bits, x-other")];
-    for path in [ECHO, "/socket/websocket?vsn=2.0.0", "/socket_deflate/websocket?vsn=2.0.0"] {
+    for path in [ECHO, "/socket/websocket?vsn=2.0.0", "/socket_default/websocket?vsn=2.0.0"] {
         let socket = RawSocket::handshake(testbed.address(), path, &offer).await.expect(path);
         assert_eq!(socket.response.header("sec-websocket-extensions"), None, "{path}");
     }

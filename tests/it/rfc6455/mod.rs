@@ -3,6 +3,7 @@
 
 mod closing;
 mod control;
+mod deflate;
 mod failing;
 mod framing;
 mod handshake;

@@ -27,10 +27,12 @@ impl Handler for Echo {
     }
 
     fn received(&self, session: &Arc<LiveSession<()>>, message: Message<'_>) -> Result<(), CloseReason> {
-        session.push(match message {
+        let mut frame = match message {
             Message::Text(text) => Frame::text(text),
             Message::Binary(bytes) => Frame::binary(bytes.to_vec()),
-        });
+        };
+        session.compress(&mut frame);
+        session.push(frame);
         Ok(())
     }
 }

@@ -78,6 +78,24 @@ impl Frame {
         Frame { rsv, ..self }
     }
 
+    /// A message of which this payload is compressed, and said to be.
+    pub(crate) fn deflated(self) -> Frame {
+        let mut compressed = Vec::with_capacity(self.payload.len() + 1_000);
+        let mut compressor = flate2::Compress::new(flate2::Compression::default(), false);
+        compressor
+            .compress_vec(&self.payload, &mut compressed, flate2::FlushCompress::Sync)
+            .expect("it fits");
+        assert_eq!(compressed.split_off(compressed.len() - 4), [0, 0, 0xff, 0xff]);
+        Frame { payload: compressed, rsv: 4, ..self }
+    }
+
+    /// The frame in two, cut at this byte of its payload.
+    pub(crate) fn cut(self, at: usize) -> [Frame; 2] {
+        let rest = Frame::new(CONTINUATION, &self.payload[at..]);
+        let first = Frame { payload: self.payload[..at].to_vec(), ..self };
+        [first.more(), rest]
+    }
+
     pub(crate) fn unmasked(self) -> Frame {
         Frame { masked: false, ..self }
     }
@@ -118,6 +136,8 @@ pub(crate) struct RawSocket {
     /// Fragments of an unfinished message: its opcode and its bytes so far.
     partial: Option<(u8, Vec<u8>)>,
     pub(crate) response: Response,
+    /// Bytes of the payloads of compressed messages, as they came: empty where compression was not agreed on.
+    pub(crate) compressed: Vec<usize>,
 }
 
 impl RawSocket {
@@ -157,7 +177,7 @@ impl RawSocket {
         if response.status != 101 {
             return Err(response);
         }
-        Ok(RawSocket { stream, buffer: reader.buffer, partial: None, response })
+        Ok(RawSocket { stream, buffer: reader.buffer, partial: None, response, compressed: Vec::new() })
     }
 
     pub(crate) async fn send(&mut self, frame: Frame) {
@@ -193,6 +213,12 @@ impl RawSocket {
     pub(crate) fn into_stream(self) -> TcpStream {
         assert!(self.buffer.is_empty(), "bytes were read ahead");
         self.stream
+    }
+
+    /// Whether the server has agreed to permessage-deflate.
+    fn may_inflate(&self) -> bool {
+        let extensions = self.response.header("sec-websocket-extensions");
+        extensions.is_some_and(|extensions| extensions.starts_with("permessage-deflate"))
     }
 
     async fn read_event(&mut self) -> Event {
@@ -239,7 +265,8 @@ impl RawSocket {
     /// One whole frame off the buffer.
     fn take_frame(&mut self) -> Option<(bool, u8, Vec<u8>)> {
         let [first, second, ..] = self.buffer[..] else { return None };
-        assert_eq!(first & 0x70, 0, "the server set a reserved bit");
+        let is_compressed = first & 0x40 != 0 && self.may_inflate();
+        assert_eq!(first & if is_compressed { 0x38 } else { 0x70 }, 0, "the server set a reserved bit");
         assert_eq!(second & 0x80, 0, "the server masked a frame");
         let (header, length) = match second & 0x7f {
             126 => (4, u64::from(u16::from_be_bytes(self.buffer.get(2..4)?.try_into().ok()?))),
@@ -251,8 +278,26 @@ impl RawSocket {
             return None;
         }
         self.buffer.advance(header);
-        Some((first & 0x80 != 0, first & 0x0f, self.buffer.split_to(length).to_vec()))
+        let mut payload = self.buffer.split_to(length).to_vec();
+        if is_compressed {
+            assert_eq!(first & 0x80, 0x80, "the server fragments nothing");
+            self.compressed.push(payload.len());
+            payload = inflate(payload);
+        }
+        Some((first & 0x80 != 0, first & 0x0f, payload))
     }
+}
+
+/// A message as a client that said nothing of windows inflates it.
+fn inflate(mut payload: Vec<u8>) -> Vec<u8> {
+    payload.extend([0, 0, 0xff, 0xff]);
+    let mut message = Vec::with_capacity(1_100 * payload.len());
+    let mut inflater = flate2::Decompress::new(false);
+    inflater
+        .decompress_vec(&payload, &mut message, flate2::FlushDecompress::Sync)
+        .expect("the server sends DEFLATE");
+    assert_eq!(inflater.total_in(), payload.len() as u64, "all of it");
+    message
 }
 
 fn close_event(payload: &[u8]) -> Event {

@@ -37,9 +37,9 @@ use hyper_util::{
     server::graceful::{GracefulShutdown, Watcher},
 };
 use lapwing::{
-    Accept, Body, Broadcast, Builder, Channel, CheckOrigin, ConnectRequest, Context, Disconnect, Failure,
-    Gap, Handled, Joining, Keep, Lapwing, LongpollOptions, Mount, OutboxLimits, Payload, PeerAddr, Rates,
-    Read, Refusal, ResumeOptions, StopReason, Topic, WebsocketOptions,
+    Accept, Body, Broadcast, Builder, Channel, CheckOrigin, ConnectRequest, Context, DeflateOptions,
+    Disconnect, Failure, Gap, Handled, Joining, Keep, Lapwing, LongpollOptions, Mount, OutboxLimits, Payload,
+    PeerAddr, Rates, Read, Refusal, ResumeOptions, StopReason, Topic, WebsocketOptions,
     api::{ApiOptions, ApiService},
     noreply, reply, stop,
     transports::{
@@ -296,13 +296,16 @@ fn build(builder: Builder, can_keep: bool) -> (Lapwing, Endpoint<Echo>) {
     let origin = Mount::new()
         .channel::<Room>("room:*", ())
         .check_origin(CheckOrigin::list(["https://good.example"]).expect("the pattern is valid"));
+    let deflate = rooms()
+        .check_origin(CheckOrigin::Off)
+        .websocket(WebsocketOptions::default().deflate(DeflateOptions::default()));
     let lapwing = builder
         .mount("/socket", long)
         .mount("/socket_default", rooms())
         .mount("/socket_short", short)
         .mount("/socket_origin", origin)
         .mount("/socket_login", logins())
-        .mount("/socket_deflate", rooms().check_origin(CheckOrigin::Off))
+        .mount("/socket_deflate", deflate)
         .build()
         .expect("the mounts are valid");
     let large = 16 * 1024 * 1024;

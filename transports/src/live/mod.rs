@@ -16,7 +16,7 @@ pub(crate) mod waking;
 use std::{
     sync::{
         Arc, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -26,6 +26,8 @@ use self::{
     clock::Clock, counters::Counters, endings::Endings, flusher::Flusher, last_words::LastWords,
     path::PathReport, poller::Poller, resumable::Resumable, waking::Core,
 };
+#[cfg(feature = "deflate")]
+use crate::options::DeflateOptions;
 use crate::{
     budget::{Budget, Debt, OverBudget, STEP},
     close::CloseReason,
@@ -61,6 +63,8 @@ pub struct LiveSession<S> {
     opened: Tick,
     /// Where the registry keeps it.
     pub(crate) slot: AtomicU32,
+    /// Whether what carries it takes compressed frames, as far as is known here.
+    compresses: AtomicBool,
     /// What it owes besides the frames that wait for it.
     debt: Debt,
     /// `None` for [`Kind::Plain`], which is what most have: a pointer is half of what the kind would take.
@@ -89,6 +93,8 @@ pub(crate) struct Common {
     pub(crate) budget: Arc<Budget>,
     pub(crate) endings: Endings,
     pub(crate) last_words: LastWords,
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: DeflateOptions,
 }
 
 #[cfg(test)]
@@ -103,6 +109,8 @@ impl Common {
             budget: Arc::new(Budget::new(usize::MAX)),
             endings: Endings::default(),
             last_words: LastWords::default(),
+            #[cfg(feature = "deflate")]
+            deflate: DeflateOptions::default(),
         })
     }
 }
@@ -122,6 +130,7 @@ impl<S> LiveSession<S> {
             seen: AtomicU32::new(opened.0),
             opened,
             slot: AtomicU32::new(0),
+            compresses: AtomicBool::new(false),
             debt: Debt::default(),
             kind: (!matches!(kind, Kind::Plain)).then(|| Box::new(kind)),
             state,
@@ -195,6 +204,29 @@ impl<S> LiveSession<S> {
             frame.charge(&self.common.budget);
         }
         frame
+    }
+
+    /// Whether the connection that carries the session takes compressed frames: who sends the same to many asks, and
+    /// compresses it once before it is pushed. A frame that is not compressed may be pushed all the same, and one that is may be
+    /// pushed to everybody.
+    #[must_use]
+    pub fn compresses(&self) -> bool {
+        self.compresses.load(Ordering::Relaxed)
+    }
+
+    /// Another connection carries the session, or will.
+    pub(crate) fn set_compresses(&self, compresses: bool) {
+        self.compresses.store(compresses, Ordering::Relaxed);
+    }
+
+    /// Compresses a frame that only this client gets, before it is pushed, if its connection takes that and the options say that
+    /// it is worth it.
+    pub fn compress(&self, frame: &mut Frame) {
+        #[cfg(feature = "deflate")]
+        if self.compresses() && self.common.deflate.takes_push(frame.payload().len()) {
+            frame.compress();
+        }
+        let _ = frame;
     }
 
     /// Counts bytes that are held for this session from now on, until [`release`](Self::release).

@@ -251,6 +251,7 @@ impl<H: Handler> Manager<H> {
         let before = core.transport();
         let moved = transport != Transport::Longpoll || before != transport;
         core.attached(transport);
+        session.set_compresses(false);
         // A poll with a beat of 0 does not want to wait, and says nothing about the stream that comes next.
         if beat > 0 {
             core.session.set_beat(Beat::new(beat, self.resume_options().window));

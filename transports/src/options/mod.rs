@@ -3,6 +3,8 @@
 //! All options have one manner: a default, and setters that take and return the options. A time beyond a hundred years is taken
 //! as a hundred years.
 
+#[cfg(feature = "deflate")]
+mod deflate;
 pub mod error;
 mod longpoll;
 mod resume;
@@ -16,6 +18,8 @@ use crate::{
     session::outbox::OutboxLimits,
 };
 
+#[cfg(feature = "deflate")]
+pub use self::deflate::DeflateOptions;
 use self::error::{FOREVER, OptionError, check_bound, check_time};
 pub use self::{
     longpoll::LongpollOptions,
@@ -157,6 +161,13 @@ impl TransportOptions {
     pub fn budget_bytes_max(mut self, bytes: usize) -> Self {
         self.budget_bytes_max = bytes;
         self
+    }
+
+    /// Which messages are compressed for clients, if any are.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(&self) -> Option<DeflateOptions> {
+        self.websocket.as_ref()?.deflate
     }
 
     /// Finds values that nothing can work with, and options that contradict each other.

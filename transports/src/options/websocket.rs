@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "deflate")]
+use super::deflate::DeflateOptions;
 use super::error::{FOREVER, OptionError, check_bound, check_path, check_time};
 
 /// How much a client may send at once. At each bound the connection is refused with an error, never trimmed.
@@ -13,12 +15,19 @@ pub struct DecodeLimits {
     pub(crate) frame_bytes_max: usize,
     pub(crate) message_bytes_max: usize,
     pub(crate) fragments_max: usize,
+    /// Whether messages may come compressed, as client and server have agreed.
+    pub(crate) inflates: bool,
 }
 
 impl DecodeLimits {
     /// The defaults.
     pub const fn new() -> Self {
-        Self { frame_bytes_max: 10_000_000, message_bytes_max: 10_000_000, fragments_max: 65_536 }
+        Self {
+            frame_bytes_max: 10_000_000,
+            message_bytes_max: 10_000_000,
+            fragments_max: 65_536,
+            inflates: false,
+        }
     }
 
     /// Payload bytes of one frame. Default 10,000,000: what Phoenix's WebSocket adapter accepts, so that a client that
@@ -41,6 +50,14 @@ impl DecodeLimits {
     /// count here, so that nobody can keep a message open with them for ever. One more closes the connection with 1008.
     pub const fn fragments_max(mut self, fragments: usize) -> Self {
         self.fragments_max = fragments;
+        self
+    }
+
+    /// Takes compressed messages, too, as RFC 7692 has them. The limits are those of what they stand for: beyond them inflating
+    /// stops. One that cannot be inflated closes the connection with 1007.
+    #[cfg(feature = "deflate")]
+    pub const fn with_deflate(mut self) -> Self {
+        self.inflates = true;
         self
     }
 }
@@ -69,6 +86,8 @@ pub struct WebsocketOptions {
     pub(crate) subprotocols: Vec<String>,
     pub(crate) message_timeout: Duration,
     pub(crate) linger: Duration,
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: Option<DeflateOptions>,
 }
 
 impl WebsocketOptions {
@@ -127,6 +146,14 @@ impl WebsocketOptions {
         self
     }
 
+    /// Compresses messages for clients that offer permessage-deflate, as browsers do, and takes compressed ones from them: see
+    /// [`DeflateOptions`] for which. Default: not, and the offer is ignored.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(mut self, options: DeflateOptions) -> Self {
+        self.deflate = Some(options);
+        self
+    }
+
     pub(super) fn check(&self) -> Result<(), OptionError> {
         check_path("WebsocketOptions::path", &self.path)?;
         check_time("WebsocketOptions::idle_timeout", self.idle_timeout)?;
@@ -146,6 +173,8 @@ impl Default for WebsocketOptions {
             subprotocols: Vec::new(),
             message_timeout: Duration::from_secs(180),
             linger: Duration::from_secs(5),
+            #[cfg(feature = "deflate")]
+            deflate: None,
         }
     }
 }

@@ -22,7 +22,8 @@ use super::{
     carrying::{Carrying, Over},
     close_code::CloseCode,
     closing::{Closing, Input},
-    codec::{ClosePayload, Decoder, Event, OpCode, append_frame, encode_header, frame_bytes},
+    codec::{ClosePayload, Decoder, Event, OpCode, append_frame},
+    extensions::{Extensions, Writing},
     farewell::Farewell,
     gathering, scratch,
     unused::Unused,
@@ -45,9 +46,6 @@ const TURNS_MAX: usize = 4;
 /// each of them joins or leaves a channel.
 const MESSAGES_MAX: usize = 256;
 
-/// Pongs that wait to be written. A client that pings faster than it reads loses pongs, as RFC 6455 allows.
-const CONTROL_BYTES_MAX: usize = 1_024;
-
 /// The future of a WebSocket connection, which yields what is left to be said, unless the connection is lost.
 pub(crate) struct Connection<H: Handler, Io>(Option<State<H, Io>>);
 
@@ -62,10 +60,9 @@ struct State<H: Handler, Io> {
     /// How far this connection has come, if its session outlives it.
     carrying: Option<Box<Carrying>>,
     closing: Closing,
+    writing: Writing,
     /// Whether the last read was not tried because the handler was not ready.
     paused: bool,
-    /// Whether bytes were written since the last flush.
-    unflushed: bool,
     /// How much of the outbox's first frame, header included, the socket has taken.
     written: usize,
     /// Control frames that wait to be written, between two data frames.
@@ -118,12 +115,21 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection
             decoder: Decoder::new(),
             carrying,
             closing: Closing::open(),
+            writing: Writing::default(),
             paused: false,
-            unflushed: false,
             written: 0,
             control: None,
             unused: (!early.is_empty()).then(|| Box::new(Unused::early(early))),
         }))
+    }
+
+    /// The same with what client and server agreed on.
+    pub(super) fn extended(mut self, extensions: Extensions) -> Self {
+        if let Some(state) = &mut self.0 {
+            state.writing = extensions.into();
+            state.session.set_compresses(extensions.has_deflate());
+        }
+        self
     }
 
     /// Lets go of the session and keeps what the connection still has to say.
@@ -202,7 +208,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                     // It is not heard, but it reads.
                     self.session.touch();
                 }
-                self.unflushed = true;
+                self.writing.set_unflushed();
                 if taken == 0 && (gathered.large.is_some() || !buffer.is_empty()) {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
@@ -228,9 +234,9 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     fn gather(&mut self, taken: usize, buffer: &mut Vec<u8>) -> Gathered {
         let mut core = self.session.core();
         self.written += taken;
-        let (mut frames, mut bytes) = (0, 0);
+        let (mut frames, mut bytes, extensions) = (0, 0, self.writing.extensions());
         while let Some(whole) = gathering::first_waiting(&core, self.carrying.as_deref())
-            .map(|frame| frame_bytes(frame.payload().len()))
+            .map(|frame| extensions.form(frame).frame_bytes())
         {
             if self.written < whole {
                 break;
@@ -266,7 +272,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
             buffer.extend_from_slice(control);
         }
         let (large, in_hand) = match &self.carrying {
-            None => gathering::gather(core.session.waiting(), self.written, buffer),
+            None => gathering::gather(core.session.waiting(), extensions, self.written, buffer),
             Some(carrying) => {
                 // Where the client goes on elsewhere it gets its frames there, but for one that was begun here.
                 let is_ending = superseded || (!self.closing.is_open() && core.session.closed().is_none());
@@ -276,7 +282,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                     (false, _) => 0,
                 };
                 let frames = core.session.sendable_after(carrying.sent, limits);
-                gathering::gather(frames.take(count), self.written, buffer)
+                gathering::gather(frames.take(count), extensions, self.written, buffer)
             }
         };
         if !superseded {
@@ -291,10 +297,10 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     }
 
     fn poll_write_large(&mut self, cx: &mut Context<'_>, frame: &Frame) -> Poll<io::Result<usize>> {
-        let mut header = [0; 10];
-        let header_bytes = encode_header(frame.kind().into(), frame.payload().len(), &mut header);
+        let (form, mut header) = (self.writing.extensions().form(frame), [0; 10]);
+        let header_bytes = form.encode_header(&mut header);
         let header = &header[self.written.min(header_bytes)..header_bytes];
-        let payload = &frame.payload()[self.written.saturating_sub(header_bytes)..];
+        let payload = &form.payload()[self.written.saturating_sub(header_bytes)..];
         Pin::new(&mut self.io).poll_write_vectored(cx, &[IoSlice::new(header), IoSlice::new(payload)])
     }
 
@@ -328,9 +334,9 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     }
 
     fn poll_finish_writing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.unflushed {
+        if self.writing.is_unflushed() {
             ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-            self.unflushed = false;
+            self.writing.set_flushed();
         }
         Poll::Ready(Ok(()))
     }
@@ -420,14 +426,16 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     /// Decodes bytes from the client and acts on what they say, up to its end, or as long as it may say more. Returns how many
     /// of them are done with.
     fn receive(&mut self, input: &mut [u8], messages_left: &mut usize) -> usize {
-        let mut used = 0;
+        let (mut used, limits) = (0, self.writing.extensions().limits(&self.manager.decode_limits));
         while self.closing.input() == Input::Decode {
             if used < input.len() && (*messages_left == 0 || !self.is_reading()) {
+                // A client that waits holds nothing of what was handed on: a few bytes may have stood for megabytes.
+                self.decoder.free();
                 return used;
             }
-            let (step, event) = self.decoder.decode(&mut input[used..], &self.manager.decode_limits);
+            let (step, event) = self.decoder.decode(&mut input[used..], &limits);
             used += step;
-            *messages_left = messages_left.saturating_sub(1);
+            *messages_left = messages_left.saturating_sub(self.writing.extensions().weight(&event));
             let outcome = match event {
                 Ok(None) => return input.len(),
                 Ok(Some(Event::Message(message))) if self.closing.is_open() => {
@@ -443,7 +451,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                     }
                 }
                 Ok(Some(Event::Ping(payload))) if self.closing.is_sending() => {
-                    queue_pong(&mut self.control, payload);
+                    gathering::queue_pong(&mut self.control, payload);
                     Ok(())
                 }
                 Ok(Some(Event::Message(_) | Event::Ping(_) | Event::Pong(_))) => Ok(()),
@@ -585,12 +593,5 @@ impl<H: Handler, Io> Drop for Connection<H, Io> {
         if let Some(state) = &mut self.0 {
             state.detach();
         }
-    }
-}
-
-fn queue_pong(control: &mut Option<Box<Vec<u8>>>, payload: &[u8]) {
-    let control = control.get_or_insert_default();
-    if control.len() < CONTROL_BYTES_MAX {
-        append_frame(OpCode::Pong, payload, control);
     }
 }

@@ -2,7 +2,8 @@
 
 use super::{
     carrying::Carrying,
-    codec::{append_frame, frame_bytes},
+    codec::{OpCode, append_frame},
+    extensions::Extensions,
     scratch,
 };
 use crate::{frame::Frame, live::waking::Core};
@@ -10,6 +11,9 @@ use crate::{frame::Frame, live::waking::Core};
 /// A frame of this size or more is written from its own bytes; smaller ones are gathered into one write, where
 /// a copy costs less than another slice.
 const VECTORED_BYTES_MIN: usize = 16 * 1024;
+
+/// Pongs that wait to be written. A client that pings faster than it reads loses pongs, as RFC 6455 allows.
+const CONTROL_BYTES_MAX: usize = 1_024;
 
 /// The frame that is to be written next.
 pub(super) fn first_waiting<'a>(core: &'a Core, carrying: Option<&Carrying>) -> Option<&'a Frame> {
@@ -23,25 +27,26 @@ pub(super) fn first_waiting<'a>(core: &'a Core, carrying: Option<&Carrying>) -> 
 /// large for that is returned if it is the first to be written. The number is that of the frames that are about to be written.
 pub(super) fn gather<'a>(
     frames: impl Iterator<Item = &'a Frame>,
+    extensions: Extensions,
     written: usize,
     buffer: &mut Vec<u8>,
 ) -> (Option<Frame>, usize) {
     let (mut skip, mut count) = (written, 0);
     for frame in frames {
-        let payload = frame.payload();
-        if payload.len() >= VECTORED_BYTES_MIN {
+        let form = extensions.form(frame);
+        if form.payload().len() >= VECTORED_BYTES_MIN {
             let large = buffer.is_empty().then(|| frame.clone());
             count += usize::from(large.is_some());
             return (large, count);
         }
-        if buffer.len() + frame_bytes(payload.len()) > scratch::BYTES {
+        if buffer.len() + form.frame_bytes() > scratch::BYTES {
             break;
         }
         if skip == 0 {
-            append_frame(frame.kind().into(), payload, buffer);
+            form.append(buffer);
         } else {
             let start = buffer.len();
-            append_frame(frame.kind().into(), payload, buffer);
+            form.append(buffer);
             buffer.drain(start..start + skip);
             skip = 0;
         }
@@ -54,5 +59,13 @@ pub(super) fn gather<'a>(
 pub(super) fn stall(core: &mut Core, carrying: Option<&Carrying>, written: usize) {
     if carrying.is_none_or(|carrying| core.session.is_current(carrying.attachment)) {
         core.session.handle_stalled(usize::from(written > 0));
+    }
+}
+
+/// A ping is to be answered, behind the frame that was begun.
+pub(super) fn queue_pong(control: &mut Option<Box<Vec<u8>>>, payload: &[u8]) {
+    let control = control.get_or_insert_default();
+    if control.len() < CONTROL_BYTES_MAX {
+        append_frame(OpCode::Pong, payload, control);
     }
 }

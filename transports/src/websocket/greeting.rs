@@ -20,6 +20,7 @@ use super::{
     closing::Closing,
     codec::{ClosePayload, Decoder, Event, OpCode, append_frame},
     connection::Connection,
+    extensions::Extensions,
     farewell::Farewell,
     scratch,
     task::Task,
@@ -67,17 +68,19 @@ pub(super) async fn greet<H: Handler, Io>(
     mut early: Vec<u8>,
     parts: Parts,
     auth_token: Option<String>,
+    extensions: Extensions,
 ) where
     Io: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Ok(mut charge) = manager.common.budget.try_charge(head::bytes(&parts) + early.len()) else {
         return end(io, &manager, Unfit::Refused(Refused::Full.into())).await;
     };
-    let unfit = match first_line_in_time(&manager, &mut io, &mut early, &mut charge).await {
+    let unfit = match first_line_in_time(&manager, &mut io, &mut early, &mut charge, extensions).await {
         Ok(line) => match admit(&manager, parts, auth_token, &line).await {
             Ok(attached) => {
                 let tasks = manager.tasks.clone();
-                tasks.spawn(Task::new(Connection::attached(io, manager, attached, early)));
+                let connection = Connection::attached(io, manager, attached, early);
+                tasks.spawn(Task::new(connection.extended(extensions)));
                 return;
             }
             Err(unfit) => unfit,
@@ -143,9 +146,10 @@ async fn first_line_in_time<H: Handler>(
     io: &mut (impl AsyncRead + Unpin),
     early: &mut Vec<u8>,
     charge: &mut Charge,
+    extensions: Extensions,
 ) -> Result<String, Unfit> {
     let patience = manager.resume_options().greeting_timeout;
-    let mut line = std::pin::pin!(first_line(manager, io, early, charge));
+    let mut line = std::pin::pin!(first_line(manager, io, early, charge, extensions));
     let in_time = manager.common.clock.timeout(patience, &mut line);
     match manager.draining.run_until_cancelled(in_time).await {
         Some(line) => line.unwrap_or(Err(Unfit::Failed(CloseCode::BREACH))),
@@ -175,13 +179,17 @@ async fn first_line<H: Handler>(
     io: &mut (impl AsyncRead + Unpin),
     early: &mut Vec<u8>,
     charge: &mut Charge,
+    extensions: Extensions,
 ) -> Result<String, Unfit> {
     let mut decoder = Decoder::new();
+    let limits = extensions.limits(&manager.decode_limits);
+    // What it may send it may not send compressed a thousand times either.
+    let limits = limits.message_bytes_max(limits.message_bytes_max.min(EARLY_BYTES_MAX));
     let (head_bytes, mut total) = (charge.bytes() - early.len(), early.len());
     loop {
         let mut used = 0;
         while used < early.len() {
-            let (step, event) = decoder.decode(&mut early[used..], &manager.decode_limits);
+            let (step, event) = decoder.decode(&mut early[used..], &limits);
             used += step;
             match event {
                 Ok(Some(Event::Message(Message::Text(line)))) => {

@@ -10,6 +10,7 @@ mod closing;
 pub mod codec;
 pub(crate) mod connection;
 mod extended_connect;
+mod extensions;
 mod farewell;
 mod gathering;
 mod greeting;
@@ -25,8 +26,8 @@ use std::sync::Arc;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{
-        CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION,
-        TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,
+        SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
     },
     request::Parts,
 };
@@ -40,6 +41,7 @@ use tracing::debug;
 
 use self::{
     connection::Connection,
+    extensions::Extensions,
     greeting::greet,
     handshake::{Agreed, SubprotocolError, Subprotocols, UpgradeError, accept_parts},
     task::Task,
@@ -115,6 +117,7 @@ async fn upgrade<H: Handler>(
         manager.say_once_that_tokens_are_ignored();
     }
     let version = parts.version;
+    let (extensions, extensions_header) = Extensions::agree(options, &parts.headers);
     // Over HTTP/2 there is no key to answer.
     let accept =
         (!is_connect).then(|| accept_parts(parts.version, &parts.method, &parts.headers)).transpose();
@@ -128,9 +131,9 @@ async fn upgrade<H: Handler>(
             return Err(Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
         }
         let parts = head::compact(parts);
-        let opened = open_resumable(manager.clone(), on_upgrade, parts, agreed.auth_token.take());
+        let opened = open_resumable(manager.clone(), on_upgrade, parts, agreed.auth_token.take(), extensions);
         manager.spawn(opened);
-        return Ok(accepted(accept, Some(HeaderValue::from_static(SUBPROTOCOL))));
+        return Ok(accepted(accept, Some(HeaderValue::from_static(SUBPROTOCOL)), extensions_header));
     }
     let state = manager.connect(Transport::Websocket, false, parts, agreed.auth_token).await?;
     let accept = match accept {
@@ -141,8 +144,8 @@ async fn upgrade<H: Handler>(
         manager.common.counters.refuse(NotAdmitted::Sessions);
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE));
     }
-    manager.spawn(open(manager.clone(), on_upgrade, state));
-    Ok(accepted(accept, agreed.selected))
+    manager.spawn(open(manager.clone(), on_upgrade, state, extensions));
+    Ok(accepted(accept, agreed.selected, extensions_header))
 }
 
 /// The answer to a request that is no upgrade and should be one.
@@ -190,10 +193,15 @@ fn tcp(io: TokioIo<TcpStream>, early: &[u8]) -> Io {
 }
 
 /// Starts the task of a plain session's connection. Two tasks, so that the one that stays is as small as it can be.
-async fn open<H: Handler>(manager: Arc<Manager<H>>, on_upgrade: OnUpgrade, state: H::State) {
+async fn open<H: Handler>(
+    manager: Arc<Manager<H>>,
+    on_upgrade: OnUpgrade,
+    state: H::State,
+    extensions: Extensions,
+) {
     match handed_over(on_upgrade).await {
-        Some(Io::Tcp(io, early)) => start(manager, io, early, state),
-        Some(Io::Other(io)) => start(manager, io, Vec::new(), state),
+        Some(Io::Tcp(io, early)) => start(manager, io, early, state, extensions),
+        Some(Io::Other(io)) => start(manager, io, Vec::new(), state, extensions),
         None => {}
     }
 }
@@ -204,16 +212,22 @@ async fn open_resumable<H: Handler>(
     on_upgrade: OnUpgrade,
     parts: Parts,
     auth_token: Option<String>,
+    extensions: Extensions,
 ) {
     match handed_over(on_upgrade).await {
-        Some(Io::Tcp(io, early)) => greet(manager, io, early, parts, auth_token).await,
-        Some(Io::Other(io)) => greet(manager, io, Vec::new(), parts, auth_token).await,
+        Some(Io::Tcp(io, early)) => greet(manager, io, early, parts, auth_token, extensions).await,
+        Some(Io::Other(io)) => greet(manager, io, Vec::new(), parts, auth_token, extensions).await,
         None => {}
     }
 }
 
-fn start<H: Handler, S>(manager: Arc<Manager<H>>, io: S, early: Vec<u8>, state: H::State)
-where
+fn start<H: Handler, S>(
+    manager: Arc<Manager<H>>,
+    io: S,
+    early: Vec<u8>,
+    state: H::State,
+    extensions: Extensions,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let session = LiveSession::new(manager.common.clone(), Transport::Websocket, Kind::Plain, state);
@@ -223,11 +237,15 @@ where
     };
     manager.opened(&session);
     let tasks = manager.tasks.clone();
-    tasks.spawn(Task::new(Connection::new(io, manager, session, early)));
+    tasks.spawn(Task::new(Connection::new(io, manager, session, early).extended(extensions)));
 }
 
 /// The answer after which the connection, or the stream of HTTP/2, is a WebSocket.
-fn accepted(accept: Option<HeaderValue>, subprotocol: Option<HeaderValue>) -> Response<Body> {
+fn accepted(
+    accept: Option<HeaderValue>,
+    subprotocol: Option<HeaderValue>,
+    extensions: Option<HeaderValue>,
+) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     if accept.is_some() {
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
@@ -240,6 +258,9 @@ fn accepted(accept: Option<HeaderValue>, subprotocol: Option<HeaderValue>) -> Re
     }
     if let Some(subprotocol) = subprotocol {
         headers.insert(SEC_WEBSOCKET_PROTOCOL, subprotocol);
+    }
+    if let Some(extensions) = extensions {
+        headers.insert(SEC_WEBSOCKET_EXTENSIONS, extensions);
     }
     response
 }

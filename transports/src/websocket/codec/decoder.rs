@@ -4,7 +4,7 @@ use std::str;
 
 use super::{
     error::ProtocolError,
-    header::{FrameHeader, OpCode},
+    header::{FrameHeader, OpCode, RESERVED, RSV1},
     partial::Partial,
     unmask::unmask,
 };
@@ -27,7 +27,8 @@ pub enum Event<'a> {
 ///
 /// One pointer long, and between messages it points to nothing. A frame that lies whole in the read buffer is
 /// unmasked there and borrowed: nothing is copied or allocated. Only what arrives in pieces is collected on
-/// the heap, in step with its arrival, and freed by the call after the one that yielded it.
+/// the heap, in step with its arrival, and freed by the call after the one that yielded it. A compressed message, where
+/// [`DecodeLimits`] allow them, is inflated when all of it has come, and never beyond the limit of a message.
 ///
 /// ```
 /// use lapwing_transports::frame::Message;
@@ -103,7 +104,7 @@ impl Decoder {
         input: &'a mut [u8],
         limits: &DecodeLimits,
     ) -> (usize, Result<Option<Event<'a>>, ProtocolError>) {
-        self.free_spent();
+        self.free();
         let mut used = 0;
         loop {
             let (newly_used, progress) = match self.advance(&mut input[used..], limits) {
@@ -153,6 +154,13 @@ impl Decoder {
         }
     }
 
+    /// Frees what the last event borrowed from the decoder. Without it the next call of [`decode`](Self::decode) does.
+    pub fn free(&mut self) {
+        if self.partial.as_ref().is_some_and(|partial| partial.is_spent()) {
+            self.partial = None;
+        }
+    }
+
     /// Goes through at most one frame.
     fn advance(
         &mut self,
@@ -160,36 +168,47 @@ impl Decoder {
         limits: &DecodeLimits,
     ) -> Result<(usize, Progress), ProtocolError> {
         if self.partial.as_ref().is_some_and(|partial| partial.frame.is_some()) {
-            return self.collect(input);
+            return self.collect(input, limits);
         }
-        let (header_bytes, header) = self.read_header(input)?;
+        let (header_bytes, header) = self.read_header(input, limits)?;
         let Some(header) = header else { return Ok((header_bytes, Progress::Starved)) };
         let payload_bytes = self.check(&header, limits)?;
         let input = &mut input[header_bytes..];
         let is_whole_event =
             header.opcode.is_control() || (header.is_final && header.opcode != OpCode::Continuation);
         if is_whole_event && input.len() >= payload_bytes {
-            unmask(&mut input[..payload_bytes], header.mask, 0);
-            self.free_spent();
+            let payload = &mut input[..payload_bytes];
+            unmask(payload, header.mask, 0);
+            self.free();
             let opcode = header.opcode;
+            if header.is_compressed {
+                let partial = Partial::inflated(opcode.kind(), payload, limits.message_bytes_max)?;
+                self.partial = Some(Box::new(partial));
+                return Ok((header_bytes + payload_bytes, Progress::Message));
+            }
             return Ok((header_bytes + payload_bytes, Progress::InPlace { opcode, payload_bytes }));
         }
         self.partial.get_or_insert_default().open_frame(&header, payload_bytes);
-        let (used, progress) = self.collect(input)?;
+        let (used, progress) = self.collect(input, limits)?;
         Ok((header_bytes + used, progress))
     }
 
     /// The next header, and how much of `input` belongs to it.
-    fn read_header(&mut self, input: &[u8]) -> Result<(usize, Option<FrameHeader>), ProtocolError> {
+    fn read_header(
+        &mut self,
+        input: &[u8],
+        limits: &DecodeLimits,
+    ) -> Result<(usize, Option<FrameHeader>), ProtocolError> {
         if input.is_empty() {
             return Ok((0, None));
         }
+        let reserved = if limits.inflates { RESERVED & !RSV1 } else { RESERVED };
         if let Some(partial) = &mut self.partial {
-            return partial.header.fill(input);
+            return partial.header.fill(input, reserved);
         }
-        match FrameHeader::parse(input)? {
+        match FrameHeader::parse(input, reserved)? {
             Some((header, header_bytes)) => Ok((header_bytes, Some(header))),
-            None => self.partial.get_or_insert_default().header.fill(input),
+            None => self.partial.get_or_insert_default().header.fill(input, reserved),
         }
     }
 
@@ -199,21 +218,24 @@ impl Decoder {
             announced: header.payload_bytes,
             frame_bytes_max: limits.frame_bytes_max,
         };
+        let open = self.partial.as_ref().and_then(|partial| partial.message.as_ref());
+        let is_compressed = header.is_compressed || open.is_some_and(|open| open.is_compressed());
+        // What does not shrink is a little longer when it is compressed, and what it stands for has a limit of its own.
+        let on_the_wire = |bytes: usize| if is_compressed { longest_compressed(bytes) } else { bytes };
         let payload_bytes = usize::try_from(header.payload_bytes).map_err(|_| too_big)?;
-        if payload_bytes > limits.frame_bytes_max {
+        if payload_bytes > on_the_wire(limits.frame_bytes_max) {
             return Err(too_big);
         }
         if header.opcode.is_control() {
             return Ok(payload_bytes);
         }
-        let open = self.partial.as_ref().and_then(|partial| partial.message.as_ref());
         let (message_bytes, fragments) = match (header.opcode, open) {
             (OpCode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
             (OpCode::Continuation, Some(open)) => (open.bytes(), open.fragments),
             (_, Some(_)) => return Err(ProtocolError::UnfinishedMessage),
             (_, None) => (0, 0),
         };
-        if message_bytes.saturating_add(payload_bytes) > limits.message_bytes_max {
+        if message_bytes.saturating_add(payload_bytes) > on_the_wire(limits.message_bytes_max) {
             return Err(ProtocolError::MessageTooBig { message_bytes_max: limits.message_bytes_max });
         }
         if fragments >= limits.fragments_max {
@@ -223,7 +245,11 @@ impl Decoder {
     }
 
     /// Moves input into the open frame, and sees what its end means.
-    fn collect(&mut self, input: &mut [u8]) -> Result<(usize, Progress), ProtocolError> {
+    fn collect(
+        &mut self,
+        input: &mut [u8],
+        limits: &DecodeLimits,
+    ) -> Result<(usize, Progress), ProtocolError> {
         let Some(partial) = &mut self.partial else { return Ok((0, Progress::Starved)) };
         let (used, frame) = partial.fill_frame(input)?;
         let progress = match frame {
@@ -232,19 +258,18 @@ impl Decoder {
             Some(frame) if !frame.is_final => Progress::FragmentDone,
             Some(_) => {
                 if let Some(message) = &mut partial.message {
-                    message.finish()?;
+                    message.finish(limits.message_bytes_max)?;
                 }
                 Progress::Message
             }
         };
         Ok((used, progress))
     }
+}
 
-    fn free_spent(&mut self) {
-        if self.partial.as_ref().is_some_and(|partial| partial.is_spent()) {
-            self.partial = None;
-        }
-    }
+/// How long a message of so many bytes may be when it is compressed: blocks that are stored as they are cost some bytes each.
+fn longest_compressed(bytes: usize) -> usize {
+    bytes.saturating_add(bytes / 1_024 + 64)
 }
 
 /// The event of a frame that is complete in itself.

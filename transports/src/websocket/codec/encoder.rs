@@ -1,6 +1,6 @@
 //! Frames from the server: unmasked, unfragmented.
 
-use super::header::{CONTROL_BYTES_MAX, FIN, OpCode};
+use super::header::{CONTROL_BYTES_MAX, FIN, OpCode, RSV1};
 use crate::websocket::close_code::CloseCode;
 
 /// A server's longest header: two bytes and a 64-bit length.
@@ -62,6 +62,12 @@ pub fn append_frame(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
     out.reserve(header_bytes + payload.len());
     out.extend_from_slice(&header[..header_bytes]);
     out.extend_from_slice(payload);
+}
+
+/// Marks the frame that begins here, header first, as a compressed message (RFC 7692, 6).
+#[inline]
+pub(crate) fn mark_compressed(frame: &mut [u8]) {
+    frame[0] |= RSV1;
 }
 
 /// Writes one whole frame to the start of `out` and returns its length, or none, with `out` untouched, if

@@ -43,6 +43,8 @@ pub enum ProtocolError {
     BadCloseCode(u16),
     /// A text message or close reason that is not UTF-8.
     InvalidUtf8,
+    /// A compressed message that is no DEFLATE, ends in the middle of it, or goes on behind its end.
+    MalformedDeflate,
     /// One frame announced more than `frame_bytes_max`.
     FrameTooBig {
         /// What the header announced.
@@ -70,7 +72,8 @@ impl ProtocolError {
     #[must_use]
     pub fn close_code(&self) -> CloseCode {
         match self {
-            Self::InvalidUtf8 => CloseCode::INVALID_PAYLOAD,
+            // RFC 7692 names no code for the latter. 1007 is for data that is not what the message says it is.
+            Self::InvalidUtf8 | Self::MalformedDeflate => CloseCode::INVALID_PAYLOAD,
             Self::FrameTooBig { .. } | Self::MessageTooBig { .. } => CloseCode::TOO_BIG,
             Self::TooManyFragments { .. } => CloseCode::POLICY_VIOLATION,
             Self::ReservedBits
@@ -101,6 +104,7 @@ impl fmt::Display for ProtocolError {
             Self::TruncatedCloseCode => f.write_str("close frame with half a code"),
             Self::BadCloseCode(code) => write!(f, "close code {code} is not for the wire"),
             Self::InvalidUtf8 => f.write_str("text is not utf-8"),
+            Self::MalformedDeflate => f.write_str("compressed message cannot be inflated"),
             Self::FrameTooBig { announced, frame_bytes_max } => {
                 write!(f, "frame of {announced} bytes, at most {frame_bytes_max} are accepted")
             }

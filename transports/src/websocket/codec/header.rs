@@ -10,7 +10,11 @@ pub(super) const HEADER_BYTES_MAX: usize = 14;
 pub(super) const CONTROL_BYTES_MAX: usize = 125;
 
 pub(super) const FIN: u8 = 0x80;
-const RESERVED: u8 = 0x70;
+/// Marks a compressed message on its first frame, where client and server have agreed on that (RFC 7692, 6).
+pub(super) const RSV1: u8 = 0x40;
+
+/// The bits that mean nothing without an extension.
+pub(super) const RESERVED: u8 = 0x70;
 const MASKED: u8 = 0x80;
 
 /// What a frame is for (RFC 6455, 5.2).
@@ -36,6 +40,11 @@ impl OpCode {
     #[must_use]
     pub fn is_control(self) -> bool {
         matches!(self, Self::Close | Self::Ping | Self::Pong)
+    }
+
+    /// What a message is that begins so.
+    pub(super) fn kind(self) -> FrameKind {
+        if self == Self::Text { FrameKind::Text } else { FrameKind::Binary }
     }
 
     fn from_bits(bits: u8) -> Result<Self, ProtocolError> {
@@ -64,6 +73,8 @@ impl From<FrameKind> for OpCode {
 pub(super) struct FrameHeader {
     pub(super) opcode: OpCode,
     pub(super) is_final: bool,
+    /// Whether the message that begins with this frame is compressed.
+    pub(super) is_compressed: bool,
     pub(super) mask: [u8; 4],
     /// As announced: nothing has been checked against a limit yet.
     pub(super) payload_bytes: u64,
@@ -72,13 +83,17 @@ pub(super) struct FrameHeader {
 impl FrameHeader {
     /// The header at the start of `bytes` and its length, or none if more bytes are needed.
     ///
-    /// What the first two bytes show to be wrong is refused without waiting for the rest.
-    pub(super) fn parse(bytes: &[u8]) -> Result<Option<(Self, usize)>, ProtocolError> {
+    /// What the first two bytes show to be wrong is refused without waiting for the rest, a bit of `reserved` among it.
+    pub(super) fn parse(bytes: &[u8], reserved: u8) -> Result<Option<(Self, usize)>, ProtocolError> {
         let [first, second, rest @ ..] = bytes else { return Ok(None) };
-        if first & RESERVED != 0 {
+        if first & reserved != 0 {
             return Err(ProtocolError::ReservedBits);
         }
         let opcode = OpCode::from_bits(first & 0x0f)?;
+        let is_compressed = first & RSV1 != 0;
+        if is_compressed && !matches!(opcode, OpCode::Text | OpCode::Binary) {
+            return Err(ProtocolError::ReservedBits);
+        }
         let is_final = first & FIN != 0;
         if second & MASKED == 0 {
             return Err(ProtocolError::Unmasked);
@@ -94,7 +109,8 @@ impl FrameHeader {
         }
         let Some((payload_bytes, rest)) = split_length(short, rest)? else { return Ok(None) };
         let Some((&mask, rest)) = rest.split_first_chunk::<4>() else { return Ok(None) };
-        Ok(Some((Self { opcode, is_final, mask, payload_bytes }, bytes.len() - rest.len())))
+        let header = Self { opcode, is_final, is_compressed, mask, payload_bytes };
+        Ok(Some((header, bytes.len() - rest.len())))
     }
 }
 

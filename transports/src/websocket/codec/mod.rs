@@ -25,6 +25,7 @@ mod unmask;
 mod utf8;
 
 pub use decoder::{Decoder, Event};
+pub(crate) use encoder::mark_compressed;
 pub use encoder::{ClosePayload, append_frame, encode_header, frame_bytes, write_frame};
 pub use error::ProtocolError;
 pub use header::OpCode;

@@ -6,7 +6,10 @@ use super::{
     unmask::unmask,
     utf8::{InvalidUtf8, TextBuffer},
 };
-use crate::frame::Message;
+use crate::{
+    deflate::{self, Uninflatable},
+    frame::{FrameKind, Message},
+};
 
 /// Lives from the first byte that cannot be judged at once to the delivery of what it began.
 #[derive(Debug, Default)]
@@ -41,7 +44,10 @@ pub(super) struct OpenFrame {
 
 #[derive(Debug)]
 pub(super) struct OpenMessage {
+    /// Of a compressed message, until all of it has come, its bytes as they came.
     payload: Payload,
+    /// What the message is that is still compressed.
+    compressed: Option<FrameKind>,
     /// Frames that began, the present one included.
     pub(super) fragments: usize,
     /// Whether all has arrived and was handed out.
@@ -57,6 +63,17 @@ enum Payload {
 }
 
 impl Partial {
+    /// A compressed message that came in one piece, ready to be handed out.
+    pub(super) fn inflated(
+        kind: FrameKind,
+        compressed: &[u8],
+        message_bytes_max: usize,
+    ) -> Result<Self, ProtocolError> {
+        let payload = Payload::inflated(kind, compressed, message_bytes_max)?;
+        let message = OpenMessage { payload, compressed: None, fragments: 1, is_delivered: true };
+        Ok(Self { message: Some(message), ..Self::default() })
+    }
+
     /// Whether nothing in here is needed any more.
     pub(super) fn is_spent(&self) -> bool {
         self.header.arrived == 0
@@ -67,6 +84,11 @@ impl Partial {
     /// Begins the frame of `header`, whose limits and place in the message have been checked.
     pub(super) fn open_frame(&mut self, header: &FrameHeader, payload_bytes: usize) {
         match header.opcode {
+            OpCode::Text | OpCode::Binary if header.is_compressed => {
+                let mut message = OpenMessage::new(Payload::Binary(Vec::new()));
+                message.compressed = Some(header.opcode.kind());
+                self.message = Some(message);
+            }
             OpCode::Text => self.message = Some(OpenMessage::new(Payload::Text(TextBuffer::default()))),
             OpCode::Binary => self.message = Some(OpenMessage::new(Payload::Binary(Vec::new()))),
             OpCode::Close | OpCode::Ping | OpCode::Pong => self.control.clear(),
@@ -116,12 +138,16 @@ impl Partial {
 impl PartialHeader {
     /// Adds what `input` holds of the header. Returns how much of `input` belongs to it, and the header if it
     /// is now complete.
-    pub(super) fn fill(&mut self, input: &[u8]) -> Result<(usize, Option<FrameHeader>), ProtocolError> {
+    pub(super) fn fill(
+        &mut self,
+        input: &[u8],
+        reserved: u8,
+    ) -> Result<(usize, Option<FrameHeader>), ProtocolError> {
         let before = usize::from(self.arrived);
         let copied = input.len().min(HEADER_BYTES_MAX - before);
         let arrived = before + copied;
         self.bytes[before..arrived].copy_from_slice(&input[..copied]);
-        let Some((header, header_bytes)) = FrameHeader::parse(&self.bytes[..arrived])? else {
+        let Some((header, header_bytes)) = FrameHeader::parse(&self.bytes[..arrived], reserved)? else {
             self.arrived = arrived as u8;
             return Ok((copied, None));
         };
@@ -133,7 +159,7 @@ impl PartialHeader {
 
 impl OpenMessage {
     fn new(payload: Payload) -> Self {
-        Self { payload, fragments: 0, is_delivered: false }
+        Self { payload, compressed: None, fragments: 0, is_delivered: false }
     }
 
     /// Appends an unmasked piece of a frame. `missing` is how much the message lacks before it, if that is
@@ -150,7 +176,9 @@ impl OpenMessage {
             let total_bytes = missing.map_or(needed * 2, |missing| (needed * 2).min(self.bytes() + missing));
             match &mut self.payload {
                 Payload::Text(text) => text.reserve(total_bytes),
-                Payload::Binary(bytes) => bytes.reserve_exact(total_bytes - bytes.len()),
+                Payload::Binary(bytes) => {
+                    bytes.reserve_exact(total_bytes - bytes.len());
+                }
                 Payload::Discarded(_) => {}
             }
         }
@@ -170,12 +198,19 @@ impl OpenMessage {
     }
 
     /// Declares the message complete.
-    pub(super) fn finish(&mut self) -> Result<(), ProtocolError> {
+    pub(super) fn finish(&mut self, message_bytes_max: usize) -> Result<(), ProtocolError> {
         self.is_delivered = true;
+        if let (Payload::Binary(bytes), Some(kind)) = (&self.payload, self.compressed.take()) {
+            self.payload = Payload::inflated(kind, bytes, message_bytes_max)?;
+        }
         match &self.payload {
             Payload::Text(text) if text.ends_inside_character() => Err(ProtocolError::InvalidUtf8),
             Payload::Text(_) | Payload::Binary(_) | Payload::Discarded(_) => Ok(()),
         }
+    }
+
+    pub(super) fn is_compressed(&self) -> bool {
+        self.compressed.is_some()
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -200,5 +235,20 @@ impl OpenMessage {
             Payload::Binary(bytes) => Message::Binary(bytes),
             Payload::Discarded(_) => Message::Binary(&[]),
         }
+    }
+}
+
+impl Payload {
+    fn inflated(kind: FrameKind, compressed: &[u8], message_bytes_max: usize) -> Result<Self, ProtocolError> {
+        let bytes = deflate::inflated(compressed, message_bytes_max).map_err(|error| match error {
+            Uninflatable::Malformed => ProtocolError::MalformedDeflate,
+            Uninflatable::TooLong => ProtocolError::MessageTooBig { message_bytes_max },
+        })?;
+        Ok(match kind {
+            FrameKind::Text => {
+                Self::Text(TextBuffer::from_utf8(bytes).map_err(|InvalidUtf8| ProtocolError::InvalidUtf8)?)
+            }
+            FrameKind::Binary => Self::Binary(bytes),
+        })
     }
 }

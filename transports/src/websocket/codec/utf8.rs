@@ -21,6 +21,12 @@ pub(super) struct TextBuffer {
 pub(super) struct InvalidUtf8;
 
 impl TextBuffer {
+    /// Takes bytes of which none follow.
+    pub(super) fn from_utf8(bytes: Vec<u8>) -> Result<Self, InvalidUtf8> {
+        let text = String::from_utf8(bytes).map_err(|_| InvalidUtf8)?;
+        Ok(Self { text, ..Self::default() })
+    }
+
     /// Appends `bytes`, for which room must have been made with [`reserve`](Self::reserve) if growth matters.
     pub(super) fn push(&mut self, bytes: &[u8]) -> Result<(), InvalidUtf8> {
         let bytes = self.finish_character(bytes)?;

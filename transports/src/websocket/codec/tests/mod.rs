@@ -2,6 +2,8 @@
 //! opcodes, fragmentation, UTF-8, limits, closing. Then the laws that hold for every stream.
 
 mod closing;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod fragmentation;
 mod framing;
 mod laws;

@@ -1,0 +1,67 @@
+//! Messages for clients, compressed.
+
+use std::cell::Cell;
+
+use flate2::{Compress, Compression, FlushCompress};
+
+/// What ends a message and is left out (RFC 7692, 7.2.1): an empty block behind the last one.
+const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+
+/// Higher levels take longer than they save.
+const LEVEL: u32 = 4;
+
+/// A message of which this much at its beginning does not shrink, and that has four times as much, is taken to be compressed
+/// already, as images are. Looking at all of it would cost milliseconds each time.
+const SAMPLE_BYTES: usize = 8 * 1024;
+
+/// Room for output that a thread keeps.
+const KEPT_BYTES: usize = 64 * 1024;
+
+thread_local! {
+    static COMPRESSOR: Cell<Option<Box<Compressor>>> = const { Cell::new(None) };
+}
+
+struct Compressor {
+    inner: Compress,
+    /// Room for output, which only grows.
+    output: Vec<u8>,
+}
+
+/// A payload as a compressed message, without what a receiver appends; `None` if that saves less than a tenth.
+///
+/// The time that it takes follows from the payload's length. Whoever sends the message to many calls this once.
+pub(crate) fn compressed(payload: &[u8]) -> Option<Box<[u8]>> {
+    let mut compressor = COMPRESSOR.take().unwrap_or_default();
+    let is_worth_trying =
+        payload.len() < 4 * SAMPLE_BYTES || compressor.compress(&payload[..SAMPLE_BYTES]).is_some();
+    let result = if is_worth_trying { compressor.compress(payload).map(Box::from) } else { None };
+    if compressor.output.len() > KEPT_BYTES {
+        compressor.output = Vec::new();
+    }
+    COMPRESSOR.set(Some(compressor));
+    result
+}
+
+impl Compressor {
+    fn compress(&mut self, payload: &[u8]) -> Option<&[u8]> {
+        // The output has no more room than it may take: what does not shrink is seen when that is full.
+        let bytes_max = payload.len() - payload.len().div_ceil(10) + TAIL.len();
+        if self.output.len() < bytes_max {
+            self.output.resize(bytes_max, 0);
+        }
+        let output = &mut self.output[..bytes_max];
+        self.inner.reset();
+        self.inner.compress(payload, output, FlushCompress::Sync).ok()?;
+        let (read, written) = (self.inner.total_in() as usize, self.inner.total_out() as usize);
+        if read < payload.len() || written == bytes_max {
+            return None;
+        }
+        output[..written].strip_suffix(&TAIL)
+    }
+}
+
+impl Default for Compressor {
+    fn default() -> Self {
+        Self { inner: Compress::new(Compression::new(LEVEL), false), output: Vec::new() }
+    }
+}
