@@ -21,6 +21,10 @@ pub mod testing {}
 #[doc = include_str!("../docs/guide/slow-clients.md")]
 pub mod slow_clients {}
 
+#[cfg(feature = "deflate")]
+#[doc = include_str!("../docs/guide/compression.md")]
+pub mod compression {}
+
 #[doc = include_str!("../docs/guide/kept-topics.md")]
 pub mod kept_topics {}
 

@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     channel::socket::{JoinInfo, Socket},
-    join::Join,
+    join::{Join, Packing},
     protocol::{EncodeError, IntoPayload, Outgoing, Payload, Ref},
     topics::history::Recovery,
 };
@@ -50,7 +50,7 @@ impl<C> Context<C> {
         let reference = self.reference.clone()?;
         // One callback at a time has the context.
         let is_first = !self.is_taken.swap(true, Ordering::Relaxed);
-        is_first.then(|| ReplyRef { join: self.socket.join.clone(), reference })
+        is_first.then(|| ReplyRef { join: self.socket.join.clone(), reference, packing: Packing::Compressed })
     }
 
     /// What came of the client's wish to get what it missed on a kept topic ([`Mount::keep`](crate::Mount::keep)): known in
@@ -165,20 +165,28 @@ impl<C> fmt::Debug for Joining<C> {
 pub struct ReplyRef {
     join: Arc<Join>,
     reference: Ref,
+    packing: Packing,
 }
 
 impl ReplyRef {
+    /// The same right to an answer that is never compressed: for one that has a secret beside something that a stranger has chosen.
+    /// See [the guide](crate::guide::compression).
+    pub fn uncompressed(self) -> Self {
+        Self { packing: Packing::AsItIs, ..self }
+    }
+
     /// Answers the event.
     ///
     /// # Errors
     /// When the payload cannot be written, or the client's serializer cannot carry it.
     pub fn reply(self, status: impl AsRef<str>, payload: impl IntoPayload) -> Result<(), EncodeError> {
-        self.join.send(Outgoing::Reply {
+        let reply = Outgoing::Reply {
             join_ref: self.join.join_ref.as_ref(),
             reference: Some(&self.reference),
             topic: (&self.join.topic).into(),
             status: status.as_ref(),
             response: &payload.into_payload()?,
-        })
+        };
+        self.join.send_in(self.packing, reply)
     }
 }

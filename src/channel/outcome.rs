@@ -25,6 +25,8 @@ pub enum HandleResult {
     StopWithReply(StopReason, SmolStr, Payload),
     /// The payload of the answer cannot be written: the same as returning the failure. With a reason the join ends then.
     Failed(Failure, Option<StopReason>),
+    /// Any of these, whose answer is never compressed.
+    Uncompressed(Box<Self>),
 }
 
 /// Answers the event with a status and a payload.
@@ -68,11 +70,32 @@ pub fn stop(reason: StopReason) -> HandleResult {
 }
 
 impl HandleResult {
+    /// The same with an answer that is never compressed: for one that has a secret beside something that a stranger has chosen. See
+    /// [the guide](crate::guide::compression).
+    ///
+    /// ```
+    /// use lapwing::{Handled, Payload, reply};
+    /// use serde_json::json;
+    ///
+    /// fn renewed(token: &str, name: &str) -> Handled {
+    ///     Ok(reply("ok", json!({"token": token, "name": name})).uncompressed())
+    /// }
+    /// # assert!(renewed("t", "n").is_ok());
+    /// ```
+    #[must_use]
+    pub fn uncompressed(self) -> Self {
+        match self {
+            Self::Uncompressed(_) => self,
+            other => Self::Uncompressed(Box::new(other)),
+        }
+    }
+
     /// The same with an answer to the event before it.
     #[must_use]
     pub fn with_reply(self, status: impl AsRef<str>, payload: impl IntoPayload) -> Self {
         let status = SmolStr::new(status);
         let reason = match self {
+            Self::Uncompressed(result) => return result.with_reply(status, payload).uncompressed(),
             Self::Stop(reason) | Self::StopWithReply(reason, ..) => Some(reason),
             Self::Failed(_, reason) => reason,
             Self::NoReply | Self::Reply(..) => None,

@@ -6,7 +6,7 @@ use lapwing_transports::{frame::Frame, policy::Policy, session::outbox::Waiting}
 
 use crate::{
     cluster::confirming::Confirming,
-    join::{Join, assigns::Assigns, push_error::PushError},
+    join::{Join, Packing, assigns::Assigns, push_error::PushError},
     node::BroadcastError,
     presence::{Count, PresenceError, Showing},
     protocol::{EncodeError, IntoPayload, Outgoing, Payload, Ref, event},
@@ -91,23 +91,41 @@ pub struct Socket {
     offset: Option<Offset>,
     /// What is pushed has the policy of the intercepted event that is being handled.
     policy: Option<Policy>,
+    packing: Packing,
 }
 
 /// A clone belongs to no callback.
 impl Clone for Socket {
     fn clone(&self) -> Self {
-        Self {
-            info: self.info.clone(),
-            is_handling_presence: self.is_handling_presence,
-            offset: None,
-            policy: None,
-        }
+        Self { offset: None, policy: None, ..self.with_packing(self.packing) }
     }
 }
 
 impl Socket {
     pub(crate) fn new(join: Arc<Join>) -> Self {
-        Self { info: JoinInfo { join }, is_handling_presence: false, offset: None, policy: None }
+        let info = JoinInfo { join };
+        Self { info, is_handling_presence: false, offset: None, policy: None, packing: Packing::Compressed }
+    }
+
+    /// The same socket, but what is pushed and broadcast by it is never compressed: for messages that have a secret beside something
+    /// that a stranger has chosen, since their length tells of the secret. See [the guide](crate::guide::compression).
+    ///
+    /// ```
+    /// # use lapwing::{Channel, Context};
+    /// use serde_json::json;
+    ///
+    /// fn invite<C: Channel>(cx: &Context<C>, code: &str, from: &str) -> Result<(), lapwing::PushError> {
+    ///     cx.uncompressed().push("invited", json!({"code": code, "from": from}))
+    /// }
+    /// ```
+    #[must_use]
+    pub fn uncompressed(&self) -> Self {
+        self.with_packing(Packing::AsItIs)
+    }
+
+    fn with_packing(&self, packing: Packing) -> Self {
+        let Self { is_handling_presence, offset, .. } = *self;
+        Self { info: self.info.clone(), is_handling_presence, offset, policy: self.policy.clone(), packing }
     }
 
     /// Sends an event to this client alone. It waits in the client's outbox behind whatever else does; there is no waiting for room.
@@ -191,15 +209,20 @@ impl Socket {
             return Err(EncodeError::ReservedEvent);
         }
         let payload = &payload.into_payload()?;
-        if let Some(offset) = self.offset {
-            return Ok(self.join.recorded(offset, event, payload)?.into_parts());
+        let (mut frame, then) = if let Some(offset) = self.offset {
+            self.join.recorded(offset, event, payload)?.into_parts()
+        } else {
+            let push = Outgoing::Push { join_ref: self.join_ref(), topic: &self.join.topic, event, payload };
+            let frame = self.join.peer.serializer().encode(push)?;
+            match &self.policy {
+                None => (frame, None),
+                Some(policy) => (frame.with_policy(policy.clone()), None),
+            }
+        };
+        if self.packing == Packing::Compressed {
+            self.join.peer.compress(&mut frame);
         }
-        let push = Outgoing::Push { join_ref: self.join_ref(), topic: &self.join.topic, event, payload };
-        let frame = self.join.peer.serializer().encode(push)?;
-        Ok(match &self.policy {
-            None => (frame, None),
-            Some(policy) => (frame.with_policy(policy.clone()), None),
-        })
+        Ok((frame, then))
     }
 
     /// Publishes an event to all subscribers of the topic, this client included, on all nodes.
@@ -488,7 +511,11 @@ impl Socket {
         payload: impl IntoPayload,
     ) -> Result<Broadcast, BroadcastError> {
         let payload = payload.into_payload().map_err(BroadcastError::Encode)?;
-        Ok(Broadcast::new(&self.join.topic, event, payload))
+        let broadcast = Broadcast::new(&self.join.topic, event, payload);
+        Ok(match self.packing {
+            Packing::AsItIs => broadcast.uncompressed(),
+            Packing::Compressed => broadcast,
+        })
     }
 
     /// An intercepted event is about to be handled.
@@ -500,6 +527,10 @@ impl Socket {
         self.policy = broadcast.and_then(|broadcast| {
             broadcast.policy()?.mark(&self.join.topic, &broadcast.event, self.join.peer.serializer())
         });
+        self.packing = match broadcast {
+            Some(broadcast) if broadcast.is_uncompressed => Packing::AsItIs,
+            _ => Packing::Compressed,
+        };
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
         turn::Arrival,
     },
     topic::Topic,
-    topics::{Inbox, MemberInfo, broadcast::Broadcast, delivery::Delivery, gap::Gap},
+    topics::{Inbox, Lane, MemberInfo, broadcast::Broadcast, delivery::Delivery, gap::Gap},
 };
 
 impl Inbox for Join {
@@ -32,8 +32,13 @@ impl Inbox for Join {
                 frames.each(|frame| self.peer.push_broadcast(frame));
             }
         } else if let Some(frame) = delivery.frame(self.peer.serializer()) {
+            delivery.note(&*self.peer);
             self.peer.push_broadcast(frame);
         }
+    }
+
+    fn lane(&self) -> Option<&dyn Lane> {
+        Some(&*self.peer)
     }
 
     fn tell_gap(self: Arc<Self>, gap: &Arc<Gap>) {

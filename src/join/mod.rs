@@ -79,6 +79,11 @@ pub(crate) trait Peer: Lane {
     /// no error.
     fn try_push(&self, frame: Frame, then: Option<Frame>) -> Result<(), PushError>;
 
+    /// Compresses a frame for this client before it is pushed, if its connection takes that and it is worth it.
+    fn compress(&self, frame: &mut Frame) {
+        let _ = frame;
+    }
+
     /// Waits until less than half of what may wait for the client does; `false` if the session is over.
     fn poll_ready(&self, cx: &Context<'_>) -> Poll<bool>;
 
@@ -174,6 +179,13 @@ struct State {
     /// Other topics; boxed, as few joins have any.
     foreign: Option<Box<Vec<(Topic, Subscribed)>>>,
     assigns: Assigns,
+}
+
+/// Whether a frame may be compressed, where its client takes that and it is worth it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    AsItIs,
+    Compressed,
 }
 
 /// Why a message did not get into a mailbox.
@@ -458,7 +470,15 @@ impl Join {
 
     /// Encodes for the client and queues.
     pub(crate) fn send(&self, outgoing: Outgoing<'_>) -> Result<(), EncodeError> {
-        let frame = self.peer.serializer().encode(outgoing)?;
+        self.send_in(Packing::AsItIs, outgoing)
+    }
+
+    /// The same, compressed perhaps: not where a topic's members are locked.
+    pub(crate) fn send_in(&self, packing: Packing, outgoing: Outgoing<'_>) -> Result<(), EncodeError> {
+        let mut frame = self.peer.serializer().encode(outgoing)?;
+        if packing == Packing::Compressed {
+            self.peer.compress(&mut frame);
+        }
         self.peer.push_frame(frame);
         Ok(())
     }

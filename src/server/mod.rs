@@ -48,7 +48,7 @@ use crate::{
     },
     session::{handler::Hub, router::ChannelRoute},
     topic::{Topic, TopicPattern},
-    topics::{Topics, broadcast::Broadcast, kept::Kept, published::Published},
+    topics::{Topics, broadcast::Broadcast, compression::Compression, kept::Kept, published::Published},
 };
 
 /// What a shutdown may take by default.
@@ -494,7 +494,9 @@ impl Builder {
         let kept = if self.cluster.is_some() { Kept::of_store } else { Kept::new };
         let kept = keeps_any.then(|| kept(keeps, self.history_bytes_max)).map(Box::new);
         let pubsub = self.pubsub.unwrap_or_else(|| Arc::new(LocalPubSub));
-        let topics = Topics::keeping(kept).with_slow(slow);
+        let mut compression = Compression::default();
+        self.mounts.iter().for_each(|(_, mount)| mount.add_to(&mut compression));
+        let topics = Topics::keeping(kept).with_slow(slow).with_compression(compression);
         let node = Arc::new(Node::new(pubsub, self.presence, self.fetcher, topics));
         let mut mounts: Vec<Mounted> = Vec::new();
         for (name, mount) in self.mounts {

@@ -25,7 +25,7 @@ use crate::{
         rates::Rates,
         router::{ChannelRoute, Router},
     },
-    topics::{keep::Keep, slow::SlowPolicy},
+    topics::{compression::Compression, keep::Keep, slow::SlowPolicy},
 };
 
 /// Channels under one path, with the wires that lead to them. Defaults are Phoenix's where it has the option.
@@ -352,6 +352,15 @@ impl Mount {
     /// The routes that were added so far and are sound.
     pub fn routes(&self) -> impl Iterator<Item = &ChannelRoute> {
         self.routes.iter().flatten()
+    }
+
+    /// Says whose frames are compressed.
+    pub(crate) fn add_to(&self, compression: &mut Compression) {
+        #[cfg(feature = "deflate")]
+        if let Some(options) = self.transports.deflate() {
+            compression.add(self.serializers.iter(), options);
+        }
+        let _ = compression;
     }
 
     /// What the transports need: the handler, and their options.

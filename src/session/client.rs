@@ -191,6 +191,10 @@ impl Lane for LiveSession<Client> {
         let _ = self.push_in_turn(frame);
     }
 
+    fn compresses(&self) -> bool {
+        LiveSession::compresses(self)
+    }
+
     fn serializer(&self) -> &Arc<dyn Serializer> {
         &self.state().serializer
     }
@@ -227,6 +231,10 @@ impl Peer for LiveSession<Client> {
             | Pushed::Overflowed
             | Pushed::Closed => Ok(()),
         }
+    }
+
+    fn compress(&self, frame: &mut Frame) {
+        LiveSession::compress(self, frame);
     }
 
     fn poll_ready(&self, cx: &Context<'_>) -> Poll<bool> {

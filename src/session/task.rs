@@ -29,7 +29,7 @@ use crate::{
     },
     cluster::error::NotConfirmed,
     join::{
-        Join, Next, Resting, Running, Start,
+        Join, Next, Packing, Resting, Running, Start,
         leave_reason::LeaveReason,
         mailbox::{ChannelMailbox, counted_at_once},
         meter::Callback,
@@ -349,7 +349,13 @@ fn crashed(join: &Join, panic: String) -> End {
 
 /// Does what a callback asked for.
 fn apply(join: &Join, callback: Callback, answers: Option<Option<Ref>>, result: Handled) -> Option<End> {
+    let (result, packing) = match result {
+        Ok(HandleResult::Uncompressed(result)) => (Ok(*result), Packing::AsItIs),
+        result => (result, Packing::Compressed),
+    };
     let (stop, reply) = match result {
+        // It is packed once.
+        Ok(HandleResult::Uncompressed(_)) => (None, None),
         Ok(HandleResult::NoReply) => return None,
         Ok(HandleResult::Reply(status, payload)) => (None, Some((status, payload))),
         Ok(HandleResult::Stop(reason)) => (Some(reason), None),
@@ -360,7 +366,8 @@ fn apply(join: &Join, callback: Callback, answers: Option<Option<Ref>>, result: 
         Err(failure) => (None, Some(failed(join, callback, &answers, &failure))),
     };
     if let (Some((status, payload)), Some(reference)) = (reply, answers)
-        && let Err(error) = send_reply(join, (join.join_ref.as_ref(), reference.as_ref()), &status, &payload)
+        && let Err(error) =
+            send_reply(join, packing, (join.join_ref.as_ref(), reference.as_ref()), &status, &payload)
     {
         let (topic, channel) = (join.quoted_topic(), join.kind().name());
         occasionally!(join.log().encodings, error, %error, %topic, channel, "reply could not be encoded");
@@ -499,9 +506,11 @@ fn member(join: &Arc<Join>) -> Member {
     }
 }
 
-/// Sends a reply that the library itself makes, or one of a join callback.
+/// Sends a reply that the library itself makes, or one of a join callback: those may bring tokens, and the one that lets a client in
+/// is sent with the topic's members locked. So none is compressed.
 fn answer(join: &Join, refs: &Refs, status: &str, response: &Payload) {
-    let result = send_reply(join, (refs.join_ref.as_ref(), refs.reference.as_ref()), status, response);
+    let refs = (refs.join_ref.as_ref(), refs.reference.as_ref());
+    let result = send_reply(join, Packing::AsItIs, refs, status, response);
     log_encoding(join, result);
 }
 
@@ -523,11 +532,13 @@ fn log_encoding(join: &Join, result: Result<(), EncodeError>) {
 
 fn send_reply(
     join: &Join,
+    packing: Packing,
     (join_ref, reference): (Option<&Ref>, Option<&Ref>),
     status: &str,
     response: &Payload,
 ) -> Result<(), EncodeError> {
-    join.send(Outgoing::Reply { join_ref, reference, topic: (&join.topic).into(), status, response })
+    let topic = (&join.topic).into();
+    join.send_in(packing, Outgoing::Reply { join_ref, reference, topic, status, response })
 }
 
 /// Why a session's end ends its joins.

@@ -49,6 +49,8 @@ pub struct Broadcast {
     pub(crate) is_unrecorded: bool,
     /// What becomes of it for clients that are slow; `None` for what its topic says.
     pub(crate) slow: Option<SlowPolicy>,
+    /// Whether it goes to clients as it is.
+    pub(crate) is_uncompressed: bool,
 }
 
 impl Broadcast {
@@ -64,6 +66,7 @@ impl Broadcast {
             is_local: false,
             is_unrecorded: false,
             slow: None,
+            is_uncompressed: false,
         }
     }
 
@@ -135,6 +138,20 @@ impl Broadcast {
         let Some(policy) = self.policy().filter(|policy| policy.is_latest()) else { return false };
         let is_of_same = !policy.is_of_each_event() || self.event == other.event;
         other.policy() == Some(policy) && is_of_same && self.topic == other.topic
+    }
+
+    /// Is never compressed on its way to clients: for what has a secret beside something that a stranger has chosen, since the
+    /// length of such a message tells of the secret. See [the guide](crate::guide::compression).
+    #[must_use]
+    pub fn uncompressed(mut self) -> Self {
+        self.is_uncompressed = true;
+        self
+    }
+
+    /// Whether it may be compressed. A [`PubSub`](crate::pubsub::PubSub) that carries it to other nodes carries that along.
+    #[must_use]
+    pub fn may_be_compressed(&self) -> bool {
+        !self.is_uncompressed
     }
 
     /// Stays on this node.

@@ -9,7 +9,13 @@ use tracing::debug;
 use crate::{
     occasionally::{Occasionally, occasionally},
     protocol::{EncodeError, Outgoing, Payload, Ref, Serializer, event},
-    topics::{broadcast::Broadcast, log::Offset, meter::Meter},
+    topics::{
+        Lane,
+        broadcast::Broadcast,
+        compression::{Compression, Frames, Wanted},
+        log::Offset,
+        meter::Meter,
+    },
 };
 
 /// What a frame takes beside its bytes.
@@ -79,6 +85,11 @@ pub(crate) struct Delivery<'a> {
     shared: OnceCell<Arc<Broadcast>>,
     /// One frame per serializer, nearly always one or two.
     frames: Vec<(*const (), Option<Frame>)>,
+    /// Those that were encoded before the members were locked.
+    prepared: Frames,
+    /// Who of the members takes compressed frames; asked of none that nothing is compressed for.
+    compression: Option<&'a Compression>,
+    pub(super) wanted: Wanted,
     /// The same with the broadcast's position, for the joins that asked for it.
     recorded: Vec<(Arc<dyn Serializer>, RecordedFrames)>,
     pub(super) failed: Option<EncodeError>,
@@ -94,8 +105,23 @@ impl<'a> Delivery<'a> {
         meter: &'a Meter,
     ) -> Self {
         let shared = shared.map_or_else(OnceCell::new, OnceCell::from);
-        let (frames, recorded) = (Vec::new(), Vec::new());
-        Self { broadcast, shared, frames, recorded, failed: None, log, meter }
+        let (frames, recorded, prepared) = (Vec::new(), Vec::new(), Frames::new());
+        let (compression, wanted) = (None, Wanted::default());
+        Self { broadcast, shared, prepared, frames, compression, wanted, recorded, failed: None, log, meter }
+    }
+
+    /// The same with frames that are encoded already.
+    pub(super) fn with(mut self, prepared: Frames, compression: &'a Compression) -> Self {
+        self.prepared = prepared;
+        self.compression = Some(compression);
+        self
+    }
+
+    /// A client gets the frame of its serializer: whether it takes it compressed matters to the next broadcast.
+    pub(crate) fn note(&mut self, lane: &(impl Lane + ?Sized)) {
+        if let Some(compression) = self.compression {
+            self.wanted.add(compression.wanted_by(lane));
+        }
     }
 
     /// The broadcast in a shape that mailboxes can keep.
@@ -110,7 +136,12 @@ impl<'a> Delivery<'a> {
             return frame.clone();
         }
         let Broadcast { topic, event, payload, .. } = self.broadcast;
-        let frame = match serializer.encode(Outgoing::Broadcast { topic, event, payload }) {
+        let prepared = self.prepared.iter().position(|(known, _)| *known == key);
+        let encoded = match prepared {
+            Some(index) => Ok(self.prepared.swap_remove(index).1),
+            None => serializer.encode(Outgoing::Broadcast { topic, event, payload }),
+        };
+        let frame = match encoded {
             Ok(frame) => {
                 let policy = self.broadcast.policy().and_then(|policy| policy.mark(topic, event, serializer));
                 Some(match policy {

@@ -12,6 +12,7 @@
 //! waking a task, never I/O. Lock order: shard, then members, then whatever a member's push locks.
 
 pub(crate) mod broadcast;
+pub(crate) mod compression;
 pub(crate) mod delivery;
 pub(crate) mod gap;
 pub(crate) mod history;
@@ -41,11 +42,12 @@ use crate::{
     protocol::{EncodeError, Serializer},
     sync::{
         Mutex, MutexGuard, RwLock,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU8, AtomicUsize, Ordering},
     },
     topic::{Topic, TopicPattern},
     topics::{
         broadcast::{Broadcast, ChannelId, TransportId},
+        compression::{Compression, Wanted},
         delivery::Delivery,
         gap::Gap,
         kept::Kept,
@@ -72,6 +74,11 @@ pub(crate) trait Lane: Send + Sync {
     /// Queues a frame that all members of a topic get; never waits. It may be written a little later than others.
     fn push_broadcast(&self, frame: Frame);
 
+    /// Whether the client takes compressed frames now.
+    fn compresses(&self) -> bool {
+        false
+    }
+
     /// The serializer of the session's frames.
     fn serializer(&self) -> &Arc<dyn Serializer>;
 
@@ -90,6 +97,11 @@ pub(crate) trait Lane: Send + Sync {
 pub(crate) trait Inbox: Send + Sync {
     /// Takes it or leaves it; never waits.
     fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>);
+
+    /// The client that gets what it lets through, if there is one.
+    fn lane(&self) -> Option<&dyn Lane> {
+        None
+    }
 
     /// It missed something.
     fn tell_gap(self: Arc<Self>, gap: &Arc<Gap>) {
@@ -122,6 +134,7 @@ pub(crate) struct Topics {
     kept: Option<Box<Kept>>,
     /// What becomes of broadcasts for clients that are slow, by patterns of topics.
     slow: Box<[(TopicPattern, SlowPolicy)]>,
+    compression: Compression,
 }
 
 /// Some of the topics, by name.
@@ -166,6 +179,8 @@ impl MemberInfo {
 /// A topic with subscribers.
 pub(crate) struct TopicEntry {
     members: Mutex<Members>,
+    /// [`Wanted`] by the members that the last walk has seen, and those that have come since.
+    wanted: AtomicU8,
 }
 
 #[derive(Default)]
@@ -196,12 +211,19 @@ impl Topics {
         let shard = || RwLock::new(HashMap::with_hasher(hasher.clone()));
         let shards = std::iter::repeat_with(shard).take(SHARDS).collect();
         let (log, meter) = (Occasionally::default(), Meter::default());
-        Self { shards, hasher, count: AtomicUsize::new(0), log, meter, kept, slow: Box::default() }
+        let (slow, compression) = (Box::default(), Compression::default());
+        Self { shards, hasher, count: AtomicUsize::new(0), log, meter, kept, slow, compression }
     }
 
     /// The same with policies for clients that are slow.
     pub(crate) fn with_slow(mut self, slow: Vec<(TopicPattern, SlowPolicy)>) -> Self {
         self.slow = slow.into();
+        self
+    }
+
+    /// The same with clients of which some take compressed frames.
+    pub(crate) fn with_compression(mut self, compression: Compression) -> Self {
+        self.compression = compression;
         self
     }
 
@@ -224,6 +246,12 @@ impl Topics {
     /// Subscribes, and runs `first` before any broadcast can reach the new member.
     pub(crate) fn subscribe(&self, topic: &Topic, member: Member, first: impl FnOnce()) -> Subscribed {
         let mut entry = self.entry(topic);
+        let wanted = match &member {
+            Member::Lane { lane, .. } => self.compression.wanted_by(&**lane),
+            Member::Inbox(inbox) => {
+                inbox.lane().map_or(Wanted::default(), |lane| self.compression.wanted_by(lane))
+            }
+        };
         let slot = loop {
             let mut members = entry.members();
             if !members.removed {
@@ -233,6 +261,7 @@ impl Topics {
                     let more = members.slab.len() / 8 + 1;
                     members.slab.reserve_exact(more);
                 }
+                entry.wanted.fetch_or(wanted.0, Ordering::Relaxed);
                 break members.slab.insert(member) as u32;
             }
             drop(members);
@@ -287,12 +316,14 @@ impl Topics {
         if let Some(kept) = &self.kept
             && let Some(rule) = kept.rule(broadcast)
         {
-            return self.dispatch_recorded(&broadcast.topic, || kept.append(rule, broadcast));
+            return self.dispatch_recorded(broadcast, || kept.append(rule, broadcast));
         }
         let Some(entry) = self.find(&broadcast.topic) else { return Ok((0, None)) };
+        let frames = self.compression.prepare(entry.wanted(), broadcast);
         let members = entry.members();
-        let mut delivery = self.delivery(broadcast, None);
+        let mut delivery = self.delivery(broadcast, None).with(frames, &self.compression);
         members.deliver(&mut delivery);
+        entry.set_wanted(delivery.wanted);
         let receivers = members.slab.len();
         delivery.failed.map_or(Ok((receivers, None)), |error| Err((receivers, error)))
     }
@@ -313,7 +344,7 @@ impl Topics {
     ) -> Result<Option<Position>, EncodeError> {
         let Some(kept) = &self.kept else { return Ok(None) };
         let record = || kept.append_stored(broadcast, before);
-        self.metered(source, || self.dispatch_recorded(&broadcast.topic, record))
+        self.metered(source, || self.dispatch_recorded(broadcast, record))
     }
 
     /// What is remembered of a topic goes on from a position of the store, with these, each with the check of the place before. Nobody is
@@ -334,23 +365,29 @@ impl Topics {
     }
 
     /// Records a broadcast and gives it out, with the members locked: all that happens on a topic has one order.
-    fn dispatch_recorded(&self, topic: &Topic, record: impl FnOnce() -> Arc<Broadcast>) -> Dispatched {
+    fn dispatch_recorded(
+        &self,
+        broadcast: &Broadcast,
+        record: impl FnOnce() -> Arc<Broadcast>,
+    ) -> Dispatched {
         // A topic without members has a lock, too: a client that joins meanwhile gets this one by replay or live, and not twice.
-        let mut entry = self.entry(topic);
+        let mut entry = self.entry(&broadcast.topic);
+        let frames = self.compression.prepare(entry.wanted(), broadcast);
         let mut members = entry.members();
         while members.removed {
             drop(members);
-            entry = self.entry(topic);
+            entry = self.entry(&broadcast.topic);
             members = entry.members();
         }
         let shared = record();
-        let mut delivery = self.delivery(&shared, Some(shared.clone()));
+        let mut delivery = self.delivery(&shared, Some(shared.clone())).with(frames, &self.compression);
         members.deliver(&mut delivery);
+        entry.set_wanted(delivery.wanted);
         let failed = delivery.failed.take();
         let receivers = members.slab.len();
         drop(members);
         if receivers == 0 {
-            self.remove_if_empty(topic);
+            self.remove_if_empty(&broadcast.topic);
         }
         failed.map_or(Ok((receivers, shared.position)), |error| Err((receivers, error)))
     }
@@ -437,7 +474,7 @@ impl Topics {
         let mut shard = self.shard(topic).write().unwrap_or_else(PoisonError::into_inner);
         let entry = shard.entry(topic.clone()).or_insert_with(|| {
             self.count.fetch_add(1, Ordering::Relaxed);
-            Arc::new(TopicEntry { members: Mutex::default() })
+            Arc::new(TopicEntry { members: Mutex::default(), wanted: AtomicU8::new(0) })
         });
         entry.clone()
     }
@@ -470,6 +507,7 @@ impl Members {
                 Member::Lane { channel, .. } if delivery.broadcast.from == Some(*channel) => {}
                 Member::Lane { lane, .. } => {
                     if let Some(frame) = delivery.frame(lane.serializer()) {
+                        delivery.note(&**lane);
                         lane.push_broadcast(frame);
                     }
                 }
@@ -483,6 +521,18 @@ impl TopicEntry {
     fn members(&self) -> MutexGuard<'_, Members> {
         // A serializer of the user's may panic under this lock; the table is sound all the same.
         self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wanted(&self) -> Wanted {
+        Wanted(self.wanted.load(Ordering::Relaxed))
+    }
+
+    /// Remembers what a walk has seen, with the members locked.
+    fn set_wanted(&self, wanted: Wanted) {
+        // Most walks see what the one before has seen.
+        if self.wanted() != wanted {
+            self.wanted.store(wanted.0, Ordering::Relaxed);
+        }
     }
 }
 

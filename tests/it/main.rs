@@ -7,6 +7,7 @@ mod bounds;
 mod budget;
 mod callbacks;
 mod cluster;
+mod compression;
 mod contract;
 mod crowd;
 mod defaults;
