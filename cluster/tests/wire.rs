@@ -119,6 +119,22 @@ fn a_publication_before_its_predecessor_is_none() {
     assert_eq!(Message::decode(&bytes, &WireLimits::default()), Err(WireError::Value));
 }
 
+#[test]
+fn every_kind_of_payload_is_read_as_it_was_written_and_no_other_is_read() {
+    let kinds = [PayloadKind::Json, PayloadKind::Binary, PayloadKind::JsonAsItIs, PayloadKind::BinaryAsItIs];
+    for (number, kind) in kinds.into_iter().enumerate() {
+        let (topic, event, payload) = ("t".into(), "e".into(), Bytes::from_static(b"{}"));
+        let message = Message::Publish(Publish { number: 5, prev: 4, topic, event, kind, payload });
+        let bytes = message.encode(Instance(1));
+        let at = bytes.len() - 3;
+        assert_eq!(usize::from(bytes[at]), number);
+        assert_eq!(Message::decode(&bytes, &WireLimits::default()), Ok((Instance(1), message)));
+        let mut unknown = bytes.to_vec();
+        unknown[at] = 4;
+        assert_eq!(Message::decode(&unknown.into(), &WireLimits::default()), Err(WireError::Value));
+    }
+}
+
 proptest! {
     /// Whatever arrives: an answer, and what was read is written back as it came or shorter.
     #[test]

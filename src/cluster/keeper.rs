@@ -146,8 +146,8 @@ impl Keeper {
 
     /// Gives a broadcast to the store. It is delivered when it comes back from there.
     pub(super) fn append(&self, broadcast: &Broadcast, keep: Keep) -> Result<Sent, Full> {
-        let Broadcast { topic, event, payload, from, .. } = broadcast;
-        let (kind, bytes) = bytes_of(payload);
+        let Broadcast { topic, event, from, .. } = broadcast;
+        let (kind, bytes) = bytes_of(broadcast);
         let channel = Channel::Topics(self.cluster.key(topic));
         let entry = |number: u64| {
             let (topic, event) = (topic.as_str().into(), event.as_str().into());
@@ -369,11 +369,14 @@ impl Keeper {
             return None;
         }
         let payload = match kind {
-            PayloadKind::Binary => Payload::Binary(payload),
-            PayloadKind::Json => Payload::Json(RawJson::new(str::from_utf8(&payload).ok()?).ok()?),
+            PayloadKind::Binary | PayloadKind::BinaryAsItIs => Payload::Binary(payload),
+            PayloadKind::Json | PayloadKind::JsonAsItIs => {
+                Payload::Json(RawJson::new(str::from_utf8(&payload).ok()?).ok()?)
+            }
         };
         let mut broadcast = Broadcast::new(topic, &*event, payload);
         broadcast.position = Some(position(kept.place));
+        broadcast.is_uncompressed = matches!(kind, PayloadKind::JsonAsItIs | PayloadKind::BinaryAsItIs);
         let is_own = publisher == self.cluster.instance();
         if is_own {
             broadcast.from = self.senders().remove(&number);
@@ -509,10 +512,14 @@ pub(super) fn place(position: Position) -> Place {
     Place { epoch: position.epoch, number: offset >> CHECK_BITS, check }
 }
 
-/// A payload as other nodes take it.
-pub(super) fn bytes_of(payload: &Payload) -> (PayloadKind, Bytes) {
-    match payload {
-        Payload::Json(json) => (PayloadKind::Json, Bytes::copy_from_slice(json.as_str().as_bytes())),
-        Payload::Binary(bytes) => (PayloadKind::Binary, bytes.clone()),
+/// The payload of a broadcast as other nodes take it.
+pub(super) fn bytes_of(broadcast: &Broadcast) -> (PayloadKind, Bytes) {
+    match (&broadcast.payload, broadcast.is_uncompressed) {
+        (Payload::Json(json), is_uncompressed) => {
+            let kind = if is_uncompressed { PayloadKind::JsonAsItIs } else { PayloadKind::Json };
+            (kind, Bytes::copy_from_slice(json.as_str().as_bytes()))
+        }
+        (Payload::Binary(bytes), true) => (PayloadKind::BinaryAsItIs, bytes.clone()),
+        (Payload::Binary(bytes), false) => (PayloadKind::Binary, bytes.clone()),
     }
 }

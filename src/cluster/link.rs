@@ -110,8 +110,8 @@ impl Link {
     /// Gives a broadcast to the other nodes.
     pub(crate) fn publish(&self, broadcast: &Broadcast) -> Result<Sent, TooLarge> {
         check_all(broadcast)?;
-        let Broadcast { topic, event, payload, .. } = broadcast;
-        let (kind, bytes) = bytes_of(payload);
+        let Broadcast { topic, event, .. } = broadcast;
+        let (kind, bytes) = bytes_of(broadcast);
         Ok(match self.cluster.publish(topic, event, kind, bytes) {
             lapwing_cluster::Sent::Now => Sent::Now,
             lapwing_cluster::Sent::Later => Sent::Later,

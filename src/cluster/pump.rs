@@ -97,17 +97,22 @@ impl Pump {
     fn deliver(&self, program: &dyn Program, from: Instance, publish: Publish) {
         let Publish { topic, event, kind, payload, .. } = publish;
         let payload = match kind {
-            PayloadKind::Binary => Payload::Binary(payload),
-            PayloadKind::Json => match str::from_utf8(&payload).ok().and_then(|text| RawJson::new(text).ok())
-            {
-                Some(json) => Payload::Json(json),
-                None => {
-                    let node = self.name(from);
-                    return occasionally!(self.unreadable, warn, %node, "a node sent a broadcast that is no JSON");
+            PayloadKind::Binary | PayloadKind::BinaryAsItIs => Payload::Binary(payload),
+            PayloadKind::Json | PayloadKind::JsonAsItIs => {
+                match str::from_utf8(&payload).ok().and_then(|text| RawJson::new(text).ok()) {
+                    Some(json) => Payload::Json(json),
+                    None => {
+                        let node = self.name(from);
+                        return occasionally!(self.unreadable, warn, %node, "a node sent a broadcast that is no JSON");
+                    }
                 }
-            },
+            }
         };
-        program.deliver(&Broadcast::new(String::from(topic), &*event, payload));
+        let broadcast = Broadcast::new(String::from(topic), &*event, payload);
+        program.deliver(&match kind {
+            PayloadKind::Json | PayloadKind::Binary => broadcast,
+            PayloadKind::JsonAsItIs | PayloadKind::BinaryAsItIs => broadcast.uncompressed(),
+        });
     }
 
     /// Tells everybody on the topics that a gap is about. What comes later waits for that, and other tasks do not.

@@ -21,6 +21,8 @@
 //!
 //! tops        top · since · lost · part u8 · parts u8 · count · (key · number) each
 //! ```
+//!
+//! A payload's kind is 0 for JSON and 1 for bytes, and 2 and 3 where it is not to be compressed on its way to clients.
 
 mod read;
 mod write;
@@ -142,6 +144,10 @@ pub enum PayloadKind {
     Json,
     /// Raw bytes.
     Binary,
+    /// JSON text that is not to be compressed on its way to clients.
+    JsonAsItIs,
+    /// Raw bytes of the same kind.
+    BinaryAsItIs,
 }
 
 /// A sign of life.

@@ -54,7 +54,13 @@ impl Reader<'_> {
             return Err(WireError::Value);
         }
         let (topic, event) = (self.text()?, self.text()?);
-        let kind = if self.flag()? { PayloadKind::Binary } else { PayloadKind::Json };
+        let kind = match self.byte()? {
+            0 => PayloadKind::Json,
+            1 => PayloadKind::Binary,
+            2 => PayloadKind::JsonAsItIs,
+            3 => PayloadKind::BinaryAsItIs,
+            _ => return Err(WireError::Value),
+        };
         Ok(Publish { number, prev, topic, event, kind, payload: self.all() })
     }
 

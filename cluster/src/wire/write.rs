@@ -57,6 +57,8 @@ fn publish(publish: &Publish, out: &mut BytesMut) {
     out.put_u8(match kind {
         PayloadKind::Json => 0,
         PayloadKind::Binary => 1,
+        PayloadKind::JsonAsItIs => 2,
+        PayloadKind::BinaryAsItIs => 3,
     });
     out.extend_from_slice(payload);
 }

@@ -162,7 +162,11 @@ async fn what_is_said_on_one_node_is_heard_on_all_once<C: Carrier>() {
     task.confirmed().await.unwrap();
     one.broadcast("news", "headline", json!({"n": 5})).unwrap();
     curious.expect("news", json!({"n": 5})).await;
-    assert_eq!(task.recv().await.unwrap().payload, json!({"n": 5}).into());
+    let heard = task.recv().await.unwrap();
+    assert_eq!((&heard.payload, heard.may_be_compressed()), (&json!({"n": 5}).into(), true));
+    one.publish(Broadcast::new("news", "headline", json!({"n": 6})).uncompressed()).unwrap();
+    curious.expect("news", json!({"n": 6})).await;
+    assert!(!task.recv().await.unwrap().may_be_compressed(), "a secret is one on every node");
     for join in &joins {
         join.expect_nothing().await;
     }
