@@ -564,6 +564,6 @@ fn reason_word(reason: &LeaveReason) -> &'static str {
         LeaveReason::Draining => "draining",
         LeaveReason::Crashed(_) => "crashed",
         LeaveReason::Unavailable => "unavailable",
-        LeaveReason::Missed => "missed broadcasts",
+        LeaveReason::Missed => "missed",
     }
 }
