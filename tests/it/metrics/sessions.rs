@@ -126,8 +126,9 @@ async fn a_session_that_moves_is_counted_by_where_from_and_where_to() {
 /// What ends one session, and the word for it.
 async fn expect_end(mount: Mount, reason: &str, end: impl AsyncFnOnce(&Lapwing, &mut Session)) {
     let (lapwing, address) = serve(mount.channel::<Room>("room:*", ())).await;
-    let mut session = Session::open_as(address, "/socket", Wire::Websocket, "&user=bob", 30_000).await;
+    // It may end as soon as it has begun.
     let before = Counts::of(&lapwing);
+    let mut session = Session::open_as(address, "/socket", Wire::Websocket, "&user=bob", 30_000).await;
     end(&lapwing, &mut session).await;
     let ended = format!("sessions_ended_total /socket {reason} +1");
     until(reason, || before.moved(&lapwing).contains(&ended)).await;
