@@ -2,7 +2,7 @@
 
 // The rooms, each using only those to its right; those in braces do not use each other, those with * are pure:
 //
-// api ─ server ─ session ─ channel ─ join ─ node ─ {presence pubsub cluster} ─ topics ─ {protocol* metrics* occasionally sync} ─ topic*
+// api ─ server ─ session ─ channel ─ join ─ node ─ {presence pubsub cluster journal} ─ topics ─ {protocol* metrics* occasionally sync} ─ topic*
 
 pub mod api;
 pub mod channel;
@@ -16,6 +16,7 @@ pub mod fuzzing;
 #[cfg(any(doc, doctest))]
 pub mod guide;
 mod join;
+mod journal;
 pub mod metrics;
 #[cfg(doctest)]
 mod mistakes;
@@ -55,6 +56,7 @@ pub use join::{
     mailbox::{ChannelMailbox, MailboxLimits},
     push_error::PushError,
 };
+pub use journal::{Happening, JournalEntry};
 #[cfg(feature = "deflate")]
 pub use lapwing_transports::options::DeflateOptions;
 pub use lapwing_transports::{

@@ -20,6 +20,7 @@ use crate::{
         link::Link,
         question::{Answer, Everywhere, MembersEverywhere, Question},
     },
+    journal::{Happening, Journal},
     occasionally::{Occasionally, occasionally},
     presence::{Gone, Tracker, fetch::Fetcher, options::PresenceOptions},
     protocol::{EncodeError, RawJson, event},
@@ -57,6 +58,8 @@ pub(crate) struct Node {
     pub(crate) socket_ids: Topics,
     pub(crate) tracker: Tracker,
     pub(crate) pubsub: Arc<dyn PubSub>,
+    /// What happened to sessions lately, if the program wants to know; set before anything happens.
+    pub(crate) journal: OnceLock<Journal>,
     /// The way to the other nodes of a cluster; set once, before anything happens.
     link: OnceLock<Link>,
     /// How many joins there are.
@@ -107,6 +110,7 @@ impl Node {
             socket_ids: Topics::new(),
             tracker: Tracker::new(presence, Arc::new(publish), fetcher),
             pubsub,
+            journal: OnceLock::new(),
             link: OnceLock::new(),
             joins: AtomicU64::new(0),
             no_joins: Notify::new(),
@@ -114,6 +118,13 @@ impl Node {
             last_id: AtomicU64::new(0),
             spared: Spared::default(),
             undroppable: Occasionally::default(),
+        }
+    }
+
+    /// Notes what happened to a session, if anybody wants to know.
+    pub(crate) fn note(&self, id: TransportId, socket_id: Option<&str>, what: impl FnOnce() -> Happening) {
+        if let Some(journal) = self.journal.get() {
+            journal.note(id, socket_id, what());
         }
     }
 

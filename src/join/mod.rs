@@ -45,6 +45,7 @@ use crate::{
         rejoin::Rejoins,
         turn::{Arrival, Killed, Left, Turn},
     },
+    journal::Happening,
     node::{Node, Task},
     protocol::{EncodeError, Outgoing, Payload, Ref},
     sync::{
@@ -244,6 +245,11 @@ impl Join {
 
     pub(crate) fn meter(&self) -> &Meter {
         &self.home.meter
+    }
+
+    /// Notes what happened to this join's session.
+    pub(crate) fn note(&self, what: impl FnOnce() -> Happening) {
+        self.node().note(self.peer.transport_id(), self.peer.socket_id(), what);
     }
 
     /// The topic as a log shows it.

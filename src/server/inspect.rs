@@ -1,10 +1,11 @@
 //! Who is there: sessions, topics, and the joins of a topic, for the program itself.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use lapwing_transports::{connect::Transport, live::path::PathReport, session::outbox::Waiting};
 
 use crate::{
+    journal::JournalEntry,
     server::Lapwing,
     topic::Topic,
     topics::{MemberInfo, broadcast::TransportId},
@@ -92,6 +93,23 @@ impl Lapwing {
     /// The topics that anybody subscribes to. A sixty-fourth of them is copied at a time.
     pub fn topics(&self) -> impl Iterator<Item = TopicInfo> {
         self.node().topics.walk().map(|(topic, subscribers)| TopicInfo { topic, subscribers })
+    }
+
+    /// What happened to sessions after the entry with this number, oldest first, as far as it is remembered; 0 is before all. Nothing
+    /// unless the program asked for it ([`Builder::journal`](crate::Builder::journal)).
+    ///
+    /// ```
+    /// use lapwing::{Lapwing, Mount};
+    ///
+    /// let lapwing = Lapwing::builder().mount("/socket", Mount::new()).journal(1_000).build()?;
+    /// for entry in lapwing.journal(0) {
+    ///     println!("{}: {:?}", entry.transport_id.0, entry.what);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn journal(&self, after: u64) -> Vec<Arc<JournalEntry>> {
+        self.node().journal.get().map_or_else(Vec::new, |journal| journal.after(after))
     }
 
     /// The joins of a topic. Broadcasts on the topic wait while a thousand of them are copied.

@@ -15,6 +15,7 @@ use tracing::debug;
 
 use crate::{
     join::{self, Join, Replaced, Start, leave_reason::LeaveReason, mailbox::ChannelMailbox, refs::Refs},
+    journal::Happening,
     node::{Node, Task},
     protocol::{
         ChannelMsg, Field, Payload, Ref, SerializerList, event,
@@ -35,6 +36,7 @@ use crate::{
         text_only::TextOnly,
         trace::TraceParent,
     },
+    topic::Topic,
     topics::Member,
 };
 
@@ -108,7 +110,12 @@ impl Handler for Hub {
     }
 
     fn opened(&self, session: &Session) {
+        self.note(session.state(), || Happening::Opened { transport: session.transport() });
         self.begin(session);
+    }
+
+    fn carried(&self, session: &Session, transport: Transport) {
+        self.note(session.state(), || Happening::Carried { transport });
     }
 
     fn received(&self, session: &Session, message: Message<'_>) -> Result<(), CloseReason> {
@@ -120,14 +127,17 @@ impl Handler for Hub {
     }
 
     fn away(&self, session: &Session) {
+        self.note(session.state(), || Happening::Away);
         tell_joins(session.state(), || ChannelMailbox::Away);
     }
 
     fn back(&self, session: &Session) {
+        self.note(session.state(), || Happening::Back);
         tell_joins(session.state(), || ChannelMailbox::Back);
     }
 
     fn closed(&self, session: &Session, reason: CloseReason) {
+        self.note(session.state(), || Happening::Closed { reason });
         self.end(session.state(), reason);
     }
 }
@@ -144,6 +154,10 @@ impl Hub {
         let meter = Arc::new(Meter::default());
         let logins = Logins::new(callbacks, meter.clone());
         Self { node, router, logins, serializers, text_serializers, limits, meter }
+    }
+
+    fn note(&self, client: &Client, what: impl FnOnce() -> Happening) {
+        self.node.note(client.transport_id, client.socket_id().map(Topic::as_str), what);
     }
 
     /// A session has begun: from now on the program reaches it by its socket id.

@@ -35,6 +35,7 @@ use crate::{
         meter::Callback,
         refs::Refs,
     },
+    journal::{self, Happening},
     node::Task,
     occasionally::occasionally,
     protocol::{EncodeError, Name, Outgoing, Payload, Ref, name_limits::quoted},
@@ -151,6 +152,7 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
         Ok(Ok(channel)) => Some(channel),
         Ok(Err(failure)) => {
             debug!(topic = %join.quoted_topic(), channel = join.kind().name(), id = join.id.0, "join refused");
+            join.note(|| Happening::Refused { topic: journal::topic(&join.topic) });
             let is_failure = failure.cause().is_some();
             join.meter().decided.add(if is_failure { "failed" } else { "refused" }, 1);
             if is_failure {
@@ -194,6 +196,7 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
     join.meter().decided.add("ok", 1);
     close_predecessor(predecessor.as_deref());
     debug!(topic = %join.quoted_topic(), channel = join.kind().name(), id = join.id.0, "joined");
+    join.note(|| Happening::Joined { topic: journal::topic(&join.topic) });
     let mut cx = Context::new(join.clone());
     cx.set_recovery(recovered);
     let end = match call(&join, Callback::Joined, async { channel.joined(&cx).await }).await {
@@ -439,6 +442,7 @@ async fn finish<C: Channel>(join: &Arc<Join>, channel: &mut C, cx: &Context<C>, 
     }
     let reason = reason_word(&end.reason);
     debug!(topic = %join.quoted_topic(), id = join.id.0, reason, "left");
+    join.note(|| Happening::Left { topic: journal::topic(&join.topic), reason });
     // One that was refused never was a join.
     if end.reason != LeaveReason::Unavailable {
         join.meter().ended.add(reason, 1);

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     close::CloseReason,
-    connect::{ConnectRequest, Refusal},
+    connect::{ConnectRequest, Refusal, Transport},
     frame::Message,
     live::LiveSession,
 };
@@ -81,6 +81,12 @@ pub trait Handler: Send + Sync + 'static {
     /// The session is up: from here on frames can be pushed.
     fn opened(&self, session: &Arc<LiveSession<Self::State>>) {
         let _ = session;
+    }
+
+    /// This wire carries a resumable session from now on. One poll after the other is one wire. Like [`resuming`](Self::resuming), this comes beside
+    /// the other calls.
+    fn carried(&self, session: &Arc<LiveSession<Self::State>>, transport: Transport) {
+        let _ = (session, transport);
     }
 
     /// A message from the client.

@@ -8,6 +8,7 @@ mod ends;
 mod frames;
 mod greeting;
 mod http;
+mod journal;
 mod life;
 mod limits;
 mod longpoll;
@@ -126,6 +127,7 @@ async fn connect(request: ConnectRequest) -> Result<Accept, Refusal> {
 async fn serve(mount: Mount) -> (Lab, SocketAddr) {
     let shared = Arc::new(Shared { diary: Mutex::default(), gate: Semaphore::new(0) });
     let lapwing = Lapwing::builder()
+        .journal(64)
         .mount("/socket", mount.channel::<Room>("room:*", shared.clone()).connect(connect))
         .mount("/other", Mount::new().channel::<Room>("room:*", shared.clone()))
         .build()

@@ -159,6 +159,7 @@ impl<H: Handler> Manager<H> {
             core.session.attach()
         };
         self.opened(&session);
+        self.handler.carried(&session, transport);
         let token = Token { slot: session.slot.load(Ordering::Relaxed), serial, secret }.encode();
         let longpoll = self.options.longpoll.as_ref();
         let opened = Opened {
