@@ -10,6 +10,23 @@ const CARGOS: &[&str] = &[".cargo_vcs_info.json", "Cargo.lock", "Cargo.toml", "C
 /// What every package has.
 const COMMON: &[&str] = &["LICENSE-APACHE", "LICENSE-MIT", "README.md"];
 
+/// The pages of the inspector.
+const INSPECTOR: &[&str] = &[
+    "web/doctor.html",
+    "web/doctor.js",
+    "web/examine.js",
+    "web/findings.js",
+    "web/inspector.css",
+    "web/inspector.html",
+    "web/inspector.js",
+    "web/judge.js",
+    "web/life.js",
+    "web/plot.js",
+    "web/probes.js",
+    "web/style.css",
+    "web/view.js",
+];
+
 /// Each package that is published, and what it has besides its sources.
 const PACKAGES: &[(&str, &[&str])] = &[
     ("lapwing", &["ARCHITECTURE.md", "CHANGELOG.md", "docs/api.json", "docs/crate.md", "docs/sessions.md"]),
@@ -20,6 +37,7 @@ const PACKAGES: &[(&str, &[&str])] = &[
     ("lapwing-nats", &[]),
     ("lapwing-redis", &[]),
     ("lapwing-faults", &["client.js"]),
+    ("lapwing-inspector", INSPECTOR),
 ];
 
 /// The files of a package. Those that git ignores belong to it, too, if a pattern of `include` matches them.

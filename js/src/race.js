@@ -276,10 +276,11 @@ export class Race {
       const { name, attachment, how, deadline } = candidate;
       clearTimeout(deadline);
       // Only what was preferred had its chance: the others were started later.
-      if (allowed.indexOf(name) < allowed.indexOf(winner.name)) this.#recordMiss(candidate);
+      const hadChance = allowed.indexOf(name) < allowed.indexOf(winner.name);
+      if (hadChance) this.#recordMiss(candidate);
       if (how) continue;
       attachment.retire();
-      this.#note(name, "slower");
+      this.#note(name, hadChance ? "silent" : "slower");
     }
     this.#candidates.clear();
     this.#queue = [];

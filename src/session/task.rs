@@ -193,10 +193,8 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
         }
     });
     join.set_joined(subscribed);
-    join.meter().decided.add("ok", 1);
     close_predecessor(predecessor.as_deref());
-    debug!(topic = %join.quoted_topic(), channel = join.kind().name(), id = join.id.0, "joined");
-    join.note(|| Happening::Joined { topic: journal::topic(&join.topic) });
+    tell_joined(&join);
     let mut cx = Context::new(join.clone());
     cx.set_recovery(recovered);
     let end = match call(&join, Callback::Joined, async { channel.joined(&cx).await }).await {
@@ -210,6 +208,13 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
             None
         }
     }
+}
+
+/// Tells those who look on that somebody has joined.
+fn tell_joined(join: &Join) {
+    join.meter().decided.add("ok", 1);
+    debug!(topic = %join.quoted_topic(), channel = join.kind().name(), id = join.id.0, "joined");
+    join.note(|| Happening::Joined { topic: journal::topic(&join.topic) });
 }
 
 /// Ends a join that would not hear other nodes: its client is refused, and may try again.

@@ -23,6 +23,7 @@ const CRATES: &[&str] = &[
     "engines/nats/src",
     "engines/redis/src",
     "faults/src",
+    "inspector/src",
 ];
 
 /// Longer functions are cut where a part of them has a name worth having.

@@ -2,6 +2,8 @@
 //!
 //!     PORT=4000 HOST=127.0.0.1 cargo run --profile demo -p lapwing-demo
 //!
+//! Where it listens to this machine alone, the inspector is at `/inspect`. The doctor is at `/doctor`.
+//!
 //! `ORIGINS` says at which addresses a browser may find the page, where it is not on this machine:
 //! `ORIGINS=https://chat.example,//192.0.2.1`. With `ENGINE=redis://…` several of it, each with another `NODE`, are one chat:
 //! scripts/demo-cluster.
@@ -19,15 +21,28 @@ mod web;
 
 use std::{env, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
+use hyper::{
+    HeaderMap, Request,
+    body::Incoming,
+    header::HOST,
+    server::conn::http1,
+    service::{Service, service_fn},
+};
 use hyper_util::rt::TokioIo;
-use lapwing::{Lapwing, Mount, PeerAddr, transports};
+use lapwing::{
+    Lapwing, Mount, PeerAddr,
+    transports::{self, body::ResponseFuture},
+};
+use lapwing_inspector::{Access, Doctor, Inspector};
 use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
 };
 
 use crate::{room::Room, web::Web};
+
+/// Entries that the inspector can show.
+const JOURNAL: usize = 4_096;
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -48,14 +63,21 @@ async fn run() -> Result<(), AnyError> {
     let (builder, rooms) = cluster::start().await?;
     let rooms = Arc::new(rooms);
     let mount = Mount::new().check_origin(web::origins()?).channel::<Room>("room:*", rooms.clone());
-    let lapwing = builder.mount("/socket", mount).build()?;
+    let lapwing = builder.mount("/socket", mount).journal(JOURNAL).build()?;
     cluster::learn(&lapwing, rooms);
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
     let port: u16 = env::var("PORT").ok().map_or(Ok(4000), |port| port.parse())?;
     let listener = TcpListener::bind((host.as_str(), port)).await?;
     println!("listening on http://{}", listener.local_addr()?);
+    // Whoever is on this machine may see all of it, and nobody else may.
+    let inspector = listener
+        .local_addr()?
+        .ip()
+        .is_loopback()
+        .then(|| Inspector::new(lapwing.clone(), Access::decided_by(|parts| is_local(&parts.headers))));
+    let server = Server { lapwing: lapwing.clone(), web, doctor: Doctor::new(), inspector };
     tokio::select! {
-        () = accept(&listener, &lapwing, &web) => {}
+        () = accept(&listener, &server) => {}
         stopped = stopped() => stopped?,
     }
     drop(listener);
@@ -63,31 +85,57 @@ async fn run() -> Result<(), AnyError> {
     Ok(())
 }
 
-async fn accept(listener: &TcpListener, lapwing: &Lapwing, web: &Arc<Web>) {
+/// What answers requests.
+#[derive(Clone)]
+struct Server {
+    lapwing: Lapwing,
+    web: Arc<Web>,
+    doctor: Doctor,
+    inspector: Option<Inspector>,
+}
+
+impl Server {
+    fn respond(&self, request: Request<Incoming>) -> ResponseFuture {
+        if let Some(response) = self.web.respond(&request) {
+            return Box::pin(std::future::ready(Ok(response)));
+        }
+        match (request.uri().path().split('/').nth(1), &self.inspector) {
+            (Some("doctor"), _) => Service::call(&self.doctor, request),
+            (Some("inspect"), Some(inspector)) => Service::call(inspector, request),
+            _ => Service::call(&self.lapwing.service(), request),
+        }
+    }
+}
+
+/// Whether a request names this machine. The page of an attacker, whose name leads to the address of this machine, has the attacker's name there.
+fn is_local(headers: &HeaderMap) -> bool {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    matches!(name, "localhost" | "127.0.0.1" | "[::1]")
+}
+
+async fn accept(listener: &TcpListener, server: &Server) {
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
             // Out of files: wait for some to be closed.
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        tokio::spawn(serve(stream, peer, lapwing.clone(), web.clone()));
+        tokio::spawn(serve(stream, peer, server.clone()));
     }
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, lapwing: Lapwing, web: Arc<Web>) {
+async fn serve(stream: TcpStream, peer: SocketAddr, server: Server) {
     // Without it small frames wait for each other; that it fails is no reason not to serve.
     let _ = lapwing::transports::tcp::configure(&stream);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(PeerAddr(peer));
-        match web.respond(&request) {
-            Some(response) => Box::pin(std::future::ready(Ok(response))),
-            None => hyper::service::Service::call(&lapwing.service(), request),
-        }
+        server.respond(request)
     });
-    let mut server = http1::Builder::new();
-    transports::http1::configure(&mut server);
+    let mut http = http1::Builder::new();
+    transports::http1::configure(&mut http);
     // A client that breaks off is its own business.
-    let _ = server.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+    let _ = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
 }
 
 /// Somebody wants the server to end.

@@ -4,6 +4,9 @@
 //!     PORT=4000 HOST=127.0.0.1 cargo run --release -p lapwing-testbed
 //!
 //! `/live`, `/ready` and `/metrics` answer whoever asks, and with `API_KEY` there is the HTTP API below `/api`.
+//!
+//! With `INSPECT_KEY=…` the doctor is at `/doctor`, and the inspector at `/inspect`, which asks for that key as a password.
+//!
 //! With `ENGINE=redis://…` or `nats://…` it is a node of the cluster `APP` (default `testbed`) with the name `NODE`; what topics
 //! `kept:*` keep is then in the Redis.
 
@@ -53,6 +56,7 @@ use lapwing::{
         options::TransportOptions,
     },
 };
+use lapwing_inspector::{Access, Doctor, Inspector, KeyTooShort};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{
@@ -319,8 +323,28 @@ fn build(builder: Builder, can_keep: bool) -> (Lapwing, Endpoint<Echo>) {
     (lapwing, Endpoint::new(Echo, options))
 }
 
+/// The pages for those who run it, if `INSPECT_KEY` says who may see them.
+#[derive(Clone)]
+struct Pages {
+    doctor: Doctor,
+    inspector: Inspector,
+}
+
+impl Pages {
+    fn new(lapwing: &Lapwing) -> Result<Option<Self>, KeyTooShort> {
+        let Ok(key) = env::var("INSPECT_KEY") else { return Ok(None) };
+        let inspector = Inspector::new(lapwing.clone(), Access::key(key)?);
+        Ok(Some(Self { doctor: Doctor::new(), inspector }))
+    }
+}
+
 fn respond(served: &Served, request: Request<Incoming>) -> ResponseFuture {
-    let Served { lapwing, echo, api } = served;
+    let Served { lapwing, echo, api, .. } = served;
+    match (&served.pages, request.uri().path().split('/').nth(1)) {
+        (Some(pages), Some("doctor")) => return hyper::service::Service::call(&pages.doctor, request),
+        (Some(pages), Some("inspect")) => return hyper::service::Service::call(&pages.inspector, request),
+        _ => {}
+    }
     let path = request.uri().path();
     if path == "/echo/websocket" {
         return echo.serve(Transport::Websocket, request, PathVariables::default());
@@ -373,6 +397,7 @@ struct Served {
     echo: Endpoint<Echo>,
     /// For those who have `API_KEY`, if there is one.
     api: Option<ApiService>,
+    pages: Option<Pages>,
 }
 
 async fn serve(stream: TcpStream, peer: SocketAddr, served: Served, watcher: Watcher) {
@@ -418,10 +443,13 @@ async fn run() -> Result<(), AnyError> {
     let port: u16 = env::var("PORT").ok().map_or(Ok(4000), |port| port.parse())?;
     let listener = listen(&host, port).await?;
     let (builder, can_keep) = node::start().await?;
-    println!("listening on {}", listener.local_addr()?);
     let options = env::var("API_KEY").ok().map(|key| ApiOptions::new(&key)).transpose()?;
-    let (lapwing, echo) = build(builder, can_keep);
-    let served = Served { api: options.map(|options| lapwing.api(options)), lapwing, echo };
+    // Who is inspected has a journal; who is measured has none.
+    let journal = if env::var_os("INSPECT_KEY").is_some() { 4_096 } else { 0 };
+    let (lapwing, echo) = build(builder.journal(journal), can_keep);
+    let (api, pages) = (options.map(|options| lapwing.api(options)), Pages::new(&lapwing)?);
+    println!("listening on {}", listener.local_addr()?);
+    let served = Served { lapwing, echo, api, pages };
     let connections = GracefulShutdown::new();
     let mut stopped = std::pin::pin!(stopped());
     loop {

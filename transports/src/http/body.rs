@@ -61,8 +61,18 @@ impl Body {
         Self::stream(Delivered { bytes: bytes.into(), undelivered: Some(Box::new(undelivered)) })
     }
 
-    /// A body that has no end yet.
-    pub(crate) fn stream(body: impl http_body::Body<Data = Bytes, Error = Cut> + Send + 'static) -> Self {
+    /// A body that comes in pieces, whose end is not known when it begins. Dropped when nobody wants the rest of it.
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http_body::Body as _;
+    /// use http_body_util::{BodyExt as _, Full};
+    /// use lapwing_transports::body::Body;
+    ///
+    /// let pieces = Full::new(Bytes::from("a piece")).map_err(|never| match never {});
+    /// assert!(!Body::stream(pieces).is_end_stream());
+    /// ```
+    pub fn stream(body: impl http_body::Body<Data = Bytes, Error = Cut> + Send + 'static) -> Self {
         Self(Kind::Stream(Box::pin(body)))
     }
 }

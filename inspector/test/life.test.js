@@ -1,0 +1,52 @@
+// A session's life in sentences, and what it says of the network.
+
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { failureText, judgeLife, sentence } from "../web/life.js";
+import { pointsOf, ratesOf } from "../web/plot.js";
+
+const carried = (transport, at = 0) => ({ what: "carried", transport, at });
+const pathOf = (...failures) => ({ failures: failures.map((failure) => failure.split(":")).map(([transport, how]) => ({ transport, how })) });
+const ids = (entries, path = null) => judgeLife(entries, path).map(({ id }) => id);
+
+describe("a life", () => {
+  it("is told in sentences, whatever a page says", () => {
+    assert.equal(sentence(carried("sse")), "Carried by an event stream");
+    assert.equal(failureText({ transport: "websocket", how: "silent" }), "WebSocket: nothing came by it in time");
+    assert.equal(failureText({ transport: "websocket", how: "closed_1009" }), "WebSocket: closed 1009");
+    assert.equal(sentence({ what: "closed", reason: "too_slow" }), "Ended: the client did not keep up");
+    assert.equal(sentence({ what: "left", topic: '"room:1"', reason: "kicked" }), 'Left "room:1" (kicked)');
+  });
+
+  it("says nothing of a network in which all is well", () => {
+    assert.deepEqual(ids([]), []);
+    assert.deepEqual(ids([carried("websocket"), { what: "closed", reason: "client", at: 9 }]), []);
+    assert.deepEqual(ids([carried("websocket"), carried("websocket", 90_000)], pathOf("websocket:closed")), []);
+    assert.deepEqual(ids([carried("sse"), carried("websocket", 900)], pathOf("websocket:silent")), []);
+  });
+
+  it("tells why a session is not on a WebSocket", () => {
+    assert.deepEqual(ids([carried("sse")], pathOf("websocket:closed")), ["websocket_fails"]);
+    assert.deepEqual(ids([carried("sse")], pathOf("websocket:silent")), ["websocket_unanswered"]);
+    assert.deepEqual(ids([carried("longpoll")], pathOf("websocket:closed", "sse:silent")), ["websocket_fails", "stream_unanswered"]);
+  });
+
+  it("tells connections that die young from those that go silent", () => {
+    const dying = [0, 400, 800].map((at) => carried("websocket", at));
+    const [found, ...others] = judgeLife(dying, pathOf("websocket:closed"));
+    assert.deepEqual([found.id, found.ms, others], ["websocket_killed", 400, []]);
+    assert.deepEqual(ids([carried("websocket"), carried("websocket", 60_000)], pathOf("websocket:mute")), ["connections_forgotten"]);
+  });
+});
+
+describe("a plot", () => {
+  it("is as wide as its time and as high as its most", () => {
+    assert.equal(pointsOf([{ at: 0, value: 0 }, { at: 5, value: 10 }, { at: 10, value: 5 }]), "0.0,54.0 120.0,4.0 240.0,29.0");
+    assert.equal(pointsOf([{ at: 0, value: 1 }]), "");
+  });
+
+  it("shows how fast a count grows, and none that falls", () => {
+    const samples = [{ at: 0, n: 10 }, { at: 2_000, n: 30 }, { at: 4_000, n: 20 }];
+    assert.deepEqual(ratesOf(samples, "n"), [{ at: 2_000, value: 10 }, { at: 4_000, value: 0 }]);
+  });
+});

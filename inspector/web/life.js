@@ -1,0 +1,79 @@
+// One session's life in sentences, and what it says of the network. Pure.
+
+import { finding } from "./findings.js";
+
+const NAMES = { websocket: "WebSocket", sse: "an event stream", longpoll: "long-poll" };
+
+/** What a page says of a connection that failed, in words. */
+const HOWS = {
+  silent: "nothing came by it in time",
+  closed: "it was closed",
+  mute: "it went silent",
+  error: "it broke off",
+  post: "what was sent by POST did not get through",
+  no_lapwing: "somebody else answered",
+  superseded: "another connection took the session",
+  overtaken: "it was overtaken by another",
+  breach: "what came was no answer of this server",
+  cut: "it was cut on purpose",
+};
+
+const ENDS = {
+  client: "the page closed it", lost: "the connection was lost", idle: "the client was silent for too long", disconnected: "the program disconnected it",
+  draining: "the server goes down", too_slow: "the client did not keep up", over_budget: "the server held too much for it", bad_message: "a message made no sense",
+  protocol: "the client broke the protocol", abandoned: "it was not polled any more", expired: "the client did not come back in time",
+  login_expired: "its login ran out", too_fast: "the client said too much", dismissed: "the program sent it away for good", internal: "a fault in the server",
+};
+
+export const transportName = (name) => NAMES[name] ?? name;
+export const endWords = (reason) => ENDS[reason] ?? reason;
+
+/** A connection that failed, as a sentence. */
+export const failureText = ({ transport, how }) => `${transportName(transport)}: ${HOWS[how] ?? how.replaceAll("_", " ")}`;
+
+/** An entry of the journal as a sentence. */
+export function sentence({ what, transport, topic, reason }) {
+  switch (what) {
+    case "opened": return `Began, over ${transportName(transport)}`;
+    case "carried": return `Carried by ${transportName(transport)}`;
+    case "away": return "Nothing carries it";
+    case "back": return "Carried again";
+    case "joined": return `Joined ${topic}`;
+    case "refused": return `Was not let into ${topic}`;
+    case "left": return `Left ${topic} (${reason})`;
+    case "closed": return `Ended: ${endWords(reason)}`;
+    default: return what;
+  }
+}
+
+/** A connection that carried for less than this died young. */
+const YOUNG_MS = 30_000;
+
+/**
+ * What a session says of its network: findings like those of the doctor, as far as a page that did something else can tell.
+ *
+ * `entries` are those of the journal, `path` is what its page last said: `{ failures }`, or `null` if nothing has failed.
+ */
+export function judgeLife(entries, path) {
+  const moves = entries.filter(({ what }) => what === "carried");
+  const carried = new Set(moves.map(({ transport }) => transport));
+  const ages = moves.slice(1).map(({ at }, before) => ({ transport: moves[before].transport, ms: at - moves[before].at }));
+  const young = ages.filter(({ transport, ms }) => transport === "websocket" && ms < YOUNG_MS).map(({ ms }) => ms);
+  const failures = path?.failures ?? [];
+  const isDying = young.length > 1 && failures.some(({ transport }) => transport === "websocket");
+  const ids = new Set(failures.map(({ transport, how }) => meaningOf(transport, how, carried.has(transport))).filter(Boolean));
+  return [...(isDying ? [finding("websocket_killed", { ms: middleOf(young) })] : []), ...[...ids].map((id) => finding(id))];
+}
+
+function meaningOf(transport, how, hasCarried) {
+  if (how === "mute") return "connections_forgotten";
+  if (how === "post") return "posts_swallowed";
+  if (hasCarried) return undefined;
+  if (transport === "websocket") return how === "silent" ? "websocket_unanswered" : how === "closed" || how === "error" ? "websocket_fails" : undefined;
+  if (transport === "sse" && how === "silent") return "stream_unanswered";
+  return how === "error" ? "requests_fail" : undefined;
+}
+
+function middleOf(numbers) {
+  return [...numbers].sort((one, other) => one - other)[Math.floor(numbers.length / 2)];
+}

@@ -1,0 +1,206 @@
+// The inspector in a real browser, over sessions of all kinds.
+
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { Socket } from "phoenix-1.8.16";
+import WebSocket from "ws";
+import { Lapwing } from "../../../js/src/index.js";
+import { launchChromium } from "../engines/chromium.js";
+import { startPath } from "../hostile/path.js";
+import { axeFaults } from "../support/axe.js";
+import { root, startTestbed } from "../support/testbed.js";
+import { until, within } from "../support/wait.js";
+
+const output = join(root, "tests/output");
+const KEY = "a key that is long enough";
+const STRANGE = "<b>strange</b>\n\u001b[2J";
+const SECRET = "nobody's business";
+
+/** What stands between a page and the server, and what the inspector says of it. */
+const NETWORKS = [
+  ["the upgrade is refused", [{ refuse_upgrade: 403 }], "websocket_fails"],
+  ["the upgrade is swallowed", ["swallow_upgrade"], "websocket_unanswered"],
+  ["event streams are mute", ["strip_upgrade", "mute_event_streams"], "stream_unanswered"],
+];
+
+const looks = [
+  ["light", { colorScheme: "light", viewport: { width: 1100, height: 800 } }],
+  ["dark-phone", { colorScheme: "dark", viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true }],
+];
+
+describe("the inspector", { timeout: 300_000 }, () => {
+  let testbed, browser, page;
+  const sockets = [];
+  const faults = [];
+
+  before(async () => {
+    mkdirSync(output, { recursive: true });
+    testbed = await startTestbed({ env: { INSPECT_KEY: KEY } });
+    browser = await launchChromium();
+    page = await open({});
+    for (const [n, transports] of [["websocket"], ["sse"], ["longpoll"]].entries()) {
+      for (let one = 0; one < 20; one += 1) connect(`person${20 * n + one}`, { transports });
+    }
+    connect(STRANGE, {}, ["room:<img src=x onerror=alert(1)>", "kept:news", "presence:hall"]);
+    await until("all sessions", async () => JSON.parse(await testbed.fetch("/stats")).joins === 63);
+    const { channels } = sockets.at(-1);
+    await within("an answer", pushed(channels[1], "shout", { text: SECRET }));
+  });
+
+  after(async () => {
+    for (const socket of sockets) socket.disconnect();
+    await browser?.close();
+    await testbed?.stop();
+  });
+
+  async function open(options) {
+    const context = await browser.newContext({ httpCredentials: { username: "anybody", password: KEY }, bypassCSP: options.bypassCSP, ...options });
+    const opened = await context.newPage();
+    opened.on("console", (message) => message.type() === "error" && faults.push(message.text()));
+    opened.on("pageerror", (error) => faults.push(String(error)));
+    opened.on("dialog", (dialog) => faults.push(`a dialog: ${dialog.message()}`));
+    return opened;
+  }
+
+  function connect(user, options, topics = ["room:lobby"], port = testbed.port) {
+    const transport = Lapwing.with({ WebSocket, ...options });
+    const socket = new Socket(`ws://127.0.0.1:${port}/socket`, { transport, params: { user } });
+    socket.connect();
+    for (const topic of topics) socket.channel(topic, {}).join();
+    sockets.push(socket);
+    return socket;
+  }
+
+  const visit = (hash, of = page) => of.goto(`http://${testbed.address}/inspect#/${hash}`);
+
+  it("is for nobody without the key", async () => {
+    for (const path of ["", "/overview", "/sessions", "/trace?topic=room:lobby"]) {
+      const response = await fetch(`http://${testbed.address}/inspect${path}`);
+      assert.deepEqual([response.status, await response.text()], [401, ""], path);
+    }
+  });
+
+  it("shows how many there are, by what carries them", async () => {
+    await visit("");
+    const figure = (name) => page.locator("figure", { hasText: name }).locator("strong");
+    for (const [name, text] of [["sessions", "61"], ["over WebSocket", "21"], ["over event streams", "20"], ["by long-poll", "20"]]) {
+      await figure(name).getByText(text, { exact: true }).waitFor();
+    }
+  });
+
+  it("finds a session, and tells its life", async () => {
+    await visit("sessions");
+    await page.getByText("61 found").waitFor();
+    await page.getByText("page 1 of 2").waitFor();
+    await page.getByRole("link", { name: "Next" }).click();
+    await page.getByText("page 2 of 2").waitFor();
+    await page.getByRole("searchbox").fill("strange");
+    await page.getByRole("button", { name: "Show" }).click();
+    await page.getByText("1 found").waitFor();
+    await page.locator("td a").first().click();
+    await page.locator(".life li", { hasText: 'Joined "room:<img src=x onerror=alert(1)>"' }).waitFor();
+    const text = await page.locator("main").textContent();
+    assert.ok(text.includes("user:<b>strange</b>\\u{a}\\u{1b}[2J"), text);
+    assert.equal(await page.locator("main b, main img").count(), 0);
+  });
+
+  it("shows a topic with its members, presences and history, and no payload", async () => {
+    await visit("topic/kept%3Anews");
+    await page.locator("td", { hasText: "shout" }).waitFor();
+    await visit("topic/presence%3Ahall");
+    await page.getByText(/Present\s*1, in 1 places/).waitFor();
+    await visit("topics");
+    await page.locator("tr", { hasText: "room:lobby" }).getByText("60").waitFor();
+    for (const path of ["overview", "sessions", "topics", "topic?name=kept%3Anews", "session?id=1"]) {
+      const response = await fetch(`http://${testbed.address}/inspect/${path}`, { headers: { authorization: `Bearer ${KEY}` } });
+      const text = await response.text();
+      assert.ok(!text.includes(SECRET) && text.length < 1_000_000, path);
+    }
+  });
+
+  it("traces a topic and a user live, in the page and as lines of text", async () => {
+    await visit("trace/topic/room%3Alobby");
+    await page.locator("pre", { hasText: "is traced" }).waitFor();
+    const response = await fetch(`http://${testbed.address}/inspect/trace?user=user:person3`, { headers: { authorization: `Bearer ${KEY}` } });
+    const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+    let lines = "";
+    const reads = async (wanted) => {
+      while (!lines.includes(wanted)) lines += (await within(`${wanted} after ${lines}`, reader.read())).value;
+    };
+    await reads('"room:lobby" is traced');
+    await pushed(sockets[0].channels[0], "shout", { text: SECRET });
+    await reads('"room:lobby" "shout" 28 bytes');
+    sockets[3].channel("room:later", {}).join();
+    await reads('joined "room:later"');
+    await page.locator("pre", { hasText: '"room:lobby" "shout" 28 bytes' }).waitFor();
+    assert.ok(!lines.includes(SECRET));
+    await reader.cancel();
+  });
+
+  it("disconnects a user, after a question", async () => {
+    await visit("sessions?search=person7");
+    await page.locator("td a").first().click();
+    const press = () => page.getByRole("button", { name: "Disconnect this user" }).click();
+    await press();
+    await page.getByRole("button", { name: "No" }).click();
+    await press();
+    await page.getByRole("button", { name: "Yes" }).click();
+    await page.getByText("1 ended.").waitFor();
+    await page.reload();
+    await page.getByText("Ended: the program disconnected it").waitFor();
+  });
+
+  for (const [name, set, id] of NETWORKS) {
+    it(`says why a session is not on a WebSocket: ${name}`, async () => {
+      const path = await startPath(testbed);
+      try {
+        await path.faults.set(set);
+        const user = `behind-${id}`;
+        connect(user, {}, ["room:lobby"], path.port);
+        await until("a join", async () => (await shownOf(`sessions?search=${user}`)).rows[0]?.topicCount === 1);
+        const [{ id: session }] = (await shownOf(`sessions?search=${user}`)).rows;
+        await visit(`session/${session}`);
+        await page.locator(`.findings li[data-id="${id}"]`).waitFor();
+      } finally {
+        sockets.pop().disconnect();
+        await path.stop();
+      }
+    });
+  }
+
+  async function shownOf(path) {
+    return await (await fetch(`http://${testbed.address}/inspect/${path}`, { headers: { authorization: `Bearer ${KEY}` } })).json();
+  }
+
+  it("is for everybody who may see it", async () => {
+    assert.deepEqual(faults, []);
+    const [{ id }] = (await shownOf("sessions?search=strange")).rows;
+    for (const [name, options] of looks) {
+      const look = await open({ ...options, bypassCSP: true });
+      for (const hash of ["", "sessions", `session/${id}`, "topics", "topic/presence%3Ahall", "trace/topic/room%3Alobby"]) {
+        await visit(hash, look);
+        await look.locator("main h2").first().waitFor();
+        assert.deepEqual(await axeFaults(look), [], `${name}: ${hash}`);
+        await look.screenshot({ path: join(output, `inspector-${name}-${hash.split("/")[0] || "overview"}.png`) });
+      }
+      await look.context().close();
+    }
+  });
+
+  it("sends all clients away, after a question", async () => {
+    await visit("");
+    await page.getByRole("button", { name: "Send all clients away" }).click();
+    await page.getByRole("button", { name: "Yes" }).click();
+    await until("an empty server", async () => JSON.parse(await testbed.fetch("/stats")).sessions === 0);
+  });
+});
+
+function pushed(channel, event, payload) {
+  return new Promise((resolve, reject) => {
+    channel.push(event, payload);
+    // What was pushed before is handled before.
+    channel.push("ping", {}).receive("ok", resolve).receive("error", reject).receive("timeout", reject);
+  });
+}
