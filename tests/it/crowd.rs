@@ -100,7 +100,7 @@ async fn a_tenth_of_a_crowd_is_slow_and_gets_the_newest_state_and_nobody_is_clos
     }
     let mut got = Vec::new();
     for member in members {
-        got.push(tokio::time::timeout(PATIENCE, member).await.expect("it gets the last state").unwrap());
+        got.push(tokio::time::timeout(4 * PATIENCE, member).await.expect("it gets the last state").unwrap());
     }
     let oldest = |got: &[Got]| got.iter().map(|got| got.oldest).max();
     println!(
