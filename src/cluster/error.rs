@@ -66,6 +66,7 @@ impl Error for NotKept {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotRead {
     /// It is away, or did not answer in time.
+    #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "there is no store to be away"))]
     Away,
     /// What was asked for is in another history.
     #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "there is no store"))]

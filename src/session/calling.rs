@@ -1,4 +1,5 @@
-//! Calling a channel: caught when it panics, timed, and in a span of its own where somebody listens.
+//! Calling a channel: caught when it panics, timed, and in a span of its own where somebody listens. Callbacks are pinned by the caller:
+//! some are large, and each move would copy them.
 //!
 //! Each message that a client sends has one short span, `lapwing.handle_in`, at the level `debug`, which ends with the callback. It is no child of
 //! the connection's: that lasts for hours, and so would its trace. What the client's handshake said of its own trace is a field.
@@ -6,6 +7,7 @@
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
     task::Poll,
     time::Instant,
 };
@@ -23,7 +25,7 @@ use crate::{
 pub(super) async fn called<T>(
     join: &Join,
     callback: Callback,
-    running: impl Future<Output = T>,
+    running: Pin<&mut impl Future<Output = T>>,
 ) -> (Callback, Result<T, String>) {
     (callback, call(join, callback, running).await)
 }
@@ -32,7 +34,7 @@ pub(super) async fn called<T>(
 pub(super) async fn call<T>(
     join: &Join,
     callback: Callback,
-    running: impl Future<Output = T>,
+    running: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, String> {
     let start = Instant::now();
     let result = catch(running).await;
@@ -47,14 +49,13 @@ pub(super) async fn call<T>(
 pub(super) async fn handle_event<T>(
     join: &Join,
     event: &Name,
-    running: impl Future<Output = T>,
+    running: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, String> {
-    let calling = call(join, Callback::HandleIn, running);
-    let span = span_of(join, event);
-    if span.is_disabled() {
-        return calling.await;
+    if !is_traced() {
+        return call(join, Callback::HandleIn, running).await;
     }
-    let result = calling.instrument(span.clone()).await;
+    let span = span_of(join, event);
+    let result = call(join, Callback::HandleIn, running).instrument(span.clone()).await;
     if result.is_err() {
         span.record("error.type", "panic");
     }
@@ -93,8 +94,7 @@ fn span_of(join: &Join, event: &Name) -> Span {
 }
 
 /// Runs a callback and turns a panic into its message. The channel stays usable for its `leave`.
-async fn catch<T>(callback: impl Future<Output = T>) -> Result<T, String> {
-    let mut callback = std::pin::pin!(callback);
+async fn catch<T>(mut callback: Pin<&mut impl Future<Output = T>>) -> Result<T, String> {
     std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| callback.as_mut().poll(cx))) {
         Ok(poll) => poll.map(Ok),
         Err(panic) => Poll::Ready(Err(panic_message(&*panic))),

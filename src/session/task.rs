@@ -145,7 +145,7 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
     let mut joining = Joining::new(join.clone());
     let held = counted_at_once(params.size());
     let joined =
-        call(&join, Callback::Join, async { C::join(&join.topic, params, &mut joining).await }).await;
+        call(&join, Callback::Join, pin!(async { C::join(&join.topic, params, &mut joining).await })).await;
     join.handled(held);
     let reply = joining.into_reply();
     let channel = match joined {
@@ -197,7 +197,7 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
     tell_joined(&join);
     let mut cx = Context::new(join.clone());
     cx.set_recovery(recovered);
-    let end = match call(&join, Callback::Joined, async { channel.joined(&cx).await }).await {
+    let end = match call(&join, Callback::Joined, pin!(async { channel.joined(&cx).await })).await {
         Ok(result) => apply(&join, Callback::Joined, None, result),
         Err(panic) => Some(crashed(&join, panic)),
     };
@@ -299,14 +299,16 @@ async fn handle<C: Channel>(
             let _ = cx.ready().await;
             cx.begin_event(reference.clone());
             let name = text(&event);
-            let handling = async { channel.handle_in(&name, payload, cx).await };
-            let result = handle_event(join, &event, handling).await;
+            let result =
+                handle_event(join, &event, pin!(async { channel.handle_in(&name, payload, cx).await })).await;
             let is_taken = cx.end_event();
             answers = Some(reference).filter(|_| !is_taken);
             (Callback::HandleIn, result)
         }
         ChannelMailbox::Info(message) => match message.downcast::<Parcel<C>>() {
-            Ok(parcel) => called(join, Callback::HandleInfo, async { parcel.open(channel, cx).await }).await,
+            Ok(parcel) => {
+                called(join, Callback::HandleInfo, pin!(async { parcel.open(channel, cx).await })).await
+            }
             Err(_) => unreachable!("a sender is made for its channel's messages only"),
         },
         ChannelMailbox::Broadcast(broadcast)
@@ -318,23 +320,27 @@ async fn handle<C: Channel>(
         ChannelMailbox::Broadcast(broadcast) if broadcast.topic == join.topic => {
             let payload = broadcast.payload.clone();
             cx.socket_mut().set_intercepted(Some(&broadcast));
-            let handling = async { channel.handle_out(&broadcast.event, payload, cx).await };
-            let result = call(join, Callback::HandleOut, handling).await;
+            let result = call(
+                join,
+                Callback::HandleOut,
+                pin!(async { channel.handle_out(&broadcast.event, payload, cx).await }),
+            )
+            .await;
             cx.socket_mut().set_intercepted(None);
             (Callback::HandleOut, result)
         }
         ChannelMailbox::Broadcast(broadcast) => {
-            let handling = async { channel.handle_broadcast(broadcast, cx).await };
+            let handling = pin!(async { channel.handle_broadcast(broadcast, cx).await });
             called(join, Callback::HandleBroadcast, handling).await
         }
         ChannelMailbox::Gap(gap) => {
             let handled =
-                called(join, Callback::HandleGap, async { channel.handle_gap(&gap, cx).await }).await;
+                called(join, Callback::HandleGap, pin!(async { channel.handle_gap(&gap, cx).await })).await;
             join.handle_missed();
             handled
         }
-        ChannelMailbox::Away => called(join, Callback::Away, async { channel.away(cx).await }).await,
-        ChannelMailbox::Back => called(join, Callback::Back, async { channel.back(cx).await }).await,
+        ChannelMailbox::Away => called(join, Callback::Away, pin!(async { channel.away(cx).await })).await,
+        ChannelMailbox::Back => called(join, Callback::Back, pin!(async { channel.back(cx).await })).await,
         ChannelMailbox::Leave(reference) => {
             let refs = Refs { join_ref: join.join_ref.clone(), reference };
             answer(join, &refs, "ok", &Payload::empty());
@@ -452,7 +458,7 @@ async fn finish<C: Channel>(join: &Arc<Join>, channel: &mut C, cx: &Context<C>, 
     if end.reason != LeaveReason::Unavailable {
         join.meter().ended.add(reason, 1);
     }
-    match call(join, Callback::Leave, async { channel.leave(end.reason, cx).await }).await {
+    match call(join, Callback::Leave, pin!(async { channel.leave(end.reason, cx).await })).await {
         Ok(Ok(())) => {}
         Ok(Err(failure)) if failure.is_gap() => {}
         Ok(Err(failure)) => {

@@ -75,6 +75,7 @@ pub(crate) trait Lane: Send + Sync {
     fn push_broadcast(&self, frame: Frame);
 
     /// Whether the client takes compressed frames now.
+    #[cfg_attr(not(feature = "deflate"), allow(dead_code, reason = "nothing is compressed"))]
     fn compresses(&self) -> bool {
         false
     }

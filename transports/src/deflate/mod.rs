@@ -32,5 +32,6 @@ pub(crate) enum Uninflatable {
     /// It is no DEFLATE, or ends in the middle, or goes on behind its end.
     Malformed,
     /// It would be longer than it may be.
+    #[cfg_attr(not(feature = "deflate"), allow(dead_code, reason = "nothing is inflated"))]
     TooLong,
 }
