@@ -53,9 +53,11 @@ describe("permessage-deflate", { timeout: 300_000 }, () => {
       [false, undefined],
     ]) {
       const socket = new (withOptions(options))(url);
+      socket.once("open", () => socket.close());
+      const closed = new Promise((resolve) => socket.once("close", resolve));
       const [response] = await within("the answer", new Promise((resolve) => socket.once("upgrade", (...all) => resolve(all))));
       assert.equal(response.headers["sec-websocket-extensions"], agreed);
-      await within("the end", new Promise((resolve) => socket.once("close", resolve).once("open", () => socket.close())));
+      await within("the end", closed);
     }
   });
 
