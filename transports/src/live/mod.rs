@@ -11,12 +11,13 @@ pub mod path;
 pub(crate) mod poller;
 pub(crate) mod registry;
 pub(crate) mod resumable;
+pub(crate) mod slot;
 pub(crate) mod waking;
 
 use std::{
     sync::{
         Arc, PoisonError,
-        atomic::{AtomicBool, AtomicU32, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     task::{Context, Poll},
     time::Duration,
@@ -24,7 +25,7 @@ use std::{
 
 use self::{
     clock::Clock, counters::Counters, endings::Endings, flusher::Flusher, last_words::LastWords,
-    path::PathReport, poller::Poller, resumable::Resumable, waking::Core,
+    path::PathReport, poller::Poller, resumable::Resumable, slot::Slot, waking::Core,
 };
 #[cfg(feature = "deflate")]
 use crate::options::DeflateOptions;
@@ -62,9 +63,7 @@ pub struct LiveSession<S> {
     /// When it began.
     opened: Tick,
     /// Where the registry keeps it.
-    pub(crate) slot: AtomicU32,
-    /// Whether what carries it takes compressed frames, as far as is known here.
-    compresses: AtomicBool,
+    pub(crate) slot: Slot,
     /// What it owes besides the frames that wait for it.
     debt: Debt,
     /// `None` for [`Kind::Plain`], which is what most have: a pointer is half of what the kind would take.
@@ -129,8 +128,7 @@ impl<S> LiveSession<S> {
             common,
             seen: AtomicU32::new(opened.0),
             opened,
-            slot: AtomicU32::new(0),
-            compresses: AtomicBool::new(false),
+            slot: Slot::default(),
             debt: Debt::default(),
             kind: (!matches!(kind, Kind::Plain)).then(|| Box::new(kind)),
             state,
@@ -211,12 +209,12 @@ impl<S> LiveSession<S> {
     /// pushed to everybody.
     #[must_use]
     pub fn compresses(&self) -> bool {
-        self.compresses.load(Ordering::Relaxed)
+        self.slot.compresses()
     }
 
     /// Another connection carries the session, or will.
     pub(crate) fn set_compresses(&self, compresses: bool) {
-        self.compresses.store(compresses, Ordering::Relaxed);
+        self.slot.set_compresses(compresses);
     }
 
     /// Compresses a frame that only this client gets, before it is pushed, if its connection takes that and the options say that
@@ -280,7 +278,7 @@ impl<S> LiveSession<S> {
     /// The session was just closed. A WebSocket that is all of its session sees to that itself.
     pub(super) fn handle_closed(&self) {
         if self.is_resumable() || self.transport() == Transport::Longpoll {
-            self.common.endings.add(self.slot.load(Ordering::Relaxed));
+            self.common.endings.add(self.slot.get());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, PoisonError},
 };
 
 use slab::Slab;
@@ -61,7 +61,7 @@ impl<S> Registry<S> {
             entries.slab.reserve_exact(more);
         }
         let vacant = entries.slab.vacant_entry();
-        session.slot.store(vacant.key() as u32, Ordering::Relaxed);
+        session.slot.set(vacant.key() as u32);
         let session = Arc::new(session);
         vacant.insert(session.clone());
         Some(session)
@@ -70,7 +70,7 @@ impl<S> Registry<S> {
     /// Takes a session out. Returns whether it was there: true exactly once per session.
     pub(crate) fn remove(&self, session: &Arc<LiveSession<S>>) -> bool {
         let mut entries = self.entries();
-        let slot = session.slot.load(Ordering::Relaxed) as usize;
+        let slot = session.slot.get() as usize;
         let Entries { slab, shrink } = &mut *entries;
         let there = slab.get(slot).is_some_and(|entry| Arc::ptr_eq(entry, session));
         if there {

@@ -122,7 +122,7 @@ async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> R
         return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
     };
     manager.opened(&session);
-    let token = Token { slot: session.slot.load(Ordering::Relaxed), secret, cursor: None };
+    let token = Token { slot: session.slot.get(), secret, cursor: None };
     // A session of which its client never heard ends at once.
     let Around { mut head, tail } = reply::around(Status::Gone, &token.encode());
     head.extend_from_slice(&tail);

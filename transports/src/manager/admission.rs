@@ -160,7 +160,7 @@ impl<H: Handler> Manager<H> {
         };
         self.opened(&session);
         self.handler.carried(&session, transport);
-        let token = Token { slot: session.slot.load(Ordering::Relaxed), serial, secret }.encode();
+        let token = Token { slot: session.slot.get(), serial, secret }.encode();
         let longpoll = self.options.longpoll.as_ref();
         let opened = Opened {
             token: &token,
