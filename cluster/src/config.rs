@@ -104,7 +104,8 @@ impl Config {
         self
     }
 
-    /// How often the question is repeated, while the engine is up, before what is missing is given up as a gap. Default 4.
+    /// How often the question is repeated, while the engine is up, before what is missing is given up as a gap. Default 16: as
+    /// long as a peer that says nothing counts as living. One that has much to hand over answers behind it.
     pub fn asks_max(mut self, asks_max: u32) -> Self {
         self.asks_max = asks_max;
         self
@@ -181,7 +182,7 @@ impl Default for Config {
             held_max: 8_192,
             held_bytes_max: 1024 * 1024,
             ask_timeout: Duration::from_millis(250),
-            asks_max: 4,
+            asks_max: 16,
             hold_max: Duration::from_secs(10),
             batch_max: 512,
             linger: Duration::from_secs(2),
