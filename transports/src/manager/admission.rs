@@ -261,6 +261,7 @@ impl<H: Handler> Manager<H> {
         self.tell(&session);
         if moved {
             self.common.counters.moved(before, transport);
+            self.handler.carried(&session, transport);
         }
         let greeting = ServerControl::Resumed(taken).to_string();
         Ok(Attached { session, attachment, sent: received, taken, greeting })
