@@ -13,7 +13,7 @@
 //! The rooms, each using only those to its right; all are pure:
 //!
 //! ```text
-//! node* ─ {members* outbound* subscriptions* calls* output* engine*} ─ inbound* ─ {config* gap* names*} ─ wire* ─ channel* ─ id*
+//! {node* relay*} ─ {members* outbound* subscriptions* calls* output* engine*} ─ inbound* ─ {config* gap* names*} ─ wire* ─ channel* ─ {id* varint*}
 //! ```
 //!
 //! # Laws
@@ -42,7 +42,9 @@ mod names;
 mod node;
 mod outbound;
 mod output;
+pub mod relay;
 mod subscriptions;
+mod varint;
 pub mod wire;
 
 pub use channel::{Channel, Key, Spread, TopicHasher};
@@ -53,4 +55,4 @@ pub use id::Instance;
 pub use members::Peer;
 pub use names::{AppNameError, Names};
 pub use node::{Identity, Node};
-pub use output::{Interest, Output, PeerEnd, Sent};
+pub use output::{Interest, Output, PeerEnd, Sent, Standing};

@@ -40,6 +40,8 @@ pub enum Output {
     PeerDown(Instance, PeerEnd),
     /// A message of a peer's presence replica.
     Presence(Instance, Bytes),
+    /// What a peer says about relays: for [`Relays::handle_message`](crate::relay::Relays::handle_message).
+    Relay(Instance, Bytes),
     /// A peer asks; answer with [`Node::answer`](crate::Node::answer).
     Call(Instance, u64, Bytes),
     /// A call of this node is over.
@@ -82,4 +84,15 @@ pub enum PeerEnd {
     Departed,
     /// It fell silent.
     Silent,
+}
+
+/// Whether an instance is there, as far as it is known here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It lives.
+    Living,
+    /// It is gone, or was never there.
+    Gone,
+    /// This node has not heard the others for long enough to know.
+    Unsure,
 }

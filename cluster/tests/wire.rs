@@ -40,6 +40,7 @@ fn samples() -> Vec<(&'static str, Message)> {
         ("call", Message::Call { id: 5, body: Bytes::from_static(b"who") }),
         ("answer", Message::Answer { id: 5, body: Bytes::from_static(b"me") }),
         ("kept", Message::Kept(kept)),
+        ("relay", Message::Relay(Bytes::from_static(b"\x01"))),
     ]
 }
 
@@ -138,7 +139,7 @@ fn every_kind_of_payload_is_read_as_it_was_written_and_no_other_is_read() {
 proptest! {
     /// Whatever arrives: an answer, and what was read is written back as it came or shorter.
     #[test]
-    fn any_bytes_are_read_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0u8..12) {
+    fn any_bytes_are_read_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0u8..14) {
         if bytes.len() > 2 {
             (bytes[0], bytes[1]) = (1, kind);
         }
@@ -152,7 +153,7 @@ proptest! {
 
     /// A message with a byte changed is read as something, or refused; never a panic.
     #[test]
-    fn a_changed_byte_is_survived(sample in 0usize..10, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn a_changed_byte_is_survived(sample in 0usize..12, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
         let mut bytes = samples()[sample].1.encode(Instance(1)).to_vec();
         let at = at.index(bytes.len());
         bytes[at] = byte;

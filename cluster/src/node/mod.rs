@@ -6,15 +6,15 @@
 //!             └──────── Down ──────┴──────────────────────────────────────┘
 //! ```
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    time::Duration,
-};
+mod asking;
+mod relaying;
+
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 
 use crate::{
-    calls::{Calls, Finished, Heard},
+    calls::{Calls, Heard},
     channel::{Channel, Spread, TopicHasher},
     config::Config,
     engine::{Event, Work},
@@ -70,10 +70,14 @@ pub struct Node {
     outbound: Outbound,
     members: Members,
     calls: Calls,
+    /// Peers that lived and do so no more, the last ones.
+    gone: VecDeque<Instance>,
     beats: u64,
     next_beat: Duration,
     /// Beats that were sent since one came back.
     echoes_missing: u32,
+    /// Beats that came back on this connection.
+    echoes: u32,
     queue: VecDeque<Queued>,
     outputs: VecDeque<Output>,
     unreadable: u64,
@@ -105,9 +109,11 @@ impl Node {
             outbound: Outbound::new(&config),
             members: Members::default(),
             calls: Calls::default(),
+            gone: VecDeque::new(),
             beats: 0,
             next_beat: now,
             echoes_missing: 0,
+            echoes: 0,
             queue: VecDeque::new(),
             outputs: VecDeque::new(),
             unreadable: 0,
@@ -213,29 +219,6 @@ impl Node {
         self.queue_message(channel, &Message::Presence(bytes));
     }
 
-    /// Asks one peer, or all that live; [`Output::Answered`] follows within `within`. None if too many calls wait.
-    pub fn call(
-        &mut self,
-        now: Duration,
-        to: Option<Instance>,
-        body: Bytes,
-        within: Duration,
-    ) -> Option<u64> {
-        let to: BTreeSet<_> = match to {
-            Some(peer) => BTreeSet::from([peer]),
-            None => self.living().map(|(instance, _)| instance).collect(),
-        };
-        let id = self.calls.begin(now, to, body, within, &self.config)?;
-        self.handle_calls(now);
-        Some(id)
-    }
-
-    /// Answers [`Output::Call`].
-    pub fn answer(&mut self, to: Instance, id: u64, body: Bytes) {
-        self.calls.answer(to, id, body.clone());
-        self.queue_message(Channel::Node(to), &Message::Answer { id, body });
-    }
-
     /// The others are told that this node is about to go.
     pub fn begin_drain(&mut self) {
         self.is_draining = true;
@@ -325,7 +308,7 @@ impl Node {
 
     fn handle_up(&mut self, now: Duration) {
         self.is_up = true;
-        self.echoes_missing = 0;
+        (self.echoes_missing, self.echoes) = (0, 0);
         self.next_beat = now;
         self.members.forgive_silence(&self.config);
     }
@@ -419,6 +402,7 @@ impl Node {
             }
             Message::Tops(tops) => self.handle_tops(now, from, &tops, Says::All),
             Message::Presence(bytes) => self.outputs.push_back(Output::Presence(from, bytes)),
+            Message::Relay(bytes) => self.handle_relay(from, bytes),
             Message::Call { id, body } => match self.calls.handle_call(from, id) {
                 Heard::New => self.outputs.push_back(Output::Call(from, id, body)),
                 Heard::Pending => {}
@@ -494,18 +478,6 @@ impl Node {
         self.outputs.push_back(Output::Gap(gap));
     }
 
-    /// Sends the questions that are due, and tells the program of those that are over.
-    fn handle_calls(&mut self, now: Duration) {
-        if self.is_up {
-            for (to, id, body) in self.calls.due(now, &self.config) {
-                self.queue_message(Channel::Node(to), &Message::Call { id, body });
-            }
-        }
-        for Finished { id, answers, missing } in self.calls.finished(now) {
-            self.outputs.push_back(Output::Answered { id, answers, missing });
-        }
-    }
-
     /// The next beat as it is handed to the engine.
     fn beat(&mut self) -> Bytes {
         self.beats += 1;
@@ -522,6 +494,7 @@ impl Node {
     /// A beat of this node came back.
     fn handle_echo(&mut self, now: Duration) {
         self.echoes_missing = 0;
+        self.echoes = self.echoes.saturating_add(1);
         for instance in self.members.handle_echo() {
             self.end_peer(now, instance, PeerEnd::Silent);
         }
@@ -534,6 +507,7 @@ impl Node {
         let is_known = member.inbound.is_covered();
         let peer = Peer { name: name.into(), versions, is_draining };
         if member.handle_beat(peer, &self.config) {
+            self.gone.retain(|gone| *gone != from);
             self.outputs.push_back(Output::PeerUp(from));
         }
         if !is_known && tops.top > 0 {
@@ -567,6 +541,7 @@ impl Node {
         }
         self.calls.handle_gone(instance);
         if was_living {
+            self.note_gone(instance);
             self.outputs.push_back(Output::PeerDown(instance, end));
         }
     }

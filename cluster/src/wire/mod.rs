@@ -18,6 +18,7 @@
 //! 9 call      id · bytes (the rest)
 //! 10 answer   id · bytes (the rest)
 //! 11 kept     epoch u64 · number u64 · check u32 · before u32 (all big-endian) · entry (the rest)
+//! 12 relay    bytes (the rest): see [`relay::wire`](crate::relay::wire)
 //!
 //! tops        top · since · lost · part u8 · parts u8 · count · (key · number) each
 //! ```
@@ -84,6 +85,8 @@ pub enum Message {
     },
     /// A broadcast that a store has put in its place; its sender is who gave it to the store.
     Kept(Kept),
+    /// What is said about relays.
+    Relay(Bytes),
 }
 
 /// A place in the order in which a store keeps what is broadcast on a topic: behind one entry and before the next.

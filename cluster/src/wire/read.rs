@@ -6,7 +6,11 @@ use super::{
     Beat, CHECK_BITS, KEPT, Kept, Message, PayloadKind, Place, Publish, Repair, Tops, VERSION,
     VERSION_OLDEST, WireError, WireLimits,
 };
-use crate::{channel::Key, id::Instance};
+use crate::{
+    channel::Key,
+    id::Instance,
+    varint::{self, NoNumber},
+};
 
 type Read<T> = Result<T, WireError>;
 
@@ -44,6 +48,7 @@ impl Reader<'_> {
             9 => Message::Call { id: self.varint()?, body: self.all() },
             10 => Message::Answer { id: self.varint()?, body: self.all() },
             KEPT => Message::Kept(self.kept()?),
+            12 => Message::Relay(self.all()),
             kind => return Err(WireError::Kind(kind)),
         })
     }
@@ -165,18 +170,9 @@ impl Reader<'_> {
     }
 
     fn varint(&mut self) -> Read<u64> {
-        let mut number = 0_u64;
-        for shift in (0..64).step_by(7) {
-            let byte = self.byte()?;
-            let bits = u64::from(byte & 0x7f);
-            if shift == 63 && bits > 1 {
-                return Err(WireError::Value);
-            }
-            number |= bits << shift;
-            if byte & 0x80 == 0 {
-                return Ok(number);
-            }
-        }
-        Err(WireError::Value)
+        varint::take(&mut self.rest).map_err(|none| match none {
+            NoNumber::Short => WireError::Length,
+            NoNumber::TooLarge => WireError::Value,
+        })
     }
 }

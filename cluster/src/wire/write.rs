@@ -3,7 +3,7 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::{Beat, KEPT, Kept, Message, PayloadKind, Publish, Repair, Tops, VERSION};
-use crate::id::Instance;
+use crate::{id::Instance, varint::put as varint};
 
 pub(super) fn message(message: &Message, from: Instance) -> Bytes {
     let mut out = BytesMut::with_capacity(64);
@@ -22,7 +22,7 @@ pub(super) fn message(message: &Message, from: Instance) -> Bytes {
         Message::Repair(it) => repair(it, &mut out),
         Message::AskTops { after } => varint(*after, &mut out),
         Message::Tops(it) => tops(it, &mut out),
-        Message::Presence(bytes) => out.extend_from_slice(bytes),
+        Message::Presence(bytes) | Message::Relay(bytes) => out.extend_from_slice(bytes),
         Message::Call { id, body } | Message::Answer { id, body } => {
             varint(*id, &mut out);
             out.extend_from_slice(body);
@@ -45,6 +45,7 @@ fn kind(message: &Message) -> u8 {
         Message::Call { .. } => 9,
         Message::Answer { .. } => 10,
         Message::Kept(_) => KEPT,
+        Message::Relay(_) => 12,
     }
 }
 
@@ -109,12 +110,4 @@ fn repair(repair: &Repair, out: &mut BytesMut) {
 fn text(text: &str, out: &mut BytesMut) {
     varint(text.len() as u64, out);
     out.extend_from_slice(text.as_bytes());
-}
-
-fn varint(mut number: u64, out: &mut BytesMut) {
-    while number >= 0x80 {
-        out.put_u8(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.put_u8(number as u8);
 }

@@ -370,6 +370,7 @@ impl World {
                 Output::Refused(_)
                 | Output::Kept { .. }
                 | Output::Presence(..)
+                | Output::Relay(..)
                 | Output::Call(..)
                 | Output::Answered { .. } => {}
             }

@@ -84,6 +84,9 @@ macro_rules! contract {
             a_connection_that_only_looks_open_to_the_node_is_replaced
             a_node_that_departs_is_gone_at_once_and_one_that_dies_a_little_later
             calls_are_answered_or_say_who_did_not
+            requests_are_carried_to_the_node_that_has_their_session
+            a_relay_whose_owner_dies_ends_at_once
+            relays_over_connections_that_are_cut_bring_over_a_beginning_or_all
             presence_goes_to_all_or_to_one
             two_applications_hear_nothing_of_each_other
             a_program_that_does_not_listen_is_told_what_it_missed

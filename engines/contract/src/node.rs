@@ -10,7 +10,7 @@ use lapwing_cluster::{
     Gap, Instance, PeerEnd, Sent,
     wire::{Kept, PayloadKind},
 };
-use lapwing_cluster_driver::{Cluster, ClusterEvent, Engine, Events, Options};
+use lapwing_cluster_driver::{Cluster, ClusterEvent, Engine, Events, Options, Relay};
 use tokio::task::JoinHandle;
 
 /// What a program heard.
@@ -34,6 +34,8 @@ pub struct Heard {
     pub engine_downs: u32,
     /// How often something was asked.
     pub calls: u32,
+    /// How many requests were carried here.
+    pub relays: u32,
 }
 
 /// A node of a test.
@@ -52,7 +54,7 @@ impl std::fmt::Debug for TestNode {
 
 impl TestNode {
     /// A node of the application "contract" that is ready. It answers each call with what is asked, in capitals; but to "hush" it says
-    /// nothing.
+    /// nothing. What is carried to it it sends back in capitals, its head first; where that is "hush", it says nothing.
     ///
     /// # Panics
     /// If it does not start.
@@ -146,9 +148,31 @@ impl Heard {
                     call.answer(answer.into());
                 }
             }
+            ClusterEvent::Relay { relay, head } => {
+                self.relays += 1;
+                tokio::spawn(answer(relay, head));
+            }
             ClusterEvent::EngineUp => self.engine_ups += 1,
             ClusterEvent::EngineDown => self.engine_downs += 1,
             _ => {}
         }
     }
+}
+
+/// Says all that a relay brings in capitals, until one of both ends it.
+async fn answer(relay: Relay, head: Bytes) {
+    relay.used(head.len());
+    let is_hushed = head == "hush";
+    let mut next = Some(head);
+    while let Some(bytes) = next {
+        if !is_hushed && relay.send(bytes.to_ascii_uppercase().into()).await.is_err() {
+            return;
+        }
+        next = match relay.recv().await {
+            Ok(bytes) => bytes,
+            Err(_) => return,
+        };
+        relay.used(next.as_ref().map_or(0, Bytes::len));
+    }
+    relay.finish();
 }

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use lapwing_cluster::{Config, PeerEnd, Sent, Spread};
-use lapwing_cluster_driver::{AtStart, CallError, ClusterEvent, HalfOpen, NotConfirmed, Options, StartError};
+use bytes::Bytes;
+use lapwing_cluster::{Config, PeerEnd, Sent, Spread, relay::RelayEnd};
+use lapwing_cluster_driver::{
+    AtStart, CallError, ClusterEvent, HalfOpen, NotCarried, NotConfirmed, Options, Relay, StartError,
+};
 
 use crate::{PATIENCE, Server, TestNode, eventually};
 
@@ -361,4 +364,100 @@ pub async fn a_start_without_a_server_fails_or_waits_as_set<S: Server>() {
     server.restart().await;
     tokio::time::timeout(PATIENCE, cluster.ready()).await.unwrap();
     eventually("what was kept is handed over", || cluster.stats().up_for.is_some()).await;
+}
+
+/// Sends bytes by a relay and gets what comes back, until its end.
+async fn back_and_forth(relay: Relay, bytes: Bytes) -> (Vec<u8>, Result<(), RelayEnd>) {
+    let up = async {
+        // Its end is told to who hears.
+        if relay.send(bytes).await.is_ok() {
+            relay.finish();
+        }
+    };
+    let down = async {
+        let mut heard = Vec::new();
+        loop {
+            match relay.recv().await {
+                Ok(Some(bytes)) => {
+                    relay.used(bytes.len());
+                    heard.extend_from_slice(&bytes);
+                }
+                Ok(None) => return (heard, Ok(())),
+                Err(end) => return (heard, Err(end)),
+            }
+        }
+    };
+    tokio::join!(up, down).1
+}
+
+/// Several windows of bytes, by fifty relays at a time.
+///
+/// # Panics
+/// See above.
+pub async fn requests_are_carried_to_the_node_that_has_their_session<S: Server>() {
+    let server = S::start().await;
+    let [one, two, _three] = three(&server, "room:1").await;
+    let owner = two.cluster.instance();
+    let bytes = Bytes::from("abcdefghij".repeat(20_000));
+    let relays = (0..50).map(|number| {
+        let relay = one.cluster.carry(owner, format!("head {number}, ").into()).unwrap();
+        tokio::spawn(back_and_forth(relay, bytes.clone()))
+    });
+    for (number, relay) in relays.collect::<Vec<_>>().into_iter().enumerate() {
+        let (heard, end) = tokio::time::timeout(PATIENCE, relay).await.unwrap().unwrap();
+        assert_eq!(end, Ok(()));
+        let expected = [format!("HEAD {number}, ").as_bytes(), &bytes.to_ascii_uppercase()].concat();
+        assert!(heard == expected, "{} of {} bytes", heard.len(), expected.len());
+    }
+    eventually("nothing is left", || one.cluster.relays() == (0, 0) && two.cluster.relays() == (0, 0)).await;
+    assert_eq!(two.heard().relays, 50);
+}
+
+/// # Panics
+/// See above.
+pub async fn a_relay_whose_owner_dies_ends_at_once<S: Server>() {
+    let server = S::start().await;
+    let [one, two, three] = three(&server, "room:1").await;
+    let (owner, departs) = (two.cluster.instance(), three.cluster.instance());
+    let relay = one.cluster.carry(owner, "hush".into()).unwrap();
+    let other = one.cluster.carry(departs, "hush".into()).unwrap();
+    eventually("both have begun", || two.heard().relays + three.heard().relays == 2).await;
+    two.die();
+    three.cluster.shutdown(PATIENCE).await;
+    for (relay, owner) in [(relay, owner), (other, departs)] {
+        let end = tokio::time::timeout(PATIENCE, relay.recv()).await.unwrap();
+        assert_eq!(end, Err(RelayEnd::Gone));
+        assert_eq!(one.cluster.carry(owner, "head".into()).unwrap_err(), NotCarried::Gone);
+    }
+}
+
+/// # Panics
+/// See above.
+pub async fn relays_over_connections_that_are_cut_bring_over_a_beginning_or_all<S: Server>() {
+    let mut server = S::start().await;
+    let [one, two, _three] = three(&server, "room:1").await;
+    let owner = two.cluster.instance();
+    let bytes = Bytes::from("abcdefghij".repeat(10_000));
+    let expected = ["HEAD".as_bytes(), &bytes.to_ascii_uppercase()].concat();
+    let (mut whole, mut later, mut broken) = (0, 0, 0);
+    while whole < 8 {
+        if (later + broken) % 3 == 0 && whole % 4 == 1 {
+            server.cut().await;
+        }
+        match one.cluster.carry(owner, "head".into()) {
+            Ok(relay) => {
+                let carried = back_and_forth(relay, bytes.clone());
+                let (heard, end) = tokio::time::timeout(PATIENCE, carried).await.unwrap();
+                assert!(expected.starts_with(&heard), "what is heard is a beginning");
+                assert!(end.is_err() || heard == expected, "what ends well is all");
+                *(if end.is_ok() { &mut whole } else { &mut broken }) += 1;
+            }
+            Err(NotCarried::Away) => {
+                later += 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+    eventually("nothing is left", || one.cluster.relays() == (0, 0) && two.cluster.relays() == (0, 0)).await;
 }

@@ -10,7 +10,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use lapwing_cluster::{Channel, Instance, Key, Peer, Sent, Spread, TopicHasher, wire::PayloadKind};
+use lapwing_cluster::{
+    Channel, Instance, Key, Peer, Sent, Spread, Standing, TopicHasher, relay::NotOpened, wire::PayloadKind,
+};
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
@@ -19,6 +21,7 @@ use tokio::{
 
 use crate::{
     call::{Answers, CallError},
+    relays::Relay,
     shared::{Shared, Verdict, Wanted},
     stats::Stats,
     store::Store,
@@ -121,6 +124,37 @@ impl Cluster {
         async move { asked?.await.map_err(|_| CallError::Ended) }
     }
 
+    /// Begins to carry a request to the node that has its session; the other one hears [`ClusterEvent::Relay`](crate::ClusterEvent::Relay).
+    /// The head has 32 KiB at most, unless set otherwise.
+    ///
+    /// # Errors
+    /// See [`NotCarried`].
+    pub fn carry(&self, owner: Instance, head: Bytes) -> Result<Relay, NotCarried> {
+        match self.shared().standing(owner) {
+            Standing::Living => {}
+            Standing::Gone => return Err(NotCarried::Gone),
+            Standing::Unsure => return Err(NotCarried::Away),
+        }
+        self.shared().relays().open(owner, head).map_err(|error| match error {
+            NotOpened::Away => NotCarried::Away,
+            NotOpened::TooLarge => NotCarried::TooLarge,
+            _ => NotCarried::Full,
+        })
+    }
+
+    /// The tag by which all nodes of the application know that one of them has made a token. With a secret nobody else can; without one,
+    /// whoever knows the application's name.
+    #[must_use]
+    pub fn tag(&self, token: &[u8]) -> [u8; 8] {
+        self.shared().tag(token)
+    }
+
+    /// How many requests this node carries for others, and how many others carry for it.
+    #[must_use]
+    pub fn relays(&self) -> (usize, usize) {
+        self.shared().relays().counts()
+    }
+
     /// This start of this node.
     #[must_use]
     pub fn instance(&self) -> Instance {
@@ -197,6 +231,33 @@ impl Future for Confirmation {
         })
     }
 }
+
+/// Why a request is not carried to the node that has its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotCarried {
+    /// That node is dead, or has departed, and the session with it.
+    Gone,
+    /// It cannot be reached, or it is not known whether it lives: later.
+    Away,
+    /// As many requests are carried as may be, or as many bytes are under way: later.
+    Full,
+    /// The head has more bytes than it may.
+    TooLarge,
+}
+
+impl fmt::Display for NotCarried {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gone => "the node is gone",
+            Self::Away => "the node cannot be reached",
+            Self::Full => "as much is carried as may be",
+            Self::TooLarge => "the head is too large to be carried",
+        })
+    }
+}
+
+impl std::error::Error for NotCarried {}
 
 /// Why a topic's channel is not delivered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -128,11 +128,14 @@ impl<E: Engine> Driver<E> {
                 let _ = tokio::time::timeout(CLOSE_TIMEOUT, connection.close()).await;
                 return End::Stopped;
             }
+            // What is due has to wait where the engine takes nothing.
+            let due = if connection.has_room() { self.shared.relays().due() } else { None };
             tokio::select! {
                 next = connection.next(&mut events) => if let Err(lost) = next {
                     return End::Lost(lost);
                 },
                 () = self.shared.woken() => {}
+                () = until(due) => {}
                 _ = self.tick.tick() => self.shared.handle_tick(),
                 stopped = self.stop.changed() => if stopped.is_err() {
                     return End::Stopped;
@@ -152,6 +155,13 @@ impl<E: Engine> Driver<E> {
         }
         self.shared.wake();
         true
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -6,7 +6,7 @@ use lapwing_cluster::{
     wire::{Kept, Publish},
 };
 
-use crate::call::Call;
+use crate::{call::Call, relays::Relay};
 
 /// What the program is to know.
 #[derive(Debug)]
@@ -46,6 +46,13 @@ pub enum ClusterEvent {
     Call(Call),
     /// Four of this node's own beats have come back, the first time: every node that lives is known.
     Settled,
+    /// A node carries a request here that it got for this one.
+    Relay {
+        /// The way back.
+        relay: Relay,
+        /// What it says of the request; it counts as bytes that came, until they are [used](Relay::used).
+        head: Bytes,
+    },
     /// There is a connection to the engine.
     EngineUp,
     /// There is none any more. Everything local goes on; publications are kept as far as the ring goes.

@@ -86,6 +86,7 @@ impl Inbox {
                 ClusterEvent::Kept { kept, .. } => kept.entry.len(),
                 ClusterEvent::Presence { bytes, .. } => bytes.len(),
                 ClusterEvent::Call(call) => call.body().len(),
+                ClusterEvent::Relay { head, .. } => head.len(),
                 _ => 0,
             };
         self.room.take(bytes);

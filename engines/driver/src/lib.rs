@@ -35,7 +35,7 @@
 
 // The rooms, each using only those to its right; those in braces do not use each other, those with * are pure:
 //
-// options ─ {cluster driver events hub} ─ shared ─ {inbox stats engine backoff* seal* shelf*} ─ {event store*} ─ call
+// options ─ {cluster driver events hub} ─ shared ─ {inbox stats engine backoff* seal* shelf*} ─ {event store*} ─ {call relays}
 
 mod backoff;
 mod call;
@@ -47,6 +47,7 @@ mod events;
 mod hub;
 mod inbox;
 mod options;
+mod relays;
 mod seal;
 mod shared;
 mod shelf;
@@ -54,11 +55,12 @@ mod stats;
 pub mod store;
 
 pub use call::{Answers, Call, CallError};
-pub use cluster::{Cluster, Confirmation, NotConfirmed};
+pub use cluster::{Cluster, Confirmation, NotCarried, NotConfirmed};
 pub use engine::{ConnectError, Connection, Engine, Lost};
 pub use event::ClusterEvent;
 pub use events::Events;
 pub use hub::{HalfOpen, Hub, HubConnection, HubEngine};
 pub use options::{AtStart, Options, StartError};
+pub use relays::Relay;
 pub use shelf::Shelf;
 pub use stats::Stats;

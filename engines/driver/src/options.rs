@@ -2,7 +2,9 @@
 
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
-use lapwing_cluster::{AppNameError, Config, Identity, Instance, Names, Node, TopicHasher};
+use lapwing_cluster::{
+    AppNameError, Config, Identity, Instance, Names, Node, TopicHasher, relay::RelayConfig,
+};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
@@ -23,6 +25,7 @@ pub struct Options {
     name: String,
     secret: Option<Secret>,
     config: Config,
+    relays: RelayConfig,
     at_start: AtStart,
     connect_timeout: Duration,
     pause_first: Duration,
@@ -59,6 +62,7 @@ impl Options {
             name: String::new(),
             secret: None,
             config: Config::default(),
+            relays: RelayConfig::default(),
             at_start: AtStart::default(),
             connect_timeout: Duration::from_secs(2),
             pause_first: Duration::from_millis(50),
@@ -88,6 +92,12 @@ impl Options {
     /// Options of the state machine.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
+        self
+    }
+
+    /// Options of the requests that nodes carry for each other.
+    pub fn relays(mut self, relays: RelayConfig) -> Self {
+        self.relays = relays;
         self
     }
 
@@ -150,7 +160,7 @@ impl Options {
         let seal = self.secret.map(|Secret(secret)| Seal::new(&secret, &self.app));
         let identity = Identity { app: self.app, name, instance };
         let node = Node::new(identity, self.config, Duration::ZERO);
-        let shared = Arc::new(Shared::new(inbox, node, seal));
+        let shared = Arc::new(Shared::new(inbox, node, seal, self.relays));
         let (stop, stopped) = watch::channel(None);
         let driver = Driver::new(
             engine,

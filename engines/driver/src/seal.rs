@@ -16,6 +16,9 @@ use sha2::Sha256;
 
 const SEALED: u8 = 0x53;
 
+/// Where a message has the kind of its channel, a token has this.
+const TOKEN: u8 = 3;
+
 const TAG_BYTES: usize = 16;
 
 const HEAD_BYTES: usize = 1 + TAG_BYTES;
@@ -50,6 +53,16 @@ impl Seal {
         let is_ours =
             head[0] == SEALED && self.mac(channel, message).verify_truncated_left(&head[1..]).is_ok();
         is_ours.then(|| sealed.slice(HEAD_BYTES..))
+    }
+
+    /// The tag of a token, which no message has.
+    pub(crate) fn tag(&self, token: &[u8]) -> [u8; 8] {
+        let mut mac = self.begun.clone();
+        mac.update(&[TOKEN]);
+        mac.update(token);
+        let mut tag = [0; 8];
+        tag.copy_from_slice(&mac.finalize().into_bytes()[..8]);
+        tag
     }
 
     fn mac(&self, channel: Channel, message: &[u8]) -> Hmac<Sha256> {
@@ -99,5 +112,16 @@ mod tests {
             assert_eq!(other.open(channel, &sealed), None);
         }
         assert_eq!(seal.open(channel, &Bytes::from_static(message)), None);
+    }
+
+    #[test]
+    fn the_tag_of_a_token_is_the_applications_and_the_secrets() {
+        let tag = Seal::new(b"secret", "chat").tag(b"token");
+        assert_eq!(Seal::new(b"secret", "chat").tag(b"token"), tag);
+        for (secret, app, token) in
+            [("secret", "chat", "tokens"), ("secret2", "chat", "token"), ("secret", "chat2", "token")]
+        {
+            assert_ne!(Seal::new(secret.as_bytes(), app).tag(token.as_bytes()), tag);
+        }
     }
 }

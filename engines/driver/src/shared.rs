@@ -8,7 +8,8 @@ use std::{
 
 use bytes::Bytes;
 use lapwing_cluster::{
-    Channel, Event, Instance, Interest, Key, Node, Output, Sent, Work,
+    Channel, Event, Instance, Interest, Key, Node, Output, Sent, Standing, Work,
+    relay::RelayConfig,
     wire::{self, PayloadKind},
 };
 use tokio::{
@@ -20,6 +21,7 @@ use crate::{
     call::{Answers, Call, CallError, TakesAnswers},
     event::ClusterEvent,
     inbox::Inbox,
+    relays::RelayTable,
     seal::Seal,
     stats::Stats,
 };
@@ -32,11 +34,15 @@ const ECHOES: u8 = 4;
 pub(crate) struct Shared {
     instance: Instance,
     seal: Option<Seal>,
+    /// Makes the tags of tokens.
+    tags: Seal,
     /// What the node's time counts from. It is the runtime's, so that tests can stop it.
     began: Instant,
     state: Mutex<State>,
+    /// Requests that are carried for other nodes, and by them. Locked behind the state, where both are.
+    relays: Arc<RelayTable>,
     /// There may be work for the engine.
-    wake: Notify,
+    wake: Arc<Notify>,
     ready: watch::Sender<bool>,
 }
 
@@ -53,6 +59,8 @@ struct State {
     wants_reconnect: bool,
     /// Something was dropped since the last tick for want of room.
     has_dropped: bool,
+    /// Whether relays come before publications, next time: they take turns.
+    prefers_relays: bool,
     up_since: Option<Instant>,
     /// When the last beat was handed to the engine.
     beat_at: Option<Instant>,
@@ -77,10 +85,15 @@ pub(crate) enum Wanted {
 
 impl Shared {
     /// `node` was made at the time zero.
-    pub(crate) fn new(inbox: Inbox, node: Node, seal: Option<Seal>) -> Self {
+    pub(crate) fn new(inbox: Inbox, node: Node, seal: Option<Seal>, relays: RelayConfig) -> Self {
+        // Without a secret the application's name is all that is needed to make one, which costs a question to another node.
+        let tags = seal.clone().unwrap_or_else(|| Seal::new(&[], &node.identity().app));
+        let wake = Arc::<Notify>::default();
         Self {
+            relays: RelayTable::new(relays, wake.clone()),
             instance: node.identity().instance,
             seal,
+            tags,
             began: Instant::now(),
             state: Mutex::new(State {
                 node,
@@ -90,12 +103,13 @@ impl Shared {
                 is_ended: false,
                 wants_reconnect: false,
                 has_dropped: false,
+                prefers_relays: false,
                 up_since: None,
                 beat_at: None,
                 echoes_left: ECHOES,
                 stats: Stats::default(),
             }),
-            wake: Notify::new(),
+            wake,
             ready: watch::Sender::new(false),
         }
     }
@@ -188,7 +202,8 @@ impl Shared {
     /// Says goodbye, if everything else is said. Returns whether it did.
     pub(crate) fn depart(&self, is_late: bool) -> bool {
         let mut state = self.lock();
-        let may = is_late || state.node.is_flushed();
+        // What others carry is answered to its end: its clients hear why there is none.
+        let may = is_late || state.node.is_flushed() && !self.relays.is_busy();
         if may {
             state.node.depart();
         }
@@ -238,6 +253,8 @@ impl Shared {
         state.inbox.push_late_gaps();
         state.act(self, false);
         self.tell_ready(&state);
+        drop(state);
+        self.relays.handle_tick(now);
     }
 
     /// The task has ended: whoever waits is told.
@@ -247,6 +264,8 @@ impl Shared {
         state.waiting.clear();
         state.calls.clear();
         self.ready.send_replace(false);
+        drop(state);
+        self.relays.end();
     }
 
     /// Attempts to connect are over, or a connection is.
@@ -259,7 +278,17 @@ impl Shared {
     /// What the engine is to do next.
     pub(crate) fn next_work(&self) -> Option<Work> {
         let mut state = self.lock();
-        let mut work = state.node.poll_work(self.now())?;
+        let relays_first = std::mem::replace(&mut state.prefers_relays, false);
+        let mut work = match relays_first.then(|| self.relay_work(&state)).flatten() {
+            Some(work) => work,
+            None => match state.node.poll_work(self.now()) {
+                Some(work) => {
+                    state.prefers_relays = true;
+                    work
+                }
+                None => self.relay_work(&state)?,
+            },
+        };
         if let Work::Publish { channel: Channel::Control, .. } = &work {
             state.beat_at = Some(Instant::now());
         }
@@ -281,6 +310,24 @@ impl Shared {
         let opened = seal.open(channel, entry);
         self.lock().stats.forged += u64::from(opened.is_none());
         opened
+    }
+
+    fn relay_work(&self, state: &State) -> Option<Work> {
+        let (to, bytes) = self.relays.next_message()?;
+        Some(state.node.relay_work(to, bytes))
+    }
+
+    /// Whether an instance is there.
+    pub(crate) fn standing(&self, instance: Instance) -> Standing {
+        self.lock().node.standing(instance)
+    }
+
+    pub(crate) fn tag(&self, token: &[u8]) -> [u8; 8] {
+        self.tags.tag(token)
+    }
+
+    pub(crate) fn relays(&self) -> &Arc<RelayTable> {
+        &self.relays
     }
 
     /// Whether the node wants another connection, once.
@@ -327,11 +374,13 @@ impl State {
             Event::Up => {
                 self.up_since = Some(Instant::now());
                 self.stats.connects += 1;
+                shared.relays.handle_up();
                 self.inbox.push(ClusterEvent::EngineUp);
             }
             Event::Down => {
                 (self.up_since, self.beat_at) = (None, None);
                 self.stats.round_trip = None;
+                shared.relays.handle_down();
                 self.inbox.push(ClusterEvent::EngineDown);
             }
             Event::Dropped => self.inbox.push(ClusterEvent::Dropped),
@@ -391,7 +440,15 @@ impl State {
                         self.inbox.push(ClusterEvent::PeerUp(peer, known));
                     }
                 }
-                Output::PeerDown(peer, end) => self.inbox.push(ClusterEvent::PeerDown(peer, end)),
+                Output::PeerDown(peer, end) => {
+                    shared.relays.handle_gone(peer);
+                    self.inbox.push(ClusterEvent::PeerDown(peer, end));
+                }
+                Output::Relay(from, bytes) => {
+                    for (relay, head) in shared.relays.handle_message(from, &bytes) {
+                        self.inbox.push(ClusterEvent::Relay { relay, head });
+                    }
+                }
                 Output::Presence(from, bytes) => {
                     // It may be lost, and is said again.
                     if self.inbox.has_room() {

@@ -1,0 +1,50 @@
+//! What a node has to do with relays: it hands on what is said about them, and knows who is there.
+
+use bytes::Bytes;
+
+use super::Node;
+use crate::{
+    channel::Channel,
+    engine::Work,
+    id::Instance,
+    output::{Output, Standing},
+    wire::Message,
+};
+
+impl Node {
+    /// Whether an instance is there. One that was never heard is taken for gone once so many of this node's own beats have come back that a
+    /// peer would have been heard.
+    #[must_use]
+    pub fn standing(&self, instance: Instance) -> Standing {
+        if instance == self.identity.instance || self.living().any(|(living, _)| living == instance) {
+            return Standing::Living;
+        }
+        if self.gone.contains(&instance) {
+            return Standing::Gone;
+        }
+        let has_heard = self.is_up && self.echoes >= self.config.silence_beats;
+        if has_heard { Standing::Gone } else { Standing::Unsure }
+    }
+
+    /// A message about relays for the engine: see [`Relays::poll_message`](crate::relay::Relays::poll_message).
+    #[must_use]
+    pub fn relay_work(&self, to: Instance, bytes: Bytes) -> Work {
+        let bytes = Message::Relay(bytes).encode(self.identity.instance);
+        Work::Publish { number: None, channel: Channel::Node(to), bytes }
+    }
+
+    /// A peer has ended, or seems to have.
+    pub(super) fn note_gone(&mut self, instance: Instance) {
+        if self.gone.len() >= self.config.peers_max {
+            self.gone.pop_front();
+        }
+        self.gone.push_back(instance);
+    }
+
+    pub(super) fn handle_relay(&mut self, from: Instance, bytes: Bytes) {
+        // Who is not known to live has no requests to carry, and none of this node's sessions.
+        if self.members.get(from).is_some_and(|member| member.peer.is_some()) {
+            self.outputs.push_back(Output::Relay(from, bytes));
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What waits to be said to one peer, and how it becomes messages.
+//!
+//! What is the same for many relays is said once: a broadcast to a thousand sessions that one peer carries is its bytes, and a thousand
+//! pairs of numbers.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    RelayKey,
+    wire::{self, Address, Item},
+};
+
+/// Bytes that a relay's number and its piece's take at most, of which a batch is to know.
+const PAIR_BYTES: usize = 20;
+
+#[derive(Debug, Default)]
+pub(super) struct Peer {
+    /// Pieces, in the order in which they were given.
+    pub(super) queue: VecDeque<Queued>,
+    /// Cuts, and last acknowledgements.
+    controls: VecDeque<Item>,
+    /// Relays of which the peer is to be told where this side stands.
+    pub(super) acks: BTreeSet<RelayKey>,
+    /// Bytes that were given and that the peer has not used.
+    pub(super) in_flight: usize,
+    /// Relays that wait for room.
+    pub(super) waiting: BTreeSet<RelayKey>,
+    /// The last relay that this peer has opened here.
+    pub(super) opened: u64,
+    /// Whether it has its place among those that something is to be said to.
+    pub(super) is_ready: bool,
+}
+
+/// A piece that waits.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) key: RelayKey,
+    pub(super) number: u64,
+    pub(super) piece: Piece,
+}
+
+#[derive(Debug)]
+pub(super) enum Piece {
+    Head(Bytes),
+    Bytes(Bytes),
+    End,
+}
+
+/// A message in the making.
+#[derive(Debug)]
+pub(super) struct Batch {
+    out: BytesMut,
+    /// Pieces, and the relays that they are for. A relay's come in the order of its numbers.
+    groups: Vec<Group>,
+    /// The newest group with these bytes.
+    alike: BTreeMap<Bytes, usize>,
+    /// The last group with a piece of a relay.
+    last: BTreeMap<Address, usize>,
+    /// Bytes of the groups, as far as they are known before they are written.
+    bytes: usize,
+}
+
+#[derive(Debug)]
+enum Group {
+    Shared(Vec<(Address, u64)>, Bytes),
+    Own(Item),
+}
+
+impl Peer {
+    pub(super) fn has_something(&self) -> bool {
+        !self.queue.is_empty() || !self.controls.is_empty() || !self.acks.is_empty()
+    }
+
+    /// Says something beside the pieces, unless as much waits already as may.
+    pub(super) fn push_control(&mut self, item: Item, controls_max: usize) {
+        if self.controls.len() < controls_max {
+            self.controls.push_back(item);
+        }
+    }
+
+    pub(super) fn pop_control(&mut self) -> Option<Item> {
+        self.controls.pop_front()
+    }
+
+    /// Nobody is there to be told anything.
+    pub(super) fn clear(&mut self) {
+        self.queue.clear();
+        self.controls.clear();
+        self.acks.clear();
+    }
+
+    /// What a relay has in the queue goes nowhere any more.
+    pub(super) fn forget(&mut self, key: RelayKey) {
+        self.queue.retain(|queued| queued.key != key);
+        self.acks.remove(&key);
+        self.waiting.remove(&key);
+    }
+}
+
+impl Batch {
+    pub(super) fn new() -> Self {
+        let (groups, alike, last) = Default::default();
+        Self { out: wire::begin(), groups, alike, last, bytes: 0 }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.out.len() + self.bytes
+    }
+
+    pub(super) fn push(&mut self, item: &Item) {
+        item.append(&mut self.out);
+    }
+
+    pub(super) fn push_piece(&mut self, queued: Queued) {
+        let Queued { key, number, piece } = queued;
+        let address = key.address();
+        self.bytes += PAIR_BYTES;
+        let at = match piece {
+            Piece::Bytes(bytes) => self.shared(address, number, bytes),
+            Piece::Head(head) => {
+                self.bytes += head.len();
+                self.own(Item::Open { relay: key.relay, head })
+            }
+            Piece::End => self.own(Item::End { address, number }),
+        };
+        self.last.insert(address, at);
+    }
+
+    /// The group of a piece: one with the same bytes, if it comes behind all others of its relay.
+    fn shared(&mut self, address: Address, number: u64, bytes: Bytes) -> usize {
+        let last = self.last.get(&address);
+        if let Some(at) = self.alike.get(&bytes).filter(|at| last.is_none_or(|last| last < at))
+            && let Group::Shared(to, _) = &mut self.groups[*at]
+        {
+            to.push((address, number));
+            return *at;
+        }
+        self.bytes += bytes.len();
+        self.alike.insert(bytes.clone(), self.groups.len());
+        self.groups.push(Group::Shared(vec![(address, number)], bytes));
+        self.groups.len() - 1
+    }
+
+    fn own(&mut self, item: Item) -> usize {
+        self.groups.push(Group::Own(item));
+        self.groups.len() - 1
+    }
+
+    pub(super) fn finish(mut self) -> Bytes {
+        for group in self.groups {
+            let item = match group {
+                Group::Shared(to, bytes) => Item::Data { to, bytes },
+                Group::Own(item) => item,
+            };
+            item.append(&mut self.out);
+        }
+        self.out.freeze()
+    }
+}
