@@ -15,6 +15,7 @@ use lapwing_cluster_driver::{
     self as driver,
     store::{PAGE_ENTRIES_MAX, Refused},
 };
+use lapwing_transports::elsewhere::Elsewhere;
 use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 
 use super::{
@@ -23,8 +24,9 @@ use super::{
     info::{ClusterInfo, ClusterStats, NodeInfo},
     keeper::{self, Keeper, Reading, bytes_of},
     options::Hasher,
-    pump::Pump,
+    pump::{Hosts, Pump},
     question::{Everywhere, Question},
+    relay::{Carrier, Host},
 };
 pub(crate) use super::{asking::Asking, options::Cluster};
 use crate::{
@@ -52,6 +54,8 @@ pub(crate) struct Link {
     runtime: Handle,
     /// Where topics are kept.
     keeper: Option<Arc<Keeper>>,
+    /// The mounts, as others' requests find them.
+    hosts: Hosts,
     /// What comes from the others, before anybody hears it.
     unheard: Mutex<Option<(driver::Events, Hasher)>>,
     /// Hands what comes to the program; ends with the driver.
@@ -75,6 +79,7 @@ impl Link {
             join_timeout,
             call_timeout,
             runtime,
+            hosts: Hosts::default(),
             unheard: Mutex::new(Some((events, hasher))),
             pump: Mutex::new(None),
         }
@@ -86,9 +91,20 @@ impl Link {
         if let Some((events, hasher)) = unheard {
             let keeper = self.keeper.as_ref().map_or_else(Weak::new, Arc::downgrade);
             self.keeper.as_ref().inspect(|keeper| keeper.begin(program.clone()));
-            let pump = self.runtime.spawn(Pump::new(hasher, program, keeper).run(events));
+            let pump = Pump::new(hasher, program, keeper, self.hosts.clone());
+            let pump = self.runtime.spawn(pump.run(events));
             *self.pump.lock().unwrap_or_else(PoisonError::into_inner) = Some(pump);
         }
+    }
+
+    /// The way to the other nodes for the requests of a mount.
+    pub(crate) fn elsewhere(&self, mount: &str) -> Arc<dyn Elsewhere> {
+        Arc::new(Carrier::new(self.cluster.clone(), mount))
+    }
+
+    /// Answers what others carry here from now on.
+    pub(crate) fn host(&self, host: Weak<dyn Host>) {
+        self.hosts.get_or_init(|| host);
     }
 
     /// The number of this node's start.

@@ -32,6 +32,8 @@ mod options;
 #[cfg(feature = "cluster")]
 mod pump;
 pub(crate) mod question;
+#[cfg(feature = "cluster")]
+pub(crate) mod relay;
 
 #[cfg(not(feature = "cluster"))]
 #[path = "off.rs"]

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Weak},
+    sync::{Arc, OnceLock, Weak},
 };
 
 use lapwing_cluster::{
@@ -11,9 +11,15 @@ use lapwing_cluster::{
 };
 use lapwing_cluster_driver::{ClusterEvent, Events};
 use smol_str::{SmolStr, ToSmolStr as _};
+use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
-use super::{Program, keeper::Keeper, options::Hasher};
+use super::{
+    Program,
+    keeper::Keeper,
+    options::Hasher,
+    relay::{Host, serve},
+};
 use crate::{
     occasionally::{Occasionally, occasionally},
     protocol::{Payload, RawJson},
@@ -23,11 +29,17 @@ use crate::{
     },
 };
 
+/// The mounts of this node, once there are any.
+pub(super) type Hosts = Arc<OnceLock<Weak<dyn Host>>>;
+
 pub(super) struct Pump {
     hasher: Hasher,
     program: Weak<dyn Program>,
     /// Nothing where no topic is kept.
     keeper: Weak<Keeper>,
+    hosts: Hosts,
+    /// Requests that other nodes carry here; they end with the node.
+    requests: JoinSet<()>,
     /// The names of the nodes that live, and of those that are remembered for what may still be told of them.
     names: HashMap<Instance, SmolStr>,
     /// Of the log lines about broadcasts that could not be read.
@@ -38,8 +50,14 @@ pub(super) struct Pump {
 const NAMES_MAX: usize = 1_024;
 
 impl Pump {
-    pub(super) fn new(hasher: Hasher, program: Weak<dyn Program>, keeper: Weak<Keeper>) -> Self {
-        Self { hasher, program, keeper, names: HashMap::new(), unreadable: Occasionally::new() }
+    pub(super) fn new(
+        hasher: Hasher,
+        program: Weak<dyn Program>,
+        keeper: Weak<Keeper>,
+        hosts: Hosts,
+    ) -> Self {
+        let (names, requests) = (HashMap::new(), JoinSet::new());
+        Self { hasher, program, keeper, hosts, requests, names, unreadable: Occasionally::new() }
     }
 
     /// Runs until the node has ended, or the program is gone.
@@ -88,6 +106,14 @@ impl Pump {
                     // Nothing is what a node says that does not know the question.
                     let body = answer.and_then(|answer| serde_json::to_vec(&answer).ok()).unwrap_or_default();
                     call.answer(body.into());
+                }
+                ClusterEvent::Relay { relay, head } => {
+                    // A panic in one was reported by the runtime.
+                    while self.requests.try_join_next().is_some() {}
+                    // Before there are mounts it is cut, and its client comes again.
+                    if let Some(host) = self.hosts.get().and_then(Weak::upgrade) {
+                        self.requests.spawn(serve(host, relay, head));
+                    }
                 }
                 other => debug!(?other, "an event of the cluster that nobody needs"),
             }

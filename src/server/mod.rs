@@ -1,6 +1,8 @@
 //! The whole as a value: mounts on one node, with everything that the rest of the program does with them.
 
 pub(crate) mod build_error;
+#[cfg(feature = "cluster")]
+mod carried;
 pub(crate) mod drain;
 pub(crate) mod inspect;
 pub(crate) mod kept;
@@ -511,6 +513,7 @@ impl Builder {
         if self.journal > 0 {
             let _ = node.journal.set(Journal::new(self.journal));
         }
+        let link = self.cluster.map(|cluster| link::Link::new(cluster, keeps_any));
         let mut mounts: Vec<Mounted> = Vec::new();
         for (name, mount) in self.mounts {
             let path =
@@ -520,7 +523,11 @@ impl Builder {
             }
             let drain = mount.drain;
             let (hub, options) = mount.into_hub(node.clone())?;
-            mounts.push(Mounted { path, name, endpoint: Endpoint::new(hub, options), drain });
+            let endpoint = match &link {
+                Some(link) => Endpoint::among(hub, options, link.elsewhere(&name)),
+                None => Endpoint::new(hub, options),
+            };
+            mounts.push(Mounted { path, name, endpoint, drain });
         }
         let here = Arc::downgrade(&node);
         node.pubsub.start(Arc::new(move |message| {
@@ -528,11 +535,14 @@ impl Builder {
                 let _ = node.deliver(message);
             }
         }));
-        if let Some(cluster) = self.cluster {
-            node.set_link(link::Link::new(cluster, keeps_any));
+        if let Some(link) = link {
+            node.set_link(link);
         }
         let shutdown_timeout = self.shutdown_timeout;
-        Ok(Lapwing(Arc::new(Inner { node, mounts, shutdown_timeout, is_draining: AtomicBool::new(false) })))
+        let inner = Arc::new(Inner { node, mounts, shutdown_timeout, is_draining: AtomicBool::new(false) });
+        #[cfg(feature = "cluster")]
+        carried::host(&inner);
+        Ok(Lapwing(inner))
     }
 }
 

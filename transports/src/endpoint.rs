@@ -14,6 +14,7 @@ use tracing::{info, warn};
 
 use crate::{
     connect::{PathVariables, Transport},
+    elsewhere::{Carried, CarriedSocket, Elsewhere, Marks},
     handler::Handler,
     http::{
         body::{Body, RequestBody, ResponseFuture, ready},
@@ -60,12 +61,23 @@ impl<H: Handler> Endpoint<H> {
     /// An endpoint for a handler.
     #[must_use]
     pub fn new(handler: H, options: TransportOptions) -> Self {
+        Self::with(handler, options, Marks::default())
+    }
+
+    /// An endpoint of one node among several: what comes for another node's session is carried there, and what others carry here comes by
+    /// [`serve_carried`](Self::serve_carried) and [`serve_socket`](Self::serve_socket).
+    #[must_use]
+    pub fn among(handler: H, options: TransportOptions, elsewhere: Arc<dyn Elsewhere>) -> Self {
+        Self::with(handler, options, Marks::new(Some(elsewhere)))
+    }
+
+    fn with(handler: H, options: TransportOptions, marks: Marks) -> Self {
         if options.host.is_none() && options.check_origin.trusts_requests() {
             info!(
                 "a mount compares origins with what each request says of its host: set `host`, or list origins"
             );
         }
-        Self(Arc::new(Manager::new(handler, options)))
+        Self(Arc::new(Manager::among(handler, options, marks)))
     }
 
     /// The handler.
@@ -113,6 +125,31 @@ impl<H: Handler> Endpoint<H> {
         }
         let answer = self.answer(wire, request);
         Box::pin(async move { answer.await.map(without_upgrade) })
+    }
+
+    /// Answers a request that another node got and has carried here. Carried on it is not: it is this node's, or nobody's.
+    pub fn serve_carried<B>(
+        &self,
+        wire: Transport,
+        mut request: Request<B>,
+        variables: PathVariables,
+    ) -> ResponseFuture
+    where
+        B: RequestBody,
+    {
+        self.0.start_sweep();
+        request.extensions_mut().insert(variables);
+        request.extensions_mut().insert(Carried);
+        self.answer(wire, request)
+    }
+
+    /// Serves a WebSocket that another node got and carries here, from the message on that says which session it is for.
+    pub fn serve_socket(&self, mut socket: CarriedSocket, variables: PathVariables) {
+        self.0.start_sweep();
+        socket.parts.extensions.insert(variables);
+        if self.0.options.websocket.is_some() && self.0.options.resume.is_some() {
+            self.0.spawn(websocket::greet_carried(self.0.clone(), socket));
+        }
     }
 
     fn answer<B: RequestBody>(&self, wire: Transport, request: Request<B>) -> ResponseFuture {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::{
     budget::Budget,
     dialect::{lines, post, token},
+    elsewhere::{Kind, Marks, TOKEN_BYTES_MAX},
     frame::Frame,
     longpoll,
     manager::tickets::Tickets,
@@ -23,19 +24,23 @@ pub fn post(body: &[u8], lines_max: usize) -> Option<usize> {
 
 /// A session's token as it is written again after it was read.
 pub fn token(text: &str) -> Option<String> {
-    token::Token::decode(text).map(|token| token.encode())
+    let mut bytes = [0; TOKEN_BYTES_MAX + 2];
+    let (_, says) = Marks::default().read(Kind::Session, text, &mut bytes)?;
+    Some(Marks::default().write(Kind::Session, &token::Token::of_bytes(says)?.bytes()))
 }
 
 /// The same of the stock dialect's token.
 pub fn stock_token(text: &str) -> Option<String> {
-    longpoll::token::Token::decode(text).map(|token| token.encode())
+    let mut bytes = [0; TOKEN_BYTES_MAX + 2];
+    let (_, says) = Marks::default().read(Kind::Polled, text, &mut bytes)?;
+    Some(Marks::default().write(Kind::Polled, &longpoll::token::Token::of_bytes(says)?.bytes()))
 }
 
 /// Whether one of the tickets that are waiting is this one, which nobody was given.
 pub fn ticket(text: &str) -> bool {
     thread_local! {
         static TICKETS: Tickets = {
-            let tickets = Tickets::new(&SseOptions::default());
+            let tickets = Tickets::new(&SseOptions::default(), Marks::default());
             tickets.issue(None, "!open 5", &Arc::new(Budget::new(usize::MAX)), Tick(1));
             tickets
         };

@@ -7,7 +7,7 @@
 //! The rooms, each using only those to its right; those in braces do not use each other:
 //!
 //! ```text
-//! endpoint ─ requests ─ {websocket sse longpoll} ─ manager ─ handler ─ bodies ─ live ─ connect ─ options ─ http ─
+//! endpoint ─ requests ─ {websocket sse longpoll} ─ manager ─ {handler elsewhere} ─ bodies ─ live ─ connect ─ options ─ http ─
 //! dialect* ─ session* ─ frame* ─ {budget deflate* policy* surrogates*} ─ {http1 tcp sync shrink tally quoted*} ─ http2 ─ {patient turns close*}
 //! ```
 //!
@@ -32,6 +32,8 @@ pub mod connect;
 pub mod deflate;
 #[cfg(all(feature = "net", not(feature = "deflate")))]
 mod deflate;
+#[cfg(feature = "net")]
+pub mod elsewhere;
 #[cfg(feature = "net")]
 pub mod endpoint;
 #[cfg(all(fuzzing, feature = "net"))]

@@ -2,7 +2,7 @@
 
 use lapwing::{
     Lapwing, Mount,
-    cluster::{ClusterOptions, Hub, Nats, Redis, driver::HubEngine},
+    cluster::{AtStart, ClusterOptions, Hub, Nats, Redis, driver::HubEngine},
     testing::TestServer,
 };
 use lapwing_engine_contract::{Process, eventually, free_port};
@@ -143,7 +143,8 @@ pub(super) async fn node_with(
     label: &str,
     mount: Mount,
 ) -> TestServer {
-    let cluster = options.start(carrier.engine(label)).await.unwrap();
+    // An engine that takes its time is waited for: `meet` does so.
+    let cluster = options.at_start(AtStart::Wait).start(carrier.engine(label)).await.unwrap();
     TestServer::from(Lapwing::builder().cluster(cluster).mount("/socket", mount).build().unwrap())
 }
 

@@ -15,6 +15,7 @@ macro_rules! on_each_engine {
     };
 }
 
+mod carried;
 mod carriers;
 mod faults;
 mod kept;

@@ -22,7 +22,7 @@ pub(crate) const JSON: &str = "application/json";
 const TOKEN_HEADER: &str = "x-phoenix-longpoll-token";
 
 pub(crate) struct LongPoll {
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
     /// Path and query of every request, but for the token.
     path: String,
     carrier: Carrier,

@@ -3,9 +3,15 @@
 //! However small the pieces are in which a body comes, only its bytes are kept. Before it is known whose it is, no more than
 //! [`FIRST_LINE_BYTES_MAX`] of it are. What is not wanted any more is dropped; `heard_out` sees to what still comes.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
+use http_body::Frame;
 use http_body_util::BodyExt as _;
 use tokio::time::timeout;
 
@@ -125,6 +131,12 @@ impl<'a, B: RequestBody> Inbound<'a, B> {
         }
     }
 
+    /// The body as it was, what was read of it first.
+    pub(crate) fn into_body(self) -> Again<B> {
+        let Self { body, piece, read, .. } = self;
+        Again { read: read.into(), piece, body }
+    }
+
     /// Reads all of it if it is no more than would be kept of a first line.
     pub(crate) async fn all_of_little(&mut self) -> Result<Vec<u8>, Unread> {
         let held =
@@ -174,6 +186,36 @@ impl<'a, B: RequestBody> Inbound<'a, B> {
                 return Ok(Came::Piece);
             }
         }
+    }
+}
+
+/// A body of which something was read, from its beginning.
+pub(crate) struct Again<B: RequestBody> {
+    read: Bytes,
+    piece: Option<B::Data>,
+    body: Pin<Box<B>>,
+}
+
+// Nothing in it is pinned but what is in a box.
+impl<B: RequestBody> Unpin for Again<B> {}
+
+impl<B: RequestBody> http_body::Body for Again<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if !self.read.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.read)))));
+        }
+        if let Some(mut piece) = self.piece.take() {
+            let bytes = piece.copy_to_bytes(piece.remaining());
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        let frame = ready!(self.body.as_mut().poll_frame(cx));
+        Poll::Ready(frame.map(|frame| Ok(frame?.map_data(|mut data| data.copy_to_bytes(data.remaining())))))
     }
 }
 

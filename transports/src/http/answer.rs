@@ -4,7 +4,7 @@ use http::{
     HeaderValue, Response, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE,
+        ACCESS_CONTROL_MAX_AGE, ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER,
     },
 };
 
@@ -43,6 +43,13 @@ pub(crate) fn line(line: ServerControl<'_>) -> Response<Body> {
 pub(crate) fn status(status: StatusCode, reason: &str) -> Response<Body> {
     let mut response = of_type(TEXT, Body::from(reason.to_owned()));
     *response.status_mut() = status;
+    response
+}
+
+/// An answer that says to try again soon.
+pub(crate) fn later(reason: &str) -> Response<Body> {
+    let mut response = status(StatusCode::SERVICE_UNAVAILABLE, reason);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
 

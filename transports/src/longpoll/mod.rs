@@ -13,6 +13,7 @@
 //! ```
 
 mod bodies;
+mod carrying;
 pub(crate) mod held;
 pub mod ndjson;
 mod reply;
@@ -31,7 +32,13 @@ use http::{
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
-use self::{bodies::Bodies, ndjson::Line, reply::Status, token::Token};
+use self::{
+    bodies::Bodies,
+    carrying::{carry_poll, carry_post},
+    ndjson::Line,
+    reply::Status,
+    token::Token,
+};
 use crate::{
     bodies::{
         inbound::{Held, Inbound, InboundLimits, Unread},
@@ -40,6 +47,7 @@ use crate::{
     },
     close::CloseReason,
     connect::Transport,
+    elsewhere::{Kind as TokenKind, TOKEN_BYTES_MAX, Whose},
     frame::Message,
     handler::Handler,
     http::body::{Body, RequestBody, ResponseFuture, ready},
@@ -71,6 +79,13 @@ pub(crate) fn respond<H: Handler, B: RequestBody>(
     if !manager.allows_origin(&parts) {
         return ready(reply::status(Status::Forbidden, None));
     }
+    if let Some(owner) = token_of(&parts).and_then(|token| manager.owner(TokenKind::Polled, token, &parts)) {
+        return match parts.method {
+            Method::GET => later(carry_poll(manager.clone(), owner, parts)),
+            Method::POST => later(carry_post(manager.clone(), owner, parts, body)),
+            _ => ready(reply::bare(StatusCode::BAD_REQUEST)),
+        };
+    }
     match parts.method {
         Method::OPTIONS => ready(reply::preflight(parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS))),
         Method::GET => match find_session(manager, &parts) {
@@ -85,10 +100,19 @@ pub(crate) fn respond<H: Handler, B: RequestBody>(
     }
 }
 
-/// The live session that the request's token leads to. The header wins over the query.
-fn find_session<H: Handler>(manager: &Manager<H>, parts: &Parts) -> Option<Found<H>> {
+/// The request's token. The header wins over the query.
+fn token_of(parts: &Parts) -> Option<&str> {
     let header = parts.headers.get("x-phoenix-longpoll-token").and_then(|value| value.to_str().ok());
-    let token = Token::decode(header.or_else(|| token_in_query(parts.uri.query()?))?)?;
+    header.or_else(|| token_in_query(parts.uri.query()?))
+}
+
+/// The live session that the request's token leads to.
+fn find_session<H: Handler>(manager: &Manager<H>, parts: &Parts) -> Option<Found<H>> {
+    let mut bytes = [0; TOKEN_BYTES_MAX + 2];
+    let (Whose::Here, says) = manager.marks.read(TokenKind::Polled, token_of(parts)?, &mut bytes)? else {
+        return None;
+    };
+    let token = Token::of_bytes(says)?;
     let session = manager.registry.get(token.slot)?;
     let live = session.poller()?.secret.matches(&token.secret) && !is_over(&session);
     live.then_some((session, token))
@@ -124,7 +148,8 @@ async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> R
     manager.opened(&session);
     let token = Token { slot: session.slot.get(), secret, cursor: None };
     // A session of which its client never heard ends at once.
-    let Around { mut head, tail } = reply::around(Status::Gone, &token.encode());
+    let token = manager.marks.write(TokenKind::Polled, &token.bytes());
+    let Around { mut head, tail } = reply::around(Status::Gone, &token);
     head.extend_from_slice(&tail);
     reply::json(Body::delivered_or(head, move || {
         session.close(CloseReason::Lost);
@@ -138,6 +163,7 @@ async fn poll_session<H: Handler>(manager: Arc<Manager<H>>, found: Found<H>) -> 
     session.touch();
     let attachment = attach(&session, &token);
     let options = manager.longpoll_options();
+    let text = |token: &Token| manager.marks.write(TokenKind::Polled, &token.bytes());
     let woken = timeout(options.window, next_frames(&session, attachment, options.answer_bytes_max)).await;
     session.touch();
     match woken {
@@ -146,7 +172,7 @@ async fn poll_session<H: Handler>(manager: Arc<Manager<H>>, found: Found<H>) -> 
                 poller.handed_out.store(span.last.0, Ordering::Relaxed);
             }
             token.cursor = Some(span.last);
-            let around = reply::around(Status::Ok, &token.encode());
+            let around = reply::around(Status::Ok, &text(&token));
             reply::json(Writing::body(session, attachment, MESSAGES, span, around, ()))
         }
         Ok(Woken::Closed(reason)) => {
@@ -158,10 +184,10 @@ async fn poll_session<H: Handler>(manager: Arc<Manager<H>>, found: Found<H>) -> 
                     let words = reason.plain_words(words.as_deref());
                     reply::status(Status::Forbidden, Some(words.to_owned()))
                 }
-                _ => reply::no_messages(Status::Gone, &token.encode()),
+                _ => reply::no_messages(Status::Gone, &text(&token)),
             }
         }
-        Ok(Woken::Superseded) | Err(_) => reply::no_messages(Status::NoMessages, &token.encode()),
+        Ok(Woken::Superseded) | Err(_) => reply::no_messages(Status::NoMessages, &text(&token)),
     }
 }
 

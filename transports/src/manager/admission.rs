@@ -20,6 +20,7 @@ use crate::{
         server::{Opened, Refused, ServerControl},
         token::Token,
     },
+    elsewhere::{Kind as TokenKind, TOKEN_BYTES_MAX, Whose},
     handler::Handler,
     http::{origin::Origin, query},
     live::{Kind, LiveSession, counters::NotAdmitted, resumable::Resumable},
@@ -160,7 +161,8 @@ impl<H: Handler> Manager<H> {
         };
         self.opened(&session);
         self.handler.carried(&session, transport);
-        let token = Token { slot: session.slot.get(), serial, secret }.encode();
+        let token = Token { slot: session.slot.get(), serial, secret };
+        let token = self.marks.write(TokenKind::Session, &token.bytes());
         let longpoll = self.options.longpoll.as_ref();
         let opened = Opened {
             token: &token,
@@ -269,7 +271,13 @@ impl<H: Handler> Manager<H> {
 
     /// The live session that a token is for.
     pub(crate) fn find(&self, token: &str) -> Result<Session<H>, Rejection> {
-        let token = Token::decode(token).ok_or(Refused::Unknown)?;
+        let mut bytes = [0; TOKEN_BYTES_MAX + 2];
+        let (Whose::Here, says) =
+            self.marks.read(TokenKind::Session, token, &mut bytes).ok_or(Refused::Unknown)?
+        else {
+            return Err(Refused::Unknown.into());
+        };
+        let token = Token::of_bytes(says).ok_or(Refused::Unknown)?;
         let session = self.registry.get(token.slot).filter(|session| {
             let resumable = session.resumable();
             resumable.is_some_and(|it| it.serial == token.serial && it.secret.matches(&token.secret))

@@ -2,6 +2,7 @@
 
 pub(crate) mod admission;
 mod caller;
+mod carrying;
 pub(crate) mod dice;
 mod ending;
 mod sweep;
@@ -18,6 +19,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use self::tickets::Tickets;
 use crate::{
     budget::Budget,
+    elsewhere::Marks,
     handler::Handler,
     live::{
         Common, clock::Clock, counters::Counters, ended::Ended, endings::Endings, flusher::Flusher,
@@ -37,6 +39,8 @@ pub(crate) struct Manager<H: Handler> {
     /// Resumable sessions that were, and why they are no more.
     pub(crate) ended: Ended,
     pub(crate) tickets: Tickets,
+    /// What tokens say of the node that made them, and the way to the others.
+    pub(crate) marks: Marks,
     /// The number of the next resumable session.
     pub(crate) serials: AtomicU64,
     /// The tasks of all connections.
@@ -54,7 +58,12 @@ pub(crate) struct Manager<H: Handler> {
 }
 
 impl<H: Handler> Manager<H> {
+    #[cfg(test)]
     pub(crate) fn new(handler: H, options: TransportOptions) -> Self {
+        Self::among(handler, options, Marks::default())
+    }
+
+    pub(crate) fn among(handler: H, options: TransportOptions, marks: Marks) -> Self {
         let common = Common {
             outbox: options.outbox,
             clock: Clock::new(),
@@ -71,7 +80,8 @@ impl<H: Handler> Manager<H> {
             handler,
             registry: Registry::new(options.sessions_max),
             ended: Ended::new(&options.resume.clone().unwrap_or_default()),
-            tickets: Tickets::new(&options.sse.clone().unwrap_or_default()),
+            tickets: Tickets::new(&options.sse.clone().unwrap_or_default(), marks.clone()),
+            marks,
             serials: AtomicU64::new(1),
             decode_limits,
             options,

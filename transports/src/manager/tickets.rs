@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::request::Parts;
 use subtle::ConstantTimeEq as _;
 
 use crate::{
     budget::{Budget, Charge},
+    elsewhere::{Kind, Marks, TOKEN_BYTES_MAX, Whose},
     http::head,
     options::SseOptions,
     session::life::Tick,
@@ -30,6 +30,7 @@ type Half = [u8; BYTES / 2];
 #[derive(Debug)]
 pub(crate) struct Tickets {
     table: Mutex<Table>,
+    marks: Marks,
     lifetime: Duration,
     tickets_max: usize,
 }
@@ -51,9 +52,9 @@ struct Kept {
 }
 
 impl Tickets {
-    pub(crate) fn new(options: &SseOptions) -> Self {
+    pub(crate) fn new(options: &SseOptions, marks: Marks) -> Self {
         let tickets_max = usize::try_from(options.tickets_max).unwrap_or(usize::MAX);
-        Self { table: Mutex::default(), lifetime: options.ticket_lifetime, tickets_max }
+        Self { table: Mutex::default(), marks, lifetime: options.ticket_lifetime, tickets_max }
     }
 
     /// A ticket for a line and, if the handler is to be asked, the head of the request; `None` if the system has no randomness to
@@ -75,7 +76,7 @@ impl Tickets {
         table.forget(now, self.lifetime, self.tickets_max.saturating_sub(1));
         table.order.push_back((name, now));
         table.kept.insert(name, Kept { proof, parts, line: line.into(), _charge: charge });
-        Some(URL_SAFE_NO_PAD.encode(bytes))
+        Some(self.marks.write(Kind::Ticket, &bytes))
     }
 
     /// Gives back what expired.
@@ -85,11 +86,9 @@ impl Tickets {
 
     /// What a ticket is for. It is worth nothing afterwards.
     pub(crate) fn redeem(&self, ticket: &str, now: Tick) -> Option<(Option<Parts>, Box<str>)> {
-        let mut bytes = [0; BYTES + 1];
-        if URL_SAFE_NO_PAD.decode_slice(ticket, &mut bytes).ok()? != BYTES {
-            return None;
-        }
-        let (name, proof) = halves(bytes[..BYTES].try_into().ok()?);
+        let mut bytes = [0; TOKEN_BYTES_MAX + 2];
+        let (Whose::Here, bytes) = self.marks.read(Kind::Ticket, ticket, &mut bytes)? else { return None };
+        let (name, proof) = halves(bytes.try_into().ok()?);
         let mut table = self.table();
         table.forget(now, self.lifetime, self.tickets_max);
         let kept = table.kept.remove(&name)?;
@@ -148,7 +147,7 @@ mod tests {
     #[test]
     fn what_expired_is_given_back_by_the_sweep() {
         let options = SseOptions::default().ticket_lifetime(Duration::from_millis(20));
-        let (tickets, budget) = (Tickets::new(&options), budget());
+        let (tickets, budget) = (Tickets::new(&options, Marks::default()), budget());
         for _ in 0..100 {
             tickets.issue(Some(parts("/a")), "!open 5", &budget, NOW).unwrap();
         }
@@ -161,7 +160,7 @@ mod tests {
     #[test]
     fn the_oldest_is_forgotten_first_and_used_ones_leave_nothing_behind() {
         let options = SseOptions::default().tickets_max(2);
-        let (tickets, budget) = (Tickets::new(&options), budget());
+        let (tickets, budget) = (Tickets::new(&options, Marks::default()), budget());
         let [first, second, third] =
             ["a", "b", "c"].map(|line| tickets.issue(None, line, &budget, NOW).unwrap());
         assert!(tickets.redeem(&first, NOW).is_none());
@@ -176,7 +175,8 @@ mod tests {
 
     #[test]
     fn there_is_no_ticket_beyond_the_budget() {
-        let (tickets, budget) = (Tickets::new(&SseOptions::default()), Arc::new(Budget::new(600)));
+        let (tickets, budget) =
+            (Tickets::new(&SseOptions::default(), Marks::default()), Arc::new(Budget::new(600)));
         assert!(tickets.issue(None, "!open 5", &budget, NOW).is_some());
         assert!(tickets.issue(None, "!open 5", &budget, NOW).is_none());
     }
@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn a_ticket_works_once() {
-        let tickets = Tickets::new(&SseOptions::default());
+        let tickets = Tickets::new(&SseOptions::default(), Marks::default());
         let ticket = tickets.issue(Some(parts("/a")), "!open 5", &budget(), NOW).unwrap();
         assert_eq!(ticket.len(), 43);
         let (kept, body) = tickets.redeem(&ticket, NOW).unwrap();
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn a_ticket_is_not_good_for_long() {
         let options = SseOptions::default().ticket_lifetime(Duration::from_millis(20));
-        let tickets = Tickets::new(&options);
+        let tickets = Tickets::new(&options, Marks::default());
         let [early, late] = ["a", "b"].map(|line| tickets.issue(None, line, &budget(), NOW).unwrap());
         assert!(tickets.redeem(&early, Tick(20)).is_some());
         assert!(tickets.redeem(&late, LATER).is_none());
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn what_is_no_ticket_is_none_and_a_wrong_proof_spends_it() {
-        let tickets = Tickets::new(&SseOptions::default());
+        let tickets = Tickets::new(&SseOptions::default(), Marks::default());
         for text in ["", "abc", "é", &"A".repeat(43), &"A".repeat(1_000)] {
             assert!(tickets.redeem(text, NOW).is_none(), "{text:.20}");
         }

@@ -4,7 +4,9 @@ mod upload;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode, header::ACCESS_CONTROL_REQUEST_HEADERS, request::Parts};
+use http_body_util::Full;
 
 use self::upload::{Applied, RequestError, bad};
 use crate::{
@@ -18,6 +20,7 @@ use crate::{
         rejection::Rejection,
         server::{Refused, ServerControl},
     },
+    elsewhere::{Kind, NotCarried},
     handler::Handler,
     http::{
         answer,
@@ -85,11 +88,19 @@ async fn on_post<H: Handler, B: RequestBody>(
     let options = manager.resume_options();
     let mut body = upload::begin(body, options, &manager.common.clock);
     let first = body.first_line().await.map_err(|unread| RequestError::unread(unread, options))?;
-    match post::purpose(first)? {
+    let first = post::purpose(first)?;
+    if let Some(owner) = owner(manager, &parts, first) {
+        return Ok(carried(manager, wire, owner, parts, body.into_body()).await);
+    }
+    match first {
         // Who has no session has little to say.
         ClientControl::Ticket if wire == Transport::Sse => {
             let body = body.all_of_little().await.map_err(|unread| RequestError::unread(unread, options))?;
             let line = ticket_line(post::parse(&body)?.1)?;
+            let of = post::only_line(line).and_then(|line| owner(manager, &parts, line));
+            if let Some(owner) = of {
+                return Ok(carried(manager, wire, owner, parts, Full::from(body)).await);
+            }
             Ok(Answer::Now(issue(manager, parts, line)?))
         }
         ClientControl::Open { .. } => {
@@ -139,6 +150,27 @@ async fn on_post<H: Handler, B: RequestBody>(
     }
 }
 
+/// The other node that has the session which a line speaks of.
+fn owner<H: Handler>(manager: &Manager<H>, parts: &Parts, line: ClientControl<'_>) -> Option<u64> {
+    let (ClientControl::Send { token } | ClientControl::Resume { token, .. }) = line else { return None };
+    manager.owner(Kind::Session, token, parts)
+}
+
+/// The answer of the node that has the session. What asks for a stream is refused by one.
+async fn carried<H: Handler, B: RequestBody<Data = Bytes>>(
+    manager: &Manager<H>,
+    wire: Transport,
+    owner: u64,
+    parts: Parts,
+    body: B,
+) -> Answer<H> {
+    match manager.carry(owner, wire, parts, body).await {
+        Ok(response) => Answer::Now(response),
+        Err(NotCarried::Gone) => refused(wire, &manager.refused(Refused::Unknown.into())),
+        Err(NotCarried::Later) => Answer::Now(answer::later("the node with this session cannot be reached")),
+    }
+}
+
 /// Where the session stands: how many frames of the client it has, and whether it takes more.
 fn standing<H: Handler>(session: &LiveSession<H::State>, applied: Applied) -> Answer<H> {
     let taken = session.core().session.last_taken();
@@ -179,6 +211,9 @@ fn ticket_line(rest: &str) -> Result<&str, RequestError> {
 /// An `EventSource` comes with its ticket.
 async fn on_get<H: Handler>(manager: &Arc<Manager<H>>, parts: Parts) -> Result<Answer<H>, RequestError> {
     let ticket = parameter(parts.uri.query(), "ticket").unwrap_or_default();
+    if let Some(owner) = manager.owner(Kind::Ticket, ticket, &parts) {
+        return Ok(carried(manager, Transport::Sse, owner, parts, Full::default()).await);
+    }
     let Some((kept, body)) = manager.tickets.redeem(ticket, manager.common.clock.now()) else {
         return Err(bad("this ticket is not good, or not any more"));
     };

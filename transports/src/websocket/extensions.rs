@@ -51,6 +51,16 @@ impl Extensions {
         (Self::default(), None)
     }
 
+    /// What another node has agreed on; one window that is none is as no compression.
+    pub(super) fn carried(window_bits: u8) -> Self {
+        Self { window_bits: if (8..=15).contains(&window_bits) { window_bits } else { 0 } }
+    }
+
+    /// For the node that a connection is carried to.
+    pub(super) fn window_bits(self) -> u8 {
+        self.window_bits
+    }
+
     /// Whether messages may be compressed.
     pub(super) fn has_deflate(self) -> bool {
         self.window_bits > 0

@@ -33,6 +33,7 @@ use crate::{
         rejection::Rejection,
         server::Refused,
     },
+    elsewhere::{CarriedSocket, Kind, NotCarried},
     frame::Message,
     handler::Handler,
     http::head,
@@ -76,19 +77,60 @@ pub(super) async fn greet<H: Handler, Io>(
         return end(io, &manager, Unfit::Refused(Refused::Full.into())).await;
     };
     let unfit = match first_line_in_time(&manager, &mut io, &mut early, &mut charge, extensions).await {
-        Ok(line) => match admit(&manager, parts, auth_token, &line).await {
-            Ok(attached) => {
-                let tasks = manager.tasks.clone();
-                let connection = Connection::attached(io, manager, attached, early);
-                tasks.spawn(Task::new(connection.extended(extensions)));
-                return;
+        Ok(line) => match there(&manager, &parts, &line) {
+            Some(owner) => {
+                let window_bits = extensions.window_bits();
+                let io = Box::new(io);
+                let socket = CarriedSocket { parts, auth_token, line, early, window_bits, io };
+                return carry(&manager, owner, socket).await;
             }
-            Err(unfit) => unfit,
+            None => match admit(&manager, parts, auth_token, &line).await {
+                Ok(attached) => {
+                    let tasks = manager.tasks.clone();
+                    let connection = Connection::attached(io, manager, attached, early);
+                    tasks.spawn(Task::new(connection.extended(extensions)));
+                    return;
+                }
+                Err(unfit) => unfit,
+            },
         },
         Err(unfit) => unfit,
     };
     drop((early, charge));
     end(io, &manager, unfit).await;
+}
+
+/// Begins with the greeting that another node has read.
+pub(crate) async fn greet_carried<H: Handler>(manager: Arc<Manager<H>>, socket: CarriedSocket) {
+    let CarriedSocket { parts, auth_token, line, early, window_bits, io } = socket;
+    match admit(&manager, parts, auth_token, &line).await {
+        Ok(attached) => {
+            let tasks = manager.tasks.clone();
+            let connection = Connection::attached(io, manager, attached, early);
+            tasks.spawn(Task::new(connection.extended(Extensions::carried(window_bits))));
+        }
+        Err(unfit) => end(io, &manager, unfit).await,
+    }
+}
+
+/// The other node that has the session of a greeting.
+fn there<H: Handler>(manager: &Manager<H>, parts: &Parts, line: &str) -> Option<u64> {
+    let Ok(ClientLine::Control(ClientControl::Resume { token, .. })) = ClientLine::parse(line) else {
+        return None;
+    };
+    manager.owner(Kind::Session, token, parts)
+}
+
+/// Carries a connection to the node that has its session.
+async fn carry<H: Handler>(manager: &Manager<H>, owner: u64, socket: CarriedSocket) {
+    let Some(elsewhere) = manager.marks.elsewhere() else { return };
+    if let Err((why, io)) = elsewhere.carry_socket(owner, socket).await {
+        let unfit = match why {
+            NotCarried::Gone => Unfit::Refused(manager.refused(Refused::Unknown.into())),
+            NotCarried::Later => Unfit::Failed(CloseCode::SERVICE_RESTART),
+        };
+        end(io, manager, unfit).await;
+    }
 }
 
 /// Says why the connection ends, and hears the client out.

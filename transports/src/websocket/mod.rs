@@ -39,6 +39,7 @@ use tokio::{
 };
 use tracing::debug;
 
+pub(crate) use self::greeting::greet_carried;
 use self::{
     connection::Connection,
     extensions::Extensions,

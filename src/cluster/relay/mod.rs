@@ -1,0 +1,40 @@
+//! Requests for sessions of other nodes, carried to them and answered there.
+//!
+//! ```text
+//!   client ── request ──▶ this node, the carrier                       the owner
+//!                         Carrier ── head, body ──▶ (engine) ──▶ Pump ─▶ serve ─▶ Endpoint
+//!          ◀── answer ──  Download ◀── (engine) ◀── head, body ◀─────────┘
+//! ```
+//!
+//! The owner answers as if the client had reached it; nothing of what the bytes mean is known in between.
+
+mod carrier;
+mod download;
+mod head;
+mod io;
+mod owner;
+mod upload;
+
+use http::Request;
+use lapwing_transports::{
+    body::ResponseFuture,
+    connect::{PathVariables, Transport},
+    elsewhere::CarriedSocket,
+};
+
+pub(crate) use self::{carrier::Carrier, owner::serve, upload::Upload};
+
+/// The mounts of this node, as others' requests find them.
+pub(crate) trait Host: Send + Sync {
+    /// Answers a request that was carried here; none if there is no such mount.
+    fn serve_carried(
+        &self,
+        mount: &str,
+        wire: Transport,
+        request: Request<Upload>,
+        variables: PathVariables,
+    ) -> Option<ResponseFuture>;
+
+    /// Serves a WebSocket that is carried here.
+    fn serve_socket(&self, mount: &str, socket: CarriedSocket, variables: PathVariables);
+}

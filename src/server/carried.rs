@@ -1,0 +1,45 @@
+//! Requests that other nodes of a cluster got and that this one's mounts answer.
+
+use std::sync::{Arc, Weak};
+
+use http::Request;
+use lapwing_transports::{
+    body::ResponseFuture,
+    connect::{PathVariables, Transport},
+    elsewhere::CarriedSocket,
+};
+
+use super::{Inner, Mounted};
+use crate::cluster::relay::{Host, Upload};
+
+/// Has a server answer what others carry to it.
+pub(super) fn host(inner: &Arc<Inner>) {
+    if let Some(link) = inner.node.link() {
+        let host: Weak<dyn Host> = Arc::<Inner>::downgrade(inner);
+        link.host(host);
+    }
+}
+
+impl Inner {
+    fn mounted(&self, mount: &str) -> Option<&Mounted> {
+        self.mounts.iter().find(|mounted| mounted.name == mount)
+    }
+}
+
+impl Host for Inner {
+    fn serve_carried(
+        &self,
+        mount: &str,
+        wire: Transport,
+        request: Request<Upload>,
+        variables: PathVariables,
+    ) -> Option<ResponseFuture> {
+        Some(self.mounted(mount)?.endpoint.serve_carried(wire, request, variables))
+    }
+
+    fn serve_socket(&self, mount: &str, socket: CarriedSocket, variables: PathVariables) {
+        if let Some(mounted) = self.mounted(mount) {
+            mounted.endpoint.serve_socket(socket, variables);
+        }
+    }
+}

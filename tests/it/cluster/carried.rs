@@ -1,0 +1,253 @@
+//! Sessions at any node: opened at one, carried on by requests to others.
+
+use std::net::SocketAddr;
+
+use lapwing::{ClusterOptions, cluster::Hub, testing::TestServer};
+use lapwing_engine_contract::eventually;
+use serde_json::{Value, json};
+
+use super::{
+    carriers::{Carrier, NatsServer, RedisServer, meet, node, node_with},
+    rooms,
+};
+use crate::support::{
+    channels::ok,
+    events::EventStream,
+    http, lab,
+    longpoll::LongPoll,
+    sessions::{self, BEAT, Line, Session, WIRES, Wire, attach, post, upgrade},
+    websocket::{Event, Frame},
+};
+
+on_each_engine! {
+    a_session_is_carried_by_any_node_and_every_wire
+    a_stock_client_polls_any_node
+    a_dead_owner_is_told_at_once
+}
+
+/// Three nodes that know each other, and where they listen.
+async fn three(carrier: &impl Carrier) -> ([TestServer; 3], [SocketAddr; 3]) {
+    let nodes = [
+        node(carrier, "one", rooms().0).await,
+        node(carrier, "two", rooms().0).await,
+        node(carrier, "three", rooms().0).await,
+    ];
+    meet(&[&nodes[0], &nodes[1], &nodes[2]]).await;
+    let addresses = [lab::serve(&nodes[0]).await, lab::serve(&nodes[1]).await, lab::serve(&nodes[2]).await];
+    (nodes, addresses)
+}
+
+fn said(n: u64) -> Value {
+    json!([null, null, "room:1", "said", {"n": n}])
+}
+
+/// A session at an address, in the room.
+async fn joined(address: SocketAddr, wire: Wire) -> Session {
+    let mut session = Session::open(address, "/socket", wire).await;
+    session.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
+    session.expect_json(ok("1", "1", "room:1", json!({}))).await;
+    session.expect_json(json!(["1", null, "room:1", "joined", {}])).await;
+    session
+}
+
+async fn a_session_is_carried_by_any_node_and_every_wire<C: Carrier>() {
+    let carrier = C::start().await;
+    let (nodes, addresses) = three(&carrier).await;
+    let mut session = joined(addresses[0], Wire::Websocket).await;
+    let mut n = 0;
+    // Each wire at each node, the owner among them; and from each to each other one.
+    for (round, wire) in WIRES.iter().cycle().take(9).enumerate() {
+        session.address = addresses[(round + 1) % 3];
+        session.resume(*wire).await;
+        for _ in 0..3 {
+            n += 1;
+            nodes[round % 3].broadcast("room:1", "said", json!({"n": n})).unwrap();
+            session.expect_json(said(n)).await;
+        }
+        let reference = round + 10;
+        n += 1;
+        session.send_json(json!(["1", reference.to_string(), "room:1", "say", {"n": n}])).await;
+        // The order of the two is the server's, and the same for all.
+        session.expect_json(said(n)).await;
+        session.expect_json(ok("1", &reference.to_string(), "room:1", json!({}))).await;
+    }
+    // POSTs reach it whatever node they come to, beside a stream of another one.
+    session.address = addresses[1];
+    session.resume(Wire::Sse).await;
+    session.address = addresses[2];
+    for reference in 30..40 {
+        n += 1;
+        session.send_json(json!(["1", reference.to_string(), "room:1", "say", {"n": n}])).await;
+        session.expect_json(said(n)).await;
+        session.expect_json(ok("1", &reference.to_string(), "room:1", json!({}))).await;
+    }
+    assert_eq!((nodes[0].stats().sessions, nodes[1].stats().sessions + nodes[2].stats().sessions), (1, 0));
+    session.post("!close").await;
+    eventually("it is over", || nodes[0].stats().sessions == 0).await;
+    // What is over is told by its owner.
+    session.address = addresses[1];
+    assert_eq!(session.refusal(Wire::Longpoll).await, "closed");
+}
+
+async fn a_stock_client_polls_any_node<C: Carrier>() {
+    let carrier = C::start().await;
+    let (nodes, addresses) = three(&carrier).await;
+    let mut client = LongPoll::open(addresses[0], "/socket").await;
+    client.send(json!(["1", "1", "room:1", "phx_join", {}])).await;
+    let mut heard = Vec::new();
+    for n in 1..=30_u64 {
+        client.address = addresses[n as usize % 3];
+        client.send(json!(["1", (n + 1).to_string(), "room:1", "say", {"n": n}])).await;
+        client.address = addresses[(n as usize + 1) % 3];
+        let polled = client.poll().await;
+        assert!(matches!(polled.status, 200 | 204), "{polled:?}");
+        heard.extend(polled.messages);
+    }
+    while heard.len() < 2 + 2 * 30 {
+        let polled = client.poll().await;
+        assert_eq!(polled.status, 200, "{heard:?}");
+        heard.extend(polled.messages);
+    }
+    let mut expected = vec![ok("1", "1", "room:1", json!({})), json!(["1", null, "room:1", "joined", {}])];
+    for n in 1..=30_u64 {
+        expected.push(said(n));
+        expected.push(ok("1", &(n + 1).to_string(), "room:1", json!({})));
+    }
+    assert_eq!(heard, expected);
+    assert_eq!(nodes.each_ref().map(|node| node.stats().longpoll), [1, 0, 0]);
+}
+
+async fn a_dead_owner_is_told_at_once<C: Carrier>() {
+    let carrier = C::start().await;
+    let (nodes, addresses) = three(&carrier).await;
+    let mut session = joined(addresses[0], Wire::Sse).await;
+    let mut client = LongPoll::open(addresses[0], "/socket").await;
+    session.address = addresses[1];
+    session.resume(Wire::Sse).await;
+    let [one, two, three] = nodes;
+    one.shutdown().await;
+    drop(one);
+    eventually("the others know", || two.cluster().unwrap().nodes.len() == 2).await;
+    // A stream that was carried says what its owner has said last.
+    assert_eq!(session.next().await, Line::Control("!closed 1012 draining".into()));
+    assert_eq!(session.next().await, Line::End);
+    for wire in WIRES {
+        assert_eq!(session.refusal(wire).await, "unknown", "{wire:?}");
+    }
+    let before = client.token.clone();
+    client.address = addresses[1];
+    let polled = client.poll().await;
+    assert_eq!(polled.status, 410, "another session is begun, and the client joins anew");
+    assert!(client.token != before && two.stats().longpoll == 1);
+    drop(three);
+}
+
+#[tokio::test]
+async fn an_owner_that_cannot_be_reached_may_live_and_is_asked_later() {
+    let hub = Hub::new();
+    let (nodes, addresses) = three(&hub).await;
+    let mut session = joined(addresses[0], Wire::Longpoll).await;
+    let mut client = LongPoll::open(addresses[0], "/socket").await;
+    session.address = addresses[1];
+    session.resume(Wire::Longpoll).await;
+    hub.stop();
+    eventually("it is away", || !nodes[1].is_ready()).await;
+    let answer = session.poll(0, "").await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("1")));
+    assert_eq!(session.post("!ack 0").await.status, 503);
+    client.address = addresses[1];
+    let token = client.token.clone();
+    let polled = client.poll().await;
+    assert_eq!((polled.status, polled.token), (204, Some(token)), "it asks again");
+    hub.start();
+    eventually("it is back", || nodes.iter().all(|node| node.is_ready())).await;
+    // The session was nobody's business meanwhile.
+    nodes[0].broadcast("room:1", "said", json!({"n": 1})).unwrap();
+    let heard = loop {
+        let answer = session.poll(BEAT, "").await;
+        if answer.status == 200 {
+            break answer.text();
+        }
+        assert_eq!(answer.status, 503);
+    };
+    assert!(heard.contains("said"), "{heard}");
+}
+
+#[tokio::test]
+async fn what_is_lost_on_the_way_comes_again() {
+    let hub = Hub::new();
+    let (nodes, addresses) = three(&hub).await;
+    let mut session = joined(addresses[0], Wire::Websocket).await;
+    let mut n = 0;
+    for round in 0..12_usize {
+        session.address = addresses[1 + round % 2];
+        let wire = WIRES[round % 3];
+        while session.try_resume(wire, session.received).await.is_err() {}
+        n += 1;
+        nodes[0].broadcast("room:1", "said", json!({"n": n})).unwrap();
+        session.expect_json(said(n)).await;
+        // Whatever is said from here on goes nowhere until the connection is made anew.
+        let connects = || nodes[round % 3].cluster().unwrap().engine.connects;
+        let before = connects();
+        hub.cut(["one", "two", "three"][round % 3]);
+        n += 1;
+        nodes[0].broadcast("room:1", "said", json!({"n": n})).unwrap();
+        eventually("it is back", || connects() > before && nodes.iter().all(|node| node.is_ready())).await;
+        session.address = addresses[2 - round % 2];
+        while session.try_resume(wire, session.received).await.is_err() {}
+        session.expect_json(said(n)).await;
+        session.settle().await;
+    }
+    assert_eq!(nodes[0].stats().sessions, 1);
+}
+
+#[tokio::test]
+async fn a_ticket_is_good_at_any_node() {
+    let hub = Hub::new();
+    let (nodes, addresses) = three(&hub).await;
+    let mut session = joined(addresses[0], Wire::Sse).await;
+    for (issued, redeemed) in [(0, 1), (1, 0), (1, 2)] {
+        let line = format!("!resume {} {} {BEAT}", session.token, session.received);
+        let answer = post(addresses[issued], &Wire::Sse.path("/socket"), &format!("!ticket\n{line}")).await;
+        let text = answer.text();
+        let ticket = text.trim_end().strip_prefix("!ticket ").expect("a ticket").to_owned();
+        let path = format!("{}&ticket={ticket}", Wire::Sse.path("/socket"));
+        let events = EventStream::request(addresses[redeemed], "GET", &path, &[], None).await;
+        session.carrier = sessions::Carrier::Sse(events);
+        session.expect_control(&format!("!resumed {}", session.sent.len())).await;
+        let n = 10 * issued as u64 + redeemed as u64;
+        nodes[2].broadcast("room:1", "said", json!({"n": n})).unwrap();
+        session.expect_json(said(n)).await;
+        let again = http::get(addresses[redeemed], &path).await;
+        assert_eq!(again.status, 400, "it works once");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_no_node_has_made_costs_no_question() {
+    let hub = Hub::new();
+    let options = |name: &str| ClusterOptions::new("tests").name(name).secret(b"secret".as_slice());
+    let one = node_with(&hub, options("one"), "one", rooms().0).await;
+    let two = node_with(&hub, options("two"), "two", rooms().0).await;
+    meet(&[&one, &two]).await;
+    let (at_one, at_two) = (lab::serve(&one).await, lab::serve(&two).await);
+    let mut session = joined(at_one, Wire::Longpoll).await;
+    assert_eq!(session.token.len(), 60);
+    session.address = at_two;
+    session.resume(Wire::Longpoll).await;
+    let (path, token) = (Wire::Longpoll.path("/socket"), session.token.clone());
+    hub.stop();
+    eventually("nobody can be asked", || !two.is_ready()).await;
+    for at in 0..token.len() {
+        let other = if token.as_bytes()[at] == b'A' { "B" } else { "A" };
+        let forged = format!("{}{other}{}", &token[..at], &token[at + 1..]);
+        let (_, answer) = attach(at_two, Wire::Longpoll, &path, &format!("!resume {forged} 0 0")).await;
+        assert_eq!(answer, "!refused unknown", "{at}");
+    }
+    let real = post(at_two, &path, &format!("!resume {token} 0 0")).await;
+    assert_eq!(real.status, 503, "it is nobody's but the other node's to refuse");
+    // A WebSocket is told in its way.
+    let mut socket = upgrade(at_two, &Wire::Websocket.path("/socket")).await;
+    socket.send(Frame::text(format!("!resume {token} 0 {BEAT}"))).await;
+    assert_eq!(socket.next_but_pongs().await, Event::Close(1012, String::new()));
+}
