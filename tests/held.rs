@@ -126,7 +126,7 @@ impl Lab {
     /// The attack is at its height: no more is held than may be, and honest clients are served.
     fn check(&mut self, what: &str) {
         echo(&mut self.honest);
-        let peak = PEAK.load(Ordering::Relaxed) - self.before;
+        let peak = PEAK.load(Ordering::Relaxed).saturating_sub(self.before);
         let held = self.endpoint.bytes_held();
         println!("{what}: {peak} bytes at most, {held} counted now, resident {} KB", resident_kb());
         assert!(peak <= BUDGET + SLACK, "{what}: {peak} bytes");
@@ -136,7 +136,8 @@ impl Lab {
     fn finish(mut self) {
         let settled = Instant::now();
         while self.endpoint.bytes_held() > 0 || LIVE.load(Ordering::Relaxed) > self.before + KEPT {
-            let (held, live) = (self.endpoint.bytes_held(), LIVE.load(Ordering::Relaxed) - self.before);
+            let (held, live) =
+                (self.endpoint.bytes_held(), LIVE.load(Ordering::Relaxed).saturating_sub(self.before));
             assert!(
                 settled.elapsed() < Duration::from_secs(30),
                 "{held} held, {live} bytes are not given back"
