@@ -5,7 +5,7 @@
 //!
 //! let lapwing = Lapwing::builder().mount("/socket", Mount::new()).build()?;
 //! // The key is a secret of yours: from the environment, say.
-//! let api = lapwing.api(ApiOptions::new("k-4f1c…")?);
+//! let api = lapwing.api(ApiOptions::new("wv8Jq2GfRk4sXw3bNq7T")?);
 //! let app: axum::Router = axum::Router::new().nest_service("/api", api);
 //! # let _ = app;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
