@@ -40,7 +40,7 @@ fuzz_target!(|input: &[u8]| {
     // What there is one of for each thread is made.
     static WARM: Once = Once::new();
     WARM.call_once(|| {
-        decode(&masked::masked_frame(COMPRESSED, &[0]), 100);
+        let _ = Decoder::new().decode(&mut masked::masked_frame(COMPRESSED, &[0]), &LIMITS);
         fuzzing::compressed(&[0; 100]);
     });
 
