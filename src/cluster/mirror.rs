@@ -33,10 +33,18 @@ pub(crate) struct Mirror {
     ended: u64,
     /// What is read now may lack something: it is read again.
     is_doubted: bool,
-    held: Vec<Kept>,
+    held: Vec<Held>,
     held_bytes: usize,
     /// How many of those that are held came before the read began: it has them, or they are of an order that is lost.
     covered: usize,
+}
+
+/// An entry that is held while something is read.
+#[derive(Debug)]
+struct Held {
+    kept: Kept,
+    /// Another one was remembered in its place when it came. By the end of the read nothing may be.
+    is_ousted: bool,
 }
 
 /// What is to be done.
@@ -72,18 +80,20 @@ impl Mirror {
     pub(crate) fn handle_kept(
         &mut self,
         kept: Kept,
-        known: impl Fn(u64) -> Option<u32>,
+        known: impl Fn(u64) -> Option<u32> + Copy,
         steps: &mut Vec<Step>,
     ) {
         if self.begun == 0 {
             // Nobody is there yet.
             return;
         }
+        let is_ousted = self.at.is_some_and(|at| at.epoch == kept.place.epoch)
+            && known(kept.place.number).is_some_and(|check| check != kept.place.check);
         if self.is_reading() {
-            return self.hold(kept);
+            return self.hold(Held { kept, is_ousted });
         }
         if !self.settle(&kept, known, steps) {
-            self.hold(kept);
+            self.hold(Held { kept, is_ousted });
             self.read(steps);
         }
     }
@@ -112,10 +122,12 @@ impl Mirror {
         self.at = Some(end);
         self.ended = self.begun;
         // What lies before the page and is not remembered any more is taken for what was heard.
-        let is_in_order = |place: Place| {
+        let is_in_order = |&Held { ref kept, is_ousted }: &Held| {
+            let place = kept.place;
             place.epoch == end.epoch
                 && (read.contains(&place)
-                    || place.number <= read_after
+                    || !is_ousted
+                        && place.number <= read_after
                         && known(place.number).is_none_or(|check| check == place.check))
         };
         self.settle_held(is_in_order, at.is_some(), steps);
@@ -134,9 +146,9 @@ impl Mirror {
         steps.push(Step::Read(self.at));
     }
 
-    fn hold(&mut self, kept: Kept) {
-        self.held_bytes += kept.entry.len();
-        self.held.push(kept);
+    fn hold(&mut self, held: Held) {
+        self.held_bytes += held.kept.entry.len();
+        self.held.push(held);
         if self.held.len() > HELD_MAX || self.held_bytes > HELD_BYTES_MAX {
             self.held = Vec::new();
             (self.held_bytes, self.covered, self.is_doubted) = (0, 0, true);
@@ -146,19 +158,19 @@ impl Mirror {
     /// Goes through what was held while something was read.
     fn settle_held(
         &mut self,
-        is_in_order: impl Fn(Place) -> bool,
+        is_in_order: impl Fn(&Held) -> bool,
         mut must_tell: bool,
         steps: &mut Vec<Step>,
     ) {
         let (held, covered) = (std::mem::take(&mut self.held), std::mem::take(&mut self.covered));
         self.held_bytes = 0;
-        for (index, kept) in held.into_iter().enumerate() {
+        for (index, held) in held.into_iter().enumerate() {
             if self.is_reading() {
-                self.hold(kept);
-            } else if self.goes_on(&kept, steps) || is_in_order(kept.place) {
+                self.hold(held);
+            } else if self.goes_on(&held.kept, steps) || is_in_order(&held) {
                 // Nothing is missing because of it.
             } else if index >= covered {
-                self.hold(kept);
+                self.hold(held);
                 self.read(steps);
             } else if std::mem::take(&mut must_tell) {
                 // It was published before the store was read, and the store does not have it: it has lost it, and gone on.
