@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { launchChromium } from "../engines/chromium.js";
 import { freePort } from "../support/proxies.js";
-import { root } from "../support/testbed.js";
+import { programOf, root } from "../support/testbed.js";
 import { until, within } from "../support/wait.js";
 
 const output = join(root, "tests/output");
@@ -103,10 +103,10 @@ async function say(page, text) {
   await page.locator("#text").press("Enter");
 }
 
-/** Runs the script with the programs that the tests are built with. */
+/** Runs the script with the program that was built with the tests: with others of its features it would take minutes. */
 async function startDemoCluster() {
   const port = await freePort();
-  const env = { ...process.env, PORT: String(port), PROFILE: process.env.PROFILE ?? "debug" };
+  const env = { ...process.env, PORT: String(port), DEMO: programOf("demo", "cargo build --workspace --bins") };
   const child = spawn(join(root, "scripts/demo-cluster"), { env, stdio: ["ignore", "pipe", "pipe"] });
   process.once("exit", () => child.kill());
   const over = new Promise((resolve) => child.once("close", resolve));

@@ -79,7 +79,7 @@ async function startOnce(name, build, { port = 0, env = {} } = {}) {
 }
 
 /** The program must have been built: a test that compiles for minutes would look like one that hangs. */
-function programOf(name, build) {
+export function programOf(name, build) {
   const target = process.env.CARGO_TARGET_DIR ?? join(root, "target");
   const program = join(target, process.env.PROFILE ?? "debug", name);
   if (!existsSync(program)) throw new Error(`${program} is missing: run \`${build}\` first`);
