@@ -176,9 +176,12 @@ async fn a_button_does_its_deed_only_for_the_page_itself() {
     assert_eq!(answer(&inspector, confirmed(press("other", &user))).await.0, StatusCode::NOT_FOUND);
     assert!(lapwing.presence_count("room:1").await.is_ok());
     assert_eq!(answer(&inspector, confirmed(press("drain", &json!({})))).await.0, StatusCode::ACCEPTED);
-    while !matches!(lapwing.presence_count("room:1").await, Err(PresenceError::Closed)) {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    let over = async {
+        while !matches!(lapwing.presence_count("room:1").await, Err(PresenceError::Closed)) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(30), over).await.expect("the server ends");
     let mut put = with_key(get("overview"));
     *put.method_mut() = Method::PUT;
     assert_eq!(answer(&inspector, put).await.0, StatusCode::METHOD_NOT_ALLOWED);

@@ -441,7 +441,9 @@ pub async fn relays_over_connections_that_are_cut_bring_over_a_beginning_or_all<
     let bytes = Bytes::from("abcdefghij".repeat(10_000));
     let expected = ["HEAD".as_bytes(), &bytes.to_ascii_uppercase()].concat();
     let (mut whole, mut later, mut broken) = (0, 0, 0);
+    let begun = tokio::time::Instant::now();
     while whole < 8 {
+        assert!(begun.elapsed() < 4 * PATIENCE, "{whole} whole, {broken} broken, {later} later");
         if (later + broken) % 3 == 0 && whole % 4 == 1 {
             server.cut().await;
         }

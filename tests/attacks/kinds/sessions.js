@@ -12,6 +12,8 @@ export const resets = {
   name: "opened and reset",
   what: `${CONNECTIONS} connections of HTTP/2 open sessions, ${AT_ONCE} at once, and reset each stream behind its request`,
   bound: { bytes: CONNECTIONS * 1_000 * 4_000, why: "4 KB for each of a connection's streams" },
+  // Of each connection eight begin at a time, before an honest client's turn.
+  late_ms: 100,
   async attack({ port, mount, until }) {
     const fields = post(`${mount}/longpoll?lapwing=1&vsn=2.0.0`);
     const open = (stream) => [headers(stream, fields), lastData(stream, "!open 30000"), reset(stream)];

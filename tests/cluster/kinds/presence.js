@@ -44,7 +44,7 @@ export const presence = [
   {
     name: "node killed",
     what: "a node is killed with everybody on it",
-    // Once in three runs those of the killed node were there two minutes later: to be found before it is asked for each change.
+    // In one run of two those of the killed node were there two minutes later: to be found before it is asked for each change.
     inShort: false,
     async run({ cluster, node, others, did, zombieMs, slack_ms }) {
       await cluster.remove(node);
