@@ -70,6 +70,7 @@ fn add_sessions(metrics: &mut Metrics, mount: &str, endpoint: &Endpoint<Hub>) {
         metrics.count(&SESSIONS_OPENED, &[mount, transport.name(), "plain"], plain);
         metrics.count(&SESSIONS_OPENED, &[mount, transport.name(), "resumable"], resumable);
         metrics.histogram(&SESSION_DURATION, &[mount, transport.name()], counters.durations(transport));
+        metrics.histogram(&ROUND_TRIP, &[mount, transport.name()], counters.round_trips(transport));
     }
     metrics.gauge(&SESSIONS, &[mount, "none"], census.detached as f64);
     metrics.gauge(&SESSIONS_RESUMABLE, &[mount], census.resumable as f64);

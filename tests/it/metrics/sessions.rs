@@ -5,7 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use hyper::StatusCode;
 use lapwing::{
     Accept, Channel, CheckOrigin, Context, Failure, Handled, Joining, Lapwing, Mount, OutboxLimits, Payload,
-    Rate, Rates, Refusal, ResumeOptions, Topic, noreply,
+    Rate, Rates, Refusal, ResumeOptions, Topic, metrics::Value, noreply,
 };
 use serde_json::json;
 
@@ -121,6 +121,25 @@ async fn a_session_that_moves_is_counted_by_where_from_and_where_to() {
     assert_eq!(session.refusal(Wire::Sse).await, "closed");
     wanted.push("resumes_refused_total /socket closed +1");
     before.expect(&lapwing, &wanted).await;
+}
+
+#[tokio::test]
+async fn round_trips_are_those_that_clients_tell_of() {
+    for (wire, name) in [(Wire::Websocket, "websocket"), (Wire::Sse, "sse"), (Wire::Longpoll, "longpoll")] {
+        let (lapwing, address) = serve(Mount::new()).await;
+        let mut session = Session::open(address, "/socket", wire).await;
+        session.say("!path 40 websocket:closed").await;
+        // One that it does not know is none.
+        session.say("!path 0").await;
+        let told = || match lapwing.metrics().value("lapwing_round_trip_seconds", &["/socket", name]) {
+            Some(Value::Histogram(read)) => (read.count(), read.sum),
+            other => panic!("{other:?}"),
+        };
+        until("it is counted", || told() == (1, 40_000_000)).await;
+        session.send_json(json!([null, "1", "phoenix", "heartbeat", {}])).await;
+        session.next().await;
+        assert_eq!(told(), (1, 40_000_000));
+    }
 }
 
 /// What ends one session, and the word for it.

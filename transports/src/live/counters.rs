@@ -33,6 +33,25 @@ const DURATIONS: [u64; 16] = {
     bounds
 };
 
+/// Upper bounds for a round trip, in nanoseconds.
+const ROUND_TRIPS: [u64; 12] = [
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    500_000_000,
+    1_000_000_000,
+    2_500_000_000,
+    5_000_000_000,
+    10_000_000_000,
+    30_000_000_000,
+];
+
+/// A longer round trip counts as one of so many milliseconds: it is a client's word, and must not be most of a sum.
+const ROUND_TRIP_MS_MAX: u64 = 60_000;
+
 /// Sessions by what carries them, and what waits for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -116,6 +135,8 @@ pub struct Counters {
     ended: [AtomicU64; CloseReason::WORDS.len()],
     /// By the transport that carried the session last.
     durations: [Histogram; Transport::ALL.len()],
+    /// As clients say, by the transport that carried their sessions then.
+    round_trips: [Histogram; Transport::ALL.len()],
     not_admitted: [AtomicU64; NotAdmitted::ALL.len()],
     /// From a transport to another, or to the same.
     resumed: [[AtomicU64; Transport::ALL.len()]; Transport::ALL.len()],
@@ -160,6 +181,7 @@ impl Default for Counters {
             opened: Default::default(),
             ended: Default::default(),
             durations: [const { Histogram::new(&DURATIONS) }; Transport::ALL.len()],
+            round_trips: [const { Histogram::new(&ROUND_TRIPS) }; Transport::ALL.len()],
             not_admitted: Default::default(),
             resumed: Default::default(),
             resumes_refused: Default::default(),
@@ -215,6 +237,11 @@ impl Counters {
     /// How long sessions lasted that this transport carried at their end, in nanoseconds, to a second exactly.
     pub fn durations(&self, transport: Transport) -> Distribution {
         self.durations[transport as usize].read()
+    }
+
+    /// Round trips as clients measured them that told of their path, by what carried their sessions then, in nanoseconds.
+    pub fn round_trips(&self, transport: Transport) -> Distribution {
+        self.round_trips[transport as usize].read()
     }
 
     /// Sessions closed because their client did not keep up.
@@ -304,6 +331,14 @@ impl Counters {
         self.durations[transport as usize].record_time(lasted);
     }
 
+    /// A client says how many milliseconds a round trip takes, 0 if it does not know.
+    pub(crate) fn count_round_trip(&self, transport: Transport, ms: u64) {
+        if ms > 0 {
+            let round_trip = Duration::from_millis(ms.min(ROUND_TRIP_MS_MAX));
+            self.round_trips[transport as usize].record_time(round_trip);
+        }
+    }
+
     /// Once per batch that is written, never per frame.
     pub(crate) fn wrote(&self, transport: Transport, frames: usize, bytes: usize) {
         let traffic = &self.traffic.here()[transport as usize];
@@ -320,4 +355,19 @@ impl Counters {
 
 fn load(count: &AtomicU64) -> u64 {
     count.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_trip_is_a_clients_word_and_has_a_bound() {
+        let counters = Counters::default();
+        for ms in [0, 7, u64::MAX] {
+            counters.count_round_trip(Transport::Sse, ms);
+        }
+        let read = counters.round_trips(Transport::Sse);
+        assert_eq!((read.count(), read.sum), (2, 60_007_000_000));
+    }
 }

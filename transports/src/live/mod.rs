@@ -411,7 +411,9 @@ impl<S> LiveSession<S> {
 
     pub(crate) fn set_path(&self, round_trip_ms: u64, failures: &str) {
         let path = PathReport::read(round_trip_ms, failures);
-        self.core().calls().set_path(path);
+        let mut core = self.core();
+        self.common.counters.count_round_trip(core.transport(), round_trip_ms);
+        core.calls().set_path(path);
     }
 
     /// How long ago it began, to a second exactly; pauses of the program are not counted, nor 49 days that are over.
