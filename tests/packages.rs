@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 
-use std::process::Command;
+use std::{collections::BTreeSet, process::Command};
 
 /// What cargo adds by itself.
 const CARGOS: &[&str] = &[".cargo_vcs_info.json", "Cargo.lock", "Cargo.toml", "Cargo.toml.orig"];
@@ -85,4 +85,30 @@ fn no_other_package_can_be_published_by_mistake() {
     let mut published: Vec<_> = packages.iter().filter(|package| package["publish"].is_null()).collect();
     published.retain(|package| !PACKAGES.iter().any(|(name, _)| package["name"] == *name));
     assert!(published.is_empty(), "{published:?}");
+}
+
+/// The packages that a program gets with these features.
+fn tree(features: &str) -> BTreeSet<String> {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["tree", "--package", "lapwing", "--edges", "normal", "--prefix", "none", "--format", "{p}"]);
+    cargo.args(["--locked", "--features", features]).current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = cargo.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    text.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_feature_that_is_off_is_no_dependency_and_those_for_metrics_are_their_apis_alone() {
+    let plain = tree("");
+    for off in ["axum", "flate2", "lapwing-cluster", "lapwing-redis", "metrics", "opentelemetry"] {
+        assert!(!plain.contains(off), "{off} is there without its feature");
+    }
+    for (feature, name) in [("metrics", "metrics"), ("opentelemetry", "opentelemetry")] {
+        let more: Vec<_> = tree(feature).difference(&plain).cloned().collect();
+        assert!(more.iter().any(|package| package == name), "{more:?}");
+        let is_more =
+            |package: &String| ["sdk", "exporter", "otlp", "util"].iter().any(|word| package.contains(word));
+        assert!(more.len() <= 4 && !more.iter().any(is_more), "{feature} brings {more:?}");
+    }
 }

@@ -12,6 +12,9 @@
 //! ```
 
 pub mod catalog;
+#[cfg(feature = "metrics")]
+mod facade;
+pub(crate) mod points;
 mod text;
 
 use lapwing_transports::tally::Distribution;

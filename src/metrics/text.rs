@@ -2,16 +2,16 @@
 
 use std::fmt::Write as _;
 
-use super::{Description, Kind, Metrics, Sample, Unit, Value};
+use super::{
+    Description, Kind, Metrics, Sample, Unit,
+    points::{self, Number, Point},
+};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
     Prometheus,
     OpenMetrics,
 }
-
-/// Nanoseconds of a second: times are counted in these.
-const NANOS: f64 = 1e9;
 
 /// Writes all families that have a number.
 pub(super) fn write(metrics: &Metrics, format: Format) -> String {
@@ -54,33 +54,16 @@ fn head(text: &mut String, description: &Description, format: Format) {
 }
 
 fn write_sample(text: &mut String, description: &Description, sample: &Sample) {
-    let name = description.name;
-    let line = |text: &mut String, suffix: &str, bound: Option<&str>, value: &str| {
-        text.push_str(name);
+    points::each(description, sample, |Point { suffix, bound, number }| {
+        text.push_str(description.name);
         text.push_str(suffix);
         labels(text, description, sample, bound);
-        text.push(' ');
-        text.push_str(value);
-        text.push('\n');
-    };
-    match &sample.value {
-        Value::Count(count) => line(text, "", None, &count.to_string()),
-        Value::Gauge(value) => line(text, "", None, &value.to_string()),
-        Value::Histogram(read) => {
-            let scaled = |value: u64| match description.unit {
-                Unit::Seconds => value as f64 / NANOS,
-                Unit::None | Unit::Bytes => value as f64,
-            };
-            let mut below = 0;
-            for (index, count) in read.buckets.iter().enumerate() {
-                below += count;
-                let bound = read.bounds.get(index).map(|&bound| scaled(bound).to_string());
-                line(text, "_bucket", Some(bound.as_deref().unwrap_or("+Inf")), &below.to_string());
-            }
-            line(text, "_sum", None, &scaled(read.sum).to_string());
-            line(text, "_count", None, &below.to_string());
-        }
-    }
+        // Neither can fail: it is written into a text.
+        let _ = match number {
+            Number::Count(count) => writeln!(text, " {count}"),
+            Number::Sum(value) | Number::Level(value) => writeln!(text, " {value}"),
+        };
+    });
 }
 
 fn labels(text: &mut String, description: &Description, sample: &Sample, bound: Option<&str>) {

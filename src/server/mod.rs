@@ -9,7 +9,11 @@ pub(crate) mod kept;
 pub(crate) mod metrics;
 pub(crate) mod moderating;
 pub(crate) mod mount;
+#[cfg(feature = "opentelemetry")]
+mod observed;
 pub(crate) mod path;
+#[cfg(feature = "metrics")]
+mod recorded;
 mod serve;
 pub(crate) mod service;
 pub(crate) mod shutdown;
@@ -17,6 +21,8 @@ pub(crate) mod status;
 pub(crate) mod subscription;
 pub(crate) mod tracked;
 pub(crate) mod unknown_mount;
+#[cfg(any(feature = "metrics", feature = "opentelemetry"))]
+mod weak;
 
 use std::{
     collections::HashMap,

@@ -2,6 +2,7 @@
 
 mod channels;
 mod cluster;
+mod recorders;
 mod sessions;
 mod status;
 
