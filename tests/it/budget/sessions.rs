@@ -1,6 +1,6 @@
 //! Messages that do not end, and frames that nobody reads.
 
-use lapwing::{OutboxLimits, WebsocketOptions};
+use lapwing::{OutboxLimits, WebsocketOptions, transports::live::counters::NotAdmitted};
 use std::time::Duration;
 
 use super::{close_code, serve, until, until_all_is_given_back};
@@ -134,6 +134,8 @@ async fn a_session_that_is_refused_for_want_of_room_is_told_to_try_later() {
         let (_, greeting) = attach(address, wire, &wire.path("/echo"), "!open 30000").await;
         assert_eq!(greeting, "!refused full", "{wire:?}");
     }
+    let refused: Vec<_> = endpoint.counters().not_admitted().filter(|(_, count)| *count > 0).collect();
+    assert_eq!(refused, [(NotAdmitted::Budget, 5)]);
     assert_eq!(close_code(&mut first).await, Some(1013));
     session.release(900_000);
     let mut next = RawSocket::connect(address, PATH).await;

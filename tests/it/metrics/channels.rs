@@ -323,6 +323,7 @@ async fn recoveries_and_what_is_kept_are_counted() {
     assert_eq!(recoveries(), wanted);
     let kept = |what| super::gauge(&server.metrics(), what, &[]);
     assert_eq!((kept("lapwing_kept_topics"), kept("lapwing_kept_messages")), (1.0, 2.0));
+    assert_eq!(kept("lapwing_kept_bytes"), server.stats().kept.bytes as f64);
     assert!(kept("lapwing_kept_bytes") > 0.0);
     drop((recovered, trimmed, nonsense));
 }

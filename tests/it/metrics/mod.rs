@@ -3,6 +3,7 @@
 mod channels;
 mod cluster;
 mod recorders;
+mod seldom;
 mod sessions;
 mod status;
 
