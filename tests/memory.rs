@@ -207,3 +207,31 @@ fn a_broadcast_asks_for_no_memory_per_subscriber() {
     println!("{each} allocations for a broadcast to {CLIENTS}");
     assert!(each < 20, "{each} allocations for a broadcast to {CLIENTS}");
 }
+
+/// What a scrape asks for. Others may be at work meanwhile; in the quietest of some it is all.
+fn allocations_of_a_scrape(lapwing: &Lapwing) -> i64 {
+    let scrape = || {
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        drop(lapwing.openmetrics());
+        ALLOCATIONS.load(Ordering::Relaxed) - before
+    };
+    (0..20).map(|_| scrape()).min().unwrap()
+}
+
+#[test]
+fn a_scrape_costs_no_memory_per_session() {
+    let _counts = COUNTS.lock().unwrap();
+    let (address, lapwing) = start();
+    let _first = connect(address, "", &[JOIN]);
+    settled(|| lapwing.stats().joins == 1);
+    let alone = allocations_of_a_scrape(&lapwing);
+    let _clients: Vec<_> = (0..CLIENTS).map(|_| connect(address, "", &[JOIN])).collect();
+    settled(|| lapwing.stats().sessions == CLIENTS as usize + 1);
+    let before = live();
+    let among_many = allocations_of_a_scrape(&lapwing);
+    println!("{alone} allocations for a scrape, {among_many} among {CLIENTS} sessions");
+    assert_eq!(among_many, alone);
+    for (size, (now, before)) in live().iter().zip(&before).enumerate() {
+        assert!(now - before < CLIENTS / 2, "{} of {size} bytes are there since", now - before);
+    }
+}
