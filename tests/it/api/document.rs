@@ -80,13 +80,13 @@ fn faults(document: &Value, schema: &Value, value: &Value, at: &str, faults_foun
 }
 
 #[track_caller]
-fn assert_fits(document: &Value, schema: &Value, value: &Value, what: &str) {
+pub(super) fn assert_fits(document: &Value, schema: &Value, value: &Value, what: &str) {
     let mut found = Vec::new();
     faults(document, schema, value, what, &mut found);
     assert!(found.is_empty(), "{found:#?}");
 }
 
-fn content(of: &Value) -> &Value {
+pub(super) fn content(of: &Value) -> &Value {
     &of["content"]["application/json"]
 }
 

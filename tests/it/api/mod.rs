@@ -1,6 +1,7 @@
 //! The HTTP API from outside: what each operation does, and everything that is refused.
 
 mod document;
+mod errors;
 mod guide;
 
 use std::{net::SocketAddr, time::Duration};
@@ -62,6 +63,10 @@ struct Lab {
 impl Lab {
     async fn start(options: ApiOptions) -> Self {
         let lapwing = Lapwing::builder().mount("/socket", mount()).build().unwrap();
+        Self::of(lapwing, options).await
+    }
+
+    async fn of(lapwing: Lapwing, options: ApiOptions) -> Self {
         let address = lab::serve(&lapwing).await;
         let api = serve(lapwing.api(options)).await;
         Self { lapwing, address, api }
