@@ -238,7 +238,8 @@ pub(crate) async fn topic(lapwing: &Lapwing, name: &str) -> Value {
         keys.truncate(SHOWN_MAX);
     }
     let keys: Vec<_> = keys.iter().map(|key| Shown::of(key)).collect();
-    let history = lapwing.history(name, Read::Last, SHOWN_MAX).ok().map(|messages| {
+    // In a cluster the store is asked, whether or not anybody here is joined.
+    let history = lapwing.fetch_history(name, Read::Last, SHOWN_MAX).await.ok().map(|messages| {
         let message = |message: &Arc<lapwing::Broadcast>| {
             let position = message.position.map(|position| position.to_string());
             json!({"event": Shown::of(&message.event), "bytes": message.payload.size(), "position": position})
