@@ -60,7 +60,6 @@ pub use journal::{Happening, JournalEntry};
 #[cfg(feature = "deflate")]
 pub use lapwing_transports::options::DeflateOptions;
 pub use lapwing_transports::{
-    self as transports,
     body::Body,
     connect::{ConnectRequest, PeerAddr, Refusal},
     live::path::{PathFailure, PathReport},
@@ -107,3 +106,22 @@ pub use topics::{
     published::{Published, Sent},
     slow::SlowPolicy,
 };
+
+/// Modules of the crate [`lapwing_transports`] whose names a program needs: to serve connections itself, for services and serializers of its own,
+/// and for values that it is given.
+///
+/// Who builds on sessions of frames without channels depends on that crate.
+pub mod transports {
+    #[cfg(feature = "deflate")]
+    #[doc(hidden)]
+    pub use lapwing_transports::deflate;
+    // For the tests of this repository alone.
+    pub use lapwing_transports::{
+        body, close, connect, frame, http1, http2, options, origin, query, quoted, refusal, tcp,
+    };
+    #[doc(hidden)]
+    pub use lapwing_transports::{
+        budget, dialect, elsewhere, endpoint, handler, live, longpoll, policy, session, shrink, surrogates,
+        tally, websocket,
+    };
+}

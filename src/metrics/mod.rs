@@ -17,9 +17,9 @@ mod facade;
 pub(crate) mod points;
 mod text;
 
-use lapwing_transports::tally::Distribution;
+pub use lapwing_transports::tally::Distribution;
 
-/// What kind of number a metric is.
+/// The kinds of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -31,7 +31,7 @@ pub enum Kind {
     Histogram,
 }
 
-/// What a metric's numbers count.
+/// The units of numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unit {
@@ -43,15 +43,15 @@ pub enum Unit {
     Bytes,
 }
 
-/// What a metric is. All that there are stand in the [`catalog`], and in `docs/metrics.md`.
+/// The description of a metric. All that there are stand in the [`catalog`], and in `docs/metrics.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Description {
     /// Its name, as scrapers read it: that of a counter ends in `_total`.
     pub name: &'static str,
-    /// What kind of number it is.
+    /// The kind of its numbers.
     pub kind: Kind,
-    /// What is counted.
+    /// The unit of its numbers.
     pub unit: Unit,
     /// One sentence.
     pub help: &'static str,
@@ -63,7 +63,7 @@ pub struct Description {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Family {
-    /// What the metric is.
+    /// The metric.
     pub description: &'static Description,
     /// The numbers, one for each combination of labels.
     pub samples: Vec<Sample>,

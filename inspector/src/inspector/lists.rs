@@ -3,8 +3,8 @@
 use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
 use lapwing::{
-    Happening, JournalEntry, Lapwing, Read, SessionInfo, TopicInfo,
-    transports::{close::CloseReason, live::path::PathFailure},
+    Happening, JournalEntry, Lapwing, PathFailure, Read, SessionInfo, TopicInfo,
+    transports::close::CloseReason,
 };
 use serde::{Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
