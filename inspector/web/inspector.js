@@ -87,7 +87,9 @@ async function overview() {
 }
 
 function clusterView({ nodes, engine }) {
-  const rows = nodes.map(({ name, state }, at) => [at === 0 ? `${name} (this one)` : name, state]);
+  const [own, ...others] = nodes;
+  others.sort((one, other) => (one.name < other.name ? -1 : 1));
+  const rows = [[`${own.name} (this one)`, own.state], ...others.map(({ name, state }) => [name, state])];
   return [
     h("h2", {}, "Cluster"),
     table("Nodes", ["node", "state"], rows),

@@ -17,6 +17,7 @@ const output = join(root, "tests/output");
 const KEY = "a key that is long enough";
 const STRANGE = "<b>strange</b>\n\u001b[2J";
 const SECRET = "nobody's business";
+const SECRET_PARAM = "one-two-three-four";
 
 /** What stands between a page and the server, and what the inspector says of it. */
 const NETWORKS = [
@@ -37,7 +38,7 @@ describe("the inspector", { timeout: 300_000 }, () => {
 
   before(async () => {
     mkdirSync(output, { recursive: true });
-    testbed = await startTestbed({ env: { INSPECT_KEY: KEY } });
+    testbed = await startTestbed({ env: { INSPECT_KEY: KEY, RUST_LOG: "info,lapwing=trace,lapwing_transports=trace,lapwing_inspector=trace" } });
     browser = await launchChromium();
     page = await open({});
     for (const [n, transports] of [["websocket"], ["sse"], ["longpoll"]].entries()) {
@@ -118,6 +119,34 @@ describe("the inspector", { timeout: 300_000 }, () => {
       const text = await response.text();
       assert.ok(!text.includes(SECRET) && text.length < 1_000_000, path);
     }
+  });
+
+  it("shows no token, ticket or parameter, and neither do metrics and the log", async () => {
+    const http = (lines) => fetch(`http://${testbed.address}/socket/sse?lapwing=1&vsn=2.0.0&user=discreet&pin=${SECRET_PARAM}`, { method: "POST", body: lines, headers: { "content-type": "text/plain" } });
+    const trace = await fetch(`http://${testbed.address}/inspect/trace?user=user:discreet`, { headers: { authorization: `Bearer ${KEY}` } });
+    const reader = trace.body.pipeThrough(new TextDecoderStream()).getReader();
+    let traced = (await within("a trace", reader.read())).value;
+    const stream = await within("a stream", http("!open 30000"));
+    const lines = stream.body.pipeThrough(new TextDecoderStream()).getReader();
+    let greeting = "";
+    while (!/!opened \S+ /.test(greeting)) greeting += (await within("a greeting", lines.read())).value;
+    const [, token] = /!opened (\S+) /.exec(greeting);
+    const ticket = (await (await http(`!ticket\n!resume ${token} 0 30000`)).text()).trim().split(" ")[1];
+    await http(`!send ${token}\n!from 1\n${JSON.stringify(["1", "1", "room:discreet", "phx_join", { pin: SECRET_PARAM }])}`);
+    while (!traced.includes("joined")) traced += (await within("a join in the trace", reader.read())).value;
+    assert.ok(token.length === 38 && ticket.length > 20, `${token} ${ticket}`);
+    const [{ id }] = (await shownOf("sessions?search=discreet")).rows;
+    const shown = [traced, testbed.log(), await testbed.fetch("/metrics"), await testbed.fetch("/stats")];
+    for (const path of ["", "overview", "sessions", `session?id=${id}`, "topics", "topic?name=room%3Adiscreet"]) {
+      const response = await fetch(`http://${testbed.address}/inspect/${path}`, { headers: { authorization: `Bearer ${KEY}` } });
+      shown.push(await response.text());
+    }
+    assert.ok(shown.some((text) => text.includes("room:discreet")));
+    for (const text of shown) {
+      for (const secret of [token, ticket, SECRET_PARAM, KEY]) assert.ok(!text.includes(secret), `${secret} in ${text}`);
+    }
+    await http(`!send ${token}\n!close`);
+    await Promise.all([reader.cancel(), lines.cancel()]);
   });
 
   it("traces a topic and a user live, in the page and as lines of text", async () => {
