@@ -20,17 +20,17 @@ use crate::{
 pub struct JournalEntry {
     /// Its number: entries are counted from 1, without a gap.
     pub number: u64,
-    /// When it happened.
+    /// The time.
     pub at: SystemTime,
     /// The number of the session.
     pub transport_id: TransportId,
     /// The id that its client was given on connect, cut after 128 characters; `None` for anonymous clients.
     pub socket_id: Option<String>,
-    /// What happened.
+    /// The event.
     pub what: Happening,
 }
 
-/// What happened to a session. Names are cut after 128 characters, and what could harm a terminal is escaped.
+/// An event in the life of a session. Names are cut after 128 characters, and what could harm a terminal is escaped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Happening {

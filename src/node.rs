@@ -75,7 +75,7 @@ pub(crate) struct Node {
     undroppable: Occasionally,
 }
 
-/// Why a broadcast did not reach everybody. It has reached all others.
+/// The reason why a broadcast did not reach everybody. It has reached all others.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BroadcastError {

@@ -88,7 +88,7 @@ impl PubSubMsg {
     }
 }
 
-/// How connections are ended: what their pages are told, and whether they are to come back.
+/// The manner in which connections are ended: what their pages are told, and whether they are to come back.
 ///
 /// ```
 /// use lapwing::{Disconnect, Lapwing};
@@ -105,7 +105,7 @@ pub struct Disconnect {
 }
 
 impl Disconnect {
-    /// With this reason, which the page's close event has: one line of 123 bytes at most, the rest is cut off. Clients come back, and
+    /// A disconnect with this reason, which the page's close event has: one line of 123 bytes at most, the rest is cut off. Clients come back, and
     /// the connect callback decides about them again. The code is 1001.
     #[must_use]
     pub fn because(reason: impl Into<String>) -> Self {
@@ -173,7 +173,7 @@ pub trait PubSub: Send + Sync + 'static {
     }
 }
 
-/// Why an adapter could not send a message.
+/// The reason why an adapter could not send a message.
 #[derive(Debug)]
 pub struct PubSubError(pub Box<dyn std::error::Error + Send + Sync>);
 

@@ -149,7 +149,7 @@ impl TopicPattern {
         Ok(Self { text: SmolStr::new(pattern), is_prefix: true })
     }
 
-    /// Whether the pattern matches a topic. Case counts.
+    /// Returns whether the pattern matches a topic. Case counts.
     #[must_use]
     pub fn matches(&self, topic: &str) -> bool {
         match self.prefix() {
@@ -191,7 +191,7 @@ impl fmt::Debug for TopicPattern {
     }
 }
 
-/// Why a text is no [`TopicPattern`].
+/// The reason why a text is no [`TopicPattern`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PatternError {

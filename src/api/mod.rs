@@ -30,7 +30,7 @@ use lapwing_transports::options::error::{FOREVER, OptionError};
 /// The OpenAPI document of the operations, as JSON.
 pub const OPENAPI: &str = include_str!("../../docs/api.json");
 
-/// Who may use the API, and its bounds.
+/// The key of the API, and its bounds.
 #[derive(Clone)]
 #[must_use]
 pub struct ApiOptions {
@@ -44,7 +44,7 @@ pub struct ApiOptions {
 }
 
 impl ApiOptions {
-    /// With this key, which requests bring as `Authorization: Bearer KEY`. It is compared in a time that does not depend on how much of a
+    /// Options with this key, which requests bring as `Authorization: Bearer KEY`. It is compared in a time that does not depend on how much of a
     /// wrong one is right. Make it at random, with 128 bits at least; whoever has it may do all that the API does.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ impl ApiOptions {
         self
     }
 
-    /// How long a body may take to arrive. Default 30 s; then 408, and nothing was done.
+    /// Sets the time that a body may take to arrive. Default 30 s; then 408, and nothing was done.
     pub fn body_timeout(mut self, time: Duration) -> Self {
         self.body_timeout = time.min(FOREVER);
         self

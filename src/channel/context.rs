@@ -53,7 +53,7 @@ impl<C> Context<C> {
         is_first.then(|| ReplyRef { join: self.socket.join.clone(), reference, packing: Packing::Compressed })
     }
 
-    /// What came of the client's wish to get what it missed on a kept topic ([`Mount::keep`](crate::Mount::keep)): known in
+    /// The outcome of the client's wish to get what it missed on a kept topic ([`Mount::keep`](crate::Mount::keep)): known in
     /// [`joined`](crate::Channel::joined). `None` if it did not ask, and outside that callback.
     #[must_use]
     pub fn recovery(&self) -> Option<Recovery> {

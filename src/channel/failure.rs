@@ -12,7 +12,7 @@ use crate::{
 /// Errors of a chain that are logged: more are none of an error's that was made with care.
 const CAUSES_MAX: usize = 16;
 
-/// Why a callback failed: either an answer that the client gets, or a cause that the log gets.
+/// The reason why a callback failed: either an answer that the client gets, or a cause that the log gets.
 ///
 /// `?` makes one of every error. The client is told about its own mistakes and about limits that it met
 /// ([`PayloadError`], [`PresenceError`], what cannot be pushed or broadcast); every other error is *internal*: it is logged with

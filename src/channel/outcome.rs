@@ -108,7 +108,7 @@ impl HandleResult {
     }
 }
 
-/// Why a channel ends its own join.
+/// The reason for which a channel ends its own join.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StopReason {

@@ -14,7 +14,7 @@ pub struct Sender<C> {
     channel: PhantomData<fn() -> C>,
 }
 
-/// Why a message did not reach a join; gives the message back.
+/// The reason why a message did not reach a join; gives the message back.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError<T> {

@@ -257,7 +257,7 @@ impl Socket {
         self.join.node().publish(broadcast)
     }
 
-    /// Where the topic stands, if it is kept: see [`Lapwing::position`](crate::Lapwing::position).
+    /// The position of the topic, if it is kept: see [`Lapwing::position`](crate::Lapwing::position).
     #[must_use]
     pub fn position(&self) -> Option<Position> {
         self.join.node().topics.kept()?.position(&self.join.topic)
@@ -314,7 +314,7 @@ impl Socket {
         self.join.node().order(PubSubMsg::disconnect_with(socket_id, &disconnect))
     }
 
-    /// How much waits to be sent to this client, over all its joins. A channel that sends much, and may leave something out,
+    /// The frames and bytes that wait to be sent to this client, over all its joins. A channel that sends much, and may leave something out,
     /// asks before it sends; at [`OutboxLimits`](crate::OutboxLimits) the session is closed.
     ///
     /// Costs a lock for a moment.
@@ -323,7 +323,7 @@ impl Socket {
         self.join.peer.waiting()
     }
 
-    /// How much was sent to this client over a resumable session, and is kept until the client acknowledges it. Nothing of
+    /// The frames and bytes that were sent to this client over a resumable session, and are kept until the client acknowledges them. Nothing of
     /// others, whose connections are all there is to know of what arrives.
     ///
     /// Costs a lock for a moment.
@@ -497,7 +497,7 @@ impl Socket {
         self.join.node().tracker.get(&self.join.topic, key.as_ref()).await
     }
 
-    /// How many are present on the topic.
+    /// The number of presences on the topic.
     ///
     /// # Errors
     /// When the presence engine is busy.

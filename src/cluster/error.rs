@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use crate::topics::history::{HistoryError, NotRecovered};
 
-/// Why it is not known that the broadcasts of other nodes on a topic reach this one.
+/// The reason why it is not known that the broadcasts of other nodes on a topic reach this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotConfirmed {
@@ -32,11 +32,11 @@ impl Error for NotConfirmed {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TooLarge {
-    /// What of it is too large: its topic, its event or its payload.
+    /// The part that is too large: its topic, its event or its payload.
     pub what: &'static str,
     /// Its bytes.
     pub bytes: usize,
-    /// How many there may be: 1,024 of a topic or an event, 1 MiB of a payload.
+    /// The most that there may be: 1,024 of a topic or an event, 1 MiB of a payload.
     pub bytes_max: usize,
 }
 

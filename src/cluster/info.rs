@@ -13,7 +13,7 @@ pub struct ClusterInfo {
     pub node: String,
     /// The nodes that live, this one first.
     pub nodes: Vec<NodeInfo>,
-    /// What carries the messages between them.
+    /// The engine, which carries the messages between them.
     pub engine: EngineInfo,
     /// Whether the engine is there and delivers all that was asked for: whether a balancer may send clients here.
     pub is_ready: bool,
@@ -27,9 +27,9 @@ pub struct ClusterStats {
     pub nodes: usize,
     /// Whether the engine is there and delivers all that was asked for.
     pub is_ready: bool,
-    /// For how many milliseconds there has been a connection to the engine; none without one.
+    /// Milliseconds since the connection to the engine was made; none without one.
     pub up_ms: Option<u64>,
-    /// How long this node's last beat took to come back, in microseconds.
+    /// The time that this node's last beat took to come back, in microseconds.
     pub round_trip_us: Option<u64>,
     /// Broadcasts of other nodes that came.
     pub delivered: u64,
@@ -45,7 +45,7 @@ pub struct ClusterStats {
     pub held_bytes: usize,
 }
 
-/// How many gaps were told, by [`GapCause`](crate::GapCause).
+/// The number of gaps that were told, by [`GapCause`](crate::GapCause).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "they have the names of the causes")]
@@ -83,11 +83,11 @@ impl GapCounts {
 pub struct NodeInfo {
     /// Its name.
     pub name: String,
-    /// What it is about to do.
+    /// Its state.
     pub state: NodeState,
 }
 
-/// What a node that lives is about to do.
+/// The state of a node that lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -98,21 +98,21 @@ pub enum NodeState {
     Draining,
 }
 
-/// How the engine does, and what was counted since this node started.
+/// The engine's state, and counts since this node started.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct EngineInfo {
     /// Whether there is a connection.
     pub up: bool,
-    /// For how many milliseconds.
+    /// Milliseconds since it was made.
     pub since_ms: Option<u64>,
-    /// How long this node's last beat took to come back, in microseconds.
+    /// The time that this node's last beat took to come back, in microseconds.
     pub round_trip_us: Option<u64>,
     /// Connections that were made.
     pub connects: u64,
     /// Attempts that failed.
     pub connect_failures: u64,
-    /// Why the last attempt failed or the last connection was lost, for people.
+    /// The reason why the last attempt failed or the last connection was lost, for people.
     pub last_error: Option<String>,
     /// Broadcasts of this node.
     pub published: u64,

@@ -74,27 +74,27 @@ impl ClusterOptions {
         self
     }
 
-    /// What to do if the engine is away when the node starts. Default [`AtStart::Refuse`]: a wrong address is found when it is made.
+    /// Decides about an engine that is away when the node starts. Default [`AtStart::Refuse`]: a wrong address is found when it is made.
     pub fn at_start(mut self, at_start: AtStart) -> Self {
         self.options = self.options.at_start(at_start);
         self
     }
 
-    /// How topics are spread over the engine's channels; all nodes must agree. Default: 128 channels, each for the topics that hash
+    /// Spreads topics over the engine's channels; all nodes must agree. Default: 128 channels, each for the topics that hash
     /// to it. [`Spread::Topics`] is a channel for each topic, for clusters of more than some ten nodes.
     pub fn spread(mut self, spread: Spread) -> Self {
         self.spread = spread;
         self
     }
 
-    /// How long a join, whose topic's channel the engine has not confirmed, waits for it; then it is refused with
+    /// Sets the time for which a join waits whose topic's channel the engine has not confirmed; then it is refused with
     /// `{"reason": "unavailable"}`, upon which phoenix.js tries again. Default 5 s: half of what phoenix.js waits for an answer.
     pub fn join_timeout(mut self, join_timeout: Duration) -> Self {
         self.join_timeout = join_timeout;
         self
     }
 
-    /// How long other nodes may take to answer: to [`Lapwing::disconnect`](crate::Lapwing::disconnect), `kick`, and what counts. Default 10 s: an
+    /// Sets the time that other nodes may take to answer: to [`Lapwing::disconnect`](crate::Lapwing::disconnect), `kick`, and what counts. Default 10 s: an
     /// outage of the engine that is shorter is only waited for.
     pub fn call_timeout(mut self, call_timeout: Duration) -> Self {
         self.call_timeout = call_timeout;

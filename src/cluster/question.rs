@@ -82,7 +82,7 @@ impl Answer {
 pub struct MembersEverywhere {
     /// Those that are listed, this node's first. There may be more.
     pub members: Vec<MemberOf>,
-    /// How many there are, on all nodes that answered together.
+    /// Their number, on all nodes that answered together.
     pub count: u64,
     /// The names of the nodes that live and did not answer in time.
     pub missing: Vec<String>,
@@ -112,11 +112,11 @@ impl MembersEverywhere {
     }
 }
 
-/// What all nodes of a cluster answered, this one included.
+/// The answers of all nodes of a cluster, this one included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Everywhere {
-    /// How many there were, on all nodes that answered together.
+    /// Their number, on all nodes that answered together.
     pub count: u64,
     /// The names of the nodes that live and did not answer in time. What was asked of them may have been done, or not.
     pub missing: Vec<String>,

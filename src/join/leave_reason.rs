@@ -1,6 +1,6 @@
 //! Why joins end.
 
-/// Why a join ended, as [`Channel::leave`](crate::Channel::leave) gets it.
+/// The reason why a join ended, as [`Channel::leave`](crate::Channel::leave) gets it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LeaveReason {

@@ -8,7 +8,7 @@ use crate::{
     topics::{broadcast::Broadcast, gap::Gap, slow::SlowPolicy},
 };
 
-/// How much may wait for one join, in its mailbox.
+/// Bounds of what may wait for one join, in its mailbox.
 ///
 /// At a bound, nothing more is read from a client whose own messages filled it; a broadcast that the channel intercepts ends the
 /// join with `phx_error`; a message of the program's own is given back to its [`Sender`](crate::Sender).

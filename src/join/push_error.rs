@@ -4,7 +4,7 @@ use std::{error::Error, fmt};
 
 use crate::protocol::EncodeError;
 
-/// Why an event was not pushed to a client. Nothing was sent then.
+/// The reason why an event was not pushed to a client. Nothing was sent then.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PushError {

@@ -71,7 +71,7 @@ const PROTOTYPE_KEYS: [&str; 12] = [
     "valueOf",
 ];
 
-/// Why presence could not do what was asked.
+/// The reason why presence could not do what was asked.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PresenceError {
@@ -270,7 +270,7 @@ impl Showing {
     }
 }
 
-/// How many are present on a topic.
+/// The number of presences on a topic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Count {
     /// Different keys: people.

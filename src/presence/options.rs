@@ -33,7 +33,7 @@ pub struct PresenceOptions {
 }
 
 impl PresenceOptions {
-    /// How often a busy topic's changes are sent. Default 100 ms, which feels instant: a storm of joins costs each
+    /// Sets the period in which a busy topic's changes are sent. Default 100 ms, which feels instant: a storm of joins costs each
     /// client ten diffs a second, however many join.
     pub fn tick(mut self, time: Duration) -> Self {
         self.tick = time.min(FOREVER);

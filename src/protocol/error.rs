@@ -33,7 +33,7 @@ impl fmt::Display for Field {
     }
 }
 
-/// Why a frame is no message. The protocol has no error frame: the connection is closed with 1011.
+/// The reason why a frame is no message. The protocol has no error frame: the connection is closed with 1011.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum DecodeError {
@@ -102,7 +102,7 @@ impl Error for DecodeError {
     }
 }
 
-/// Why a message cannot become a frame. Nothing is sent.
+/// The reason why a message cannot become a frame. Nothing is sent.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum EncodeError {

@@ -20,12 +20,12 @@ pub const TOKEN: &str = "token";
 pub const PRESENCE_STATE: &str = "presence_state";
 /// Changes of the presences of a topic: who came and who went.
 pub const PRESENCE_DIFF: &str = "presence_diff";
-/// How many are present, on topics where clients are told numbers.
+/// The number of presences, on topics where clients are told numbers.
 pub const PRESENCE_COUNT: &str = "presence_count";
-/// Where the bytes before it are in the history of a kept topic, for clients that asked: see [`Mount::keep`](crate::Mount::keep).
+/// The position of the bytes before it in the history of a kept topic, for clients that asked: see [`Mount::keep`](crate::Mount::keep).
 pub const AT: &str = "_at";
 
-/// Whether a program may neither push nor broadcast an event of this name.
+/// Returns whether a program may neither push nor broadcast an event of this name.
 ///
 /// Clients take these for the protocol's own: `phx_close` ends the channel of everybody who gets it, and
 /// `chan_reply_7` passes for the answer to the seventh message. A program that passes on what a client calls its event
@@ -42,7 +42,7 @@ pub fn is_reserved(event: &str) -> bool {
     event.starts_with("phx_") || event.starts_with("chan_reply_")
 }
 
-/// Whether only presence itself sends events of this name.
+/// Returns whether only presence itself sends events of this name.
 ///
 /// ```
 /// use lapwing::protocol::event;

@@ -4,7 +4,7 @@ use lapwing_transports::quoted::Quoted;
 
 use crate::protocol::{ChannelMsg, Field, Name, NameRef, Ref};
 
-/// How many bytes the names in a client's message may have. A message with a longer one is answered with an error.
+/// Bounds of the bytes of names in a client's message. A message with a longer one is answered with an error.
 ///
 /// A join keeps its topic and its ref for as long as it lives, and an event waits in a mailbox with its name and its ref:
 /// without a bound of their own they could be as long as a message.

@@ -95,7 +95,7 @@ impl Payload {
         }
     }
 
-    /// How many bytes the payload takes on the wire.
+    /// The number of bytes that the payload takes on the wire.
     #[must_use]
     pub fn size(&self) -> usize {
         match self {

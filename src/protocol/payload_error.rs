@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 /// Characters of a field's name and of an error that are told: both may repeat what the client sent.
 const CHARS_MAX: usize = 128;
 
-/// Why a payload could not be read as a type.
+/// The reason why a payload could not be read as a type.
 ///
 /// ```
 /// use lapwing::Payload;

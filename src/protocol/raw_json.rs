@@ -63,7 +63,7 @@ impl RawJson {
         &self.0
     }
 
-    /// Whether the value is an object, which is all that may be pushed or broadcast as JSON under V2.
+    /// Returns whether the value is an object, which is all that may be pushed or broadcast as JSON under V2.
     #[must_use]
     pub fn is_object(&self) -> bool {
         self.0.starts_with('{')

@@ -6,7 +6,7 @@ use lapwing_transports::options::error::OptionError;
 
 use crate::topic::PatternError;
 
-/// Why a server cannot be built: mistakes of the program's, found before the first client comes. Its text says what to do.
+/// The reason why a server cannot be built: mistakes of the program's, found before the first client comes. Its text says what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BuildError {

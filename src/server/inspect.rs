@@ -29,13 +29,13 @@ pub struct SessionInfo {
     pub is_resumable: bool,
     /// The topics that it has joined, those that are being decided included, in no order.
     pub topics: Vec<Topic>,
-    /// How long ago it began, to a second exactly.
+    /// Its age, to a second exactly.
     pub age: Duration,
-    /// What its client said of the path between it and the server, if something failed there.
+    /// The report of its client about the path between it and the server, if something failed there.
     pub path: Option<PathReport>,
-    /// How much waits to be sent to its client.
+    /// Frames and bytes that wait to be sent to its client.
     pub waiting: Waiting,
-    /// How much was sent and is kept until its client acknowledges it; nothing of a session that is not resumable.
+    /// Frames and bytes that were sent and are kept until its client acknowledges them; nothing of a session that is not resumable.
     pub unacknowledged: Waiting,
 }
 
@@ -45,7 +45,7 @@ pub struct SessionInfo {
 pub struct TopicInfo {
     /// Its name.
     pub topic: Topic,
-    /// How many subscribe to it: joins, and tasks of the program.
+    /// The number of its subscribers: joins, and tasks of the program.
     pub subscribers: usize,
 }
 
@@ -95,7 +95,7 @@ impl Lapwing {
         self.node().topics.walk().map(|(topic, subscribers)| TopicInfo { topic, subscribers })
     }
 
-    /// What happened to sessions after the entry with this number, oldest first, as far as it is remembered; 0 is before all. Nothing
+    /// The entries of the journal after the one with this number, oldest first, as far as they are remembered; 0 is before all. Nothing
     /// unless the program asked for it ([`Builder::journal`](crate::Builder::journal)).
     ///
     /// ```

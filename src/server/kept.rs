@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl Lapwing {
-    /// Where a kept topic stands; `None` if it is not kept. In a cluster this node knows it of topics that have members here, and else it is `None`, too:
+    /// The position of a kept topic; `None` if it is not kept. In a cluster this node knows it of topics that have members here, and else it is `None`, too:
     /// see [`fetch_position`](Self::fetch_position).
     ///
     /// Read it *before* the state that a page is rendered from, and give it to the page: it joins with it, and gets what was
@@ -38,7 +38,7 @@ impl Lapwing {
         self.0.node.topics.kept()?.position(&topic.into())
     }
 
-    /// Where a kept topic stands, whether or not anybody is joined to it here: in a cluster its store is asked.
+    /// The position of a kept topic, whether or not anybody is joined to it here: in a cluster its store is asked.
     ///
     /// ```
     /// use lapwing::{Keep, Lapwing, Mount, Read};

@@ -93,7 +93,7 @@ pub(crate) struct Mounted {
     pub(crate) drain: Option<Drain>,
 }
 
-/// How many of what there are.
+/// Numbers about a server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
@@ -111,7 +111,7 @@ pub struct Stats {
     pub sessions: usize,
     /// Times a session moved to another connection so far.
     pub resumed: u64,
-    /// Why resumable sessions were not begun or carried on so far.
+    /// Resumable sessions that were not begun or carried on so far, by reason.
     pub resumes_refused: ResumesRefused,
     /// Live joins, those that are being decided and those that are ending included.
     pub joins: u64,
@@ -119,7 +119,7 @@ pub struct Stats {
     pub topics: usize,
     /// Presences tracked on this node.
     pub presences: u64,
-    /// What kept topics remember on this node.
+    /// The memory of kept topics on this node.
     pub kept: KeptStats,
     /// Frames written to clients so far.
     pub frames_out: u64,
@@ -131,14 +131,14 @@ pub struct Stats {
     pub bytes_held: usize,
     /// Sessions closed so far because too many bytes were held, and most of them for these.
     pub over_budget: u64,
-    /// What has become of slow clients so far, and of what was for them.
+    /// The fate of slow clients so far, and of what was for them.
     pub slow: SlowStats,
     /// The cluster that this server is a node of; none of one that is alone.
     #[cfg(feature = "cluster")]
     pub cluster: Option<ClusterStats>,
 }
 
-/// What has become of slow clients, and of what was for them: see [`SlowPolicy`](crate::SlowPolicy).
+/// The fate of slow clients, and of what was for them: see [`SlowPolicy`](crate::SlowPolicy).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SlowStats {
@@ -156,7 +156,7 @@ pub struct SlowStats {
     pub left_out_of_mailboxes: u64,
 }
 
-/// How much kept topics remember: see [`Mount::keep`].
+/// The memory of kept topics: see [`Mount::keep`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct KeptStats {
@@ -168,7 +168,7 @@ pub struct KeptStats {
     pub bytes: usize,
 }
 
-/// How often a resumable session was not begun or not carried on, by reason. `docs/sessions.md` says what each means.
+/// Counts of resumable sessions that were not begun or not carried on, by reason. `docs/sessions.md` says what each means.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ResumesRefused {
@@ -258,7 +258,7 @@ impl Lapwing {
         Subscription::new(self.0.node.clone(), topic.into())
     }
 
-    /// Who is present on a topic: the payload of `presence_state`.
+    /// The presences on a topic: the payload of `presence_state`.
     ///
     /// # Errors
     /// When the presence engine is busy.
@@ -280,7 +280,7 @@ impl Lapwing {
         Tracked::new(self.0.node.clone(), topic.into(), key.into(), meta).await
     }
 
-    /// How many are present on a topic.
+    /// The number of presences on a topic.
     ///
     /// # Errors
     /// When the presence engine is busy.
@@ -288,7 +288,7 @@ impl Lapwing {
         self.0.node.tracker.count(&topic.into()).answered().await
     }
 
-    /// What there is at this moment. Costs a walk through all sessions.
+    /// The numbers at this moment. Costs a walk through all sessions.
     #[must_use]
     pub fn stats(&self) -> Stats {
         let mut stats = Stats {
@@ -340,7 +340,7 @@ impl Lapwing {
         self.0.node.link().map(link::Link::info)
     }
 
-    /// Whether a balancer may send clients here: until it [shuts down](Self::shutdown), and, as a node of a cluster, while the engine is there
+    /// Returns whether a balancer may send clients here: until it [shuts down](Self::shutdown), and, as a node of a cluster, while the engine is there
     /// and delivers what was asked for.
     #[must_use]
     pub fn is_ready(&self) -> bool {
@@ -457,7 +457,7 @@ impl Builder {
         self
     }
 
-    /// How long [`shutdown`](Lapwing::shutdown) may take. Default 60 s: the drain of a mount (30 s), the last words of its
+    /// Sets the time that [`shutdown`](Lapwing::shutdown) may take. Default 60 s: the drain of a mount (30 s), the last words of its
     /// connections (9 s) and those of its joins (10 s) fit in by default. A service manager has to wait for a little longer;
     /// with one that does not, set this below its patience. Nobody is waited for beyond it, and who was left is in the
     /// [`ShutdownReport`](crate::ShutdownReport).
@@ -466,7 +466,7 @@ impl Builder {
         self
     }
 
-    /// How many bytes the histories of all kept topics may take together. Default 64 MiB. When there is no more room, a topic
+    /// Sets the bytes that the histories of all kept topics may take together. Default 64 MiB. When there is no more room, a topic
     /// that records makes place among its own messages, and what finds none is sent and not remembered.
     pub fn history_bytes_max(mut self, bytes: usize) -> Self {
         self.history_bytes_max = bytes;

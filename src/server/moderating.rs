@@ -120,7 +120,7 @@ impl Lapwing {
         self.node().list_members(topic.into(), limit).await
     }
 
-    /// How many joins a topic has on all nodes.
+    /// The number of joins of a topic on all nodes.
     pub async fn count_members(&self, topic: impl Into<Topic>) -> Everywhere {
         self.node().count_members(topic.into()).await
     }

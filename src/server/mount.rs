@@ -162,7 +162,7 @@ impl Mount {
         self
     }
 
-    /// How long [`connect`](Self::connect) may take. Default 30 s, see [`TransportOptions::connect_timeout`]; then the client is
+    /// Sets the time that [`connect`](Self::connect) may take. Default 30 s, see [`TransportOptions::connect_timeout`]; then the client is
     /// told to try again later.
     pub fn connect_timeout(mut self, time: Duration) -> Self {
         self.transports = self.transports.connect_timeout(time);
@@ -197,7 +197,7 @@ impl Mount {
         self
     }
 
-    /// How many topics one connection may have joined. Default 100, as in Phoenix since CVE-2026-56811; the
+    /// Sets the number of topics that one connection may have joined. Default 100, as in Phoenix since CVE-2026-56811; the
     /// next join is answered with an error. As many joins may be ending at the same time, which take as long as
     /// [`leave`](Channel::leave) does. `usize::MAX` for no limit.
     pub fn joins_max(mut self, joins_max: usize) -> Self {
@@ -205,39 +205,39 @@ impl Mount {
         self
     }
 
-    /// How much may wait for one join.
+    /// Bounds what may wait for one join.
     pub fn mailbox(mut self, limits: MailboxLimits) -> Self {
         self.mailbox = limits;
         self
     }
 
-    /// How fast clients may be, and how many sessions one of them may have. By default a session has 5,000 messages a second, and
+    /// Bounds how fast clients may be, and how many sessions one of them may have. By default a session has 5,000 messages a second, and
     /// 50,000 at once.
     pub fn rates(mut self, rates: Rates) -> Self {
         self.rates = rates;
         self
     }
 
-    /// How long topics, events and refs may be that clients send.
+    /// Bounds the lengths of topics, events and refs that clients send.
     pub fn names(mut self, limits: NameLimits) -> Self {
         self.names = limits;
         self
     }
 
-    /// How much may wait for one client. Beyond it the client's session is closed with 1013.
+    /// Bounds what may wait for one client. Beyond it the client's session is closed with 1013.
     pub fn outbox(mut self, limits: OutboxLimits) -> Self {
         self.transports = self.transports.outbox(limits);
         self
     }
 
-    /// How many sessions may be live at once, see [`TransportOptions::sessions_max`]. Default 1,000,000; the next is refused
+    /// Sets the number of sessions that may be live at once, see [`TransportOptions::sessions_max`]. Default 1,000,000; the next is refused
     /// with 503.
     pub fn sessions_max(mut self, sessions: usize) -> Self {
         self.transports = self.transports.sessions_max(sessions);
         self
     }
 
-    /// How many bytes may be held for the mount's clients, see [`TransportOptions::budget_bytes_max`]. Default 512 MiB; from
+    /// Sets the bytes that may be held for the mount's clients, see [`TransportOptions::budget_bytes_max`]. Default 512 MiB; from
     /// seven eighths on new sessions are refused and the largest debtors closed with 1013.
     pub fn budget(mut self, bytes: usize) -> Self {
         self.transports = self.transports.budget_bytes_max(bytes);

@@ -17,7 +17,7 @@ const JOINS_GRACE: Duration = Duration::from_secs(10);
 /// Time for threads and tasks that have nothing left to do.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-/// Who was left when a server went down: all zero if everybody ended in time.
+/// The connections and joins that were left when a server went down: all zero if everybody ended in time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ShutdownReport {
@@ -30,7 +30,7 @@ pub struct ShutdownReport {
 }
 
 impl ShutdownReport {
-    /// Whether nobody was left.
+    /// Returns whether nobody was left.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         *self == Self::default()

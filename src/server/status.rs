@@ -49,7 +49,7 @@ enum Question {
 }
 
 impl Lapwing {
-    /// Whether the program should go on: 200 `live`. A supervisor that is not answered, or by 503, starts it anew.
+    /// Returns whether the program should go on: 200 `live`. A supervisor that is not answered, or by 503, starts it anew.
     ///
     /// A server that drains lives: who is killed for not being ready loses the clients that it is sending away. So does one without its
     /// cluster's engine: it serves those that it has, and what it says to other nodes waits. 503 `presence has ended` means that
@@ -59,7 +59,7 @@ impl Lapwing {
         self.status(Question::Live)
     }
 
-    /// Whether a balancer may send clients here, as [`is_ready`](Self::is_ready) says: 200 `ready`, or 503 with the reason: `draining`, from the
+    /// Returns whether a balancer may send clients here, as [`is_ready`](Self::is_ready) says: 200 `ready`, or 503 with the reason: `draining`, from the
     /// first moment of a [shutdown](Self::shutdown) on, or `engine`, while the cluster's engine is away or does not deliver all topics.
     #[must_use]
     pub fn ready_service(&self) -> StatusService {

@@ -41,7 +41,7 @@ pub struct Subscription {
 /// Broadcasts are missing: the task did not take them, or they were lost between nodes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lagged(
-    /// How many the task did not take. None of them: broadcasts of another node were lost, see [`Gap`](crate::Gap), and nobody knows how many.
+    /// The number of broadcasts that the task did not take. None of them: broadcasts of another node were lost, see [`Gap`](crate::Gap), and nobody knows how many.
     pub u64,
 );
 

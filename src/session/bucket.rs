@@ -35,13 +35,13 @@ impl Rate {
         Self { count, time, burst: count }
     }
 
-    /// So many in a second, and as many at once.
+    /// A rate of so many in a second, and as many at once.
     #[must_use]
     pub fn per_second(count: u32) -> Self {
         Self::new(count, Duration::from_secs(1))
     }
 
-    /// So many at once, after a while in which there were none.
+    /// Sets how many may come at once, after a while in which there were none.
     #[must_use]
     pub fn burst(mut self, burst: u32) -> Self {
         self.burst = burst;

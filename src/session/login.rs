@@ -14,7 +14,7 @@ use crate::{
     topic::Topic,
 };
 
-/// What a client has brought in the place of the token that it connected with: see [`Mount::on_token`](crate::Mount::on_token).
+/// A token that a client has brought in the place of the token that it connected with: see [`Mount::on_token`](crate::Mount::on_token).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct TokenRequest {

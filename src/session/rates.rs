@@ -29,7 +29,7 @@ use crate::{
 /// Addresses whose connects are counted. Beyond it those that owe least are forgotten.
 const ADDRESSES_MAX: usize = 100_000;
 
-/// How fast clients may be, and how many sessions one of them may have. An option of a [`Mount`](crate::Mount::rates).
+/// Bounds of how fast clients may be, and how many sessions one of them may have. An option of a [`Mount`](crate::Mount::rates).
 ///
 /// Addresses and ids have no limits by default: behind a proxy all clients have one address, and a program may give all its clients one
 /// id.

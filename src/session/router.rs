@@ -75,7 +75,7 @@ impl ChannelRoute {
         self.kind.name()
     }
 
-    /// Whether a topic belongs to this route.
+    /// Returns whether a topic belongs to this route.
     #[must_use]
     pub fn matches(&self, topic: &str) -> bool {
         self.pattern.matches(topic)

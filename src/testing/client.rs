@@ -191,7 +191,7 @@ pub struct TestJoin {
 pub struct Reply {
     /// `ok` or `error`, or what else the channel says.
     pub status: String,
-    /// What came with it.
+    /// The payload of the reply.
     pub response: Payload,
 }
 
@@ -226,7 +226,7 @@ impl TestJoin {
         &self.topic
     }
 
-    /// What the join was answered with.
+    /// The payload that the join was answered with.
     #[must_use]
     pub fn response(&self) -> &Payload {
         &self.response

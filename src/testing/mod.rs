@@ -183,7 +183,7 @@ fn new_join(
     (Arc::new(join), Pushed(session))
 }
 
-/// What a socket of [`new_socket`] pushed.
+/// The messages that a socket of [`new_socket`] pushed.
 pub struct Pushed(Arc<TestSession>);
 
 impl Pushed {

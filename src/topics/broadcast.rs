@@ -41,7 +41,7 @@ pub struct Broadcast {
     /// The join that is passed by: the sender of a `broadcast_from`. Joins have numbers on their own node only; what
     /// goes to other nodes says nothing of it.
     pub from: Option<ChannelId>,
-    /// Where it is in the history of its topic, if that is kept and this was recorded.
+    /// Its position in the history of its topic, if that is kept and this was recorded.
     pub position: Option<Position>,
     /// Whether other nodes are not told.
     pub(crate) is_local: bool,
@@ -84,7 +84,7 @@ impl Broadcast {
         self
     }
 
-    /// Whether a kept topic remembers it. A [`PubSub`](crate::pubsub::PubSub) that carries it to other nodes carries that along.
+    /// Returns whether a kept topic remembers it. A [`PubSub`](crate::pubsub::PubSub) that carries it to other nodes carries that along.
     #[must_use]
     pub fn is_recorded(&self) -> bool {
         !self.is_unrecorded
@@ -148,7 +148,7 @@ impl Broadcast {
         self
     }
 
-    /// Whether it may be compressed. A [`PubSub`](crate::pubsub::PubSub) that carries it to other nodes carries that along.
+    /// Returns whether it may be compressed. A [`PubSub`](crate::pubsub::PubSub) that carries it to other nodes carries that along.
     #[must_use]
     pub fn may_be_compressed(&self) -> bool {
         !self.is_uncompressed

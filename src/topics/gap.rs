@@ -17,11 +17,11 @@ pub struct Gap {
     pub topic: Topic,
     /// The name of the node whose broadcasts they were, or its number, if it was not known yet. Empty where they were the store's: of any node.
     pub node: SmolStr,
-    /// Why they are lost.
+    /// The cause.
     pub cause: GapCause,
 }
 
-/// Why broadcasts are lost.
+/// The causes for which broadcasts are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum GapCause {

@@ -6,7 +6,7 @@ use lapwing_transports::options::error::{OptionError, check_bound, check_time};
 
 use crate::topics::log::{Bounds, Cap};
 
-/// How much the topics of a pattern remember of what is broadcast on them, for clients that come back.
+/// Bounds of what the topics of a pattern remember of their broadcasts, for clients that come back.
 ///
 /// ```
 /// use std::time::Duration;

@@ -2,17 +2,17 @@
 
 use crate::topics::position::Position;
 
-/// What became of a broadcast. All subscribers on this node have it, or will have it in their turn.
+/// The outcome of a broadcast. All subscribers on this node have it, or will have it in their turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
-    /// Where it is in the history of its topic, if that is kept and it was recorded.
+    /// Its position in the history of its topic, if that is kept and it was recorded.
     pub position: Option<Position>,
-    /// What became of it on its way to other nodes.
+    /// The outcome on its way to other nodes.
     pub sent: Sent,
 }
 
-/// What became of a broadcast on its way to the other nodes of a cluster.
+/// The outcome of a broadcast on its way to the other nodes of a cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sent {

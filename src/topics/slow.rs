@@ -13,7 +13,7 @@ use crate::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-/// What becomes of a broadcast for a client that is slow, or away: for one broadcast ([`Broadcast::slow`](crate::Broadcast::slow)), or for
+/// The treatment of a broadcast for a client that is slow, or away: for one broadcast ([`Broadcast::slow`](crate::Broadcast::slow)), or for
 /// all of a pattern of topics ([`Mount::slow`](crate::Mount::slow)).
 ///
 /// Whoever reads gets everything, whatever the policy is. Replies, pushes and what presence says always come, in their order, and so do
@@ -80,7 +80,7 @@ impl SlowPolicy {
         Self(Kind::Latest(Some(SmolStr::new(key))))
     }
 
-    /// So many broadcasts of the topic wait for a client at most, one at least: for one more the oldest is dropped. In the place of those that
+    /// A policy by which so many broadcasts of the topic wait for a client at most, one at least: for one more the oldest is dropped. In the place of those that
     /// were, the client gets an event of the topic, `gap` with `{"dropped": 3}`, after which a page loads its state anew. That any client
     /// understands; the numbers of a resumable session say nothing of it, since what was never sent has none.
     ///

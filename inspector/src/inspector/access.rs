@@ -7,7 +7,7 @@ use http::{header::AUTHORIZATION, request::Parts};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-/// Who may see the inspector, and press its buttons.
+/// The rule by which a request may see the inspector, and press its buttons.
 #[derive(Clone)]
 pub struct Access(Kind);
 
@@ -34,7 +34,7 @@ impl error::Error for KeyTooShort {}
 const KEY_BYTES_MIN: usize = 8;
 
 impl Access {
-    /// Whoever has this key: as the password of HTTP's Basic authentication, with any name, which browsers ask for, or as a bearer token.
+    /// Access with this key: as the password of HTTP's Basic authentication, with any name, which browsers ask for, or as a bearer token.
     ///
     /// Use TLS: both send the key with each request.
     ///
@@ -52,7 +52,7 @@ impl Access {
         if key.len() < KEY_BYTES_MIN { Err(KeyTooShort) } else { Ok(Self(Kind::Key(digest(key)))) }
     }
 
-    /// Whoever the program says, by the head of the request: what its own login has put into the extensions, say. Others get 403.
+    /// Access by the program's word, from the head of the request: what its own login has put into the extensions, say. Others get 403.
     ///
     /// It is called for each request, and must not block.
     pub fn decided_by(decide: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {

@@ -74,7 +74,7 @@ pub(crate) struct Answer {
     pub(crate) refused: Option<NotRecovered>,
 }
 
-/// Why a client that comes back does not get what it missed, or a program what it asks for.
+/// The reason why a client that comes back does not get what it missed, or a program what it asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum NotRecovered {
@@ -88,13 +88,13 @@ pub enum NotRecovered {
     Unreadable,
 }
 
-/// What came of a client's wish to get what it missed, as a channel learns it in `joined`.
+/// The outcome of a client's wish to get what it missed, as a channel learns it in `joined`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Recovery {
-    /// How many messages it is given.
+    /// The number of messages that it is given.
     pub replayed: u64,
-    /// Why it is not given what it missed; `None` if it is.
+    /// The reason why it is not given what it missed; `None` if it is.
     pub not_recovered: Option<NotRecovered>,
 }
 
@@ -128,7 +128,7 @@ impl fmt::Display for NotRecovered {
 
 impl error::Error for NotRecovered {}
 
-/// Why a history could not be read.
+/// The reason why a history could not be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum HistoryError {
