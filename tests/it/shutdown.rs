@@ -77,6 +77,15 @@ async fn a_connect_that_never_ends_does_not_keep_a_server_from_going_down() {
 }
 
 #[tokio::test]
+async fn who_asks_a_server_that_goes_down_is_refused_in_a_way_that_balancers_understand() {
+    let (lapwing, address) = serve(Mount::new()).await;
+    shut_down(&lapwing).await;
+    assert_eq!(http::get(address, "/socket/longpoll?vsn=2.0.0").await.status, 503);
+    let refused = RawSocket::handshake(address, WEBSOCKET, &[]).await.unwrap_err();
+    assert_eq!(refused.status, 503);
+}
+
+#[tokio::test]
 async fn a_client_that_does_not_end_its_side_does_not_keep_a_server_from_going_down() {
     let (lapwing, address) = serve(Mount::new()).await;
     let mut refused = upgrade(address, &Wire::Websocket.path("/socket")).await;

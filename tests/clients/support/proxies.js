@@ -15,6 +15,7 @@ const programs = {
   haproxy: { program: "haproxy", file: "haproxy.cfg", args: haproxy },
   "nginx-http2": { program: "nginx", file: "nginx-http2.conf", args: nginx },
   "haproxy-http2": { program: "haproxy", file: "haproxy-http2.cfg", args: haproxy },
+  "nginx-cluster": { program: "nginx", file: "nginx-cluster.conf", args: nginx },
   squid: { program: "squid", file: "squid.conf", args: squid },
 };
 
@@ -32,8 +33,9 @@ function squid(path, { port }) {
 }
 
 /**
- * Starts a proxy on a free port: `nginx-default`, `nginx`, `haproxy-short`, `haproxy`, `nginx-http2`, `haproxy-http2` or
- * `squid`. The last is a forward proxy, whose clients name the target themselves.
+ * Starts a proxy on a free port: `nginx-default`, `nginx`, `haproxy-short`, `haproxy`, `nginx-http2`, `haproxy-http2`,
+ * `nginx-cluster`, which stands before several ports, or `squid`. The last is a forward proxy, whose clients name the target
+ * themselves.
  */
 export async function startProxyProgram(name, targetPort) {
   for (let tries = 1; ; tries += 1) {
@@ -55,7 +57,8 @@ async function tryProxyProgram(name, targetPort) {
   // Squid becomes another user when root starts it, and writes its log there.
   chmodSync(dir, 0o777);
   const port = await freePort();
-  const values = { listen: `127.0.0.1:${port}`, target: `127.0.0.1:${targetPort}`, dir };
+  const servers = [targetPort].flat().map((port) => `server 127.0.0.1:${port} max_fails=0;`);
+  const values = { listen: `127.0.0.1:${port}`, target: `127.0.0.1:${targetPort}`, servers: servers.join(" "), dir };
   const template = readFileSync(join(root, "tests/proxies", file), "utf8");
   if (template.includes("{{certificate}}")) values.certificate = makeCertificate(dir);
   const path = join(dir, file);

@@ -1,6 +1,7 @@
 // All kinds of trials: how each is run, at which size.
 
 import { broadcastTrial } from "../trial.js";
+import { anywhere, anywhereTrial } from "./anywhere.js";
 import { broadcasts } from "./broadcasts.js";
 import { joinTrial } from "./joins.js";
 import { outageTrial } from "./outage.js";
@@ -12,6 +13,7 @@ export const FULL = {
   outage: { clients: 300, topics: 100, rate: 5_000, ms: 10_000, awayMs: 30_000, present: 100, slack_ms: 2, gapsMax: 1 },
   presence: { present: 2_000, zombieMs: 60_000, pauseMs: 10_000, flaps: 30, slack_ms: 0 },
   joins: { joins: 10_000, delayMs: 20 },
+  anywhere: { each: 300, perSecond: 1, ms: 600_000 },
 };
 
 /** Some seconds each, beside others: what takes time is only waited for. */
@@ -20,6 +22,7 @@ export const SHORT = {
   outage: { clients: 10, topics: 10, rate: 2_000, ms: 2_000, awayMs: 15_000, present: 10, slack_ms: 30_000, gapsMax: Infinity },
   presence: { present: 60, zombieMs: 1_000, pauseMs: 6_000, flaps: 2, slack_ms: 30_000 },
   joins: { joins: 300, delayMs: 20 },
+  anywhere: { each: 4, perSecond: 10, ms: 12_000 },
 };
 
 /** What is run, at each size; not in short what depends on how fast a node comes back. */
@@ -42,4 +45,5 @@ export const kinds = [
     what: "joins to new topics, each with a broadcast elsewhere at its answer",
     run: (engine, scale) => joinTrial(engine, scale.joins),
   },
+  ...anywhere.map((kind) => ({ group: "sessions", ...kind, run: (engine, scale) => anywhereTrial(engine, kind, scale.anywhere) })),
 ];

@@ -51,7 +51,7 @@ use crate::{
     frame::Message,
     handler::Handler,
     http::body::{Body, RequestBody, ResponseFuture, ready},
-    live::{Kind, LiveSession, counters::NotAdmitted, poller::Poller, waking::Core},
+    live::{Kind, LiveSession, poller::Poller, waking::Core},
     manager::{Manager, dice},
     options::LongpollOptions,
     session::{Attachment, Seq},
@@ -125,8 +125,8 @@ fn later(response: impl Future<Output = Response<Body>> + Send + 'static) -> Res
 
 async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> Response<Body> {
     let auth_token = manager.auth_token(&parts);
-    if manager.common.budget.is_strained() {
-        manager.common.counters.refuse(NotAdmitted::Budget);
+    // A balancer asks another server then; a stock client takes it for an error, and tries again.
+    if manager.check_open().is_err() {
         return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
     }
     let state = match manager.connect(Transport::Longpoll, false, parts, auth_token).await {
