@@ -489,6 +489,10 @@ impl Program for Node {
                 let broadcast = Broadcast::new(id, order, with);
                 Answer::of(self.socket_ids.dispatch_apart(&broadcast))
             }
+            Question::Leaving { node } => {
+                self.tracker.handle_leaving(node);
+                Answer::of(1)
+            }
             Question::Members { topic } => Answer::of(self.topics.members(topic.into()).count() as u64),
             Question::List { topic, limit } => Answer::listing(self.topics.members(topic.into()), limit),
         })

@@ -180,6 +180,12 @@ impl Ledger {
         self.numbers.get(&id).copied()
     }
 
+    /// The known replica that wrote the entry with a tag.
+    pub(crate) fn writer(&self, tag: Tag) -> Option<PartId> {
+        let known = self.known.iter().flatten().find(|known| known.id.wrote(tag))?;
+        self.number(known.id)
+    }
+
     /// The greatest incarnation of the node that is not taken back.
     pub(crate) fn departed(&self, node: u64) -> Option<u64> {
         self.departed.get(&node).copied()

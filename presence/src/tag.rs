@@ -45,6 +45,24 @@ impl ReplicaId {
         self.node == other.node && self.incarnation > other.incarnation
     }
 
+    /// Whether this replica wrote the entry with the tag.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lapwing_presence::{Config, Owner, Presences, ReplicaId};
+    ///
+    /// let id = ReplicaId::new(1, 1);
+    /// let mut presences = Presences::new(id, Config::default());
+    /// presences.track("room", "ada", Owner(7), b"{}")?;
+    /// let tag = presences.find("room", "ada", Owner(7)).unwrap().tag();
+    /// assert!(id.wrote(tag) && !ReplicaId::new(2, 1).wrote(tag));
+    /// # Ok::<(), lapwing_presence::TrackError>(())
+    /// ```
+    pub fn wrote(self, tag: Tag) -> bool {
+        tag.origin() == self.origin()
+    }
+
     /// 48 bits that stand for this replica in its tags. Mixed rather than packed, because node ids are hashes
     /// of names and incarnations are times: neither fits. Two of 1,000 replicas share one with a chance of 2
     /// in 10^9.

@@ -34,6 +34,11 @@ pub(crate) enum Question {
         /// The topic.
         topic: String,
     },
+    /// A node is about to go, and its clients come back to others: is that known?
+    Leaving {
+        /// The number of its start.
+        node: u64,
+    },
     /// Which joins does a topic have?
     List {
         /// The topic.

@@ -43,6 +43,7 @@ use crate::{
         push_error::PushError,
         refs::Refs,
         rejoin::Rejoins,
+        tracking::Tracked,
         turn::{Arrival, Killed, Left, Turn},
     },
     journal::Happening,
@@ -166,8 +167,7 @@ pub(crate) struct Join {
     missed: AtomicBool,
     /// How many presences the join tracks, those that are still asked for included.
     tracking: AtomicU32,
-    /// Whether the join ever tracked a presence.
-    tracked: AtomicBool,
+    tracked: Tracked,
     state: Mutex<State>,
 }
 
@@ -216,7 +216,7 @@ impl Join {
             asked: AtomicBool::new(false),
             missed: AtomicBool::new(false),
             tracking: AtomicU32::new(0),
-            tracked: AtomicBool::new(false),
+            tracked: Tracked::default(),
             state: Mutex::new(state),
         }
     }
@@ -432,12 +432,7 @@ impl Join {
         if left.resumes {
             self.peer.resume_reading();
         }
-        if self.tracked.load(Ordering::Relaxed) {
-            let join = self.clone();
-            self.home.node.tracker.end(self.id, Box::new(move || join.clear()));
-        } else {
-            self.clear();
-        }
+        self.end_presences();
         // Dropped outside the lock: messages of the user's may do anything in their destructors.
         let Left { mut mailbox, channel, .. } = left;
         let settled = mailbox.settle(usize::MAX);

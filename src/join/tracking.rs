@@ -1,6 +1,6 @@
 //! What a join has to do with presence.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use lapwing_transports::frame::Frame;
 
@@ -8,9 +8,35 @@ use super::Join;
 use crate::{
     presence::{Asked, PresenceError, Showing, Viewer},
     protocol::{Payload, Ref, Serializer},
-    sync::atomic::Ordering,
+    sync::atomic::{AtomicU8, Ordering},
     topic::Topic,
 };
+
+/// Whether a join ever tracked a presence, and whether its client is expected on another node.
+#[derive(Default)]
+pub(super) struct Tracked(AtomicU8);
+
+const EVER: u8 = 1;
+const EXPECTED: u8 = 2;
+
+impl Tracked {
+    fn set(&self, flag: u8) {
+        self.0.fetch_or(flag, Ordering::Relaxed);
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.0.load(Ordering::Relaxed) & flag != 0
+    }
+}
+
+impl fmt::Debug for Tracked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tracked")
+            .field("ever", &self.has(EVER))
+            .field("expected", &self.has(EXPECTED))
+            .finish()
+    }
+}
 
 impl Join {
     /// Tracks a presence, unless the join is over: nothing would ever take it away. Shows the state with it to the client
@@ -25,8 +51,26 @@ impl Join {
         if tracking >= self.home.node.tracker.per_join_max() {
             return Asked::refused(PresenceError::TooMany);
         }
-        self.tracked.store(true, Ordering::Relaxed);
+        self.tracked.set(EVER);
         self.home.node.tracker.track_and_show(&self.topic, key, self.id, meta, showing)
+    }
+
+    /// The join ends as this node goes down: others go on showing what it tracked until its client is there again, for a while.
+    pub(crate) fn expect_elsewhere(&self) {
+        self.tracked.set(EXPECTED);
+    }
+
+    /// The join is over: what it tracked goes, and then nothing is left of it.
+    pub(super) fn end_presences(self: &Arc<Self>) {
+        if !self.tracked.has(EVER) {
+            return self.clear();
+        }
+        let join = self.clone();
+        let (tracker, done) = (&self.home.node.tracker, Box::new(move || join.clear()));
+        match self.tracked.has(EXPECTED) {
+            true => tracker.leave(self.id, done),
+            false => tracker.end(self.id, done),
+        }
     }
 
     /// A presence that was counted by [`Join::track`] is not there, or no longer.

@@ -14,6 +14,7 @@ mod chunks;
 pub(crate) mod fetch;
 mod joining;
 pub(crate) mod json;
+mod leaving;
 pub(crate) mod options;
 mod others;
 mod outlet;
@@ -201,6 +202,15 @@ pub(crate) enum Request {
         owner: Owner,
         done: Done,
     },
+    /// A join is over as this node goes down: what it tracked stays for a while.
+    Leave {
+        owner: Owner,
+        done: Done,
+    },
+    /// Another node is about to go.
+    Leaving {
+        node: u64,
+    },
     /// Another node says something.
     Heard {
         node: u64,
@@ -221,8 +231,8 @@ impl Request {
             Self::Untrack { .. } => "untrack",
             Self::Meta { .. } | Self::Get { .. } | Self::Count { .. } => "look_up",
             Self::List { .. } | Self::Show { .. } | Self::Entries { .. } => "list",
-            Self::End { .. } => "end",
-            Self::Heard { .. } | Self::Look | Self::Stop => "node",
+            Self::End { .. } | Self::Leave { .. } => "end",
+            Self::Leaving { .. } | Self::Heard { .. } | Self::Look | Self::Stop => "node",
         }
     }
 }
@@ -391,13 +401,21 @@ impl Tracker {
 
     /// Whatever the join tracked goes. Never waits and never fails: it is called from destructors.
     pub(crate) fn end(&self, owner: ChannelId, done: Done) {
-        let owner = Owner(owner.0);
+        self.end_by(owner, done, |owner, done| Request::End { owner, done });
+    }
+
+    /// The same as this node goes down and the client is expected on another one: for a while nobody is told.
+    pub(crate) fn leave(&self, owner: ChannelId, done: Done) {
+        self.end_by(owner, done, |owner, done| Request::Leave { owner, done });
+    }
+
+    fn end_by(&self, owner: ChannelId, done: Done, request: fn(Owner, Done) -> Request) {
         // Without an engine nothing was ever tracked.
         let Some(Some(engine)) = self.engine.get() else { return done() };
         self.meter.taken.add("end", 1);
-        let refused =
-            engine.requests.try_send(Request::End { owner, done }).map_err(TrySendError::into_inner);
-        if let Err(Request::End { owner, done }) = refused {
+        let request = request(Owner(owner.0), done);
+        let refused = engine.requests.try_send(request).map_err(TrySendError::into_inner);
+        if let Err(Request::End { owner, done } | Request::Leave { owner, done }) = refused {
             self.ended.owners.lock().unwrap_or_else(PoisonError::into_inner).push(owner);
             done();
         }
@@ -419,6 +437,11 @@ impl Tracker {
     /// Another node is there.
     pub(crate) fn handle_peer(&self, node: u64) {
         self.ended.peers.lock().unwrap_or_else(PoisonError::into_inner).push(node);
+    }
+
+    /// Another node is about to go. If there is too much to do, who comes back from it is seen twice for a while.
+    pub(crate) fn handle_leaving(&self, node: u64) {
+        let _ = self.send(Request::Leaving { node });
     }
 
     /// All nodes that live were told of.

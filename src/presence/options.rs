@@ -6,6 +6,9 @@ use lapwing_transports::options::error::{FOREVER, OptionError, check_bound, chec
 
 use crate::topic::{PatternError, TopicPattern};
 
+/// What a node of a cluster has left is hidden after a minute in any case, as that of one that is silent.
+const DEPARTURE_GRACE_MAX: Duration = Duration::from_secs(60);
+
 /// Bounds and times of presence.
 ///
 /// ```
@@ -27,6 +30,7 @@ pub struct PresenceOptions {
     pub(crate) per_join_max: u32,
     pub(crate) state_bytes_max: usize,
     pub(crate) prototype_keys: bool,
+    pub(crate) departure_grace: Duration,
     pub(crate) count_only: Vec<TopicPattern>,
     /// The first pattern that was none.
     bad_pattern: Option<PatternError>,
@@ -99,6 +103,15 @@ impl PresenceOptions {
         self
     }
 
+    /// How long the nodes of a cluster go on showing who was present on one that [shuts down](crate::Lapwing::shutdown). Default 15 s, 60 s at most. Whoever
+    /// comes back to another node in that time is not seen to leave; who does not is told as gone when it is over. A stock client tries
+    /// to connect again after some milliseconds, later each five seconds: three such attempts fit in. With 0 everybody is gone with their
+    /// node. All nodes should have the same. A node that dies is another matter: its presences go when it counts as dead.
+    pub fn departure_grace(mut self, time: Duration) -> Self {
+        self.departure_grace = time.min(DEPARTURE_GRACE_MAX);
+        self
+    }
+
     /// Adds topics, by a pattern, on which clients are told numbers, `presence_count` `{"keys": …, "metas": …}`, in the place
     /// of diffs. For topics of thousands, where nobody reads the list and each change would go to everybody. Default: none.
     ///
@@ -151,6 +164,7 @@ impl Default for PresenceOptions {
             per_join_max: 100,
             state_bytes_max: 4 * 1024 * 1024,
             prototype_keys: false,
+            departure_grace: Duration::from_secs(15),
             count_only: Vec::new(),
             bad_pattern: None,
         }

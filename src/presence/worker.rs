@@ -13,7 +13,9 @@ use std::{
 use bytes::Bytes;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use foldhash::quality::RandomState;
-use lapwing_presence::{Config, Diff, Entry, Owner, Presences, Replica, ReplicaId, TrackError, UpdateError};
+use lapwing_presence::{
+    Config, Diff, Entry, Message, Owner, Presences, Replica, ReplicaId, TrackError, UpdateError,
+};
 use lapwing_transports::quoted::Quoted;
 use tracing::debug;
 
@@ -22,6 +24,7 @@ use super::{
     fetch::Extras,
     joining::Joining,
     json,
+    leaving::Leaving,
     others::{Conversation, Others, replica_of},
     outlet::Outlet,
     pending::Pending,
@@ -46,6 +49,8 @@ pub(super) struct Engine {
     conversation: Option<Conversation>,
     /// Until this node knows who is present on the others.
     joining: Option<Joining>,
+    /// What is left by those who were on a node that goes down.
+    leaving: Leaving,
     /// Topics with a change that is not sent yet, or one that was sent a moment ago.
     pending: HashMap<Topic, Pending>,
     /// The joins that asked for the state of a topic. All that came in one batch share one encoding.
@@ -75,6 +80,7 @@ impl Engine {
         let seed = RandomState::default().hash_one("presences");
         let conversation = others.map(Conversation::new);
         let joining = others.map(|others| Joining::new(others, options.queue_max));
+        let leaving = Leaving::new(options.departure_grace);
         // A later start of a server that is alone is a later replica.
         let start = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let id = conversation.as_ref().map_or(ReplicaId::new(1, start), Conversation::id);
@@ -89,6 +95,7 @@ impl Engine {
             replica,
             conversation,
             joining,
+            leaving,
             pending: HashMap::new(),
             asked: HashMap::new(),
             states: States::default(),
@@ -198,6 +205,11 @@ impl Engine {
                 self.end(owner);
                 self.answers.push(done);
             }
+            Request::Leave { owner, done } => {
+                self.leave(owner);
+                self.answers.push(done);
+            }
+            Request::Leaving { node } => self.leaving.handle_leaving(node),
             Request::Heard { node, piece } => self.hear(node, &piece),
             Request::Look => {}
             Request::Stop => self.stop(),
@@ -216,10 +228,23 @@ impl Engine {
         self.absorb(diff);
     }
 
+    /// A join ends as this node goes down: its client is expected on another one.
+    fn leave(&mut self, owner: Owner) {
+        let now = self.conversation.as_ref().map(Conversation::now);
+        let stays = now.is_some_and(|now| self.leaving.handle_end(now, owner));
+        if !stays {
+            self.end(owner);
+        }
+    }
+
     /// Takes in what another node says.
     fn hear(&mut self, node: u64, piece: &Bytes) {
         let Some(conversation) = &mut self.conversation else { return };
         let Some(message) = conversation.hear(node, piece) else { return };
+        let is_farewell = matches!(message, Message::Departure { .. });
+        if is_farewell && self.leaving.handle_gone(conversation.now(), node) {
+            return;
+        }
         let diff = self.replica.handle(conversation.now(), message);
         self.absorb(diff);
     }
@@ -238,6 +263,10 @@ impl Engine {
                 joining.forget(node);
             }
             let replica = replica_of(node);
+            if is_for_good && self.leaving.handle_gone(conversation.now(), node) {
+                continue;
+            }
+            self.leaving.forget(node);
             diff.absorb(match is_for_good {
                 true => self.replica.handle_departure(replica),
                 // It may only be cut off: what is known of it is kept for a while, and hidden.
@@ -245,6 +274,10 @@ impl Engine {
             });
         }
         let (is_up, now) = conversation.look();
+        let (owners, nodes) = self.leaving.take_due(now);
+        for node in nodes {
+            diff.absorb(self.replica.handle_departure(replica_of(node)));
+        }
         if is_up {
             diff.absorb(self.replica.handle_timeout(now));
         }
@@ -252,6 +285,7 @@ impl Engine {
             conversation.send(&transmit);
         }
         self.absorb(diff);
+        owners.into_iter().for_each(|owner| self.end(owner));
         if self.joining.as_ref().is_some_and(|joining| joining.is_over(&self.replica)) {
             self.end_joining();
         }
@@ -346,7 +380,10 @@ impl Engine {
     }
 
     /// Takes in what changed. Returns the reference of the first join in it.
-    fn absorb(&mut self, diff: Diff) -> String {
+    fn absorb(&mut self, mut diff: Diff) -> String {
+        if !self.leaving.is_empty() {
+            diff = self.hand_over(diff);
+        }
         let reference = diff.first_join().map(|entry| entry.tag().phx_ref().as_str().to_owned());
         for topic_diff in diff.into_topics() {
             let topic = Topic::from(&**topic_diff.topic());
@@ -354,6 +391,24 @@ impl Engine {
             self.pending.entry(topic).or_default().absorb(topic_diff);
         }
         reference.unwrap_or_default()
+    }
+
+    /// Takes out what those have left who are there again: as that is one change, nobody is seen to leave.
+    fn hand_over(&mut self, mut diff: Diff) -> Diff {
+        let joins = diff
+            .topics()
+            .iter()
+            .flat_map(|topic| topic.joins().iter().map(move |join| (topic.topic().clone(), join.clone())));
+        for (topic, came) in joins.collect::<Vec<_>>() {
+            let Some(left) = self.leaving.left_by(self.replica.presences(), &topic, &came) else { continue };
+            let is_own = self.replica.presences().id().wrote(left.tag());
+            let displaced = self.replica.presences_mut().displace(&topic, &left);
+            if is_own {
+                self.tracked.fetch_sub(leaves(&displaced), Ordering::Relaxed);
+            }
+            diff.absorb(displaced);
+        }
+        diff
     }
 
     /// Sends the diffs whose time has come, and forgets topics that were quiet for a tick.

@@ -7,9 +7,13 @@ use tokio::{task::JoinSet, time::timeout};
 use tracing::{info, warn};
 
 use crate::{
+    cluster::question::Question,
     server::{Lapwing, drain::Drain},
     session::handler::Hub,
 };
+
+/// Time for the other nodes of a cluster to say that they expect the clients of this one.
+const NOTICE_MAX: Duration = Duration::from_secs(2);
 
 /// Time for callbacks that run when all connections are over: twice what a join waits for the one that it replaces.
 const JOINS_GRACE: Duration = Duration::from_secs(10);
@@ -41,6 +45,9 @@ impl Lapwing {
     /// Sends all clients away, paced as each mount's [`Drain`] says, with close code 1012, upon which they
     /// connect again, by then to another server. New ones are refused from the first moment on.
     ///
+    /// The other nodes of a cluster are told first, for which two seconds are given at most. They go on showing who was present here, and whoever
+    /// comes back to one of them in time is not seen to leave: see [`PresenceOptions::departure_grace`](crate::PresenceOptions::departure_grace).
+    ///
     /// Returns when every connection and every join is over, or was given its time: for the connections of a mount
     /// [`Drain::timeout`] and `linger`, for the joins ten seconds, and for everything together
     /// [`Builder::shutdown_timeout`](crate::Builder::shutdown_timeout), of which the pacing takes half at most. A connection
@@ -67,7 +74,10 @@ impl Lapwing {
         let pacing_max = left() / 2;
         let mut report = ShutdownReport::default();
         self.set_draining();
-        self.node().link().inspect(|link| link.begin_drain());
+        for mounted in self.mounts().iter().filter(|mounted| mounted.drain.is_some()) {
+            mounted.endpoint.begin_drain();
+        }
+        self.give_notice(left() / 8).await;
         let mut drains = JoinSet::new();
         for mounted in self.mounts() {
             match mounted.drain {
@@ -98,6 +108,17 @@ impl Lapwing {
         // Code of the program that keeps one of them from ending, such as a serializer that blocks, is not waited for.
         let _ = timeout(STOP_GRACE, stopping).await;
         report
+    }
+}
+
+impl Lapwing {
+    /// Tells the other nodes that this one goes before its first client does, so that they expect them.
+    async fn give_notice(&self, within: Duration) {
+        let Some(link) = self.node().link() else { return };
+        link.begin_drain();
+        let told = link.ask(&Question::Leaving { node: link.number() }).answered(0);
+        // One that does not hear it shows who comes back to it twice, until the grace is over.
+        let _ = timeout(NOTICE_MAX.min(within), told).await;
     }
 }
 

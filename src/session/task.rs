@@ -454,6 +454,9 @@ async fn finish<C: Channel>(join: &Arc<Join>, channel: &mut C, cx: &Context<C>, 
     let reason = reason_word(&end.reason);
     debug!(topic = %join.quoted_topic(), id = join.id.0, reason, "left");
     join.note(|| Happening::Left { topic: journal::topic(&join.topic), reason });
+    if end.reason == LeaveReason::Draining {
+        join.expect_elsewhere();
+    }
     // One that was refused never was a join.
     if end.reason != LeaveReason::Unavailable {
         join.meter().ended.add(reason, 1);

@@ -219,9 +219,10 @@ impl Node {
         self.queue_message(channel, &Message::Presence(bytes));
     }
 
-    /// The others are told that this node is about to go.
+    /// The others are told that this node is about to go, with the next tick.
     pub fn begin_drain(&mut self) {
         self.is_draining = true;
+        self.next_beat = Duration::ZERO;
     }
 
     /// The last message: the others do not wait for this node any more. Wait until [`is_flushed`](Self::is_flushed) first.

@@ -170,6 +170,45 @@ impl Presences {
         diff
     }
 
+    /// Drops an entry in whose place another stands, though its owner did not say that it is gone: that of somebody who was on a node that is
+    /// about to go, and is on another by now. One of this node's own goes as by [`untrack`](Self::untrack).
+    ///
+    /// Of another replica's entry the others hear nothing: each drops it for itself, and a replica that is about to go takes with it what any
+    /// of them kept. The diff is empty if the entry is not there, or has another tag by now.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lapwing_presence::{Config, Owner, Presences, ReplicaId};
+    ///
+    /// let mut goes = Presences::new(ReplicaId::new(1, 1), Config::default());
+    /// goes.track("room", "ada", Owner(7), b"{}")?;
+    /// let mut stays = Presences::new(ReplicaId::new(2, 1), Config::default());
+    /// stays.replica_up(goes.id())?;
+    /// stays.merge(&goes.extract(&stays.clocks()));
+    ///
+    /// let left = stays.list("room").next().unwrap().clone();
+    /// let mut diff = stays.track("room", "ada", Owner(1), b"{}")?;
+    /// diff.absorb(stays.displace("room", &left));
+    /// assert_eq!((diff.topics()[0].joins().len(), diff.topics()[0].leaves()[0].tag()), (1, left.tag()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn displace(&mut self, topic: &str, entry: &Entry) -> Diff {
+        let name = TopicName { name: topic, hash: self.hasher.topic(topic) };
+        let mut diff = Diff::new();
+        let Some(part) = self.ledger.writer(entry.tag()) else { return diff };
+        let place = self.shard_of(name);
+        let found = self.shards[place].find(name, entry.key_bytes(), entry.owner(), part);
+        let Some(id) = found.filter(|id| self.shards[place].entry(*id).tag() == entry.tag()) else {
+            return diff;
+        };
+        match part {
+            OWN => self.remove(place, id, &mut diff),
+            _ => drop(self.shards[place].remove(id, &mut diff)),
+        }
+        diff
+    }
+
     /// The replica that this node is.
     pub fn id(&self) -> ReplicaId {
         self.id

@@ -121,3 +121,30 @@ fn durations_that_contradict_each_other_are_refused() {
     assert_eq!(checked(config().forget_after(S * 2)), Some(ReplicaConfigError::ForgottenTooEarly));
     assert_eq!(checked(config().forget_after(S * 2 + near)), None);
 }
+
+#[test]
+fn what_was_displaced_stays_away_and_what_its_owner_says_anew_is_shown() {
+    let mut goes = one();
+    let mut stays = Presences::new(node(2), Config::default());
+    stays.replica_up(goes.id()).unwrap();
+    stays.merge(&goes.extract(&stays.clocks()));
+    let left = stays.list("room").next().unwrap().clone();
+    assert!(stays.displace("hall", &left).is_empty(), "there is none of it");
+    assert_eq!(stays.displace("room", &left).topics()[0].leaves()[0].tag(), left.tag());
+    assert!(stays.displace("room", &left).is_empty(), "it has gone");
+    assert_eq!(stays.count("room").presences, 0);
+    // It is live after all: a new state of it is shown, and the old one cannot be displaced any more.
+    goes.update("room", "ada", Owner(7), b"[]").unwrap();
+    assert_eq!(stays.merge(&goes.extract(&stays.clocks())).len(), 1);
+    assert!(stays.displace("room", &left).is_empty());
+    goes.untrack_all(Owner(7));
+    assert_eq!(stays.merge(&goes.extract(&stays.clocks())).len(), 1);
+    assert_eq!(stays.count("room").presences, 0);
+    // One's own goes as by an untrack: the others hear of it.
+    let own = stays.track("hall", "bob", Owner(1), b"{}").unwrap().first_join().unwrap().clone();
+    goes.replica_up(stays.id()).unwrap();
+    goes.merge(&stays.extract(&goes.clocks()));
+    assert_eq!(stays.displace("hall", &own).len(), 1);
+    assert_eq!(goes.merge(&stays.extract(&goes.clocks())).len(), 1);
+    assert!(stays.untrack_all(Owner(1)).is_empty());
+}

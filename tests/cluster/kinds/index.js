@@ -6,6 +6,7 @@ import { broadcasts } from "./broadcasts.js";
 import { joinTrial } from "./joins.js";
 import { outageTrial } from "./outage.js";
 import { presence, presenceTrial } from "./presence.js";
+import { rollingTrial } from "./rolling.js";
 
 /** As large as a machine with two cores bears. */
 export const FULL = {
@@ -14,6 +15,7 @@ export const FULL = {
   presence: { present: 2_000, zombieMs: 60_000, pauseMs: 10_000, flaps: 30, slack_ms: 0 },
   joins: { joins: 10_000, delayMs: 20 },
   anywhere: { each: 300, perSecond: 1, ms: 600_000 },
+  rolling: { stock: 500, resumable: 2_000, calmMs: 5_000 },
 };
 
 /** Some seconds each, beside others: what takes time is only waited for. */
@@ -23,6 +25,7 @@ export const SHORT = {
   presence: { present: 60, zombieMs: 1_000, pauseMs: 6_000, flaps: 2, slack_ms: 30_000 },
   joins: { joins: 300, delayMs: 20 },
   anywhere: { each: 4, perSecond: 10, ms: 12_000 },
+  rolling: { stock: 20, resumable: 10, calmMs: 500 },
 };
 
 /** What is run, at each size; not in short what depends on how fast a node comes back. */
@@ -46,4 +49,10 @@ export const kinds = [
     run: (engine, scale) => joinTrial(engine, scale.joins),
   },
   ...anywhere.map((kind) => ({ group: "sessions", ...kind, run: (engine, scale) => anywhereTrial(engine, kind, scale.anywhere) })),
+  {
+    group: "sessions",
+    name: "rolling restart",
+    what: "each node is started anew, and nobody who stays is seen to leave",
+    run: (engine, scale) => rollingTrial(engine, scale.rolling),
+  },
 ];

@@ -34,13 +34,26 @@ class Cluster {
   }
 
   async add(name) {
-    const tap = await startTap(this.engine.port);
-    const env = { RUST_LOG: "error", ...this.#env, ENGINE: this.engine.url(tap.port), APP: this.app, NODE: name };
-    const node = await startTestbed({ env });
-    Object.assign(node, { name, tap, stats: async () => JSON.parse(await node.fetch("/stats")) });
-    node.isReady = async () => (await fetch(`http://${node.address}/ready`)).status === 200;
+    const node = await this.#start(name, await startTap(this.engine.port));
     this.nodes.push(node);
     return node;
+  }
+
+  async #start(name, tap, port) {
+    const env = { RUST_LOG: "error", ...this.#env, ENGINE: this.engine.url(tap.port), APP: this.app, NODE: name };
+    const node = await startTestbed({ env, port });
+    Object.assign(node, { name, tap, stats: async () => JSON.parse(await node.fetch("/stats")) });
+    node.isReady = async () => (await fetch(`http://${node.address}/ready`)).status === 200;
+    return node;
+  }
+
+  /** Has a node go down in good order, and starts it again where it was. */
+  async restart(node) {
+    node.signal("SIGTERM");
+    await node.over;
+    const again = await this.#start(node.name, node.tap, node.port);
+    this.nodes = this.nodes.map((other) => (other === node ? again : other));
+    return again;
   }
 
   /** Waits until each node that runs knows all others, and is ready. */

@@ -19,6 +19,7 @@ mod carried;
 mod carriers;
 mod faults;
 mod kept;
+mod leaving;
 mod presence;
 
 use std::{sync::Arc, time::Duration};

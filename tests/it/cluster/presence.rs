@@ -15,7 +15,7 @@ use lapwing::cluster::Hub;
 use super::carriers::{Carrier, NatsServer, RedisServer, meet, node};
 
 /// Says who is here, and shows it.
-struct Present(String);
+pub(super) struct Present(String);
 
 impl Channel for Present {
     type State = ();
@@ -44,7 +44,7 @@ async fn joined(node: &TestServer, key: &str) -> TestJoin {
 }
 
 /// Waits until a node's list has these keys, each with this name.
-async fn shows(node: &TestServer, wanted: &[(&str, &str)]) {
+pub(super) async fn shows(node: &TestServer, wanted: &[(&str, &str)]) {
     let asked = Instant::now();
     loop {
         let shown: BTreeMap<String, Value> = node.presences("room:1").await.unwrap().parse().unwrap();
