@@ -43,6 +43,35 @@ pub struct ClusterStats {
     pub ring_bytes: usize,
     /// Bytes that are held back behind something that is missing.
     pub held_bytes: usize,
+    /// Requests that nodes carry for each other.
+    pub relays: RelayCounts,
+}
+
+/// Requests for sessions of another node than the one that they came to: see `docs/cluster.md`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RelayCounts {
+    /// Those for sessions of other nodes that this node carries at the moment.
+    pub carrying: usize,
+    /// Those for this node's own sessions that others carry at the moment.
+    pub carried: usize,
+    /// Those that this node has begun to carry so far.
+    pub begun: u64,
+    /// Those that others have begun to carry here so far.
+    pub taken: u64,
+    /// Those of both that ended early: something was lost, the other node is gone, or it gave them up, as when a client leaves a stream.
+    pub broken: u64,
+    /// Those that this node did not carry: the engine was away, or there were as many as may be.
+    pub refused: u64,
+    /// Messages about them that this node has given to the engine.
+    pub messages: u64,
+}
+
+impl RelayCounts {
+    fn of(stats: driver::RelayStats) -> Self {
+        let driver::RelayStats { carrying, carried, begun, taken, broken, refused, messages, .. } = stats;
+        Self { carrying, carried, begun, taken, broken, refused, messages }
+    }
 }
 
 /// The number of gaps that were told, by [`GapCause`](crate::GapCause).
@@ -162,6 +191,7 @@ impl ClusterStats {
             gaps: GapCounts::of(&stats.gaps),
             ring_bytes: stats.ring_bytes,
             held_bytes: stats.held_bytes,
+            relays: RelayCounts::of(stats.relays),
         }
     }
 }

@@ -51,7 +51,7 @@ use crate::{
 
 #[cfg(feature = "cluster")]
 pub use self::{
-    info::{ClusterInfo, ClusterStats, EngineInfo, GapCounts, NodeInfo, NodeState},
+    info::{ClusterInfo, ClusterStats, EngineInfo, GapCounts, NodeInfo, NodeState, RelayCounts},
     options::{Cluster, ClusterOptions},
 };
 #[cfg(feature = "cluster")]

@@ -90,6 +90,9 @@ catalog! {
     CLUSTER_DELIVERED = counter("lapwing_cluster_delivered_total", &["how"], "Broadcasts of other nodes: come at once (direct), or missing first and got from their publisher (repaired).");
     CLUSTER_GAPS = counter("lapwing_cluster_gaps_total", &["cause"], "Gaps that subscribers were told of.");
     CLUSTER_UNREADABLE = counter("lapwing_cluster_unreadable_total", &["why"], "Messages of other nodes that could not be read, or were not sealed with the secret (forged).");
+    CLUSTER_RELAYS = gauge("lapwing_cluster_relays", &["role"], "Requests that nodes carry for each other at the moment: this one (carrier), and others for its sessions (owner).");
+    CLUSTER_RELAYED = counter("lapwing_cluster_relayed_total", &["result"], "Requests for sessions of other nodes: carried (begun), come from others (taken), ended early (broken), or not carried (refused).");
+    CLUSTER_RELAY_MESSAGES = counter("lapwing_cluster_relay_messages_total", &[], "Messages about carried requests that were given to the engine.");
     CLUSTER_RING_BYTES = gauge("lapwing_cluster_ring_bytes", &[], "Bytes kept for nodes that missed something, or for an engine that is away.").in_bytes();
     CLUSTER_HELD_BYTES = gauge("lapwing_cluster_held_bytes", &[], "Bytes held back behind something that is missing.").in_bytes();
 }

@@ -187,6 +187,18 @@ fn add_cluster(metrics: &mut Metrics, link: &crate::cluster::link::Link) {
     }
     metrics.count(&CLUSTER_UNREADABLE, &["unreadable"], stats.unreadable);
     metrics.count(&CLUSTER_UNREADABLE, &["forged"], stats.forged);
+    let relays = stats.relays;
+    metrics.gauge(&CLUSTER_RELAYS, &["carrier"], relays.carrying as f64);
+    metrics.gauge(&CLUSTER_RELAYS, &["owner"], relays.carried as f64);
+    for (result, count) in [
+        ("begun", relays.begun),
+        ("taken", relays.taken),
+        ("broken", relays.broken),
+        ("refused", relays.refused),
+    ] {
+        metrics.count(&CLUSTER_RELAYED, &[result], count);
+    }
+    metrics.count(&CLUSTER_RELAY_MESSAGES, &[], relays.messages);
     metrics.gauge(&CLUSTER_RING_BYTES, &[], stats.ring_bytes as f64);
     metrics.gauge(&CLUSTER_HELD_BYTES, &[], stats.held_bytes as f64);
 }

@@ -25,6 +25,10 @@ pub trait Elsewhere: Send + Sync + 'static {
     /// The tag of a token, the same on all nodes.
     fn tag(&self, token: &[u8]) -> [u8; TAG_BYTES];
 
+    /// Whether requests come here from other nodes. While they do not, a client that reaches one of those is not heard, and its silence does not
+    /// count.
+    fn is_reachable(&self) -> bool;
+
     /// Carries a request to the node that has its session. Dropping the future, or the body of the answer, ends it.
     fn carry(&self, owner: u64, wire: Transport, request: Request<CarriedBody>) -> Carrying;
 
@@ -200,6 +204,10 @@ mod tests {
 
         fn tag(&self, token: &[u8]) -> [u8; TAG_BYTES] {
             [token.iter().fold(self.1, |sum, byte| sum.wrapping_mul(31).wrapping_add(*byte)); TAG_BYTES]
+        }
+
+        fn is_reachable(&self) -> bool {
+            true
         }
 
         fn carry(&self, _: u64, _: Transport, _: Request<CarriedBody>) -> Carrying {

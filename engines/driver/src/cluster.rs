@@ -173,6 +173,12 @@ impl Cluster {
         *self.shared().ready().borrow()
     }
 
+    /// Whether there is a connection to the engine.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.shared().is_up()
+    }
+
     /// Waits until [`is_ready`](Self::is_ready).
     pub async fn ready(&self) {
         // It fails when there is no sender any more, and this handle keeps it.

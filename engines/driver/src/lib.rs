@@ -61,6 +61,6 @@ pub use event::ClusterEvent;
 pub use events::Events;
 pub use hub::{HalfOpen, Hub, HubConnection, HubEngine};
 pub use options::{AtStart, Options, StartError};
-pub use relays::Relay;
+pub use relays::{Relay, RelayStats};
 pub use shelf::Shelf;
 pub use stats::Stats;

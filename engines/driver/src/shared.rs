@@ -215,9 +215,15 @@ impl Shared {
         self.lock().node.living().map(|(instance, peer)| (instance, peer.clone())).collect()
     }
 
+    pub(crate) fn is_up(&self) -> bool {
+        self.lock().node.is_up()
+    }
+
     pub(crate) fn stats(&self) -> Stats {
+        let relays = self.relays.stats();
         let state = self.lock();
         Stats {
+            relays,
             up_for: state.up_since.map(|since| since.elapsed()),
             peers: state.node.living().count(),
             unreadable: state.node.unreadable(),

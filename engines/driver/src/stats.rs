@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use crate::relays::RelayStats;
+
 /// How a node and its engine do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -40,4 +42,6 @@ pub struct Stats {
     pub ring_bytes: usize,
     /// Bytes that are held back behind something missing.
     pub held_bytes: usize,
+    /// Requests that nodes carry for each other.
+    pub relays: RelayStats,
 }

@@ -57,6 +57,10 @@ impl Elsewhere for Carrier {
         self.cluster.tag(token)
     }
 
+    fn is_reachable(&self) -> bool {
+        self.cluster.is_up()
+    }
+
     fn carry(&self, owner: u64, wire: Transport, request: Request<CarriedBody>) -> Carrying {
         let (parts, body) = request.into_parts();
         let relay = self.open(owner, &RequestHead::of(&self.mount, wire, &parts, None));

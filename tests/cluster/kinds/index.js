@@ -3,6 +3,7 @@
 import { broadcastTrial } from "../trial.js";
 import { anywhere, anywhereTrial } from "./anywhere.js";
 import { broadcasts } from "./broadcasts.js";
+import { carriedTrial } from "./carried.js";
 import { joinTrial } from "./joins.js";
 import { outageTrial } from "./outage.js";
 import { presence, presenceTrial } from "./presence.js";
@@ -14,6 +15,7 @@ export const FULL = {
   outage: { clients: 300, topics: 100, rate: 5_000, ms: 10_000, awayMs: 30_000, present: 100, slack_ms: 2, gapsMax: 1 },
   presence: { present: 2_000, zombieMs: 60_000, pauseMs: 10_000, flaps: 30, slack_ms: 0 },
   joins: { joins: 10_000, delayMs: 20 },
+  carried: { sessions: 2_000, rate: 50, ms: 20_000, messagesMax: 1.1 },
   anywhere: { each: 300, perSecond: 1, ms: 600_000 },
   rolling: { stock: 500, resumable: 2_000, calmMs: 5_000 },
 };
@@ -24,6 +26,7 @@ export const SHORT = {
   outage: { clients: 10, topics: 10, rate: 2_000, ms: 2_000, awayMs: 15_000, present: 10, slack_ms: 30_000, gapsMax: Infinity },
   presence: { present: 60, zombieMs: 1_000, pauseMs: 6_000, flaps: 2, slack_ms: 30_000 },
   joins: { joins: 300, delayMs: 20 },
+  carried: { sessions: 40, rate: 20, ms: 3_000, messagesMax: Infinity },
   anywhere: { each: 4, perSecond: 10, ms: 12_000 },
   rolling: { stock: 20, resumable: 10, calmMs: 500 },
 };
@@ -49,6 +52,12 @@ export const kinds = [
     run: (engine, scale) => joinTrial(engine, scale.joins),
   },
   ...anywhere.map((kind) => ({ group: "sessions", ...kind, run: (engine, scale) => anywhereTrial(engine, kind, scale.anywhere) })),
+  {
+    group: "sessions",
+    name: "carried",
+    what: "a room whose people are all carried by another node hears everything, each broadcast in one message",
+    run: (engine, scale) => carriedTrial(engine, scale.carried),
+  },
   {
     group: "sessions",
     name: "rolling restart",

@@ -2,7 +2,12 @@
 
 use std::net::SocketAddr;
 
-use lapwing::{ClusterOptions, cluster::Hub, testing::TestServer};
+use lapwing::{
+    ClusterOptions, DeflateOptions, WebsocketOptions,
+    cluster::{Hub, RelayCounts},
+    metrics::Value as Counted,
+    testing::TestServer,
+};
 use lapwing_engine_contract::eventually;
 use serde_json::{Value, json};
 
@@ -16,7 +21,7 @@ use crate::support::{
     http, lab,
     longpoll::LongPoll,
     sessions::{self, BEAT, Line, Session, WIRES, Wire, attach, post, upgrade},
-    websocket::{Event, Frame},
+    websocket::{Event, Frame, RawSocket},
 };
 
 on_each_engine! {
@@ -199,6 +204,67 @@ async fn what_is_lost_on_the_way_comes_again() {
         session.settle().await;
     }
     assert_eq!(nodes[0].stats().sessions, 1);
+}
+
+#[tokio::test]
+async fn what_is_carried_is_counted() {
+    let hub = Hub::new();
+    let (nodes, addresses) = three(&hub).await;
+    let counts = |node: usize| nodes[node].stats().cluster.unwrap().relays;
+    let mut session = joined(addresses[0], Wire::Sse).await;
+    assert_eq!((counts(0), counts(1)), (RelayCounts::default(), RelayCounts::default()), "it costs nothing");
+    session.address = addresses[1];
+    session.resume(Wire::Sse).await;
+    assert_eq!((counts(1).carrying, counts(1).carried, counts(1).begun), (1, 0, 1));
+    assert_eq!((counts(0).carrying, counts(0).carried, counts(0).taken), (0, 1, 1));
+    let before = counts(0).messages;
+    nodes[2].broadcast("room:1", "said", json!({"n": 1})).unwrap();
+    session.expect_json(said(1)).await;
+    assert!(counts(0).messages > before);
+    session.post("!ack 3").await;
+    assert_eq!((counts(1).begun, counts(0).taken), (2, 2));
+    // A client that breaks off gives up what carried it.
+    session.cut();
+    eventually("it is over", || counts(0).carried == 0 && counts(1).carrying == 0).await;
+    assert!(counts(0).broken > 0);
+    hub.stop();
+    eventually("it is away", || !nodes[1].is_ready()).await;
+    assert_eq!(session.post("!ack 3").await.status, 503);
+    assert_eq!(counts(1).refused, 1);
+    let metrics = nodes[1].metrics();
+    let counted = |name: &str, label: &str| metrics.value(name, &[label]).cloned();
+    assert_eq!(counted("lapwing_cluster_relayed_total", "begun"), Some(Counted::Count(2)));
+    assert_eq!(counted("lapwing_cluster_relayed_total", "refused"), Some(Counted::Count(1)));
+    assert_eq!(counted("lapwing_cluster_relays", "carrier"), Some(Counted::Gauge(0.0)));
+}
+
+#[tokio::test]
+async fn a_websocket_that_is_carried_is_compressed_as_its_client_and_the_first_node_have_agreed() {
+    let hub = Hub::new();
+    let deflate = || rooms().0.websocket(WebsocketOptions::default().deflate(DeflateOptions::default()));
+    let nodes = [node(&hub, "one", deflate()).await, node(&hub, "two", deflate()).await];
+    meet(&[&nodes[0], &nodes[1]]).await;
+    let addresses = [lab::serve(&nodes[0]).await, lab::serve(&nodes[1]).await];
+    let session = joined(addresses[0], Wire::Longpoll).await;
+    let offers = [
+        ("sec-websocket-protocol", "lapwing.1"),
+        ("sec-websocket-extensions", "permessage-deflate; client_max_window_bits"),
+    ];
+    let path = Wire::Websocket.path("/socket");
+    let mut socket = RawSocket::handshake(addresses[1], &path, &offers).await.unwrap();
+    socket
+        .send(Frame::text(format!("!resume {} {} {BEAT}", session.token, session.received)).deflated())
+        .await;
+    assert_eq!(socket.next().await, Event::Text(format!("!resumed {}", session.sent.len())));
+    let text = "again and ".repeat(400);
+    // That somebody takes compressed messages is found when the first is given to all.
+    for _ in 0..2 {
+        nodes[0].broadcast("room:1", "said", json!({"text": text})).unwrap();
+        let Event::Text(said) = socket.next_but_pongs().await else { panic!("a message") };
+        assert!(said.contains(&text));
+    }
+    assert!(socket.compressed.iter().any(|bytes| *bytes < 1_000), "{:?}", socket.compressed);
+    assert_eq!(nodes[1].stats().cluster.unwrap().relays.carrying, 1);
 }
 
 #[tokio::test]

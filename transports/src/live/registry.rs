@@ -109,6 +109,15 @@ impl<S> Registry<S> {
         swept
     }
 
+    /// The silence of clients begins now, of those whose sessions outlive their connections.
+    pub(crate) fn excuse(&self) {
+        self.for_each_chunked(|session| {
+            if session.tie() != Tie::Connection {
+                session.touch();
+            }
+        });
+    }
+
     /// The open sessions for which most is held, as many as it takes to get `bytes` back; small ones are left alone.
     pub(crate) fn debtors(&self, bytes: usize) -> Vec<Arc<LiveSession<S>>> {
         let mut debtors = Vec::new();

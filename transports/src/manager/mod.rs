@@ -10,7 +10,10 @@ pub(crate) mod taking;
 pub(crate) mod tickets;
 
 use std::{
-    sync::{Arc, Once, atomic::AtomicU64},
+    sync::{
+        Arc, Once,
+        atomic::{AtomicBool, AtomicU64},
+    },
     time::Duration,
 };
 
@@ -41,6 +44,8 @@ pub(crate) struct Manager<H: Handler> {
     pub(crate) tickets: Tickets,
     /// What tokens say of the node that made them, and the way to the others.
     pub(crate) marks: Marks,
+    /// Other nodes could not be reached when it was last looked.
+    was_cut_off: AtomicBool,
     /// The number of the next resumable session.
     pub(crate) serials: AtomicU64,
     /// The tasks of all connections.
@@ -82,6 +87,7 @@ impl<H: Handler> Manager<H> {
             ended: Ended::new(&options.resume.clone().unwrap_or_default()),
             tickets: Tickets::new(&options.sse.clone().unwrap_or_default(), marks.clone()),
             marks,
+            was_cut_off: AtomicBool::new(false),
             serials: AtomicU64::new(1),
             decode_limits,
             options,

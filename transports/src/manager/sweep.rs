@@ -21,6 +21,9 @@ use crate::{
 /// How often the sweep looks for debtors while relief is needed: what is freed takes a moment to be given back.
 const RELIEF_PERIOD: Duration = Duration::from_millis(100);
 
+/// Never. Saturated, so that it is so with a period more, too.
+const FAR: Duration = Duration::from_secs(u32::MAX as u64 / 1_000);
+
 impl<H: Handler> Manager<H> {
     /// Starts the sweep at the first request: only then there is surely a runtime to run it.
     pub(crate) fn start_sweep(self: &Arc<Self>) {
@@ -66,7 +69,7 @@ impl<H: Handler> Manager<H> {
     }
 
     fn sweep(&self, now: Tick, patience: Patience) {
-        let swept = self.registry.sweep(now, patience);
+        let swept = self.registry.sweep(now, self.patience_now(patience));
         self.common.counters.set_census(swept.census);
         for session in swept.away {
             self.tell(&session);
@@ -74,6 +77,18 @@ impl<H: Handler> Manager<H> {
         for session in swept.ended {
             let reason = session.closed().unwrap_or(CloseReason::Abandoned);
             self.end_session(&session, reason);
+        }
+    }
+
+    /// While requests do not come here from other nodes, a client that reaches one of those can show no life: that counts as no silence of its.
+    fn patience_now(&self, patience: Patience) -> Patience {
+        let is_cut_off = self.marks.elsewhere().is_some_and(|elsewhere| !elsewhere.is_reachable());
+        if self.was_cut_off.swap(is_cut_off, Ordering::Relaxed) && !is_cut_off {
+            self.registry.excuse();
+        }
+        match is_cut_off {
+            true => Patience { window: FAR, abandoned: FAR, unproven: FAR, ..patience },
+            false => patience,
         }
     }
 
@@ -108,15 +123,13 @@ impl<H: Handler> Manager<H> {
         let shortest =
             ticket.min(idle).min(linger).min(message).min(abandoned).min(window).min(unproven).min(away);
         let period = (shortest / 8).clamp(Duration::from_millis(20), Duration::from_secs(1));
-        // Saturated, so that "never" plus a period is still never.
-        let far = Duration::from_secs(u64::from(u32::MAX) / 1_000);
         Patience {
-            idle: idle.min(far),
-            linger: linger.min(far),
-            abandoned: abandoned.min(far),
-            window: window.min(far),
-            unproven: unproven.min(far),
-            away: away.min(far),
+            idle: idle.min(FAR),
+            linger: linger.min(FAR),
+            abandoned: abandoned.min(FAR),
+            window: window.min(FAR),
+            unproven: unproven.min(FAR),
+            away: away.min(FAR),
             period,
         }
     }
@@ -124,12 +137,19 @@ impl<H: Handler> Manager<H> {
 
 #[cfg(all(test, not(shuttle)))]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
+    use http::Request;
+
     use super::*;
     use crate::{
-        connect::{ConnectRequest, Refusal},
+        connect::{ConnectRequest, Refusal, Transport},
         dialect::token::Secret,
+        elsewhere::{
+            CarriedBody, CarriedSocket, Carrying, CarryingSocket, Elsewhere, Marks, NotCarried, TAG_BYTES,
+        },
         frame::Message,
-        live::LiveSession,
+        live::{Kind, LiveSession, resumable::Resumable},
         options::{ResumeOptions, TransportOptions},
     };
 
@@ -145,6 +165,55 @@ mod tests {
         fn received(&self, _: &Arc<LiveSession<()>>, _: Message<'_>) -> Result<(), CloseReason> {
             Ok(())
         }
+    }
+
+    /// Another node, which can be reached or not.
+    #[derive(Default)]
+    struct Other(AtomicBool);
+
+    impl Elsewhere for Other {
+        fn here(&self) -> u64 {
+            1
+        }
+
+        fn tag(&self, _: &[u8]) -> [u8; TAG_BYTES] {
+            [0; TAG_BYTES]
+        }
+
+        fn is_reachable(&self) -> bool {
+            self.0.load(Ordering::Relaxed)
+        }
+
+        fn carry(&self, _: u64, _: Transport, _: Request<CarriedBody>) -> Carrying {
+            Box::pin(async { Err(NotCarried::Later) })
+        }
+
+        fn carry_socket(&self, _: u64, socket: CarriedSocket) -> CarryingSocket {
+            Box::pin(async { Err((NotCarried::Later, socket.io)) })
+        }
+    }
+
+    #[test]
+    fn while_other_nodes_cannot_be_reached_the_silence_of_clients_does_not_count() {
+        let other = Arc::new(Other::default());
+        let resume = ResumeOptions::default().window(Duration::from_secs(60));
+        let options = TransportOptions::default().resume(resume);
+        let manager = Arc::new(Manager::among(Deaf, options, Marks::new(Some(other.clone()))));
+        let resumable = Resumable::new(1, Secret::new([1; 16]));
+        let session =
+            LiveSession::new(manager.common.clone(), Transport::Longpoll, Kind::Resumable(resumable), ());
+        let session = manager.enter(session).unwrap();
+        session.core().session.handle_proof();
+        let sweep = |seconds: u32| {
+            let now = Tick(seconds * 1_000);
+            manager.common.clock.set(now);
+            manager.sweep(now, manager.patience());
+            session.closed()
+        };
+        assert_eq!((sweep(100), sweep(1_000)), (None, None), "nobody could come here");
+        other.0.store(true, Ordering::Relaxed);
+        assert_eq!((sweep(1_001), sweep(1_060)), (None, None), "its time begins anew");
+        assert_eq!(sweep(1_063), Some(CloseReason::Expired));
     }
 
     /// The cache of ended sessions counts and gives back when it is told to, or when somebody uses it again.

@@ -37,9 +37,31 @@ pub(crate) struct RelayTable {
     piece_bytes_max: usize,
 }
 
+/// Requests that nodes carry for each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RelayStats {
+    /// Those for sessions of other nodes that this node carries at the moment.
+    pub carrying: usize,
+    /// Those for this node's own sessions that others carry at the moment.
+    pub carried: usize,
+    /// Those that this node has begun to carry so far.
+    pub begun: u64,
+    /// Those that others have begun to carry here so far.
+    pub taken: u64,
+    /// Those of both that ended early: something was lost, the other node is gone, or it gave them up.
+    pub broken: u64,
+    /// Those that this node did not carry: the engine was away, or there were as many as may be.
+    pub refused: u64,
+    /// Messages about them that this node has given to the engine.
+    pub messages: u64,
+}
+
 #[derive(Debug)]
 struct State {
     relays: Relays,
+    /// What was counted so far.
+    stats: RelayStats,
     mailboxes: HashMap<RelayKey, Mailbox>,
     /// When what waits for the engine is to be handed over.
     due: Option<Instant>,
@@ -67,7 +89,8 @@ impl RelayTable {
     pub(crate) fn new(config: RelayConfig, wake: Arc<Notify>) -> Arc<Self> {
         let piece_bytes_max = config.piece_bytes();
         let (relays, mailboxes) = (Relays::new(config), HashMap::new());
-        let state = Mutex::new(State { relays, mailboxes, due: None, is_ended: false });
+        let stats = RelayStats::default();
+        let state = Mutex::new(State { relays, stats, mailboxes, due: None, is_ended: false });
         Arc::new(Self { state, wake, piece_bytes_max })
     }
 
@@ -77,7 +100,10 @@ impl RelayTable {
         if state.is_ended {
             return Err(NotOpened::Away);
         }
-        let key = state.relays.open(owner, head)?;
+        let opened = state.relays.open(owner, head);
+        let count = if opened.is_ok() { &mut state.stats.begun } else { &mut state.stats.refused };
+        *count += 1;
+        let key = opened?;
         state.mailboxes.insert(key, Mailbox::default());
         self.hand_over(state);
         Ok(Relay::new(key, self.clone()))
@@ -122,8 +148,9 @@ impl RelayTable {
             return None;
         }
         let message = state.relays.poll_message();
-        if message.is_none() {
-            state.due = None;
+        match message {
+            Some(_) => state.stats.messages += 1,
+            None => state.due = None,
         }
         message
     }
@@ -137,6 +164,13 @@ impl RelayTable {
     pub(crate) fn counts(&self) -> (usize, usize) {
         let state = self.lock();
         (state.relays.carried(), state.relays.len() - state.relays.carried())
+    }
+
+    /// How many there are, and what was counted.
+    pub(crate) fn stats(&self) -> RelayStats {
+        let state = self.lock();
+        let carrying = state.relays.carried();
+        RelayStats { carrying, carried: state.relays.len() - carrying, ..state.stats }
     }
 
     /// Whether others still carry requests of this node, or something waits to be said.
@@ -164,6 +198,7 @@ impl RelayTable {
         while let Some(output) = state.relays.poll_output() {
             match output {
                 RelayOutput::Opened(key, head) => {
+                    state.stats.taken += 1;
                     state.mailboxes.insert(key, Mailbox::default());
                     opened.push((Relay::new(key, self.clone()), head));
                 }
@@ -187,6 +222,7 @@ impl RelayTable {
                     }
                 }
                 RelayOutput::Ended(key, end) => {
+                    state.stats.broken += u64::from(end != RelayEnd::Done);
                     if let Some(mailbox) = state.mailboxes.get_mut(&key) {
                         mailbox.end = Some(end);
                         mailbox.wake(&mut wakers);
