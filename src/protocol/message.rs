@@ -117,7 +117,7 @@ pub(super) fn reply_payload<'a>(status: &'a str, response: &'a RawJson) -> [Piec
         Piece::Json("{\"response\":"),
         Piece::Json(response.as_str()),
         Piece::Json(",\"status\":"),
-        Piece::Text(status),
+        Piece::status(status),
         Piece::Json("}"),
     ]
 }

@@ -31,30 +31,52 @@ impl<'a> Piece<'a> {
         }
     }
 
-    /// How many bytes it will take.
-    fn len(self) -> usize {
+    /// The status of a reply; there are hardly any but two.
+    pub(super) fn status(status: &'a str) -> Self {
+        match status {
+            "ok" => Self::Json("\"ok\""),
+            "error" => Self::Json("\"error\""),
+            status => Self::Text(status),
+        }
+    }
+
+    /// How many bytes it will take, and whether it is to be escaped.
+    #[inline]
+    fn measure(self) -> (usize, bool) {
         match self {
-            Self::Json(json) => json.len(),
-            Self::Text(text) if needs_escape(text) => text.len() + 2 + escape_overhead(text),
-            Self::Text(text) => text.len() + 2,
+            Self::Json(json) => (json.len(), false),
+            Self::Text(text) if needs_escape(text) => (text.len() + 2 + escape_overhead(text), true),
+            Self::Text(text) => (text.len() + 2, false),
         }
     }
 }
 
-/// Writes the pieces of all groups one after the other.
+/// Writes the pieces of all groups one after the other, 64 at most.
 pub(super) fn concat(groups: &[&[Piece<'_>]]) -> String {
-    let pieces = || groups.iter().copied().flatten().copied();
-    let len = pieces().map(Piece::len).sum();
+    // Which are to be escaped, a bit each: each text is looked through once.
+    let (mut len, mut escaping, mut bit) = (0, 0_u64, 1_u64);
+    for group in groups {
+        for piece in *group {
+            let (bytes, is_escaped) = piece.measure();
+            len += bytes;
+            escaping |= if is_escaped { bit } else { 0 };
+            bit <<= 1;
+        }
+    }
     let mut out = String::with_capacity(len);
-    for piece in pieces() {
-        match piece {
-            Piece::Json(json) => out.push_str(json),
-            Piece::Text(text) if needs_escape(text) => out.push_str(&escaped(text)),
-            Piece::Text(text) => {
-                out.push('"');
-                out.push_str(text);
-                out.push('"');
+    bit = 1;
+    for group in groups {
+        for piece in *group {
+            match piece {
+                Piece::Json(json) => out.push_str(json),
+                Piece::Text(text) if escaping & bit != 0 => out.push_str(&escaped(text)),
+                Piece::Text(text) => {
+                    out.push('"');
+                    out.push_str(text);
+                    out.push('"');
+                }
             }
+            bit <<= 1;
         }
     }
     // A wrong size would cost a reallocation, and another allocation where the text becomes shared bytes.

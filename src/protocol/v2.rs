@@ -5,9 +5,11 @@ use lapwing_transports::frame::{Frame, Message};
 use super::{
     error::{DecodeError, EncodeError},
     event,
-    message::{ChannelMsg, error_payload, reply_payload},
+    message::{ChannelMsg, error_payload},
+    name::NameRef,
     payload::Payload,
     raw_json::RawJson,
+    reference::Ref,
     serializer::{Outgoing, Serializer},
     text::{self, Piece},
     v2_binary, v2_text,
@@ -46,39 +48,35 @@ impl Serializer for V2 {
         match outgoing {
             Outgoing::Push { join_ref, topic, event, payload } => match payload {
                 Payload::Json(json) => {
-                    let head = [Piece::reference(join_ref), Piece::Json("null"), Piece::Text(topic)];
-                    Ok(text_frame(head, event, [pushable(json)?]))
+                    let join_ref = Piece::reference(join_ref);
+                    Ok(event_frame([OPEN, join_ref, Piece::Json(",null,")], topic, event, pushable(json)?))
                 }
                 Payload::Binary(data) => v2_binary::encode_push(join_ref, topic, event, data),
             },
             Outgoing::Reply { join_ref, reference, topic, status, response } => match response {
-                Payload::Json(json) => {
-                    let head = [Piece::reference(join_ref), Piece::reference(reference), Piece::name(topic)];
-                    Ok(text_frame(head, event::REPLY, reply_payload(status, json)))
-                }
+                Payload::Json(json) => Ok(reply_frame([join_ref, reference], topic, status, json)),
                 Payload::Binary(data) => v2_binary::encode_reply(join_ref, reference, topic, status, data),
             },
             Outgoing::Broadcast { topic, event, payload } => match payload {
                 Payload::Json(json) => {
-                    let head = [Piece::Json("null"), Piece::Json("null"), Piece::Text(topic)];
-                    Ok(text_frame(head, event, [pushable(json)?]))
+                    Ok(event_frame([Piece::Json("[null,null,")], topic, event, pushable(json)?))
                 }
                 Payload::Binary(data) => v2_binary::encode_broadcast(topic, event, data),
             },
             Outgoing::Recorded { at, topic, event, payload } => match payload {
                 Payload::Json(json) => {
-                    let head = [Piece::Json("null"), Piece::reference(Some(at)), Piece::Text(topic)];
-                    Ok(text_frame(head, event, [pushable(json)?]))
+                    let head = [Piece::Json("[null,"), Piece::reference(Some(at)), COMMA];
+                    Ok(event_frame(head, topic, event, pushable(json)?))
                 }
                 Payload::Binary(data) => v2_binary::encode_broadcast(topic, event, data),
             },
             Outgoing::Close { join_ref, topic } => {
-                let head = [Piece::reference(join_ref), Piece::reference(join_ref), Piece::Text(topic)];
-                Ok(text_frame(head, event::CLOSE, [Piece::Json("{}")]))
+                Ok(event_frame(head(join_ref), topic, event::CLOSE, Piece::Json("{}")))
             }
             Outgoing::Error { join_ref, topic, reason } => {
-                let head = [Piece::reference(join_ref), Piece::reference(join_ref), Piece::Text(topic)];
-                Ok(text_frame(head, event::ERROR, error_payload(reason)))
+                let [open, reason, close] = error_payload(reason);
+                let [topic, event] = [Piece::Text(topic), Piece::Text(event::ERROR)];
+                Ok(text::frame(&[&head(join_ref), &[topic, COMMA, event, COMMA, open, reason, close, CLOSE]]))
             }
         }
     }
@@ -93,13 +91,37 @@ fn pushable(json: &RawJson) -> Result<Piece<'_>, EncodeError> {
     if json.is_object() { Ok(Piece::Json(json.as_str())) } else { Err(EncodeError::NotObject) }
 }
 
-/// `[join_ref, ref, topic, event, payload]`
-fn text_frame<const N: usize>(head: [Piece<'_>; 3], event: &str, payload: [Piece<'_>; N]) -> Frame {
-    let [join_ref, reference, topic] = head;
-    let comma = Piece::Json(",");
-    let (open, close) = ([Piece::Json("[")], [Piece::Json("]")]);
-    let middle = [join_ref, comma, reference, comma, topic, comma, Piece::Text(event), comma];
-    text::frame(&[&open[..], &middle, &payload, &close])
+const OPEN: Piece<'_> = Piece::Json("[");
+const COMMA: Piece<'_> = Piece::Json(",");
+const CLOSE: Piece<'_> = Piece::Json("]");
+
+/// The beginning of what ends a join.
+fn head(join_ref: Option<&Ref>) -> [Piece<'_>; 5] {
+    [OPEN, Piece::reference(join_ref), COMMA, Piece::reference(join_ref), COMMA]
+}
+
+/// `[join_ref, ref, topic, event, payload]`, of which the head is written already. In few pieces, as each costs as much as the bytes
+/// of a short one.
+fn event_frame<const N: usize>(head: [Piece<'_>; N], topic: &str, event: &str, payload: Piece<'_>) -> Frame {
+    text::frame(&[&head, &[Piece::Text(topic), COMMA, Piece::Text(event), COMMA, payload, CLOSE]])
+}
+
+/// `[join_ref, ref, topic, "phx_reply", {"response": response, "status": status}]`
+fn reply_frame(refs: [Option<&Ref>; 2], topic: NameRef<'_>, status: &str, response: &RawJson) -> Frame {
+    let [join_ref, reference] = refs.map(Piece::reference);
+    text::frame(&[&[
+        OPEN,
+        join_ref,
+        COMMA,
+        reference,
+        COMMA,
+        Piece::name(topic),
+        Piece::Json(",\"phx_reply\",{\"response\":"),
+        Piece::Json(response.as_str()),
+        Piece::Json(",\"status\":"),
+        Piece::status(status),
+        Piece::Json("}]"),
+    ]])
 }
 
 #[cfg(test)]
