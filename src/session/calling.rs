@@ -8,7 +8,7 @@ use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    task::Poll,
+    task::{Context, Poll},
     time::Instant,
 };
 
@@ -31,18 +31,41 @@ pub(super) async fn called<T>(
 }
 
 /// Runs a callback, and counts how long that takes.
-pub(super) async fn call<T>(
-    join: &Join,
+pub(super) fn call<'a, F: Future>(
+    join: &'a Join,
     callback: Callback,
-    running: Pin<&mut impl Future<Output = T>>,
-) -> Result<T, String> {
-    let start = Instant::now();
-    let result = catch(running).await;
-    join.meter().called(callback, start.elapsed());
-    if result.is_err() {
-        join.meter().panicked(callback);
+    running: Pin<&'a mut F>,
+) -> Calling<'a, F> {
+    Calling { join, callback, began: None, running }
+}
+
+/// A callback that runs: in one future, as one for each of what is done here would cost more than all of it.
+pub(super) struct Calling<'a, F> {
+    join: &'a Join,
+    callback: Callback,
+    began: Option<Instant>,
+    running: Pin<&'a mut F>,
+}
+
+impl<F: Future> Future for Calling<'_, F> {
+    type Output = Result<F::Output, String>;
+
+    /// Turns a panic into its message. The channel stays usable for its `leave`.
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let began = *self.began.get_or_insert_with(Instant::now);
+        let result = match catch_unwind(AssertUnwindSafe(|| self.running.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(result)) => Ok(result),
+            Err(panic) => Err(panic_message(&*panic)),
+        };
+        let meter = self.join.meter();
+        meter.called(self.callback, began.elapsed());
+        if result.is_err() {
+            meter.panicked(self.callback);
+        }
+        Poll::Ready(result)
     }
-    result
 }
 
 /// Runs the callback for an event of the client's in a span. Nothing is made where nobody listens.
@@ -91,15 +114,6 @@ fn span_of(join: &Join, event: &Name) -> Span {
         span.record("lapwing.handshake.traceparent", parent.as_str());
     }
     span
-}
-
-/// Runs a callback and turns a panic into its message. The channel stays usable for its `leave`.
-async fn catch<T>(mut callback: Pin<&mut impl Future<Output = T>>) -> Result<T, String> {
-    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| callback.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Ok),
-        Err(panic) => Poll::Ready(Err(panic_message(&*panic))),
-    })
-    .await
 }
 
 /// The text of a panic, as a log shows it: it may repeat what a client sent.

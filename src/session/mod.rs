@@ -2,6 +2,7 @@
 
 pub(crate) mod accept;
 mod address;
+mod answering;
 pub(crate) mod bucket;
 mod calling;
 pub(crate) mod client;

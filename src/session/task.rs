@@ -38,8 +38,9 @@ use crate::{
     journal::{self, Happening},
     node::Task,
     occasionally::occasionally,
-    protocol::{EncodeError, Name, Outgoing, Payload, Ref, name_limits::quoted},
+    protocol::{Name, Outgoing, Payload, Ref, name_limits::quoted},
     session::{
+        answering::{answer, answer_ok, respond, turn_away},
         calling::{call, called, handle_event, said},
         recovery,
     },
@@ -363,6 +364,18 @@ fn crashed(join: &Join, panic: String) -> End {
 
 /// Does what a callback asked for.
 fn apply(join: &Join, callback: Callback, answers: Option<Option<Ref>>, result: Handled) -> Option<End> {
+    match result {
+        // What nearly all of them ask for.
+        Ok(HandleResult::NoReply) => None,
+        Ok(HandleResult::Reply(status, payload)) => {
+            respond(join, Packing::Compressed, answers, &status, &payload).err().map(End::crash)
+        }
+        result => apply_rest(join, callback, answers, result),
+    }
+}
+
+/// The same for all that a callback can ask for.
+fn apply_rest(join: &Join, callback: Callback, answers: Option<Option<Ref>>, result: Handled) -> Option<End> {
     let (result, packing) = match result {
         Ok(HandleResult::Uncompressed(result)) => (Ok(*result), Packing::AsItIs),
         result => (result, Packing::Compressed),
@@ -379,13 +392,10 @@ fn apply(join: &Join, callback: Callback, answers: Option<Option<Ref>>, result: 
         }
         Err(failure) => (None, Some(failed(join, callback, &answers, &failure))),
     };
-    if let (Some((status, payload)), Some(reference)) = (reply, answers)
-        && let Err(error) =
-            send_reply(join, packing, (join.join_ref.as_ref(), reference.as_ref()), &status, &payload)
+    if let Some((status, payload)) = reply
+        && let Err(cause) = respond(join, packing, answers, &status, &payload)
     {
-        let (topic, channel) = (join.quoted_topic(), join.kind().name());
-        occasionally!(join.log().encodings, error, %error, %topic, channel, "reply could not be encoded");
-        return Some(End::crash(error.to_string()));
+        return Some(End::crash(cause));
     }
     Some(match stop? {
         StopReason::Normal | StopReason::Shutdown => {
@@ -475,23 +485,6 @@ async fn finish<C: Channel>(join: &Arc<Join>, channel: &mut C, cx: &Context<C>, 
     }
 }
 
-/// Answers what the client sent behind the end of its join, as it would be answered a moment later.
-fn turn_away(join: &Join) {
-    while let Some(message) = join.take_left() {
-        match message {
-            ChannelMailbox::Event { reference, .. } => {
-                let refs = Refs { join_ref: None, reference };
-                answer(join, &refs, "error", &Payload::reason("unmatched topic"));
-            }
-            ChannelMailbox::Leave(reference) => {
-                let refs = Refs { join_ref: join.join_ref.clone(), reference };
-                answer(join, &refs, "ok", &Payload::empty());
-            }
-            _ => {}
-        }
-    }
-}
-
 /// Waits for the end of the join that is replaced, which has been asked to end.
 async fn replace(old: &Arc<Join>) {
     if timeout(REPLACE_TIMEOUT, old.cleared()).await.is_err() {
@@ -522,41 +515,6 @@ fn member(join: &Arc<Join>) -> Member {
     } else {
         Member::Inbox(join.clone())
     }
-}
-
-/// Sends a reply that the library itself makes, or one of a join callback: those may bring tokens, and the one that lets a client in
-/// is sent with the topic's members locked. So none is compressed.
-fn answer(join: &Join, refs: &Refs, status: &str, response: &Payload) {
-    let refs = (refs.join_ref.as_ref(), refs.reference.as_ref());
-    let result = send_reply(join, Packing::AsItIs, refs, status, response);
-    log_encoding(join, result);
-}
-
-/// Sends the ok to a join: a state that is told later does not come before it, in the place of one that an older join was told.
-fn answer_ok(join: &Join, refs: &Refs, response: &Payload) {
-    let Refs { join_ref, reference } = refs;
-    let (join_ref, reference) = (join_ref.as_ref(), reference.as_ref());
-    let topic = (&join.topic).into();
-    let result = join.send_first(Outgoing::Reply { join_ref, reference, topic, status: "ok", response });
-    log_encoding(join, result);
-}
-
-fn log_encoding(join: &Join, result: Result<(), EncodeError>) {
-    if let Err(error) = result {
-        let topic = join.quoted_topic();
-        occasionally!(join.log().encodings, error, %error, %topic, "reply could not be encoded");
-    }
-}
-
-fn send_reply(
-    join: &Join,
-    packing: Packing,
-    (join_ref, reference): (Option<&Ref>, Option<&Ref>),
-    status: &str,
-    response: &Payload,
-) -> Result<(), EncodeError> {
-    let topic = (&join.topic).into();
-    join.send_in(packing, Outgoing::Reply { join_ref, reference, topic, status, response })
 }
 
 /// Why a session's end ends its joins.
