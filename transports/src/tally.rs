@@ -172,7 +172,9 @@ impl Histogram {
     /// Counts a value.
     pub fn record(&self, value: u64) {
         let buckets = self.stripes.get_or_init(Box::default).here();
-        let bucket = self.bounds.partition_point(|bound| *bound < value);
+        // Most values of most histograms are in the first bucket.
+        let is_in_first = self.bounds.first().is_some_and(|bound| value <= *bound);
+        let bucket = if is_in_first { 0 } else { self.bounds.partition_point(|bound| *bound < value) };
         buckets.counts[bucket].fetch_add(1, Ordering::Relaxed);
         buckets.sum.fetch_add(value, Ordering::Relaxed);
     }

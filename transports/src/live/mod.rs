@@ -34,7 +34,7 @@ use crate::{
     close::CloseReason,
     connect::Transport,
     dialect::{lines, server::ServerControl},
-    frame::Frame,
+    frame::{FRAME_BYTES, Frame},
     session::{
         Pushed, Seq, Session,
         life::{Tick, Tie},
@@ -139,10 +139,8 @@ impl<S> LiveSession<S> {
     pub fn push(&self, frame: Frame) -> Pushed {
         let mut core = self.core();
         let pushed = self.push_into(&mut core, frame);
-        match pushed {
-            Pushed::Overflowed => core.wake_readers(),
-            Pushed::Queued | Pushed::Displaced(_) => core.wake(),
-            Pushed::Replaced | Pushed::LeftOut | Pushed::Full | Pushed::Closed => {}
+        if pushed.is_at_end() {
+            core.wake();
         }
         drop(core);
         self.handle_pushed(pushed)
@@ -153,10 +151,8 @@ impl<S> LiveSession<S> {
     pub fn push_in_turn(&self, frame: Frame) -> Pushed {
         let mut core = self.core();
         let pushed = self.push_into(&mut core, frame);
-        match pushed {
-            Pushed::Queued | Pushed::Displaced(_) => core.wake_in_turn(&self.common.flusher),
-            Pushed::Overflowed => core.wake_readers(),
-            Pushed::Replaced | Pushed::LeftOut | Pushed::Full | Pushed::Closed => {}
+        if pushed.is_at_end() {
+            core.wake_in_turn(&self.common.flusher);
         }
         drop(core);
         self.handle_pushed(pushed)
@@ -169,7 +165,7 @@ impl<S> LiveSession<S> {
         let frame = self.prepared(&core, frame);
         let then = then.map(|then| self.prepared(&core, then));
         let pushed = core.session.try_push(frame, then, &self.common.outbox);
-        if matches!(pushed, Pushed::Queued | Pushed::Displaced(_)) {
+        if pushed.is_at_end() {
             core.wake();
         }
         drop(core);
@@ -190,18 +186,25 @@ impl<S> LiveSession<S> {
         Poll::Pending
     }
 
+    #[inline]
     fn push_into(&self, core: &mut Core, frame: Frame) -> Pushed {
         let frame = self.prepared(core, frame);
         core.session.push(frame, &self.common.outbox)
     }
 
     /// A frame as the session keeps it, counted if much waits.
+    #[inline]
     fn prepared(&self, core: &Core, frame: Frame) -> Frame {
-        let frame = if self.is_resumable() { lines::guarded(frame) } else { frame };
-        if core.session.waiting_cost() + frame.cost() > STEP {
+        let frame = if self.kind.is_some() { self.guarded(frame) } else { frame };
+        if core.session.waiting_cost() + frame.payload().len() + FRAME_BYTES > STEP {
             frame.charge(&self.common.budget);
         }
         frame
+    }
+
+    /// A frame that is no control line where there are any.
+    fn guarded(&self, frame: Frame) -> Frame {
+        if self.is_resumable() { lines::guarded(frame) } else { frame }
     }
 
     /// Whether the connection that carries the session takes compressed frames: who sends the same to many asks, and
@@ -261,9 +264,18 @@ impl<S> LiveSession<S> {
         was_open
     }
 
+    #[inline]
     fn handle_pushed(&self, pushed: Pushed) -> Pushed {
+        if !matches!(pushed, Pushed::Queued) {
+            self.handle_unusual(pushed);
+        }
+        pushed
+    }
+
+    fn handle_unusual(&self, pushed: Pushed) {
         match pushed {
             Pushed::Overflowed => {
+                self.core().wake_readers();
                 self.common.counters.count_too_slow();
                 self.handle_closed();
             }
@@ -272,7 +284,6 @@ impl<S> LiveSession<S> {
             Pushed::Displaced(count) => self.common.counters.count_dropped(count),
             Pushed::Queued | Pushed::Full | Pushed::Closed => {}
         }
-        pushed
     }
 
     /// The session was just closed. A WebSocket that is all of its session sees to that itself.
@@ -332,11 +343,6 @@ impl<S> LiveSession<S> {
     /// Why the session was closed, if it was.
     pub fn closed(&self) -> Option<CloseReason> {
         self.core().session.closed()
-    }
-
-    /// Whether less than half of what may wait for the client does.
-    pub(crate) fn is_relaxed(&self) -> bool {
-        self.core().session.is_relaxed(&self.common.outbox)
     }
 
     /// How much waits to be sent to the client.

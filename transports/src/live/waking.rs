@@ -113,7 +113,15 @@ impl Core {
     }
 
     /// Less waits for the client than before: wakes those who wait for that, once there is half of the room.
+    #[inline]
     pub(crate) fn note_room(&mut self, limits: &OutboxLimits) {
+        // Hardly any session has something aside.
+        if self.aside.is_some() {
+            self.wake_pushers(limits);
+        }
+    }
+
+    fn wake_pushers(&mut self, limits: &OutboxLimits) {
         if self.calls().has_pushers() && self.session.is_relaxed(limits) {
             self.calls().take_pushers().into_iter().for_each(Waker::wake);
         }

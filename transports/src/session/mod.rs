@@ -77,6 +77,14 @@ pub enum Pushed {
     Closed,
 }
 
+impl Pushed {
+    /// Whether it waits at the end, so that there is something more to send than before.
+    #[cfg(feature = "net")]
+    pub(crate) fn is_at_end(self) -> bool {
+        matches!(self, Self::Queued | Self::Displaced(_))
+    }
+}
+
 /// Why a client may not go on with a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ResumeError {
@@ -141,18 +149,28 @@ impl Session {
     }
 
     /// Puts a frame at the end of what waits for the client, or does with it what its policy says.
+    #[inline]
     pub fn push(&mut self, frame: Frame, limits: &OutboxLimits) -> Pushed {
         if self.closed.is_some() {
             return Pushed::Closed;
         }
-        let frame = match self.push_by_policy(frame, limits) {
-            Ok(pushed) => return pushed,
-            Err(frame) => frame,
-        };
-        if limits.admits(self.unsent()) {
+        let mut frame = frame;
+        if frame.policy().is_some() {
+            frame = match self.push_by_policy(frame, limits) {
+                Ok(pushed) => return pushed,
+                Err(frame) => frame,
+            };
+        }
+        if self.outbox.is_empty() || limits.admits(self.unsent()) {
             self.outbox.push(frame);
             return Pushed::Queued;
         }
+        self.overflow()
+    }
+
+    /// No room is left for a frame that has to wait.
+    #[cold]
+    fn overflow(&mut self) -> Pushed {
         // Of a resumable session any frame may be half written, not only the first; what is kept is bounded.
         if !self.is_resumable() {
             self.outbox.truncate_to_first();
@@ -288,6 +306,7 @@ impl Session {
     }
 
     /// The oldest waiting frame was delivered by a transport that proves delivery itself.
+    #[inline]
     pub fn handle_written(&mut self) {
         if self.outbox.pop().is_some() {
             self.received.0 += 1;
@@ -310,6 +329,7 @@ impl Session {
     }
 
     /// The frames that the client is not known to have, oldest first.
+    #[inline]
     pub fn waiting(&self) -> impl Iterator<Item = &Frame> {
         self.outbox.iter()
     }
@@ -321,10 +341,18 @@ impl Session {
         self.outbox.iter_from(skip.unwrap_or(usize::MAX))
     }
 
+    /// The first of the [frames after `sent`](Self::waiting_after).
+    #[must_use]
+    pub fn first_after(&self, sent: Seq) -> Option<&Frame> {
+        let place = usize::try_from(sent.0.checked_sub(self.received.0)?).ok()?;
+        self.outbox.get(place)
+    }
+
     /// The oldest frame that the client is not known to have.
+    #[inline]
     #[must_use]
     pub fn first_waiting(&self) -> Option<&Frame> {
-        self.outbox.iter().next()
+        self.outbox.get(0)
     }
 
     /// What the frames that wait take, with what each takes besides its payload.

@@ -3,7 +3,7 @@
 //! Pure: no lock, no waker, no clock. Most outboxes are empty most of the time and the rest mostly hold one
 //! frame, so the first frame lies in the struct itself and the queue behind it exists only while it is needed.
 
-use std::collections::VecDeque;
+use std::collections::{VecDeque, vec_deque};
 
 use crate::{
     frame::Frame,
@@ -145,13 +145,33 @@ struct Rest {
     bytes: usize,
 }
 
+/// Frames of an outbox. The first is alone most of the time, so that a chain of two iterators would be slower than what is done with it.
+struct Frames<'a> {
+    first: Option<&'a Frame>,
+    rest: vec_deque::Iter<'a, Frame>,
+}
+
+impl<'a> Iterator for Frames<'a> {
+    type Item = &'a Frame;
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a Frame> {
+        self.first.take().or_else(|| self.rest.next())
+    }
+}
+
 impl Outbox {
     /// Puts a frame at the end.
+    #[inline]
     pub fn push(&mut self, frame: Frame) {
         if self.first.is_none() {
             self.first = Some(frame);
-            return;
+        } else {
+            self.push_behind(frame);
         }
+    }
+
+    fn push_behind(&mut self, frame: Frame) {
         let rest = self.rest.get_or_insert_with(|| {
             Box::new(Rest { frames: VecDeque::with_capacity(REST_CAPACITY), bytes: 0 })
         });
@@ -160,8 +180,17 @@ impl Outbox {
     }
 
     /// Takes the oldest frame.
+    #[inline]
     pub fn pop(&mut self) -> Option<Frame> {
         let frame = self.first.take()?;
+        if self.rest.is_some() {
+            self.move_up();
+        }
+        Some(frame)
+    }
+
+    /// The oldest frame of the rest is the first now.
+    fn move_up(&mut self) {
         if let Some(rest) = &mut self.rest {
             self.first = rest.frames.pop_front();
             rest.bytes -= self.first.as_ref().map_or(0, |first| first.payload().len());
@@ -169,7 +198,6 @@ impl Outbox {
                 self.rest = None;
             }
         }
-        Some(frame)
     }
 
     /// Puts a frame into the place of another, counted from the oldest; nothing if there is none.
@@ -203,19 +231,24 @@ impl Outbox {
     }
 
     /// The frames, oldest first.
+    #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &Frame> {
-        self.iter_from(0)
+        let rest = self.rest.as_ref().map_or_else(vec_deque::Iter::default, |rest| rest.frames.iter());
+        Frames { first: self.first.as_ref(), rest }
     }
 
     /// The frames but for the first `skip`, oldest first. Skipping costs nothing.
     pub fn iter_from(&self, skip: usize) -> impl Iterator<Item = &Frame> {
-        let first = if skip == 0 { self.first.as_ref() } else { None };
-        let skip = skip.saturating_sub(1);
-        let rest = self.rest.as_deref().map(|rest| &rest.frames).filter(|rest| skip < rest.len());
-        first.into_iter().chain(rest.into_iter().flat_map(move |rest| rest.range(skip..)))
+        let behind_first = skip.saturating_sub(1);
+        let rest = self.rest.as_deref().map(|rest| &rest.frames).filter(|rest| behind_first < rest.len());
+        Frames {
+            first: self.first.as_ref().filter(|_| skip == 0),
+            rest: rest.map_or_else(vec_deque::Iter::default, |rest| rest.range(behind_first..)),
+        }
     }
 
     /// The frame in a place.
+    #[inline]
     #[must_use]
     pub fn get(&self, place: usize) -> Option<&Frame> {
         match place.checked_sub(1) {

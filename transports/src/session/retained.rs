@@ -60,6 +60,9 @@ impl Session {
     /// How much no attachment has sent in full yet.
     #[must_use]
     pub fn unsent(&self) -> Waiting {
+        if self.counts.is_none() {
+            return Waiting { frames: self.outbox.len(), bytes: self.outbox.bytes() };
+        }
         let kept = self.unacknowledged();
         // What is dropped at the end of a session is counted no further.
         Waiting {
@@ -97,6 +100,7 @@ impl Session {
 
     /// Whether the current attachment has frames to send, and has to hear first what the client has.
     #[must_use]
+    #[inline]
     pub fn is_held(&self, limits: &OutboxLimits) -> bool {
         let Some(counts) = self.counts.as_ref().filter(|_| self.closed.is_none()) else { return false };
         let is_behind = counts.sent < counts.retained.reached;
@@ -111,6 +115,7 @@ impl Session {
     }
 
     /// Whether the client is to be asked what it has: much is unacknowledged, and no question is open.
+    #[inline]
     #[must_use]
     pub fn is_question_due(&self, limits: &OutboxLimits) -> bool {
         let Some(counts) = &self.counts else { return false };

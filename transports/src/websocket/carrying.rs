@@ -19,7 +19,7 @@ use crate::{
         waking::{Core, Due},
     },
     manager::{Manager, taking::Rejected},
-    session::{Attachment, Seq, outbox::OutboxLimits},
+    session::{Attachment, Seq, Session, outbox::OutboxLimits},
 };
 
 /// Frames from the client after which they are acknowledged …
@@ -146,6 +146,12 @@ impl Carrying {
         taken.0 >= self.acknowledged.0 + ACK_FRAMES || self.unacknowledged_bytes >= ACK_BYTES
     }
 
+    /// Whether frames were pushed that were not written to this connection.
+    #[inline]
+    pub(super) fn has_more(&self, session: &Session) -> bool {
+        session.last_pushed() > self.sent
+    }
+
     /// Whether there is something to write, or a reason to stop.
     pub(super) fn has_news(&self, core: &Core, limits: &OutboxLimits) -> bool {
         let session = &core.session;
@@ -153,15 +159,14 @@ impl Carrying {
             || core.due != Default::default()
             || self.is_ack_due(session.last_taken())
             || session.closed().is_some()
-            || session.sendable_after(self.sent, limits).next().is_some()
+            || (self.has_more(session) && session.sendable_after(self.sent, limits).next().is_some())
             || session.is_question_due(limits)
             || !session.is_current(self.attachment)
     }
 
     /// Whether the client may say more, and nothing from it waits for the handler.
-    pub(super) fn is_relaxed<S>(&self, session: &LiveSession<S>) -> bool {
-        let mut core = session.core();
-        core.session.is_to_be_heard(&session.common.outbox) && !core.calls().is_waiting()
+    pub(super) fn is_relaxed(core: &mut Core, limits: &OutboxLimits) -> bool {
+        core.session.is_to_be_heard(limits) && !core.calls().is_waiting()
     }
 }
 

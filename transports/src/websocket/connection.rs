@@ -22,10 +22,11 @@ use super::{
     carrying::{Carrying, Over},
     close_code::CloseCode,
     closing::{Closing, Input},
-    codec::{ClosePayload, Decoder, Event, OpCode, append_frame},
+    codec::{Decoder, Event},
     extensions::{Extensions, Writing},
     farewell::Farewell,
-    gathering, scratch,
+    gathering::{self, Gathered},
+    scratch,
     unused::Unused,
 };
 use crate::{
@@ -63,21 +64,14 @@ struct State<H: Handler, Io> {
     writing: Writing,
     /// Whether the last read was not tried because the handler was not ready.
     paused: bool,
+    /// Whether little waited for the client when that was last looked at: at the end of writing, just before reading.
+    is_relaxed: bool,
     /// How much of the outbox's first frame, header included, the socket has taken.
     written: usize,
     /// Control frames that wait to be written, between two data frames.
     control: Option<Box<Vec<u8>>>,
     /// What was read and could not be used yet; most of the time that is nothing.
     unused: Option<Box<Unused>>,
-}
-
-/// What one gathering of the outbox found.
-struct Gathered {
-    /// A frame too large to copy, to be written by itself.
-    large: Option<Frame>,
-    closed: Option<CloseReason>,
-    expired: bool,
-    superseded: bool,
 }
 
 impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection<H, Io> {
@@ -96,7 +90,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection
         let carrying = Carrying::new(attached.attachment, attached.sent, attached.taken);
         let mut connection = Self::carrying(io, manager, attached.session, early, Some(Box::new(carrying)));
         if let Some(state) = &mut connection.0 {
-            state.queue_line(&attached.greeting);
+            gathering::queue_line(&mut state.control, &attached.greeting);
         }
         connection
     }
@@ -117,6 +111,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection
             closing: Closing::open(),
             writing: Writing::default(),
             paused: false,
+            is_relaxed: true,
             written: 0,
             control: None,
             unused: (!early.is_empty()).then(|| Box::new(Unused::early(early))),
@@ -233,22 +228,15 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     /// Takes `taken` bytes off the outbox, and gathers what is to be written next.
     fn gather(&mut self, taken: usize, buffer: &mut Vec<u8>) -> Gathered {
         let mut core = self.session.core();
-        self.written += taken;
-        let (mut frames, mut bytes, extensions) = (0, 0, self.writing.extensions());
-        while let Some(whole) = gathering::first_waiting(&core, self.carrying.as_deref())
-            .map(|frame| extensions.form(frame).frame_bytes())
-        {
-            if self.written < whole {
-                break;
-            }
-            self.written -= whole;
-            frames += 1;
-            bytes += whole;
-            match &mut self.carrying {
-                None => core.session.handle_written(),
-                Some(carrying) => carrying.sent.0 += 1,
-            }
+        if taken == 0 && core.session.is_drained() && self.carrying.is_none() && self.control.is_none() {
+            // A plain session's connection with nothing to write and nothing to do: the client has said something.
+            self.is_relaxed = true;
+            return Gathered::nothing(&core);
         }
+        self.written += taken;
+        let extensions = self.writing.extensions();
+        let (frames, bytes) =
+            gathering::take_written(&mut core, self.carrying.as_deref_mut(), extensions, &mut self.written);
         if frames > 0 {
             self.session.common.counters.wrote(Transport::Websocket, frames, bytes);
         }
@@ -263,16 +251,21 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
             // One line waits to be written: the next one would say more.
             let may_say = !superseded && self.closing.is_sending() && self.control.is_none();
             if may_say && let Some(line) = carrying.due_line(&mut core, limits) {
-                append_frame(OpCode::Text, line.as_bytes(), self.control.get_or_insert_default());
+                gathering::queue_line(&mut self.control, &line);
             }
         }
         core.note_room(limits);
+        self.is_relaxed = match &self.carrying {
+            None => core.session.is_relaxed(limits),
+            Some(_) => Carrying::is_relaxed(&mut core, limits),
+        };
         // A frame that was begun must be finished before a control frame may follow.
         if let Some(control) = self.control.as_ref().filter(|_| self.written == 0) {
             buffer.extend_from_slice(control);
         }
         let (large, in_hand) = match &self.carrying {
             None => gathering::gather(core.session.waiting(), extensions, self.written, buffer),
+            Some(carrying) if !carrying.has_more(&core.session) => (None, 0),
             Some(carrying) => {
                 // Where the client goes on elsewhere it gets its frames there, but for one that was begun here.
                 let is_ending = superseded || (!self.closing.is_open() && core.session.closed().is_none());
@@ -307,8 +300,8 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     /// With nothing left to write, says what is due then. Returns whether there is something to write now.
     fn next_phase(&mut self, gathered: &Gathered) -> bool {
         if gathered.superseded && self.closing.is_open() {
-            self.queue_line(&ServerControl::Superseded.to_string());
-            self.queue_close(CloseCode::SUPERSEDED.as_u16());
+            gathering::queue_line(&mut self.control, &ServerControl::Superseded.to_string());
+            gathering::queue_close(&mut self.control, CloseCode::SUPERSEDED.as_u16(), "");
             self.closing.handle_superseded();
             return true;
         }
@@ -321,13 +314,17 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         if self.carrying.is_some()
             && let Some(reason) = gathered.closed
         {
-            self.queue_line(&self.session.closed_line(reason));
+            gathering::queue_line(&mut self.control, &self.session.closed_line(reason));
         }
         if self.carrying.is_none() && reason.takes_words() {
             let words = self.session.last_words(reason);
-            self.queue_close_with(reason.plain_code(), reason.plain_words(words.as_deref()));
+            gathering::queue_close(
+                &mut self.control,
+                reason.plain_code(),
+                reason.plain_words(words.as_deref()),
+            );
         } else {
-            self.queue_close(reason.code());
+            gathering::queue_close(&mut self.control, reason.code(), "");
         }
         self.closing.handle_close_queued();
         true
@@ -344,7 +341,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     /// Reads once and hands on what came. Ready when something was done, pending when there is nothing to do.
     fn poll_read(&mut self, cx: &mut Context<'_>, messages_left: &mut usize) -> Poll<()> {
         let input = self.closing.input();
-        self.paused = input != Input::Leave && !self.is_reading();
+        self.paused = input != Input::Leave && !self.may_read(self.is_relaxed);
         if self.paused || input == Input::Leave {
             // The client cannot finish what is not read.
             if let Some(unused) = &mut self.unused {
@@ -428,7 +425,11 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     fn receive(&mut self, input: &mut [u8], messages_left: &mut usize) -> usize {
         let (mut used, limits) = (0, self.writing.extensions().limits(&self.manager.decode_limits));
         while self.closing.input() == Input::Decode {
-            if used < input.len() && (*messages_left == 0 || !self.is_reading()) {
+            if used == input.len() {
+                self.decoder.free();
+                return used;
+            }
+            if *messages_left == 0 || !self.is_reading() {
                 // A client that waits holds nothing of what was handed on: a few bytes may have stood for megabytes.
                 self.decoder.free();
                 return used;
@@ -500,29 +501,23 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         }
     }
 
-    fn queue_close(&mut self, code: u16) {
-        self.queue_close_with(code, "");
-    }
-
-    fn queue_close_with(&mut self, code: u16, reason: &str) {
-        let code = CloseCode::from_wire(code).unwrap_or(CloseCode::GOING_AWAY);
-        let payload = ClosePayload::new(code, reason);
-        append_frame(OpCode::Close, payload.as_bytes(), self.control.get_or_insert_default());
-    }
-
-    fn queue_line(&mut self, line: &str) {
-        append_frame(OpCode::Text, line.as_bytes(), self.control.get_or_insert_default());
-    }
-
     /// Whether the client may say more now. Not while its outbox is half full: who asks for answers and does not
     /// read them has to wait, and is not closed for what it caused itself. Always after the end, when what it
     /// says goes nowhere.
     fn is_reading(&self) -> bool {
-        let is_relaxed = || match &self.carrying {
-            None => self.session.is_relaxed(),
-            Some(carrying) => carrying.is_relaxed(&self.session),
-        };
-        !self.closing.is_open() || (is_relaxed() && self.manager.handler.is_ready(&self.session))
+        self.may_read(self.looks_relaxed())
+    }
+
+    fn looks_relaxed(&self) -> bool {
+        let (mut core, limits) = (self.session.core(), &self.session.common.outbox);
+        match &self.carrying {
+            None => core.session.is_relaxed(limits),
+            Some(_) => Carrying::is_relaxed(&mut core, limits),
+        }
+    }
+
+    fn may_read(&self, is_relaxed: bool) -> bool {
+        !self.closing.is_open() || (is_relaxed && self.manager.handler.is_ready(&self.session))
     }
 
     /// Goes to sleep unless something happened meanwhile. `blocked`: the socket takes no more for now, so that

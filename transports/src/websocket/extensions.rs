@@ -85,13 +85,15 @@ impl Extensions {
     /// A frame as it is written. Compressed only if it was when it was pushed; a connection compresses nothing itself.
     #[inline]
     pub(super) fn form(self, frame: &Frame) -> Form<'_> {
+        let compressed = if self.has_deflate() { self.compressed(frame) } else { None };
+        Form { frame, compressed }
+    }
+
+    /// What is written of a frame that was compressed, if the client can inflate it.
+    fn compressed(self, frame: &Frame) -> Option<&[u8]> {
         // What is no longer than the window refers to nothing farther behind.
-        let fits = match self.window_bits {
-            0 => false,
-            15 => true,
-            bits => frame.payload().len() <= 1 << bits,
-        };
-        Form { frame, compressed: if fits { frame.compressed() } else { None } }
+        let fits = self.window_bits == 15 || frame.payload().len() <= 1 << self.window_bits;
+        frame.compressed().filter(|_| fits)
     }
 }
 
@@ -128,11 +130,13 @@ impl From<Agreement> for Extensions {
 
 impl<'f> Form<'f> {
     /// What follows the header.
+    #[inline]
     pub(super) fn payload(self) -> &'f [u8] {
         self.compressed.unwrap_or(self.frame.payload())
     }
 
     /// The length of the whole frame.
+    #[inline]
     pub(super) fn frame_bytes(self) -> usize {
         frame_bytes(self.payload().len())
     }
@@ -149,10 +153,13 @@ impl<'f> Form<'f> {
     /// Appends the whole frame.
     #[inline]
     pub(super) fn append(self, out: &mut Vec<u8>) {
-        let start = out.len();
-        append_frame(self.frame.kind().into(), self.payload(), out);
-        if self.compressed.is_some() {
-            mark_compressed(&mut out[start..]);
+        match self.compressed {
+            None => append_frame(self.frame.kind().into(), self.frame.payload(), out),
+            Some(compressed) => {
+                let start = out.len();
+                append_frame(self.frame.kind().into(), compressed, out);
+                mark_compressed(&mut out[start..]);
+            }
         }
     }
 }

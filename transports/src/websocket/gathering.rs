@@ -2,11 +2,12 @@
 
 use super::{
     carrying::Carrying,
-    codec::{OpCode, append_frame},
+    close_code::CloseCode,
+    codec::{ClosePayload, OpCode, append_frame},
     extensions::Extensions,
     scratch,
 };
-use crate::{frame::Frame, live::waking::Core};
+use crate::{close::CloseReason, frame::Frame, live::waking::Core};
 
 /// A frame of this size or more is written from its own bytes; smaller ones are gathered into one write, where
 /// a copy costs less than another slice.
@@ -15,12 +16,57 @@ const VECTORED_BYTES_MIN: usize = 16 * 1024;
 /// Pongs that wait to be written. A client that pings faster than it reads loses pongs, as RFC 6455 allows.
 const CONTROL_BYTES_MAX: usize = 1_024;
 
+/// What one gathering of the outbox found.
+pub(super) struct Gathered {
+    /// A frame too large to copy, to be written by itself.
+    pub(super) large: Option<Frame>,
+    pub(super) closed: Option<CloseReason>,
+    pub(super) expired: bool,
+    pub(super) superseded: bool,
+}
+
+impl Gathered {
+    /// Of a session for which nothing waits, and which ends with its connection.
+    pub(super) fn nothing(core: &Core) -> Self {
+        Self { large: None, closed: core.session.closed(), expired: core.expired, superseded: false }
+    }
+}
+
 /// The frame that is to be written next.
-pub(super) fn first_waiting<'a>(core: &'a Core, carrying: Option<&Carrying>) -> Option<&'a Frame> {
+fn first_waiting<'a>(core: &'a Core, carrying: Option<&Carrying>) -> Option<&'a Frame> {
     match carrying {
         None => core.session.first_waiting(),
-        Some(carrying) => core.session.waiting_after(carrying.sent).next(),
+        Some(carrying) => core.session.first_after(carrying.sent),
     }
+}
+
+/// Takes the frames off the outbox that the socket has taken in full; `written` bytes of them and of the next one. Returns how many they
+/// are, and their bytes.
+pub(super) fn take_written(
+    core: &mut Core,
+    mut carrying: Option<&mut Carrying>,
+    extensions: Extensions,
+    written: &mut usize,
+) -> (usize, usize) {
+    let (mut frames, mut bytes) = (0, 0);
+    if *written == 0 {
+        return (frames, bytes);
+    }
+    while let Some(whole) =
+        first_waiting(core, carrying.as_deref()).map(|frame| extensions.form(frame).frame_bytes())
+    {
+        if *written < whole {
+            break;
+        }
+        *written -= whole;
+        frames += 1;
+        bytes += whole;
+        match &mut carrying {
+            None => core.session.handle_written(),
+            Some(carrying) => carrying.sent.0 += 1,
+        }
+    }
+    (frames, bytes)
 }
 
 /// Copies waiting frames behind `buffer`, the first without its first `written` bytes. A frame that is too
@@ -68,4 +114,16 @@ pub(super) fn queue_pong(control: &mut Option<Box<Vec<u8>>>, payload: &[u8]) {
     if control.len() < CONTROL_BYTES_MAX {
         append_frame(OpCode::Pong, payload, control);
     }
+}
+
+/// A control line is to be written, behind the frame that was begun.
+pub(super) fn queue_line(control: &mut Option<Box<Vec<u8>>>, line: &str) {
+    append_frame(OpCode::Text, line.as_bytes(), control.get_or_insert_default());
+}
+
+/// The close frame is to be written, behind the frame that was begun.
+pub(super) fn queue_close(control: &mut Option<Box<Vec<u8>>>, code: u16, reason: &str) {
+    let code = CloseCode::from_wire(code).unwrap_or(CloseCode::GOING_AWAY);
+    let payload = ClosePayload::new(code, reason);
+    append_frame(OpCode::Close, payload.as_bytes(), control.get_or_insert_default());
 }

@@ -158,7 +158,11 @@ impl Closing {
     }
 
     /// What to do with what the peer says.
+    #[inline]
     pub(super) fn input(&self) -> Input {
+        if self.is_open() {
+            return Input::Decode;
+        }
         match self.0 {
             Phase::Open | Phase::Draining(Rest::Close, _) | Phase::Waiting => Input::Decode,
             Phase::Draining(Rest::End, _) | Phase::Finishing(Rest::End) | Phase::Hearing(_) => Input::Discard,

@@ -57,10 +57,19 @@ pub fn frame_bytes(payload_bytes: usize) -> usize {
 /// ```
 #[inline]
 pub fn append_frame(opcode: OpCode, payload: &[u8], out: &mut Vec<u8>) {
-    let mut header = [0; HEADER_BYTES_MAX];
-    let header_bytes = encode_header(opcode, payload.len(), &mut header);
-    out.reserve(header_bytes + payload.len());
-    out.extend_from_slice(&header[..header_bytes]);
+    out.reserve(HEADER_BYTES_MAX + payload.len());
+    let first = FIN | opcode as u8;
+    // Headers of a length that is known here are written by a move or two.
+    if payload.len() < 126 {
+        out.extend_from_slice(&[first, payload.len() as u8]);
+    } else if let Ok(length) = u16::try_from(payload.len()) {
+        let [high, low] = length.to_be_bytes();
+        out.extend_from_slice(&[first, 126, high, low]);
+    } else {
+        let mut header = [0; HEADER_BYTES_MAX];
+        let header_bytes = encode_header(opcode, payload.len(), &mut header);
+        out.extend_from_slice(&header[..header_bytes]);
+    }
     out.extend_from_slice(payload);
 }
 
