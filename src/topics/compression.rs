@@ -3,12 +3,13 @@
 //! ```text
 //!   publisher:  wanted? ─ yes ─▶ encode, compress ──▶ │ lock │ walk: push, and look who takes compressed frames │
 //!                 ▲                                                                   │
-//!                 └───────────────── what the last walk has seen, a bit each ─────────┘
+//!                 └──────────────────── what a walk has seen, a bit each ─────────┘
 //! ```
 //!
 //! Refused: to compress in the walk, which holds the topic's lock; and to let the first connection do it that writes the frame, as all
 //! others would wait for it, a thousand at once. So the topic remembers with which serializers its clients took compressed frames when
-//! it was last walked, or when one joined. A client that has moved to such a connection since gets one broadcast as it is.
+//! a walk last looked, which each sixteenth does, or when one joined. A client that has moved to such a connection since gets sixteen
+//! broadcasts as they are, at most.
 
 use lapwing_transports::frame::Frame;
 
@@ -56,6 +57,11 @@ impl Compression {
         self.variants.extend(serializers.take(room).map(|serializer| (serializer.clone(), options)));
     }
 
+    /// Whether no mount compresses anything.
+    pub(super) fn is_empty(&self) -> bool {
+        self.variants.is_empty()
+    }
+
     /// What a client takes.
     pub(super) fn wanted_by(&self, lane: &(impl Lane + ?Sized)) -> Wanted {
         if self.variants.is_empty() || !lane.compresses() {
@@ -88,6 +94,10 @@ impl Compression {
 /// Nothing is compressed.
 #[cfg(not(feature = "deflate"))]
 impl Compression {
+    pub(super) fn is_empty(&self) -> bool {
+        true
+    }
+
     pub(super) fn wanted_by(&self, _: &(impl Lane + ?Sized)) -> Wanted {
         Wanted::default()
     }
@@ -111,7 +121,7 @@ mod tests {
     use crate::{
         protocol::{ChannelMsg, DecodeError, EncodeError, Payload, V1, V2},
         topics::{
-            Member, Topics,
+            LOOKED_EVERY, Member, Topics,
             broadcast::{ChannelId, TransportId},
             meter::Source,
         },
@@ -223,12 +233,19 @@ mod tests {
         let topics = compressing(std::slice::from_ref(&v2));
         let client = join(&topics, &v2, false);
         let mut seen = Vec::new();
-        for compresses in [false, true, true, false, false] {
+        for compresses in [false, true, false] {
             client.compresses.store(compresses, Ordering::Relaxed);
+            // The last of these walks looks, and the next broadcast is as it has seen.
+            for _ in 0..LOOKED_EVERY {
+                topics.dispatch(Source::Program, &said(1_000)).unwrap();
+            }
             topics.dispatch(Source::Program, &said(1_000)).unwrap();
             seen.push(client.got_compressed());
         }
-        assert_eq!(seen, [false, false, true, true, false], "one broadcast later each");
+        assert_eq!(seen, [false, true, false]);
+        let other = join(&topics, &v2, true);
+        topics.dispatch(Source::Program, &said(1_000)).unwrap();
+        assert!(other.got_compressed(), "at once for who joins so");
     }
 
     /// V2, which looks whether the topic is locked.

@@ -87,9 +87,9 @@ pub(crate) struct Delivery<'a> {
     frames: Vec<(*const (), Option<Frame>)>,
     /// Those that were encoded before the members were locked.
     prepared: Frames,
-    /// Who of the members takes compressed frames; asked of none that nothing is compressed for.
+    /// Says who of the members takes compressed frames, in the walks that look for that.
     compression: Option<&'a Compression>,
-    pub(super) wanted: Wanted,
+    wanted: Wanted,
     /// The same with the broadcast's position, for the joins that asked for it.
     recorded: Vec<(Arc<dyn Serializer>, RecordedFrames)>,
     pub(super) failed: Option<EncodeError>,
@@ -110,18 +110,24 @@ impl<'a> Delivery<'a> {
         Self { broadcast, shared, prepared, frames, compression, wanted, recorded, failed: None, log, meter }
     }
 
-    /// The same with frames that are encoded already.
-    pub(super) fn with(mut self, prepared: Frames, compression: &'a Compression) -> Self {
+    /// The same with frames that are encoded already, and with who takes compressed ones, if the walk is to find that out.
+    pub(super) fn with(mut self, prepared: Frames, compression: Option<&'a Compression>) -> Self {
         self.prepared = prepared;
-        self.compression = Some(compression);
+        self.compression = compression;
         self
     }
 
-    /// A client gets the frame of its serializer: whether it takes it compressed matters to the next broadcast.
+    /// A client gets the frame of its serializer: whether it takes it compressed matters to the broadcasts that follow.
+    #[inline]
     pub(crate) fn note(&mut self, lane: &(impl Lane + ?Sized)) {
         if let Some(compression) = self.compression {
             self.wanted.add(compression.wanted_by(lane));
         }
+    }
+
+    /// Who takes compressed frames, if the walk has found that out.
+    pub(super) fn wanted(&self) -> Option<Wanted> {
+        self.compression.map(|_| self.wanted)
     }
 
     /// The broadcast in a shape that mailboxes can keep.
@@ -130,11 +136,17 @@ impl<'a> Delivery<'a> {
     }
 
     /// The broadcast as a serializer encodes it; `None` if it cannot.
+    #[inline]
     pub(crate) fn frame(&mut self, serializer: &Arc<dyn Serializer>) -> Option<Frame> {
         let key = Arc::as_ptr(serializer).cast::<()>();
-        if let Some((_, frame)) = self.frames.iter().find(|(known, _)| *known == key) {
-            return frame.clone();
+        match self.frames.iter().find(|(known, _)| *known == key) {
+            Some((_, frame)) => frame.clone(),
+            None => self.encode(key, serializer),
         }
+    }
+
+    #[cold]
+    fn encode(&mut self, key: *const (), serializer: &Arc<dyn Serializer>) -> Option<Frame> {
         let Broadcast { topic, event, payload, .. } = self.broadcast;
         let prepared = self.prepared.iter().position(|(known, _)| *known == key);
         let encoded = match prepared {

@@ -63,6 +63,9 @@ const SHARDS: usize = 64;
 /// A shard with room for so many topics is not made smaller when most of them are gone.
 const SHARD_CAPACITY_MIN: usize = 64;
 
+/// A walk of so many looks who takes compressed frames: to ask each member costs a tenth of what it takes to give it a broadcast.
+const LOOKED_EVERY: u8 = 16;
+
 /// How many members a listing copies before it lets go of the lock.
 const CHUNK: usize = 1_024;
 
@@ -189,6 +192,8 @@ struct Members {
     slab: Slab<Member>,
     /// Taken out of the table: a subscriber that found the entry just before must look again.
     removed: bool,
+    /// How many walks there were, modulo something.
+    walks: u8,
     shrink: Shrink,
 }
 
@@ -321,10 +326,10 @@ impl Topics {
         }
         let Some(entry) = self.find(&broadcast.topic) else { return Ok((0, None)) };
         let frames = self.compression.prepare(entry.wanted(), broadcast);
-        let members = entry.members();
-        let mut delivery = self.delivery(broadcast, None).with(frames, &self.compression);
+        let mut members = entry.members();
+        let mut delivery = self.delivery(broadcast, None).with(frames, members.looks(&self.compression));
         members.deliver(&mut delivery);
-        entry.set_wanted(delivery.wanted);
+        entry.set_wanted(&delivery);
         let receivers = members.slab.len();
         delivery.failed.map_or(Ok((receivers, None)), |error| Err((receivers, error)))
     }
@@ -381,9 +386,10 @@ impl Topics {
             members = entry.members();
         }
         let shared = record();
-        let mut delivery = self.delivery(&shared, Some(shared.clone())).with(frames, &self.compression);
+        let looks = members.looks(&self.compression);
+        let mut delivery = self.delivery(&shared, Some(shared.clone())).with(frames, looks);
         members.deliver(&mut delivery);
-        entry.set_wanted(delivery.wanted);
+        entry.set_wanted(&delivery);
         let failed = delivery.failed.take();
         let receivers = members.slab.len();
         drop(members);
@@ -502,6 +508,13 @@ impl Topics {
 }
 
 impl Members {
+    /// Counts a walk. Returns what to find out in it: who takes compressed frames, in the first and in every [`LOOKED_EVERY`]th.
+    fn looks<'a>(&mut self, compression: &'a Compression) -> Option<&'a Compression> {
+        let is_due = self.walks == 0;
+        self.walks = (self.walks + 1) % LOOKED_EVERY;
+        (is_due && !compression.is_empty()).then_some(compression)
+    }
+
     fn deliver(&self, delivery: &mut Delivery<'_>) {
         for (_, member) in &self.slab {
             match member {
@@ -529,9 +542,9 @@ impl TopicEntry {
     }
 
     /// Remembers what a walk has seen, with the members locked.
-    fn set_wanted(&self, wanted: Wanted) {
+    fn set_wanted(&self, delivery: &Delivery<'_>) {
         // Most walks see what the one before has seen.
-        if self.wanted() != wanted {
+        if let Some(wanted) = delivery.wanted().filter(|wanted| *wanted != self.wanted()) {
             self.wanted.store(wanted.0, Ordering::Relaxed);
         }
     }
