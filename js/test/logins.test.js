@@ -47,7 +47,12 @@ function open(options, query = "") {
   session.onmessage = ({ data }) => messages.push(data);
   const opened = new Promise((resolve) => (session.onopen = resolve));
   const closed = new Promise((resolve) => (session.onclose = ({ code, reason }) => resolve(`${code} ${reason}`)));
-  return { session, messages, opened, closed: () => within("the end", closed, 20_000) };
+  return {
+    session,
+    messages,
+    opened: () => within("the beginning", opened, 20_000),
+    closed: () => within("the end", closed, 20_000),
+  };
 }
 
 /** phoenix.js, which comes back whatever happens. */
@@ -76,7 +81,7 @@ describe("over each transport", { concurrency: true }, () => {
         const getToken = async (before) => asked.push(before) && `${user}:${asked.length === 1 ? FIRST_MS : HOUR}`;
         const begun = performance.now();
         const { session, messages, opened } = open({ ...options, getToken });
-        await opened;
+        await opened();
         await until("a renewal", () => asked.length === 2, 30_000);
         await until("the end of the first", () => performance.now() - begun > FIRST_MS + 1_000, 30_000);
         session.send(JSON.stringify([null, "1", "phoenix", "heartbeat", {}]));
@@ -101,7 +106,7 @@ describe("over each transport", { concurrency: true }, () => {
       it("a client that is banned is told, and does not come back", async () => {
         const user = newUser();
         const { opened, closed } = open(options, `&token=${user}:forever`);
-        await opened;
+        await opened();
         await testbed.fetch(`/ban/${user}`);
         assert.equal(await closed(), "4403 banned");
         assert.equal(await open(options, `&token=${user}:forever`).closed(), "4403 banned");
