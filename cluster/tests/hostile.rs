@@ -27,7 +27,7 @@ fn publication(number: u64) -> Vec<u8> {
     let (topic, event) = ("room:1".into(), "said".into());
     let payload = Bytes::from_static(b"{}");
     let publish =
-        Publish { number: number + 9, prev: number + 8, topic, event, kind: PayloadKind::Json, payload };
+        Publish { number: number + 9, prev: number + 8, topic, event, kind: PayloadKind::Json, slow: None, payload };
     Message::Publish(publish).encode(Instance(7)).to_vec()
 }
 

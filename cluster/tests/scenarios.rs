@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use lapwing_cluster::{
     Channel, Config, Event, Gap, GapCause, Instance, Interest, Output, PeerEnd, Scope, Sent, Spread, Work,
-    wire::Message,
+    wire::{Beat, Message, PayloadKind, Slow, Tops},
 };
 use support::net::Net;
 
@@ -281,6 +281,34 @@ fn a_message_of_a_later_version_is_counted_and_told_as_a_gap_once() {
     assert_eq!(net.take(0, gaps), [gap]);
     assert_eq!(net.nodes[0].unreadable(), 3);
     assert_eq!(net.take(0, ends), []);
+}
+
+#[test]
+fn a_policy_for_slow_clients_is_left_out_while_a_node_lives_that_cannot_read_it() {
+    let mut net = Net::new(2, &Config::default());
+    net.subscribe(1, "room:1");
+    let policies = |net: &mut Net| {
+        for slow in [None, Some(Slow::Latest)] {
+            net.nodes[0].publish("room:1", "said", PayloadKind::Json, slow, "1".into());
+        }
+        net.settle();
+        let outputs = std::mem::take(&mut net.outputs[1]);
+        let delivered = outputs.into_iter().filter_map(|output| match output {
+            Output::Deliver { publish, .. } => Some(publish.slow),
+            _ => None,
+        });
+        delivered.collect::<Vec<_>>()
+    };
+    assert_eq!(policies(&mut net), [None, Some(Slow::Latest)]);
+    let old = Instance(99);
+    let tops = Tops { top: 0, since: 0, lost: 0, part: (0, 1), changed: Vec::new() };
+    let beat = Beat { number: 1, name: "old".into(), versions: (1, 1), is_draining: false, tops };
+    for message in [Message::Beat(beat), Message::Departed] {
+        let is_there = matches!(message, Message::Beat(_));
+        let bytes = message.encode(old);
+        net.nodes[0].handle_event(net.now, Event::Message { channel: Channel::Control, bytes });
+        assert_eq!(policies(&mut net), [None, (!is_there).then_some(Slow::Latest)]);
+    }
 }
 
 #[test]

@@ -5,7 +5,9 @@
 use bytes::Bytes;
 use lapwing_cluster::{
     Instance, Key,
-    wire::{Beat, Kept, Message, PayloadKind, Place, Publish, Repair, Tops, WireError, WireLimits, sender},
+    wire::{
+        Beat, Kept, Message, PayloadKind, Place, Publish, Repair, Slow, Tops, WireError, WireLimits, sender,
+    },
 };
 use proptest::prelude::*;
 
@@ -19,6 +21,7 @@ fn samples() -> Vec<(&'static str, Message)> {
         topic: "room:1".into(),
         event: "said".into(),
         kind: PayloadKind::Json,
+        slow: None,
         payload: Bytes::from_static(br#"{"text":"hi"}"#),
     };
     let again = Message::Publish(publish.clone()).encode(Instance(0x0102_0304_0506_0708));
@@ -52,12 +55,33 @@ fn unhex(text: &str) -> Bytes {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
+/// What is in version 2 alone: publications with each policy for slow clients.
+fn samples_of_version_2() -> Vec<(&'static str, Message)> {
+    let policies = [
+        ("close", Slow::Close),
+        ("volatile", Slow::Volatile),
+        ("latest", Slow::Latest),
+        ("latest-of", Slow::LatestOf("bus:12".into())),
+        ("few", Slow::Few { count: 3, told_by: "missed".into() }),
+    ];
+    let Message::Publish(publish) = samples().swap_remove(0).1 else { unreachable!("it is the first") };
+    let with = |slow| Message::Publish(Publish { slow: Some(slow), ..publish.clone() });
+    policies.into_iter().map(|(name, slow)| (name, with(slow))).collect()
+}
+
 /// A later release must read what this one wrote, and this one says what it writes.
 #[test]
 fn the_frozen_bytes_of_version_1_are_written_and_read() {
-    let frozen = include_str!("data/wire-1.txt");
+    check_frozen(include_str!("data/wire-1.txt"), samples());
+}
+
+#[test]
+fn the_frozen_bytes_of_version_2_are_written_and_read() {
+    check_frozen(include_str!("data/wire-2.txt"), samples_of_version_2());
+}
+
+fn check_frozen(frozen: &str, samples: Vec<(&str, Message)>) {
     let lines: Vec<(&str, &str)> = frozen.lines().map(|line| line.split_once(' ').unwrap()).collect();
-    let samples = samples();
     assert_eq!(lines.len(), samples.len());
     for ((name, bytes), (sample, message)) in lines.into_iter().zip(samples) {
         assert_eq!(name, sample);
@@ -86,8 +110,8 @@ fn limits_are_kept() {
 fn what_is_not_known_here_is_an_error_that_says_whose_it_was() {
     let bytes = Message::Departed.encode(Instance(7));
     let mut later = bytes.to_vec();
-    later[0] = 2;
-    assert_eq!(Message::decode(&later.clone().into(), &WireLimits::default()), Err(WireError::Version(2)));
+    later[0] = 3;
+    assert_eq!(Message::decode(&later.clone().into(), &WireLimits::default()), Err(WireError::Version(3)));
     assert_eq!(sender(&later), Some(Instance(7)));
     let mut unknown = bytes.to_vec();
     unknown[1] = 99;
@@ -114,6 +138,7 @@ fn a_publication_before_its_predecessor_is_none() {
         topic: "t".into(),
         event: "e".into(),
         kind: PayloadKind::Binary,
+        slow: None,
         payload: Bytes::new(),
     };
     let bytes = Message::Publish(publish).encode(Instance(1));
@@ -125,7 +150,8 @@ fn every_kind_of_payload_is_read_as_it_was_written_and_no_other_is_read() {
     let kinds = [PayloadKind::Json, PayloadKind::Binary, PayloadKind::JsonAsItIs, PayloadKind::BinaryAsItIs];
     for (number, kind) in kinds.into_iter().enumerate() {
         let (topic, event, payload) = ("t".into(), "e".into(), Bytes::from_static(b"{}"));
-        let message = Message::Publish(Publish { number: 5, prev: 4, topic, event, kind, payload });
+        let message =
+            Message::Publish(Publish { number: 5, prev: 4, topic, event, kind, slow: None, payload });
         let bytes = message.encode(Instance(1));
         let at = bytes.len() - 3;
         assert_eq!(usize::from(bytes[at]), number);
@@ -136,12 +162,36 @@ fn every_kind_of_payload_is_read_as_it_was_written_and_no_other_is_read() {
     }
 }
 
+#[test]
+fn a_policy_that_is_none_or_too_long_is_not_read() {
+    let limits = WireLimits { text_bytes_max: 6, ..WireLimits::default() };
+    for (name, message) in samples_of_version_2() {
+        let bytes = message.encode(Instance(1));
+        assert_eq!(Message::decode(&bytes, &limits), Ok((Instance(1), message)), "{name}");
+        let mut unknown = bytes.to_vec();
+        let at = unknown.iter().position(|byte| *byte == b'd').unwrap() + 2;
+        unknown[at] = 5;
+        assert_eq!(Message::decode(&unknown.into(), &limits), Err(WireError::Value), "{name}");
+        // It has to be there in version 2, and may not be in version 1: what follows is the payload.
+        let mut first = bytes.to_vec();
+        first[0] = 1;
+        let Ok((_, Message::Publish(publish))) = Message::decode(&first.into(), &limits) else {
+            panic!("{name} is a publication in either version")
+        };
+        assert_eq!((publish.slow, publish.payload), (None, bytes.slice(at..)), "{name}");
+    }
+    let Message::Publish(mut publish) = samples().swap_remove(0).1 else { unreachable!("it is the first") };
+    publish.slow = Some(Slow::LatestOf("bus:123".into()));
+    let long = Message::Publish(publish).encode(Instance(1));
+    assert_eq!(Message::decode(&long, &limits), Err(WireError::TooLarge));
+}
+
 proptest! {
     /// Whatever arrives: an answer, and what was read is written back as it came or shorter.
     #[test]
-    fn any_bytes_are_read_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 0u8..14) {
+    fn any_bytes_are_read_or_refused(mut bytes in proptest::collection::vec(any::<u8>(), 0..200), version in 1u8..3, kind in 0u8..14) {
         if bytes.len() > 2 {
-            (bytes[0], bytes[1]) = (1, kind);
+            (bytes[0], bytes[1]) = (version, kind);
         }
         let bytes = Bytes::from(bytes);
         if let Ok((from, message)) = Message::decode(&bytes, &WireLimits::default()) {
@@ -153,8 +203,10 @@ proptest! {
 
     /// A message with a byte changed is read as something, or refused; never a panic.
     #[test]
-    fn a_changed_byte_is_survived(sample in 0usize..12, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
-        let mut bytes = samples()[sample].1.encode(Instance(1)).to_vec();
+    fn a_changed_byte_is_survived(sample in 0usize..17, at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+        let mut samples = samples();
+        samples.extend(samples_of_version_2());
+        let mut bytes = samples[sample].1.encode(Instance(1)).to_vec();
         let at = at.index(bytes.len());
         bytes[at] = byte;
         let _ = Message::decode(&bytes.into(), &WireLimits::default());

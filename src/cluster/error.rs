@@ -32,11 +32,11 @@ impl Error for NotConfirmed {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct TooLarge {
-    /// The part that is too large: its topic, its event or its payload.
+    /// The part that is too large: its topic, its event, the key or event of its policy, or its payload.
     pub what: &'static str,
     /// Its bytes.
     pub bytes: usize,
-    /// The most that there may be: 1,024 of a topic or an event, 1 MiB of a payload.
+    /// The most that there may be: 1,024 of a topic, an event or a policy, 1 MiB of a payload.
     pub bytes_max: usize,
 }
 

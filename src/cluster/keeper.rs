@@ -151,7 +151,9 @@ impl Keeper {
         let channel = Channel::Topics(self.cluster.key(topic));
         let entry = |number: u64| {
             let (topic, event) = (topic.as_str().into(), event.as_str().into());
-            let publish = Publish { number, prev: number - 1, topic, event, kind, payload: bytes };
+            // What has a place is given to everybody: a policy for slow clients would not count.
+            let publish =
+                Publish { number, prev: number - 1, topic, event, kind, slow: None, payload: bytes };
             self.cluster
                 .seal(broadcast.topic.as_str(), Message::Publish(publish).encode(self.cluster.instance()))
         };

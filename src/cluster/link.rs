@@ -27,6 +27,7 @@ use super::{
     pump::{Hosts, Pump},
     question::{Everywhere, Question},
     relay::{Carrier, Host},
+    slow,
 };
 pub(crate) use super::{asking::Asking, options::Cluster};
 use crate::{
@@ -35,7 +36,7 @@ use crate::{
     topics::{broadcast::Broadcast, keep::Keep, position::Position, published::Sent},
 };
 
-/// Bytes of a topic or an event at most, as other nodes take them.
+/// Bytes of a topic, an event or a policy's key at most, as other nodes take them.
 const TEXT_BYTES_MAX: usize = 1_024;
 
 /// Bytes of a payload at most, as other nodes take them.
@@ -126,9 +127,11 @@ impl Link {
     /// Gives a broadcast to the other nodes.
     pub(crate) fn publish(&self, broadcast: &Broadcast) -> Result<Sent, TooLarge> {
         check_all(broadcast)?;
+        let policy = broadcast.slow.as_ref();
+        check("policy", policy.map_or(0, slow::text_bytes), TEXT_BYTES_MAX)?;
         let Broadcast { topic, event, .. } = broadcast;
         let (kind, bytes) = bytes_of(broadcast);
-        Ok(match self.cluster.publish(topic, event, kind, bytes) {
+        Ok(match self.cluster.publish(topic, event, kind, policy.map(slow::written), bytes) {
             lapwing_cluster::Sent::Now => Sent::Now,
             lapwing_cluster::Sent::Later => Sent::Later,
             lapwing_cluster::Sent::Here => Sent::Here,

@@ -34,6 +34,8 @@ mod pump;
 pub(crate) mod question;
 #[cfg(feature = "cluster")]
 pub(crate) mod relay;
+#[cfg(feature = "cluster")]
+mod slow;
 
 #[cfg(not(feature = "cluster"))]
 #[path = "off.rs"]

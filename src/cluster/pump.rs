@@ -19,6 +19,7 @@ use super::{
     keeper::Keeper,
     options::Hasher,
     relay::{Host, serve},
+    slow,
 };
 use crate::{
     occasionally::{Occasionally, occasionally},
@@ -121,7 +122,7 @@ impl Pump {
     }
 
     fn deliver(&self, program: &dyn Program, from: Instance, publish: Publish) {
-        let Publish { topic, event, kind, payload, .. } = publish;
+        let Publish { topic, event, kind, slow, payload, .. } = publish;
         let payload = match kind {
             PayloadKind::Binary | PayloadKind::BinaryAsItIs => Payload::Binary(payload),
             PayloadKind::Json | PayloadKind::JsonAsItIs => {
@@ -134,7 +135,8 @@ impl Pump {
                 }
             }
         };
-        let broadcast = Broadcast::new(String::from(topic), &*event, payload);
+        let mut broadcast = Broadcast::new(String::from(topic), &*event, payload);
+        broadcast.slow = slow.as_ref().map(slow::read);
         program.deliver(&match kind {
             PayloadKind::Json | PayloadKind::Binary => broadcast,
             PayloadKind::JsonAsItIs | PayloadKind::BinaryAsItIs => broadcast.uncompressed(),

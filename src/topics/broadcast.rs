@@ -90,8 +90,7 @@ impl Broadcast {
         !self.is_unrecorded
     }
 
-    /// Has this policy for clients that are slow, in the place of its [topic's](crate::Mount::slow). In a cluster it counts for clients
-    /// of this node; those of others have what their nodes say of the topic.
+    /// Has this policy for clients that are slow, in the place of its [topic's](crate::Mount::slow), also for clients of other nodes.
     #[must_use]
     pub fn slow(mut self, policy: SlowPolicy) -> Self {
         self.slow = Some(policy);

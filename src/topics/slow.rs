@@ -35,8 +35,9 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlowPolicy(Kind);
 
+/// The kinds of policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Close,
     Volatile,
     /// The state of each event, or of something with a key.
@@ -119,6 +120,12 @@ impl SlowPolicy {
                 Policy::Few(Arc::new(Few::new(key('d', ""), *count, tell)))
             }
         })
+    }
+
+    /// The kind, for who takes it to other nodes.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.0
     }
 
     pub(crate) fn is_volatile(&self) -> bool {

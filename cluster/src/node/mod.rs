@@ -25,7 +25,9 @@ use crate::{
     outbound::{Outbound, Stored},
     output::{Interest, Output, PeerEnd, Sent},
     subscriptions::{Batch, Owed, Subscriptions},
-    wire::{self, Beat, Message, PayloadKind, Publish, Repair, Tops, VERSION, VERSION_OLDEST},
+    wire::{
+        self, Beat, Message, PayloadKind, Publish, Repair, Slow, Tops, VERSION, VERSION_OLDEST, VERSION_SLOW,
+    },
 };
 
 /// Who this node is.
@@ -52,7 +54,7 @@ pub struct Identity {
 /// let mut node = Node::new(identity, Config::default(), Duration::ZERO);
 /// node.handle_event(Duration::ZERO, Event::Up);
 /// assert!(matches!(node.poll_work(Duration::ZERO), Some(Work::Subscribe(_))));
-/// let sent = node.publish("room:1", "said", PayloadKind::Json, "{}".into());
+/// let sent = node.publish("room:1", "said", PayloadKind::Json, None, "{}".into());
 /// assert_eq!(sent, Sent::Now);
 /// ```
 #[derive(Debug)]
@@ -198,12 +200,22 @@ impl Node {
         self.subscriptions.unwant(self.hasher.key(self.config.spread, topic), until);
     }
 
-    /// Publishes a broadcast to the other nodes.
-    pub fn publish(&mut self, topic: &str, event: &str, kind: PayloadKind, payload: Bytes) -> Sent {
+    /// Publishes a broadcast to the other nodes, with its policy for slow clients, if it has one of its own. Where one of them reads no
+    /// policies, as during an update, none of them is told of it: what a node cannot read would be lost there.
+    pub fn publish(
+        &mut self,
+        topic: &str,
+        event: &str,
+        kind: PayloadKind,
+        slow: Option<Slow>,
+        payload: Bytes,
+    ) -> Sent {
+        let slow = slow.filter(|_| self.living().all(|(_, peer)| peer.versions.1 >= VERSION_SLOW));
         let key = self.hasher.key(self.config.spread, topic);
         let from = self.identity.instance;
         let stored = self.outbound.publish(key, |number, prev| {
-            let publish = Publish { number, prev, topic: topic.into(), event: event.into(), kind, payload };
+            let (topic, event) = (topic.into(), event.into());
+            let publish = Publish { number, prev, topic, event, kind, slow, payload };
             Message::Publish(publish).encode(from)
         });
         match stored {

@@ -5,9 +5,9 @@
 //! loss can be told.
 //!
 //! ```text
-//! version u8 (1) · kind u8 · sender u64 (big-endian) · body
+//! version u8 · kind u8 · sender u64 (big-endian) · body
 //!
-//! 1 publish   number · prev · topic · event · payload kind u8 · payload (the rest)
+//! 1 publish   number · prev · topic · event · payload kind u8 · in version 2: slow · payload (the rest)
 //! 2 beat      number · name · oldest version u8 · newest version u8 · flags u8 (1 draining) · tops
 //! 3 departed
 //! 4 ask       key · after · upto
@@ -21,19 +21,28 @@
 //! 12 relay    bytes (the rest): see [`relay::wire`](crate::relay::wire)
 //!
 //! tops        top · since · lost · part u8 · parts u8 · count · (key · number) each
+//! slow        0 u8 close | 1 volatile | 2 latest of each event | 3 latest, key | 4 few, count · event
 //! ```
 //!
 //! A payload's kind is 0 for JSON and 1 for bytes, and 2 and 3 where it is not to be compressed on its way to clients.
+//!
+//! A message is written in the oldest version that has room for it: version 2 is that of publications with a policy for slow clients,
+//! and everything else is written in version 1. While a node lives that reads version 1 alone, policies are left out.
 
 mod read;
+mod slow;
 mod write;
 
 use bytes::Bytes;
 
 use crate::{channel::Key, id::Instance};
 
-/// The version that is written, and the newest that is read.
-pub const VERSION: u8 = 1;
+pub use self::slow::Slow;
+
+/// The newest version that is read. Messages are written in the oldest that has room for them.
+pub const VERSION: u8 = 2;
+/// The first version that has room for a policy for slow clients.
+pub const VERSION_SLOW: u8 = 2;
 /// The oldest version that is read.
 pub const VERSION_OLDEST: u8 = 1;
 
@@ -136,6 +145,8 @@ pub struct Publish {
     pub event: Box<str>,
     /// What the payload is.
     pub kind: PayloadKind,
+    /// The policy for clients that are slow, where it has one of its own.
+    pub slow: Option<Slow>,
     /// The payload as it was published.
     pub payload: Bytes,
 }
@@ -272,7 +283,7 @@ impl Message {
 #[must_use]
 pub fn kept_head(from: Instance) -> [u8; 10] {
     let mut head = [0; 10];
-    (head[0], head[1]) = (VERSION, KEPT);
+    (head[0], head[1]) = (VERSION_OLDEST, KEPT);
     head[2..].copy_from_slice(&from.0.to_be_bytes());
     head
 }

@@ -3,8 +3,8 @@
 use bytes::{Buf as _, Bytes};
 
 use super::{
-    Beat, CHECK_BITS, KEPT, Kept, Message, PayloadKind, Place, Publish, Repair, Tops, VERSION,
-    VERSION_OLDEST, WireError, WireLimits,
+    Beat, CHECK_BITS, KEPT, Kept, Message, PayloadKind, Place, Publish, Repair, Slow, Tops, VERSION,
+    VERSION_OLDEST, VERSION_SLOW, WireError, WireLimits,
 };
 use crate::{
     channel::Key,
@@ -25,7 +25,7 @@ pub(super) fn message(bytes: &Bytes, limits: &WireLimits) -> Read<(Instance, Mes
     }
     let kind = reader.byte()?;
     let from = Instance(reader.rest.try_get_u64().map_err(|_| WireError::Length)?);
-    let message = reader.body(kind)?;
+    let message = reader.body(kind, version)?;
     if reader.rest.is_empty() { Ok((from, message)) } else { Err(WireError::Length) }
 }
 
@@ -35,9 +35,9 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn body(&mut self, kind: u8) -> Read<Message> {
+    fn body(&mut self, kind: u8, version: u8) -> Read<Message> {
         Ok(match kind {
-            1 => Message::Publish(self.publish()?),
+            1 => Message::Publish(self.publish(version)?),
             2 => Message::Beat(self.beat()?),
             3 => Message::Departed,
             4 => Message::Ask { key: self.key()?, after: self.varint()?, upto: self.varint()? },
@@ -53,7 +53,7 @@ impl Reader<'_> {
         })
     }
 
-    fn publish(&mut self) -> Read<Publish> {
+    fn publish(&mut self, version: u8) -> Read<Publish> {
         let (number, prev) = (self.varint()?, self.varint()?);
         if prev >= number {
             return Err(WireError::Value);
@@ -66,7 +66,19 @@ impl Reader<'_> {
             3 => PayloadKind::BinaryAsItIs,
             _ => return Err(WireError::Value),
         };
-        Ok(Publish { number, prev, topic, event, kind, payload: self.all() })
+        let slow = if version >= VERSION_SLOW { Some(self.slow()?) } else { None };
+        Ok(Publish { number, prev, topic, event, kind, slow, payload: self.all() })
+    }
+
+    fn slow(&mut self) -> Read<Slow> {
+        Ok(match self.byte()? {
+            0 => Slow::Close,
+            1 => Slow::Volatile,
+            2 => Slow::Latest,
+            3 => Slow::LatestOf(self.text()?),
+            4 => Slow::Few { count: self.varint()?, told_by: self.text()? },
+            _ => return Err(WireError::Value),
+        })
     }
 
     fn beat(&mut self) -> Read<Beat> {

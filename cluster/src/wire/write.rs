@@ -2,12 +2,14 @@
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
-use super::{Beat, KEPT, Kept, Message, PayloadKind, Publish, Repair, Tops, VERSION};
+use super::{
+    Beat, KEPT, Kept, Message, PayloadKind, Publish, Repair, Slow, Tops, VERSION_OLDEST, VERSION_SLOW,
+};
 use crate::{id::Instance, varint::put as varint};
 
 pub(super) fn message(message: &Message, from: Instance) -> Bytes {
     let mut out = BytesMut::with_capacity(64);
-    out.put_u8(VERSION);
+    out.put_u8(version(message));
     out.put_u8(kind(message));
     out.put_u64(from.0);
     match message {
@@ -32,6 +34,14 @@ pub(super) fn message(message: &Message, from: Instance) -> Bytes {
     out.freeze()
 }
 
+/// The oldest version that has room for a message.
+fn version(message: &Message) -> u8 {
+    match message {
+        Message::Publish(Publish { slow: Some(_), .. }) => VERSION_SLOW,
+        _ => VERSION_OLDEST,
+    }
+}
+
 fn kind(message: &Message) -> u8 {
     match message {
         Message::Publish(_) => 1,
@@ -50,7 +60,7 @@ fn kind(message: &Message) -> u8 {
 }
 
 fn publish(publish: &Publish, out: &mut BytesMut) {
-    let Publish { number, prev, topic, event, kind, payload } = publish;
+    let Publish { number, prev, topic, event, kind, slow: policy, payload } = publish;
     varint(*number, out);
     varint(*prev, out);
     text(topic, out);
@@ -61,7 +71,27 @@ fn publish(publish: &Publish, out: &mut BytesMut) {
         PayloadKind::JsonAsItIs => 2,
         PayloadKind::BinaryAsItIs => 3,
     });
+    if let Some(policy) = policy {
+        slow(policy, out);
+    }
     out.extend_from_slice(payload);
+}
+
+fn slow(slow: &Slow, out: &mut BytesMut) {
+    match slow {
+        Slow::Close => out.put_u8(0),
+        Slow::Volatile => out.put_u8(1),
+        Slow::Latest => out.put_u8(2),
+        Slow::LatestOf(key) => {
+            out.put_u8(3);
+            text(key, out);
+        }
+        Slow::Few { count, told_by } => {
+            out.put_u8(4);
+            varint(*count, out);
+            text(told_by, out);
+        }
+    }
 }
 
 fn kept(kept: &Kept, out: &mut BytesMut) {

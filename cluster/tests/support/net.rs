@@ -113,7 +113,7 @@ impl Net {
 
     pub fn publish(&mut self, node: usize, topic: &str, payload: &str) -> lapwing_cluster::Sent {
         let payload = payload.to_owned().into();
-        let sent = self.nodes[node].publish(topic, "said", PayloadKind::Json, payload);
+        let sent = self.nodes[node].publish(topic, "said", PayloadKind::Json, None, payload);
         self.settle();
         sent
     }

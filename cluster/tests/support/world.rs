@@ -239,7 +239,7 @@ impl World {
         let id = self.published.len() as u64;
         let program = self.programs[at].as_mut().unwrap();
         let payload = Bytes::from(format!("{id:060}"));
-        let sent = program.node.publish(topic, "said", PayloadKind::Json, payload);
+        let sent = program.node.publish(topic, "said", PayloadKind::Json, None, payload);
         assert!(program.node.is_up() || sent != Sent::Now);
         let number = self.numbers.entry(program.instance).or_default();
         *number += 1;

@@ -87,7 +87,7 @@ impl TestNode {
 
     /// Publishes on a topic, as another node's members hear it.
     pub fn publish(&self, topic: &str, payload: &str) -> Sent {
-        self.cluster.publish(topic, "said", PayloadKind::Json, payload.to_owned().into())
+        self.cluster.publish(topic, "said", PayloadKind::Json, None, payload.to_owned().into())
     }
 
     /// Has a member on a topic, and waits until it is confirmed.

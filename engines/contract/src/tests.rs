@@ -357,7 +357,7 @@ pub async fn a_start_without_a_server_fails_or_waits_as_set<S: Server>() {
     let (cluster, _events) = waits.unwrap();
     assert!(!cluster.is_ready());
     assert_eq!(
-        cluster.publish("room:1", "said", lapwing_cluster::wire::PayloadKind::Json, "1".into()),
+        cluster.publish("room:1", "said", lapwing_cluster::wire::PayloadKind::Json, None, "1".into()),
         Sent::Later
     );
     eventually("it tries", || cluster.stats().connect_failures > 1).await;

@@ -11,7 +11,9 @@ use std::{
 
 use bytes::Bytes;
 use lapwing_cluster::{
-    Channel, Instance, Key, Peer, Sent, Spread, Standing, TopicHasher, relay::NotOpened, wire::PayloadKind,
+    Channel, Instance, Key, Peer, Sent, Spread, Standing, TopicHasher,
+    relay::NotOpened,
+    wire::{PayloadKind, Slow},
 };
 use tokio::{
     sync::{oneshot, watch},
@@ -59,9 +61,17 @@ impl Cluster {
         Self { owner: Arc::new(Owner { shared, hasher, spread, store, stop, task }) }
     }
 
-    /// Publishes a broadcast to the other nodes, and says what becomes of it. It is numbered and kept when this returns.
-    pub fn publish(&self, topic: &str, event: &str, kind: PayloadKind, payload: Bytes) -> Sent {
-        self.shared().publish(topic, event, kind, payload)
+    /// Publishes a broadcast to the other nodes, with its policy for slow clients, if it has one of its own; says what becomes of it. It
+    /// is numbered and kept when this returns.
+    pub fn publish(
+        &self,
+        topic: &str,
+        event: &str,
+        kind: PayloadKind,
+        slow: Option<Slow>,
+        payload: Bytes,
+    ) -> Sent {
+        self.shared().publish(topic, event, kind, slow, payload)
     }
 
     /// A member more has this topic here. Answer its join when the confirmation is there: what is published from then on reaches it,

@@ -22,7 +22,7 @@
 //! let (two, mut events) = Options::new("chat").name("two").start(hub.engine("two")).await?;
 //!
 //! two.subscribe("room:1").await?;
-//! assert_eq!(one.publish("room:1", "said", PayloadKind::Json, r#"{"text":"hi"}"#.into()), Sent::Now);
+//! assert_eq!(one.publish("room:1", "said", PayloadKind::Json, None, r#"{"text":"hi"}"#.into()), Sent::Now);
 //! loop {
 //!     match events.next().await.expect("the node runs") {
 //!         ClusterEvent::Broadcast { publish, .. } => break assert_eq!(&*publish.payload, br#"{"text":"hi"}"#),

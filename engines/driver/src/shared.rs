@@ -10,7 +10,7 @@ use bytes::Bytes;
 use lapwing_cluster::{
     Channel, Event, Instance, Interest, Key, Node, Output, Sent, Standing, Work,
     relay::RelayConfig,
-    wire::{self, PayloadKind},
+    wire::{self, PayloadKind, Slow},
 };
 use tokio::{
     sync::{Notify, oneshot, watch},
@@ -133,9 +133,16 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    pub(crate) fn publish(&self, topic: &str, event: &str, kind: PayloadKind, payload: Bytes) -> Sent {
+    pub(crate) fn publish(
+        &self,
+        topic: &str,
+        event: &str,
+        kind: PayloadKind,
+        slow: Option<Slow>,
+        payload: Bytes,
+    ) -> Sent {
         let mut state = self.lock();
-        let sent = state.node.publish(topic, event, kind, payload);
+        let sent = state.node.publish(topic, event, kind, slow, payload);
         state.stats.published += 1;
         match sent {
             Sent::Now => {}
@@ -267,6 +274,7 @@ impl Shared {
     pub(crate) fn end(&self) {
         let mut state = self.lock();
         state.is_ended = true;
+        state.up_since = None;
         state.waiting.clear();
         state.calls.clear();
         self.ready.send_replace(false);

@@ -26,7 +26,7 @@ use std::{sync::Arc, time::Duration};
 
 use lapwing::{
     Accept, Broadcast, BroadcastError, BuildError, Channel, ClusterOptions, Context, Failure, Gap, Handled,
-    Joining, Keep, Lapwing, LeaveReason, Mount, Payload, Sent, StopReason, Topic,
+    Joining, Keep, Lapwing, LeaveReason, Mount, Payload, Sent, SlowPolicy, StopReason, Topic,
     cluster::{Hub, Spread},
     noreply,
     pubsub::LocalPubSub,
@@ -169,6 +169,11 @@ async fn what_is_said_on_one_node_is_heard_on_all_once<C: Carrier>() {
     one.publish(Broadcast::new("news", "headline", json!({"n": 6})).uncompressed()).unwrap();
     curious.expect("news", json!({"n": 6})).await;
     assert!(!task.recv().await.unwrap().may_be_compressed(), "a secret is one on every node");
+    for policy in [SlowPolicy::latest_of("weather"), SlowPolicy::drop_oldest(3).told_by("missed")] {
+        one.publish(Broadcast::new("news", "headline", json!({"n": 7})).slow(policy.clone())).unwrap();
+        curious.expect("news", json!({"n": 7})).await;
+        assert_eq!(task.recv().await.unwrap().slow_policy(), Some(&policy));
+    }
     for join in &joins {
         join.expect_nothing().await;
     }
@@ -318,6 +323,10 @@ async fn what_other_nodes_would_not_take_is_an_error_and_stays_here() {
     let error = one.broadcast("room:1", "drawn", long.clone()).unwrap_err();
     assert!(matches!(error, BroadcastError::TooLarge(_)), "{error}");
     assert!(one.broadcast("room:1", "d".repeat(1_025), json!({})).is_err());
+    let with_key = |bytes| Broadcast::new("room:1", "at", json!({})).latest("k".repeat(bytes));
+    assert!(one.publish(with_key(1_025)).is_err());
+    one.publish(with_key(1_024)).unwrap();
+    there.expect("at", json!({})).await;
     here.expect("drawn", long).await;
     let longest = Payload::from(vec![0; 1024 * 1024]);
     one.broadcast("room:1", "drawn", longest.clone()).unwrap();
