@@ -10,7 +10,10 @@
 //!   tops (in beats):     last > settled        the tail is missing: settled..last is asked for
 //! ```
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    time::Duration,
+};
 
 use crate::{
     channel::Key,
@@ -348,9 +351,10 @@ impl Inbound {
     fn hold(&mut self, now: Duration, key: Key, publish: Publish, config: &Config, steps: &mut Steps) {
         let Some(stream) = self.streams.get_mut(&key) else { return };
         let upto = publish.prev;
-        let bytes = cost(&publish);
-        if stream.held.insert(publish.number, publish).is_none() {
-            self.held_bytes += bytes;
+        // Said again it is the same, or a forged one of another size: the first counts.
+        if let Entry::Vacant(place) = stream.held.entry(publish.number) {
+            self.held_bytes += cost(&publish);
+            place.insert(publish);
         }
         steps.extend(stream.miss(now, key, upto, config));
         while self.streams.get(&key).is_some_and(|stream| stream.held.len() > config.held_max) {

@@ -59,8 +59,9 @@ impl<E: Engine> Driver<E> {
     }
 
     pub(crate) async fn run(mut self, first: Option<E::Connection>) {
+        // Also when it panics: nobody waits for a task that is gone, or takes this node for one that is ready.
+        let _ending = Ending(Arc::clone(&self.shared));
         self.connect_and_serve(first).await;
-        self.shared.end();
     }
 
     async fn connect_and_serve(&mut self, mut first: Option<E::Connection>) {
@@ -155,6 +156,15 @@ impl<E: Engine> Driver<E> {
         }
         self.shared.wake();
         true
+    }
+}
+
+/// Tells whoever waits that the task has ended.
+struct Ending(Arc<Shared>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.end();
     }
 }
 
