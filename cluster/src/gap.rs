@@ -39,7 +39,8 @@ pub enum GapCause {
     Unanswered,
     /// More came behind them than may be held back.
     HeldTooMany,
-    /// The connection was lost before it was known what the publisher had published last.
+    /// The publisher was heard of for the first time after a connection had been lost, or could not keep something of which it is not known
+    /// whether it was owed.
     Uncertain,
     /// The publisher died, and what it had not handed to the engine died with it.
     PublisherDied,

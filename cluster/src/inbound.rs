@@ -49,10 +49,9 @@ struct Stream {
 enum Settled {
     /// Everything up to this number.
     Upto(u64),
-    /// Not known: the channel was confirmed after the peer's last beat. `is_cut`: and the connection was lost before the
-    /// next one, so that what was published meanwhile may be missing. What came up to `floor` belongs to an earlier
-    /// subscription.
-    Fresh { is_cut: bool, floor: u64 },
+    /// Not known: the channel was confirmed after the peer's last beat, and nothing came since. What came up to `floor` belongs to an
+    /// earlier subscription.
+    Fresh { floor: u64 },
 }
 
 /// Something that is missing and was asked for.
@@ -100,18 +99,24 @@ impl Inbound {
             // An engine may still deliver what it was given before, again.
             let floor = match stream.settled {
                 Settled::Upto(settled) => settled,
-                Settled::Fresh { floor, .. } => floor,
+                Settled::Fresh { floor } => floor,
             };
-            *stream = Stream::new(Settled::Fresh { is_cut: false, floor });
+            *stream = Stream::new(Settled::Fresh { floor });
         }
     }
 
-    /// The connection is lost.
-    pub(crate) fn handle_down(&mut self) {
+    /// The connection is lost, or something on it. `is_owed` says what may not be missed here.
+    ///
+    /// Of a channel that was confirmed since the peer's last beat it is not known what was published before that. All of it counts as owed
+    /// then, and is asked for: half a second too much is better than a doubt.
+    pub(crate) fn handle_down(&mut self, is_owed: impl Fn(Key) -> bool) {
         self.parts = None;
-        for stream in self.streams.values_mut() {
-            if let Settled::Fresh { is_cut, .. } = &mut stream.settled {
-                *is_cut = true;
+        let Some(covered) = self.covered else { return };
+        for (key, stream) in &mut self.streams {
+            if let Settled::Fresh { floor } = stream.settled
+                && is_owed(*key)
+            {
+                stream.settled = Settled::Upto(covered.max(floor));
             }
         }
     }
@@ -152,13 +157,10 @@ impl Inbound {
         let stream = self.streams.entry(key).or_insert_with(|| Stream::new(Settled::Upto(covered)));
         match stream.settled {
             // It is older than the subscription: a closed connection's, that the engine found late.
-            Settled::Fresh { floor, .. } if publish.number <= covered.max(floor) => {}
-            Settled::Fresh { is_cut, floor } => {
+            Settled::Fresh { floor } if publish.number <= covered.max(floor) => {}
+            Settled::Fresh { floor } => {
                 let (after, upto) = (covered.max(floor), publish.prev);
-                if is_cut && upto > after {
-                    steps.push(Step::Gap { key, after, upto, cause: GapCause::Uncertain });
-                }
-                stream.doubt = (!is_cut && upto > after).then_some((after, upto));
+                stream.doubt = (upto > after).then_some((after, upto));
                 stream.settled = Settled::Upto(publish.number);
                 steps.push(Step::Deliver(key, publish));
             }
@@ -212,7 +214,7 @@ impl Inbound {
         }
         // Streams that are settled up to here need no entry of their own.
         self.streams.retain(|_, stream| {
-            let (Settled::Upto(settled) | Settled::Fresh { floor: settled, .. }) = stream.settled;
+            let (Settled::Upto(settled) | Settled::Fresh { floor: settled }) = stream.settled;
             let is_ahead = settled > tops.top;
             is_ahead || stream.hole.is_some() || !stream.held.is_empty()
         });
@@ -238,10 +240,10 @@ impl Inbound {
             None => return,
         };
         match stream.settled {
-            Settled::Fresh { is_cut, floor } => {
+            Settled::Fresh { floor } => {
                 // What the peer has not handed to the engine yet is still to come.
                 let upto = last.min(tops.top).max(covered).max(floor);
-                if (is_cut || tops.lost > covered) && upto > covered {
+                if tops.lost > covered && upto > covered {
                     steps.push(Step::Gap { key, after: covered, upto, cause: GapCause::Uncertain });
                 }
                 stream.settled = Settled::Upto(upto);
@@ -410,7 +412,7 @@ impl Inbound {
 }
 
 impl Settled {
-    const FRESH: Self = Self::Fresh { is_cut: false, floor: 0 };
+    const FRESH: Self = Self::Fresh { floor: 0 };
 }
 
 impl Stream {

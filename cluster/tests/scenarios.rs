@@ -160,6 +160,21 @@ fn a_join_waits_for_the_confirmation_of_its_channel() {
 }
 
 #[test]
+fn a_channel_that_was_confirmed_a_moment_before_its_connection_was_lost_misses_nothing() {
+    let mut net = Net::new(2, &Config::default());
+    // All of it since the last beat, so that nobody has said what was published before.
+    net.publish(0, "room:1", "before");
+    net.subscribe(1, "room:1");
+    net.cut(1);
+    net.publish(0, "room:1", "missed");
+    net.connect(1);
+    net.publish(0, "room:1", "after");
+    net.pass(secs(1));
+    assert_eq!(net.delivered(1), ["before", "missed", "after"]);
+    assert_eq!(net.take(1, gaps), []);
+}
+
+#[test]
 fn a_refused_channel_is_told_and_can_be_wanted_again() {
     let mut net = Net::new(1, &Config::default());
     let Interest::Waiting(key) = net.nodes[0].subscribe("room:1") else { panic!("too early") };

@@ -31,7 +31,8 @@ pub enum GapCause {
     Unanswered,
     /// More came behind them than may be held back.
     HeldTooMany,
-    /// The connection to the engine was lost before it was known what the node had published last.
+    /// The node was heard of for the first time after a connection to the engine had been lost, or could not keep something of which it is
+    /// not known whether it was owed.
     Uncertain,
     /// The node died, and what it had not handed to the engine died with it.
     NodeDied,

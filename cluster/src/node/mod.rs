@@ -338,7 +338,7 @@ impl Node {
             for key in &leaving {
                 member.inbound.handle_unsubscribed(*key);
             }
-            member.inbound.handle_down();
+            member.inbound.handle_down(|key| self.subscriptions.is_owed(key));
         }
     }
 
@@ -347,7 +347,7 @@ impl Node {
         // Asked with the next beat, not at once: the answers would be dropped as well, and each would ask again.
         self.asks_with_beat = true;
         for (_, member) in self.members.iter_mut() {
-            member.inbound.handle_down();
+            member.inbound.handle_down(|key| self.subscriptions.is_owed(key));
         }
     }
 
