@@ -58,9 +58,9 @@ impl Joining {
         None
     }
 
-    /// Nodes are there.
-    pub(super) fn add(&mut self, peers: Vec<u64>) {
-        self.peers.extend(peers);
+    /// A node is there.
+    pub(super) fn add(&mut self, node: u64) {
+        self.peers.insert(node);
     }
 
     /// A node is gone.
@@ -68,12 +68,15 @@ impl Joining {
         self.peers.remove(&node);
     }
 
+    /// Whether all nodes that live were told of: what was told until now is to be looked at after that.
+    pub(super) fn is_settled(&self) -> bool {
+        self.is_settled.load(Ordering::Acquire)
+    }
+
     /// Whether everything is known, or it takes too long.
-    pub(super) fn is_over(&self, replica: &Replica) -> bool {
+    pub(super) fn is_over(&self, replica: &Replica, is_settled: bool) -> bool {
         let is_known = |node: &u64| replica.presences().clock(replica_of(*node)).is_some();
-        let is_in_step = self.is_settled.load(Ordering::Relaxed)
-            && self.peers.iter().all(is_known)
-            && !replica.is_behind();
+        let is_in_step = is_settled && self.peers.iter().all(is_known) && !replica.is_behind();
         is_in_step || self.began.elapsed() >= TIME_MAX
     }
 
@@ -140,6 +143,29 @@ mod tests {
         let began = Instant::now();
         assert_eq!(in_time(count.answered()).await.unwrap().keys, 0);
         assert!(began.elapsed() < TIME_MAX, "{:?}", began.elapsed());
+        tracker.stop().await;
+    }
+
+    #[tokio::test]
+    async fn what_a_node_said_before_it_was_gone_brings_nobody_back_when_it_comes_late() {
+        let (tracker, message) = node(PresenceOptions::default());
+        let topic = Topic::from("room");
+        tracker.handle_peer(2);
+        tracker.handle_settled();
+        say(&tracker, &message);
+        assert_eq!(in_time(tracker.count(&topic).answered()).await.unwrap().keys, 1);
+        for _ in 0..2 {
+            tracker.handle_gone(crate::presence::Gone { node: 2, is_for_good: false });
+            let hidden = async { while tracker.count(&topic).answered().await.unwrap().keys > 0 {} };
+            in_time(hidden).await;
+            // The engine takes one after the other.
+            say(&tracker, &message);
+            assert_eq!(in_time(tracker.count(&topic).answered()).await.unwrap().keys, 0);
+            // It is there again, and so is who is present on it.
+            tracker.handle_peer(2);
+            say(&tracker, &message);
+            assert_eq!(in_time(tracker.count(&topic).answered()).await.unwrap().keys, 1);
+        }
         tracker.stop().await;
     }
 

@@ -127,9 +127,15 @@ pub(crate) struct Tracker {
 #[derive(Debug, Default)]
 pub(crate) struct Ended {
     owners: Mutex<Vec<Owner>>,
-    nodes: Mutex<Vec<Gone>>,
-    /// Nodes that are there.
-    peers: Mutex<Vec<u64>>,
+    /// In the order in which the cluster said so.
+    nodes: Mutex<Vec<News>>,
+}
+
+/// What the cluster says of another node.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum News {
+    There(u64),
+    Gone(Gone),
 }
 
 /// A node that is gone.
@@ -429,14 +435,14 @@ impl Tracker {
         }
     }
 
-    /// Another node says something. If there is too much to do it is lost, and said again.
+    /// Another node says something. If there is too much to do it is lost, and said again; and so it is while the node is gone.
     pub(crate) fn hear(&self, node: u64, piece: Bytes) {
         let _ = self.send(Request::Heard { node, piece });
     }
 
     /// Another node is there.
     pub(crate) fn handle_peer(&self, node: u64) {
-        self.ended.peers.lock().unwrap_or_else(PoisonError::into_inner).push(node);
+        self.ended.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(News::There(node));
     }
 
     /// Another node is about to go. If there is too much to do, who comes back from it is seen twice for a while.
@@ -447,14 +453,14 @@ impl Tracker {
     /// All nodes that live were told of.
     pub(crate) fn handle_settled(&self) {
         if let Some(others) = self.others.get() {
-            others.is_settled.store(true, std::sync::atomic::Ordering::Relaxed);
+            others.is_settled.store(true, std::sync::atomic::Ordering::Release);
             let _ = self.send(Request::Look);
         }
     }
 
     /// Another node is gone, and whoever was present there.
     pub(crate) fn handle_gone(&self, gone: Gone) {
-        self.ended.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(gone);
+        self.ended.nodes.lock().unwrap_or_else(PoisonError::into_inner).push(News::Gone(gone));
         // An engine that has too much to do looks anyway.
         let _ = self.send(Request::Look);
     }
@@ -544,11 +550,7 @@ impl Ended {
         std::mem::take(&mut *self.owners.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(crate) fn take_peers(&self) -> Vec<u64> {
-        std::mem::take(&mut *self.peers.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn take_gone(&self) -> Vec<Gone> {
+    pub(crate) fn take_news(&self) -> Vec<News> {
         std::mem::take(&mut *self.nodes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -1,6 +1,7 @@
 //! What the engine says to the replicas of other nodes, and hears of them.
 
 use std::{
+    collections::VecDeque,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -26,6 +27,9 @@ const SILENCE: Duration = Duration::from_secs(1);
 
 /// After how much silence a node is hidden of which nobody said that it is gone: long after the cluster has.
 const DOWN_AFTER: Duration = Duration::from_secs(60);
+
+/// Nodes that are gone and remembered: as many as a cluster may have. What comes late is seconds late.
+const GONE_MAX: usize = 256;
 
 /// Of the log lines about states that are too large for other nodes.
 static TOO_LARGE: Occasionally = Occasionally::new();
@@ -53,6 +57,9 @@ pub(super) struct Conversation {
     now: Duration,
     looked: Instant,
     missing: Missing,
+    /// The nodes that are gone, as the cluster says, the last ones. What they say is not taken in: it was said before, and comes late, and
+    /// nobody would say once more that they are gone.
+    gone: VecDeque<u64>,
     last_number: u64,
 }
 
@@ -65,6 +72,7 @@ impl Conversation {
             now: Duration::ZERO,
             looked: Instant::now(),
             missing: Missing::default(),
+            gone: VecDeque::new(),
             last_number: 0,
         }
     }
@@ -118,8 +126,11 @@ impl Conversation {
         }
     }
 
-    /// What a node said, if it is whole and can be taken in.
+    /// What a node said, if it is not gone, and what it said is whole and can be taken in.
     pub(super) fn hear(&mut self, node: u64, piece: &Bytes) -> Option<Message> {
+        if self.is_gone(node) {
+            return None;
+        }
         let bytes = self.missing.take(node, piece)?;
         let message = match Message::decode(&bytes) {
             Ok(message) => message,
@@ -135,7 +146,22 @@ impl Conversation {
         is_fit.then_some(message)
     }
 
+    pub(super) fn is_gone(&self, node: u64) -> bool {
+        self.gone.contains(&node)
+    }
+
+    /// The cluster says that a node is there.
+    pub(super) fn add(&mut self, node: u64) {
+        self.gone.retain(|gone| *gone != node);
+    }
+
+    /// The cluster says that a node is gone.
     pub(super) fn forget(&mut self, node: u64) {
+        self.add(node);
+        self.gone.push_back(node);
+        if self.gone.len() > GONE_MAX {
+            self.gone.pop_front();
+        }
         self.missing.forget(node);
     }
 }
@@ -177,6 +203,18 @@ mod tests {
         is_up.store(true, Ordering::Relaxed);
         assert_eq!(after_an_hour(&mut conversation), (true, 2 * PERIOD));
         assert!(2 * PERIOD < DOWN_AFTER);
+    }
+
+    #[test]
+    fn of_the_nodes_that_are_gone_the_last_ones_are_known() {
+        let (mut conversation, _) = conversation();
+        let last = 2 + GONE_MAX as u64;
+        (2..=last).for_each(|node| conversation.forget(node));
+        conversation.forget(last);
+        assert!(!conversation.is_gone(2));
+        assert!((3..=last).all(|node| conversation.is_gone(node)));
+        conversation.add(last);
+        assert!(!conversation.is_gone(last) && conversation.is_gone(3));
     }
 
     #[test]

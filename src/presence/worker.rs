@@ -20,7 +20,7 @@ use lapwing_transports::quoted::Quoted;
 use tracing::debug;
 
 use super::{
-    Answer, Count, Ended, Gone, PresenceError, PresenceOptions, Request,
+    Answer, Count, Ended, Gone, News, PresenceError, PresenceOptions, Request,
     fetch::Extras,
     joining::Joining,
     json,
@@ -239,6 +239,10 @@ impl Engine {
 
     /// Takes in what another node says.
     fn hear(&mut self, node: u64, piece: &Bytes) {
+        if self.conversation.as_ref().is_some_and(|conversation| conversation.is_gone(node)) {
+            // It may be there since the last look.
+            self.take_news();
+        }
         let Some(conversation) = &mut self.conversation else { return };
         let Some(message) = conversation.hear(node, piece) else { return };
         let is_farewell = matches!(message, Message::Departure { .. });
@@ -249,30 +253,46 @@ impl Engine {
         self.absorb(diff);
     }
 
-    /// Takes in which nodes are gone, and says what the others have to be told.
-    fn converse(&mut self) {
+    /// Takes in which nodes are there, and which are gone.
+    fn take_news(&mut self) {
         let Some(conversation) = &mut self.conversation else { return };
         let mut diff = Diff::new();
-        let peers = self.ended.take_peers();
-        if let Some(joining) = &mut self.joining {
-            joining.add(peers);
-        }
-        for Gone { node, is_for_good } in self.ended.take_gone() {
-            conversation.forget(node);
-            if let Some(joining) = &mut self.joining {
-                joining.forget(node);
+        for news in self.ended.take_news() {
+            match news {
+                News::There(node) => {
+                    conversation.add(node);
+                    if let Some(joining) = &mut self.joining {
+                        joining.add(node);
+                    }
+                }
+                News::Gone(Gone { node, is_for_good }) => {
+                    conversation.forget(node);
+                    if let Some(joining) = &mut self.joining {
+                        joining.forget(node);
+                    }
+                    let replica = replica_of(node);
+                    if is_for_good && self.leaving.handle_gone(conversation.now(), node) {
+                        continue;
+                    }
+                    self.leaving.forget(node);
+                    diff.absorb(match is_for_good {
+                        true => self.replica.handle_departure(replica),
+                        // It may only be cut off: what is known of it is kept for a while, and hidden.
+                        false => self.replica.presences_mut().replica_down(replica),
+                    });
+                }
             }
-            let replica = replica_of(node);
-            if is_for_good && self.leaving.handle_gone(conversation.now(), node) {
-                continue;
-            }
-            self.leaving.forget(node);
-            diff.absorb(match is_for_good {
-                true => self.replica.handle_departure(replica),
-                // It may only be cut off: what is known of it is kept for a while, and hidden.
-                false => self.replica.presences_mut().replica_down(replica),
-            });
         }
+        self.absorb(diff);
+    }
+
+    /// Takes in what the cluster says, and says what the others have to be told.
+    fn converse(&mut self) {
+        // Before the news: those of all nodes that live are among them then.
+        let is_settled = self.joining.as_ref().is_some_and(Joining::is_settled);
+        self.take_news();
+        let Some(conversation) = &mut self.conversation else { return };
+        let mut diff = Diff::new();
         let (is_up, now) = conversation.look();
         let (owners, nodes) = self.leaving.take_due(now);
         for node in nodes {
@@ -286,7 +306,7 @@ impl Engine {
         }
         self.absorb(diff);
         owners.into_iter().for_each(|owner| self.end(owner));
-        if self.joining.as_ref().is_some_and(|joining| joining.is_over(&self.replica)) {
+        if self.joining.as_ref().is_some_and(|joining| joining.is_over(&self.replica, is_settled)) {
             self.end_joining();
         }
     }
