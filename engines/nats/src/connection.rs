@@ -9,6 +9,7 @@
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -48,8 +49,8 @@ pub struct NatsConnection {
     refused: Vec<Channel>,
     /// Confirmations that wait until interest has spread.
     spreads: VecDeque<(Instant, Event)>,
-    /// Servers that this one knows.
-    pub(crate) known: Vec<String>,
+    /// Servers that this one knows, as it said last.
+    known: Arc<Mutex<Vec<String>>>,
 }
 
 enum Confirms {
@@ -72,8 +73,13 @@ impl NatsConnection {
             published: None,
             refused: Vec::new(),
             spreads: VecDeque::new(),
-            known: info.connect_urls.clone(),
+            known: Arc::new(Mutex::new(info.connect_urls.clone())),
         }
+    }
+
+    /// Servers that this one knows, as it says when the connection is over.
+    pub(crate) fn known(&self) -> Arc<Mutex<Vec<String>>> {
+        Arc::clone(&self.known)
     }
 
     fn ping(&mut self, confirms: Confirms) {
@@ -99,15 +105,22 @@ impl NatsConnection {
             Said::Ping => protocol::write_pong(&mut self.socket.out),
             Said::Pong => self.handle_pong(events)?,
             Said::Error(why) => self.handle_error(why)?,
-            Said::Info(info) => {
-                if info.ldm && self.has_others {
-                    return Err(Lost::new("the server is about to end"));
-                }
-                self.payload_max = info.max_payload.unwrap_or(self.payload_max);
-            }
+            Said::Info(info) => self.handle_info(*info)?,
             Said::Ok => {}
         }
         Ok(())
+    }
+
+    /// The server says again what it is: others have joined its cluster, or it is about to end.
+    fn handle_info(&mut self, info: Info) -> Result<(), Lost> {
+        self.payload_max = info.max_payload.unwrap_or(self.payload_max);
+        // One that is about to end is not itself among them.
+        let (others, own) = (info.connect_urls.len(), usize::from(!info.ldm));
+        self.has_others |= others > own;
+        if others > 0 {
+            *self.known.lock().unwrap_or_else(PoisonError::into_inner) = info.connect_urls;
+        }
+        if info.ldm && self.has_others { Err(Lost::new("the server is about to end")) } else { Ok(()) }
     }
 
     fn handle_pong(&mut self, events: &mut Vec<Event>) -> Result<(), Lost> {

@@ -1,6 +1,9 @@
 //! A NATS, by the addresses of its servers.
 
-use std::fmt;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use lapwing_cluster::{AppNameError, Names, Spread};
 use lapwing_cluster_driver::{ConnectError, Engine};
@@ -21,6 +24,8 @@ pub struct Nats {
     address: Address,
     trust: Trust,
     next: usize,
+    /// Servers that the one knew which was reached last.
+    known: Arc<Mutex<Vec<String>>>,
 }
 
 impl Nats {
@@ -39,7 +44,7 @@ impl Nats {
     /// The URL is none of these.
     pub fn at(url: &str) -> Result<Self, BadAddress> {
         let address = Address::read(url)?;
-        Ok(Self { address, trust: system_trust(), next: 0 })
+        Ok(Self { address, trust: system_trust(), next: 0, known: Arc::default() })
     }
 
     /// The same, with a configuration for what is encrypted: own roots, a certificate of this node.
@@ -66,8 +71,9 @@ impl Nats {
         Ok(format!("{{ publish: \"{prefix}>\", subscribe: \"{prefix}>\" }}"))
     }
 
-    /// Remembers the servers that one told of.
-    fn learn(&mut self, known: &[String]) {
+    /// Remembers the servers that the last one told of, while it was there.
+    fn learn(&mut self) {
+        let known = std::mem::take(&mut *self.known.lock().unwrap_or_else(PoisonError::into_inner));
         for server in known.iter().filter_map(|text| address::server(text)) {
             if self.address.servers.len() < SERVERS_MAX && !self.address.servers.contains(&server) {
                 self.address.servers.push(server);
@@ -101,13 +107,14 @@ impl Engine for Nats {
     const NAME: &'static str = "nats";
 
     async fn connect(&mut self, names: &Names) -> Result<NatsConnection, ConnectError> {
+        self.learn();
         let mut failed = ConnectError::Away("there is no server".into());
         for _ in 0..self.address.servers.len() {
             let server = self.address.servers[self.next % self.address.servers.len()].clone();
             self.next += 1;
             match greeting::greet(&server, &self.address, &self.trust, names).await {
                 Ok(connection) => {
-                    self.learn(&connection.known);
+                    self.known = connection.known();
                     return Ok(connection);
                 }
                 Err(error) => failed = error,

@@ -8,7 +8,7 @@ use lapwing_cluster_driver::ConnectError;
 use crate::{
     address::{Address, Credentials},
     connection::NatsConnection,
-    protocol::{self, Connect, Garbled, Said},
+    protocol::{self, Connect, Garbled, Info, Said},
     socket::Socket,
 };
 
@@ -27,7 +27,7 @@ pub(crate) async fn greet(
     names: &Names,
 ) -> Result<NatsConnection, ConnectError> {
     let mut socket = Socket::open(server).await.map_err(away)?;
-    let info = match next(&mut socket).await? {
+    let mut info = match next(&mut socket).await? {
         Said::Info(info) => *info,
         Said::Error(why) => return Err(refusal(why)),
         _ => return Err(away(Garbled)),
@@ -37,7 +37,7 @@ pub(crate) async fn greet(
         socket = encrypted(socket, trust, &server.0).await?;
     }
     write_connect(&address.credentials, is_tls, &mut socket);
-    try_permissions(names, &mut socket).await?;
+    try_permissions(names, &mut socket, &mut info).await?;
     Ok(NatsConnection::new(names.clone(), socket, &info, address.servers.len()))
 }
 
@@ -75,7 +75,7 @@ fn write_connect(credentials: &Credentials, is_tls: bool, socket: &mut Socket) {
 }
 
 /// What is not permitted is found here, and not when somebody joins: the server says so before the PONG.
-async fn try_permissions(names: &Names, socket: &mut Socket) -> Result<(), ConnectError> {
+async fn try_permissions(names: &Names, socket: &mut Socket, info: &mut Info) -> Result<(), ConnectError> {
     let probe = names.probe();
     protocol::write_subscribe(&probe, 0, &mut socket.out);
     protocol::write_publish(&probe, b"", &mut socket.out);
@@ -86,7 +86,9 @@ async fn try_permissions(names: &Names, socket: &mut Socket) -> Result<(), Conne
             Said::Pong => return Ok(()),
             Said::Ping => protocol::write_pong(&mut socket.out),
             Said::Error(why) => return Err(refusal(why)),
-            Said::Info(_) | Said::Message { .. } | Said::Ok => {}
+            // It says so again when another server joins its cluster.
+            Said::Info(again) => *info = *again,
+            Said::Message { .. } | Said::Ok => {}
         }
     }
 }
