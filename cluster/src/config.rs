@@ -130,7 +130,7 @@ impl Config {
         self
     }
 
-    /// How often a call is repeated to peers that have not answered. Default 1 s.
+    /// How often a call is repeated to peers that have not answered. Default 500 ms.
     pub fn call_repeat(mut self, call_repeat: Duration) -> Self {
         self.call_repeat = call_repeat;
         self
@@ -186,7 +186,7 @@ impl Default for Config {
             hold_max: Duration::from_secs(10),
             batch_max: 512,
             linger: Duration::from_secs(2),
-            call_repeat: Duration::from_secs(1),
+            call_repeat: Duration::from_millis(500),
             calls_max: 1_024,
             peers_max: 256,
             queue_max: 1_024,

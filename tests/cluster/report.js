@@ -11,7 +11,7 @@ const names = words.filter((word) => !engines.includes(word));
 let failed = 0;
 for (const engine of chosenEngines.length > 0 ? chosenEngines : engines) {
   console.log(`\n| ${engine} | seen | p50, p99 here and elsewhere in ms | |\n|---|---|---|---|`);
-  for (const kind of kinds.filter(({ name }) => names.length === 0 || names.includes(name))) {
+  for (const kind of kinds.filter(({ name, engines: able = engines }) => able.includes(engine) && (names.length === 0 || names.includes(name)))) {
     console.log(await line(engine, kind));
   }
 }

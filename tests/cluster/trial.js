@@ -7,7 +7,7 @@ import { cpuOf } from "./support/process.js";
 
 /** Runs a kind of `broadcasts` on an engine. Returns what was seen, and what of it must not be. */
 export async function broadcastTrial(engine, kind, scale) {
-  const cluster = await startCluster(engine, 3, { env: kind.env });
+  const cluster = await startCluster(engine, 3, { env: kind.env, engine: await kind.engine?.(engine) });
   let fanout;
   try {
     fanout = await startFanout(cluster.nodes, scale);
@@ -16,7 +16,8 @@ export async function broadcastTrial(engine, kind, scale) {
     const usage = usageOf(cluster);
     fanout.start();
     await Promise.all([over, kind.during(trial)]);
-    const result = await fanout.finish();
+    // What a forger has made of it is not waited for.
+    const result = await fanout.finish(kind.mayForge ? { patienceMs: 5_000 } : {});
     Object.assign(trial.did, usage(result), await countsOf(cluster));
     return { result, did: trial.did, faults: [...faultsOf(kind, result), ...(kind.faults?.(trial, scale) ?? [])] };
   } finally {
@@ -55,6 +56,7 @@ const round = (number) => Number(number.toFixed(2));
 /** Of the broadcasts. */
 function faultsOf(kind, result) {
   const faults = [];
+  if (kind.mayForge) return result.closed > 0 ? [`${result.closed} clients were closed`] : [];
   if (result.lost > 0) faults.push(`${result.lost} broadcasts were lost in silence`);
   if (result.told > 0 && !kind.mayTell) faults.push(`${result.told} broadcasts were lost, and that was told`);
   if (result.doubled > 0) faults.push(`${result.doubled} broadcasts were doubled`);

@@ -1,6 +1,10 @@
 // What must not touch broadcasts: with each of these, every client has all of them once and in order.
 
-import { pause } from "../../clients/support/wait.js";
+import { pause, until } from "../../clients/support/wait.js";
+import { MB, resident } from "../../attacks/memory.js";
+import { connect } from "../support/client.js";
+import { natsCluster } from "../support/engine.js";
+import { startForger } from "../support/forger.js";
 
 /** After so long each node has said in a beat what it published last: what was not heard before may be told as a gap, and is not to be. */
 const SETTLED_MS = 1_500;
@@ -11,6 +15,29 @@ async function each(ms, { isOver }, deed) {
     await deed();
     await pause(ms);
   }
+}
+
+const BULK = "room:bulk";
+
+/** More than the kernel, and any engine, takes for a node that does not read. */
+const BULK_MB_MAX = 60;
+
+/** How engines are made to cut off who is slow, and say that they did. */
+const slowConsumers = {
+  redis: { options: { args: ["--client-output-buffer-limit", "pubsub", "256kb", "128kb", "1"] }, word: "overcoming of output buffer limits" },
+  // It takes no less than its largest message.
+  nats: { options: { config: 'max_pending: 1048576\nwrite_deadline: "1s"\n' }, word: "Slow Consumer" },
+};
+
+/** What waits for a program, what is kept for other nodes, and what an allocator does not give back at once. */
+const GREW_MB_MAX = 64;
+
+const connects = ({ nodes }) => Promise.all(nodes.map(async (node) => (await node.stats()).cluster.engine.connects));
+
+/** Of the node that found the fewest. */
+async function unreadable({ nodes }) {
+  const stats = await Promise.all(nodes.map((node) => node.stats()));
+  return Math.min(...stats.map(({ cluster }) => cluster.engine.unreadable));
 }
 
 /** `during` runs while the publishers publish; it may wait for `trial.half()`, when half of that is over. */
@@ -89,6 +116,68 @@ export const broadcasts = [
     },
     /** Five echoes of half a second each do not come back; then it connects. */
     faults: ({ did }, { slack_ms }) => (did.back_ms > 4_000 + slack_ms ? [`it took ${did.back_ms} ms to connect anew`] : []),
+  })),
+  {
+    name: "slow consumer",
+    what: "a node reads nothing, and the engine cuts it off for what waits",
+    // More comes than the others keep.
+    mayTell: true,
+    engine: (kind) => slowConsumers[kind].options,
+    async during({ cluster, half, did }) {
+      await half();
+      const [speaker, , node] = cluster.nodes;
+      const listener = await connect(node);
+      await listener.join(BULK);
+      const client = await connect(speaker);
+      await client.join("room:publishers");
+      node.tap.stall();
+      const word = slowConsumers[cluster.engine.kind].word;
+      const before = cluster.engine.log;
+      for (did.bulk_mb = 0; !cluster.engine.log.slice(before.length).includes(word) && did.bulk_mb < BULK_MB_MAX; did.bulk_mb += 1) {
+        for (let n = 0; n < 25; n += 1) client.say("room:publishers", "tell", { topic: BULK, payload: { text: "x".repeat(40_000) } });
+        await pause(20);
+      }
+      await until("the engine cuts it off", () => cluster.engine.log.includes(word));
+      await until("it is there again", () => node.isReady());
+      client.close();
+      listener.close();
+    },
+  },
+  {
+    name: "lame duck",
+    what: "the server is about to end, and the nodes go to another one",
+    engines: ["nats"],
+    engine: natsCluster,
+    async during({ cluster, half, did }) {
+      await cluster.engine.addServer();
+      await half();
+      const before = await connects(cluster);
+      cluster.engine.signal("SIGUSR2");
+      await until("all nodes have left", async () => (await connects(cluster)).every((count, n) => count > before[n]));
+      const stats = await Promise.all(cluster.nodes.map((node) => node.stats()));
+      did.left = stats.filter(({ cluster }) => cluster.engine.last_error?.includes("about to end")).length;
+    },
+    faults: ({ did, cluster }) => (did.left === cluster.nodes.length ? [] : [`${did.left} nodes left when they were told to`]),
+  },
+  ...[true, false].map((isSealed) => ({
+    name: isSealed ? "forged" : "forged without a secret",
+    what: `somebody says what the nodes say with something changed, on all channels${isSealed ? "" : ", and the nodes have no secret"}`,
+    // Without a secret some of it is as good as what nodes say.
+    mayForge: !isSealed,
+    env: isSealed ? { SECRET: "0123456789abcdef" } : {},
+    async during({ cluster, did, forged, over }) {
+      await pause(SETTLED_MS);
+      const forger = await startForger(cluster.engine, cluster.app);
+      const before = cluster.nodes.map(({ pid }) => resident(pid));
+      await forger.say(forged);
+      forger.stop();
+      did.grew_mb = Math.max(...cluster.nodes.map(({ pid }, n) => Number(((resident(pid) - before[n]) / MB).toFixed(1))));
+      await over;
+      await until("what was said is heard", async () => (did.unreadable = await unreadable(cluster)) >= forged / 2 || !isSealed);
+      // Whoever was said to be there is not, and those who were said to be gone are.
+      await cluster.meet();
+    },
+    faults: ({ did }) => (did.grew_mb > GREW_MB_MAX ? [`a node grew by ${did.grew_mb} MB`] : []),
   })),
   {
     name: "node paused",

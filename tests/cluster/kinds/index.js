@@ -3,6 +3,7 @@
 import { broadcastTrial } from "../trial.js";
 import { anywhere, anywhereTrial } from "./anywhere.js";
 import { broadcasts } from "./broadcasts.js";
+import { disconnectTrial } from "./calls.js";
 import { carriedTrial } from "./carried.js";
 import { joinTrial } from "./joins.js";
 import { outageTrial } from "./outage.js";
@@ -11,27 +12,29 @@ import { rollingTrial } from "./rolling.js";
 
 /** As large as a machine with two cores bears. */
 export const FULL = {
-  broadcasts: { clients: 300, topics: 100, rate: 5_000, ms: 60_000, publicationsCut: 1_000, pauseMs: 10_000, slack_ms: 500 },
+  broadcasts: { clients: 300, topics: 100, rate: 5_000, ms: 60_000, publicationsCut: 1_000, forged: 1_000_000, pauseMs: 10_000, slack_ms: 500 },
   outage: { clients: 300, topics: 100, rate: 5_000, ms: 10_000, awayMs: 30_000, present: 100, slack_ms: 2, gapsMax: 1 },
   presence: { present: 2_000, zombieMs: 60_000, pauseMs: 10_000, flaps: 30, slack_ms: 0 },
   joins: { joins: 10_000, delayMs: 20 },
   carried: { sessions: 2_000, rate: 50, ms: 20_000, messagesMax: 1.1 },
   anywhere: { each: 300, perSecond: 1, ms: 600_000 },
   rolling: { stock: 500, resumable: 2_000, calmMs: 5_000 },
+  calls: { users: 200, slack_ms: 0 },
 };
 
 /** Some seconds each, beside others: what takes time is only waited for. */
 export const SHORT = {
-  broadcasts: { clients: 10, topics: 10, rate: 200, ms: 4_000, publicationsCut: 30, pauseMs: 6_000, slack_ms: 30_000 },
+  broadcasts: { clients: 10, topics: 10, rate: 200, ms: 4_000, publicationsCut: 30, forged: 5_000, pauseMs: 6_000, slack_ms: 30_000 },
   outage: { clients: 10, topics: 10, rate: 2_000, ms: 2_000, awayMs: 15_000, present: 10, slack_ms: 30_000, gapsMax: Infinity },
   presence: { present: 60, zombieMs: 1_000, pauseMs: 6_000, flaps: 2, slack_ms: 30_000 },
   joins: { joins: 300, delayMs: 20 },
   carried: { sessions: 40, rate: 20, ms: 3_000, messagesMax: Infinity },
   anywhere: { each: 4, perSecond: 10, ms: 12_000 },
   rolling: { stock: 20, resumable: 10, calmMs: 500 },
+  calls: { users: 10, slack_ms: 30_000 },
 };
 
-/** What is run, at each size; not in short what depends on how fast a node comes back. */
+/** What is run, at each size; those that are not `inShort` at full size alone. `engines` are those that can do it, if not all. */
 export const kinds = [
   ...broadcasts.map((kind) => ({
     group: "broadcasts",
@@ -44,7 +47,7 @@ export const kinds = [
     what: "the engine is away for longer than the nodes keep what they cannot say",
     run: (engine, scale) => outageTrial(engine, scale.outage),
   },
-  ...presence.map((kind) => ({ group: "presence", inShort: kind.name === "node killed", ...kind, run: (engine, scale) => presenceTrial(engine, kind, scale.presence) })),
+  ...presence.map((kind) => ({ group: "presence", ...kind, run: (engine, scale) => presenceTrial(engine, kind, scale.presence) })),
   {
     group: "joins",
     name: "joins",
@@ -63,5 +66,11 @@ export const kinds = [
     name: "rolling restart",
     what: "each node is started anew, and nobody who stays is seen to leave",
     run: (engine, scale) => rollingTrial(engine, scale.rolling),
+  },
+  {
+    group: "calls",
+    name: "disconnect",
+    what: "users are sent away by another node, one of them while the engine is away",
+    run: (engine, scale) => disconnectTrial(engine, scale.calls),
   },
 ];

@@ -44,8 +44,6 @@ export const presence = [
   {
     name: "node killed",
     what: "a node is killed with everybody on it",
-    // In one run of two those of the killed node were there two minutes later: to be found before it is asked for each change.
-    inShort: false,
     async run({ cluster, node, others, did, zombieMs, slack_ms }) {
       await cluster.remove(node);
       did.gone_s = await seconds(others, node, 0);
@@ -92,6 +90,8 @@ export const presence = [
   {
     name: "flapping",
     what: "a node's way to the engine comes and goes each second",
+    // A node that takes half a second to connect is not seen for longer than eight beats.
+    inShort: false,
     async run({ node, others, own, did, flaps }) {
       for (let n = 0; n < flaps; n += 1) {
         node.tap.down();

@@ -10,8 +10,8 @@ process.setMaxListeners(100);
 let apps = 0;
 
 /** Starts an engine and so many nodes, each with a tap of its own before the engine. */
-export async function startCluster(kind, count = 3, { env = {}, engineArgs } = {}) {
-  const engine = await startEngine(kind, { args: engineArgs });
+export async function startCluster(kind, count = 3, { env = {}, engine: options } = {}) {
+  const engine = await startEngine(kind, options);
   apps += 1;
   const cluster = new Cluster(engine, `test-${process.pid}-${apps}`, env);
   try {

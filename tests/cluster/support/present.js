@@ -30,9 +30,9 @@ export async function watch(node) {
   return watcher;
 }
 
-class Watcher {
-  /** How many metas each key has. */
-  #metas = new Map();
+export class Watcher {
+  /** The references of each key's metas. A diff may say again what the list has said: a reference is there once. */
+  #references = new Map();
   /** Whether the list has come. */
   isSynced = false;
   #waiting = [];
@@ -47,7 +47,7 @@ class Watcher {
   hear([, , , event, payload]) {
     if (event === "presence_state") {
       this.isSynced = true;
-      this.#metas = new Map(Object.entries(payload).map(([key, { metas }]) => [key, metas.length]));
+      this.#references = new Map(Object.entries(payload).map(([key, { metas }]) => [key, new Set(metas.map(({ phx_ref }) => phx_ref))]));
       this.#waiting.splice(0).forEach((diff) => this.#apply(diff));
     } else if (event === "presence_diff") {
       if (this.isSynced) this.#apply(payload);
@@ -57,13 +57,17 @@ class Watcher {
 
   #apply({ joins, leaves }) {
     this.diffs += 1;
-    for (const [changes, sign] of [[joins, 1], [leaves, -1]]) {
-      for (const [key, { metas }] of Object.entries(changes)) {
-        this[sign > 0 ? "joins" : "leaves"] += metas.length;
-        const count = (this.#metas.get(key) ?? 0) + sign * metas.length;
-        if (count > 0) this.#metas.set(key, count);
-        else this.#metas.delete(key);
-      }
+    for (const [key, { metas }] of Object.entries(joins)) {
+      this.joins += metas.length;
+      const references = this.#references.get(key) ?? new Set();
+      for (const { phx_ref } of metas) references.add(phx_ref);
+      this.#references.set(key, references);
+    }
+    for (const [key, { metas }] of Object.entries(leaves)) {
+      this.leaves += metas.length;
+      const references = this.#references.get(key);
+      for (const { phx_ref } of metas) references?.delete(phx_ref);
+      if (references?.size === 0) this.#references.delete(key);
     }
   }
 
@@ -74,6 +78,6 @@ class Watcher {
 
   /** How many of a node are seen. */
   count(node) {
-    return [...this.#metas.keys()].filter((key) => key.startsWith(`${node.name}-`)).length;
+    return [...this.#references.keys()].filter((key) => key.startsWith(`${node.name}-`)).length;
   }
 }

@@ -45,7 +45,7 @@ class Tap {
     link.engine.on("data", (bytes) => {
       if (!link.swallows.toNode && !link.isCut && !node.write(bytes)) {
         link.engine.pause();
-        node.once("drain", () => link.engine.resume());
+        node.once("drain", () => link.isStalled || link.engine.resume());
       }
     });
   }
@@ -87,6 +87,14 @@ class Tap {
   /** The connections that are there pass nothing in a direction, `toEngine` or `toNode`, and look as before. New ones pass. */
   swallow(direction) {
     for (const link of this.#links) link.swallows[direction] = true;
+  }
+
+  /** The connections that are there read nothing from the engine any more, until they end. New ones do. */
+  stall() {
+    for (const link of this.#links) {
+      link.isStalled = true;
+      link.engine.pause();
+    }
   }
 
   /** The next publication goes to the engine, and its connection is cut before the answer. Resolves when that has happened. */

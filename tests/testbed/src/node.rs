@@ -37,6 +37,10 @@ async fn start_on(engine: impl Engine) -> Result<lapwing::Cluster, StartError> {
         Ok("topics") => options.spread(Spread::Topics),
         _ => options,
     };
+    let options = match env::var("SECRET") {
+        Ok(secret) => options.secret(secret),
+        Err(_) => options,
+    };
     options.start(engine).await
 }
 
