@@ -20,7 +20,7 @@ use lapwing_transports::quoted::Quoted;
 use tracing::debug;
 
 use super::{
-    Answer, Count, Ended, Gone, News, PresenceError, PresenceOptions, Request,
+    Answer, Count, Done, Ended, Gone, News, PresenceError, PresenceOptions, Request,
     fetch::Extras,
     joining::Joining,
     json,
@@ -205,10 +205,7 @@ impl Engine {
                 self.end(owner);
                 self.answers.push(done);
             }
-            Request::Leave { owner, done } => {
-                self.leave(owner);
-                self.answers.push(done);
-            }
+            Request::Leave { owner, done } => self.leave(owner, done),
             Request::Leaving { node } => self.leaving.handle_leaving(node),
             Request::Heard { node, piece } => self.hear(node, &piece),
             Request::Look => {}
@@ -229,12 +226,13 @@ impl Engine {
     }
 
     /// A join ends as this node goes down: its client is expected on another one.
-    fn leave(&mut self, owner: Owner) {
+    fn leave(&mut self, owner: Owner, done: Done) {
         let now = self.conversation.as_ref().map(Conversation::now);
         let stays = now.is_some_and(|now| self.leaving.handle_end(now, owner));
         if !stays {
             self.end(owner);
         }
+        self.answers.push(done);
     }
 
     /// Takes in what another node says.
