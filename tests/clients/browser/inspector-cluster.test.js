@@ -62,7 +62,7 @@ describe("the inspector of three nodes", { timeout: 300_000 }, () => {
 
   it("disconnects a user on all nodes", async () => {
     await visit("sessions");
-    await page.getByText("1 found").waitFor();
+    await page.getByText("1 found", { exact: true }).waitFor();
     await page.locator("td a").first().click();
     await page.getByRole("button", { name: "Disconnect this user" }).click();
     await page.getByRole("button", { name: "Yes" }).click();
