@@ -273,7 +273,7 @@ impl Socket {
     }
 
     /// Reads as [`history`](Self::history) does, and asks the store of a cluster for what is not known here: see
-    /// [`Lapwing::fetch_history`](crate::Lapwing::fetch_history).
+    /// [`Lapwing::fetch_history`](crate::Lapwing::fetch_history). Cancel safe: it changes nothing.
     ///
     /// # Errors
     /// See [`HistoryError`].
@@ -370,7 +370,7 @@ impl Socket {
     }
 
     /// Says that `key` is present, as [`track`](Self::track) does, and pushes to this client who is, itself included:
-    /// what a join to a room of people begins with.
+    /// what a join to a room of people begins with. Dropping the future does not take the request back.
     ///
     /// ```
     /// use lapwing::{Channel, Context, Failure, Handled, Joining, Payload, Topic, noreply};
@@ -413,7 +413,7 @@ impl Socket {
     /// The client gets it in an order with the diffs: what those have said that came before it is in it, and those that
     /// come behind it are of later changes or repeat some that are in it. A program that pushed what
     /// [`presences`](Self::presences) returned could not keep that order, which is why [`push`](Self::push) refuses
-    /// to.
+    /// to. Dropping the future does not take the request back.
     ///
     /// # Errors
     /// [`PresenceError::StateTooLong`] on a topic with too many of them; when the presence engine is busy.
@@ -430,7 +430,9 @@ impl Socket {
         self.join.node().tracker.show(self.join.clone(), Some(keys_max)).answered().await
     }
 
-    /// Changes the meta of a key that this join tracks.
+    /// Changes the meta of a key that this join tracks, to a JSON object. Returns the new reference of the presence.
+    ///
+    /// Dropping the future does not take the request back.
     ///
     /// # Errors
     /// [`PresenceError::NotTracked`] if it does not; see [`PresenceError`] for the others.
@@ -444,6 +446,8 @@ impl Socket {
     }
 
     /// Changes the meta of a key that this join tracks by a function of the one that it has.
+    ///
+    /// Dropping the future before the function was called changes nothing; afterwards it does not take the request back.
     ///
     /// # Errors
     /// As [`update`](Self::update).
@@ -461,6 +465,9 @@ impl Socket {
 
     /// Says that a key is no longer present. One that this join does not track is no error.
     ///
+    /// Dropping the future does not take the request back; the key then counts as tracked for
+    /// [`PresenceOptions::per_join_max`](crate::PresenceOptions::per_join_max) until the join ends.
+    ///
     /// # Errors
     /// When the presence engine is busy.
     pub async fn untrack(&self, key: impl AsRef<str>) -> Result<(), PresenceError> {
@@ -473,7 +480,7 @@ impl Socket {
     }
 
     /// Returns who is present on the topic: the payload of `presence_state`. For the program, or in a reply;
-    /// [`push_presences`](Self::push_presences) is what a page's list begins with.
+    /// [`push_presences`](Self::push_presences) is what a page's list begins with. Cancel safe: it changes nothing.
     ///
     /// # Errors
     /// [`PresenceError::StateTooLong`] on a topic with too many of them; when the presence engine is busy.
@@ -481,7 +488,7 @@ impl Socket {
         self.join.node().tracker.list(&self.join.topic, None).await
     }
 
-    /// Returns who is present, of the first `keys_max` keys alone.
+    /// Returns who is present, of the first `keys_max` keys alone. Cancel safe: it changes nothing.
     ///
     /// # Errors
     /// When the presence engine is busy.
@@ -489,7 +496,7 @@ impl Socket {
         self.join.node().tracker.list(&self.join.topic, Some(keys_max)).await
     }
 
-    /// The presence of one key, with an empty list of metas if it is not there.
+    /// The presence of one key, with an empty list of metas if it is not there. Cancel safe: it changes nothing.
     ///
     /// # Errors
     /// When the presence engine is busy.
@@ -497,7 +504,7 @@ impl Socket {
         self.join.node().tracker.get(&self.join.topic, key.as_ref()).await
     }
 
-    /// The number of presences on the topic.
+    /// The number of presences on the topic. Cancel safe: it changes nothing.
     ///
     /// # Errors
     /// When the presence engine is busy.

@@ -38,7 +38,8 @@ impl Lapwing {
         self.0.node.topics.kept()?.position(&topic.into())
     }
 
-    /// The position of a kept topic, whether or not anybody is joined to it here: in a cluster its store is asked.
+    /// The position of a kept topic, whether or not anybody is joined to it here: in a cluster its store is asked. Cancel safe: it changes
+    /// nothing.
     ///
     /// ```
     /// use lapwing::{Keep, Lapwing, Mount, Read};
@@ -64,6 +65,7 @@ impl Lapwing {
     }
 
     /// Reads as [`history`](Self::history) does, whether or not anybody is joined to the topic here: in a cluster its store is asked.
+    /// Cancel safe: it changes nothing.
     ///
     /// # Errors
     ///

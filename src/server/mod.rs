@@ -258,10 +258,10 @@ impl Lapwing {
         Subscription::new(self.0.node.clone(), topic.into())
     }
 
-    /// The presences on a topic: the payload of `presence_state`.
+    /// The presences on a topic: the payload of `presence_state`. Cancel safe: it changes nothing.
     ///
     /// # Errors
-    /// When the presence engine is busy.
+    /// [`PresenceError::StateTooLong`] on a topic with too many of them; when the presence engine is busy, or has ended.
     pub async fn presences(&self, topic: impl Into<Topic>) -> Result<Payload, PresenceError> {
         self.0.node.tracker.list(&topic.into(), None).await
     }
@@ -280,10 +280,10 @@ impl Lapwing {
         Tracked::new(self.0.node.clone(), topic.into(), key.into(), meta).await
     }
 
-    /// The number of presences on a topic.
+    /// The number of presences on a topic. Cancel safe: it changes nothing.
     ///
     /// # Errors
-    /// When the presence engine is busy.
+    /// When the presence engine is busy, or has ended.
     pub async fn presence_count(&self, topic: impl Into<Topic>) -> Result<Count, PresenceError> {
         self.0.node.tracker.count(&topic.into()).answered().await
     }

@@ -76,7 +76,7 @@ impl Lapwing {
     }
 
     /// Ends all connections with this id, as [`disconnect_with`](Self::disconnect_with) does, and waits until all nodes have done so. The
-    /// count is that of the connections.
+    /// count is that of the connections. Dropping the future does not take the order back.
     ///
     /// # Errors
     /// As [`disconnect_everywhere`](Self::disconnect_everywhere).
@@ -89,7 +89,7 @@ impl Lapwing {
     }
 
     /// Ends joins of a topic, as [`kick`](Self::kick) does, and waits until all nodes have done so. The count is that of the connections
-    /// with this id, whether they had joined or not.
+    /// with this id, whether they had joined or not. Dropping the future does not take the order back.
     ///
     /// # Errors
     /// As [`disconnect_everywhere`](Self::disconnect_everywhere).
@@ -103,7 +103,7 @@ impl Lapwing {
     }
 
     /// The joins of a topic on all nodes, `limit` at most, and 4,096 of each other node: this node's first. [`members`](Self::members) has all
-    /// of this node.
+    /// of this node. Cancel safe: it changes nothing.
     ///
     /// ```
     /// use lapwing::Lapwing;
@@ -120,7 +120,7 @@ impl Lapwing {
         self.node().list_members(topic.into(), limit).await
     }
 
-    /// The number of joins of a topic on all nodes.
+    /// The number of joins of a topic on all nodes; those that did not answer in time are named. Cancel safe: it changes nothing.
     pub async fn count_members(&self, topic: impl Into<Topic>) -> Everywhere {
         self.node().count_members(topic.into()).await
     }

@@ -40,7 +40,9 @@ impl Tracked {
         &self.key
     }
 
-    /// Changes the meta.
+    /// Changes the meta, to a JSON object. Returns the new reference of the presence.
+    ///
+    /// Dropping the future does not take the request back.
     ///
     /// # Errors
     /// See [`PresenceError`].

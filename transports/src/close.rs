@@ -1,6 +1,6 @@
 //! Why a session ended, as data: each reason has a close code that tells the client whether to come back.
 
-/// Why a session ended or is about to.
+/// The reason why a session ended or is about to.
 ///
 /// The code of each reason is chosen so that a stock client reconnects unless the client itself asked for the
 /// end: phoenix.js up to 1.8.15 takes code 1000 as "stay away", so the server never sends 1000 on its own.

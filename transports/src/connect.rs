@@ -50,7 +50,7 @@ pub struct PeerAddr(pub SocketAddr);
 #[derive(Clone, Debug, Default)]
 pub struct PathVariables(pub Map<String, Value>);
 
-/// What is known of a client that wants to connect.
+/// The facts about a client that wants to connect.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ConnectRequest {

@@ -45,7 +45,7 @@ pub type Carrying = Pin<Box<dyn Future<Output = Result<Response<Body>, NotCarrie
 /// The future of a WebSocket that is carried. One that cannot be gets its connection back, to be told why.
 pub type CarryingSocket = Pin<Box<dyn Future<Output = Result<(), (NotCarried, Box<dyn Socket>)>> + Send>>;
 
-/// Why a request is not carried.
+/// The reason why a request is not carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotCarried {
     /// The node is gone, and the session with it.
@@ -67,7 +67,7 @@ pub struct CarriedSocket {
     pub auth_token: Option<String>,
     /// The first message.
     pub line: String,
-    /// What was read behind it.
+    /// The bytes that were read behind it.
     pub early: Vec<u8>,
     /// The base-2 logarithm of the window of the client's inflater; 0 without permessage-deflate.
     pub window_bits: u8,

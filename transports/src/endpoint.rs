@@ -174,37 +174,37 @@ impl<H: Handler> Endpoint<H> {
         }
     }
 
-    /// How many sessions are live.
+    /// The number of live sessions.
     #[must_use]
     pub fn session_count(&self) -> usize {
         self.0.registry.len()
     }
 
-    /// How many sessions are live, by what carries them. Costs a walk through all of them.
+    /// The number of live sessions, by what carries them. Costs a walk through all of them.
     #[must_use]
     pub fn census(&self) -> Census {
         self.0.registry.census()
     }
 
-    /// What happened so far, in numbers.
+    /// The counts of what happened so far.
     #[must_use]
     pub fn counters(&self) -> &Counters {
         &self.0.common.counters
     }
 
-    /// How many bytes are held for clients at this moment, as [`TransportOptions::budget_bytes_max`] counts them.
+    /// The number of bytes that are held for clients at this moment, as [`TransportOptions::budget_bytes_max`] counts them.
     #[must_use]
     pub fn bytes_held(&self) -> usize {
         self.0.common.budget.held()
     }
 
-    /// How many bytes may be held: [`TransportOptions::budget_bytes_max`].
+    /// The number of bytes that may be held: [`TransportOptions::budget_bytes_max`].
     #[must_use]
     pub fn bytes_held_max(&self) -> usize {
         self.0.options.budget_bytes_max
     }
 
-    /// Whether no more sessions begin, as the server goes down.
+    /// Returns whether no more sessions begin, as the server goes down.
     #[must_use]
     pub fn is_draining(&self) -> bool {
         self.0.draining.is_cancelled()

@@ -150,13 +150,13 @@ impl Frame {
         if self.is_fence() { other.as_fence() } else { other }
     }
 
-    /// What becomes of the frame where its client is behind, if that is not the end of the session.
+    /// The fate of the frame where its client is behind, if that is not the end of the session.
     #[must_use]
     pub fn policy(&self) -> Option<&Policy> {
         self.0.rare.get()?.policy.as_ref()
     }
 
-    /// Whether no state overtakes it.
+    /// Returns whether no state overtakes it.
     #[must_use]
     pub fn is_fence(&self) -> bool {
         self.0.is_fence
@@ -185,7 +185,7 @@ impl Frame {
         }
     }
 
-    /// Whether connections whose clients take that get the payload compressed.
+    /// Returns whether connections whose clients take that get the payload compressed.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn is_compressed(&self) -> bool {
@@ -198,7 +198,7 @@ impl Frame {
         self.0.compressed()
     }
 
-    /// Whether the frame is text or bytes.
+    /// Returns whether the frame is text or bytes.
     #[must_use]
     pub fn kind(&self) -> FrameKind {
         self.0.kind

@@ -9,7 +9,7 @@ use crate::{
     live::LiveSession,
 };
 
-/// What becomes of sessions: implemented by whoever gives the frames their meaning.
+/// The seam to what becomes of sessions: implemented by whoever gives the frames their meaning.
 ///
 /// The calls for one session never overlap, and come in this order: [`connect`](Self::connect), and if that
 /// succeeds and the wire comes up [`opened`](Self::opened), any number of [`received`](Self::received),

@@ -76,7 +76,7 @@ pub fn configure<E>(server: &mut http2::Builder<E>) {
         .keep_alive_timeout(PING_TIMEOUT);
 }
 
-/// Why a stream's read or write failed, as a reason for the end of what it carried.
+/// The reason why a stream's read or write failed, as a reason for the end of what it carried.
 ///
 /// A client that resets a stream with `NO_ERROR` or `CANCEL` is read as the end of the stream, which without a close
 /// frame is a lost connection, too. hyper offers no way to choose the reset that a server sends.

@@ -27,7 +27,7 @@ impl<'a> Quoted<'a> {
         Self { text, chars_max: CHARS_MAX }
     }
 
-    /// So many characters of it instead.
+    /// Sets how many characters of it are shown.
     #[must_use]
     pub const fn up_to(mut self, chars_max: usize) -> Self {
         self.chars_max = chars_max;

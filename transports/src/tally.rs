@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-/// As many threads may count without being in each other's way.
+/// The number of threads that may count without being in each other's way.
 pub const STRIPES: usize = 8;
 
 /// The bounds that a histogram has at most.
@@ -74,7 +74,7 @@ impl Counter {
         self.0.here().fetch_add(count, Ordering::Relaxed);
     }
 
-    /// How many were counted.
+    /// The number that was counted.
     #[must_use]
     pub fn value(&self) -> u64 {
         self.0.iter().fold(0, |sum, stripe| sum.wrapping_add(stripe.load(Ordering::Relaxed)))
@@ -112,13 +112,13 @@ impl<const N: usize> Words<N> {
         }
     }
 
-    /// How many of each word were counted.
+    /// The numbers of each word.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
         self.words.into_iter().zip(self.counts.iter().map(|count| count.load(Ordering::Relaxed)))
     }
 }
 
-/// How often something was how large: fixed buckets, and a sum. It takes memory when it is first moved.
+/// A histogram of sizes: fixed buckets, and a sum. It takes memory when it is first moved.
 ///
 /// ```
 /// use lapwing_transports::tally::Histogram;
@@ -142,19 +142,19 @@ struct Buckets {
     sum: AtomicU64,
 }
 
-/// What a histogram says at one moment.
+/// The numbers of a histogram at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Distribution {
     /// The upper bound of each bucket but the last, which has none. A value that is equal to a bound is below it.
     pub bounds: &'static [u64],
-    /// How many values are in each bucket, and in no bucket before it.
+    /// The number of values in each bucket, and in no bucket before it.
     pub buckets: Vec<u64>,
     /// The sum of all values.
     pub sum: u64,
 }
 
 impl Distribution {
-    /// How many values there are.
+    /// The number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
@@ -197,7 +197,7 @@ impl Histogram {
         read
     }
 
-    /// Whether nothing was counted.
+    /// Returns whether nothing was counted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.stripes.get().is_none()

@@ -22,7 +22,7 @@ const AT_A_TIME: usize = 8;
 pub struct Turns(Arc<Semaphore>);
 
 impl Turns {
-    /// For one connection.
+    /// An executor for one connection.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Semaphore::new(AT_A_TIME)))

@@ -7,7 +7,7 @@ const NAME: &[u8] = b"permessage-deflate";
 /// The base-2 logarithm of the window that DEFLATE has unless something else is said.
 const WINDOW_BITS_MAX: u8 = 15;
 
-/// What client and server agree on; as text, the value of `Sec-WebSocket-Extensions` in the answer.
+/// The agreement of client and server; as text, the value of `Sec-WebSocket-Extensions` in the answer.
 ///
 /// ```
 /// use lapwing_transports::deflate::offers::agree;

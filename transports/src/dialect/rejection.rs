@@ -3,7 +3,7 @@
 use super::server::{Refused, ServerControl, Told};
 use crate::close::{CloseReason, reason_line};
 
-/// Why a client may not begin or go on.
+/// The reason why a client may not begin or go on.
 ///
 /// ```
 /// use lapwing_transports::dialect::{rejection::Rejection, server::Refused};
@@ -27,7 +27,7 @@ impl Rejection {
         Self { word, told: Some(Box::new((code, reason_line(reason)))) }
     }
 
-    /// What a client hears that comes back to a session which has ended. `words` are the program's.
+    /// The rejection of a client that comes back to a session which has ended. `words` are the program's.
     #[must_use]
     pub fn of_ended(reason: CloseReason, words: Option<&str>) -> Self {
         match reason {

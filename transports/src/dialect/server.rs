@@ -77,7 +77,7 @@ pub struct Told<'a> {
     pub reason: &'a str,
 }
 
-/// Why a client may not go on, or begin.
+/// The reason why a client may not go on, or begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Refused {

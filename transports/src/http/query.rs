@@ -4,7 +4,7 @@ use std::{borrow::Cow, error, fmt};
 
 use serde_json::{Map, Value};
 
-/// How much a query may hold. A request with more is answered with 400.
+/// Bounds of what a query may hold. A request with more is answered with 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct QueryLimits {
@@ -90,7 +90,7 @@ pub fn parse(query: &str, limits: &QueryLimits) -> Result<Map<String, Value>, Qu
     Ok(params)
 }
 
-/// Why a query is refused.
+/// The reason why a query is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum QueryError {

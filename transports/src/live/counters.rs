@@ -74,7 +74,7 @@ pub struct Census {
     pub unacknowledged: Waiting,
 }
 
-/// Why a client was not let in.
+/// The reason why a client was not let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NotAdmitted {

@@ -10,26 +10,26 @@ const FAILURES_MAX: usize = 8;
 /// Characters of what is said of a failure.
 const HOW_BYTES_MAX: usize = 32;
 
-/// What the client of a session told of the path between it and the server, when it last moved: only clients with the transport of `js/` do, and
+/// The report of a session's client about the path between it and the server, when it last moved: only clients with the transport of `js/` do, and
 /// only once something has failed.
 ///
 /// It is a client's word: nothing is decided by it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PathReport {
-    /// How long a question and its answer took, if it knows.
+    /// The time that a question and its answer took, if it knows.
     pub round_trip: Option<Duration>,
     /// The transports that failed, each with the last failure of it, oldest first.
     pub failures: Vec<PathFailure>,
 }
 
-/// That a transport did not work, or ended.
+/// The failure of a transport that did not work, or ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PathFailure {
     /// The transport.
     pub transport: Transport,
-    /// How, in the client's word, of letters, digits and `_`: `silent` if nothing came back, `refused`, `post` if the way up did not work,
+    /// The manner, in the client's word, of letters, digits and `_`: `silent` if nothing came back, `refused`, `post` if the way up did not work,
     /// `mute` if it carried nothing any more, a close code, a status of HTTP, and others.
     pub how: String,
 }

@@ -73,7 +73,7 @@ pub fn single(body: &[u8]) -> Result<Line<'_>, NdjsonError> {
     str::from_utf8(body).map(Line::Text).map_err(|_| NdjsonError::InvalidUtf8 { line: 1 })
 }
 
-/// Why a body is refused.
+/// The reason why a body is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NdjsonError {

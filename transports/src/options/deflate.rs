@@ -47,13 +47,13 @@ impl DeflateOptions {
         self
     }
 
-    /// Whether a message of so many bytes is compressed that goes to many.
+    /// Returns whether a message of so many bytes is compressed that goes to many.
     #[must_use]
     pub fn takes_broadcast(&self, bytes: usize) -> bool {
         (self.broadcast_bytes_min..=self.bytes_max).contains(&bytes)
     }
 
-    /// Whether a message of so many bytes is compressed that goes to one client.
+    /// Returns whether a message of so many bytes is compressed that goes to one client.
     #[must_use]
     pub fn takes_push(&self, bytes: usize) -> bool {
         (self.push_bytes_min..=self.bytes_max).contains(&bytes)

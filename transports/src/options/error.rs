@@ -11,7 +11,7 @@ pub const FOREVER: Duration = Duration::from_secs(100 * 365 * 24 * 3_600);
 pub struct OptionError {
     /// The option, as `Struct::setter`.
     pub option: &'static str,
-    /// What is wrong with its value, and what to do.
+    /// The fault of its value, and what to do.
     pub problem: &'static str,
 }
 

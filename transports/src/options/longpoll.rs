@@ -23,7 +23,7 @@ impl LongpollOptions {
         self
     }
 
-    /// How long a poll waits for a frame. Default 10 s, shorter than any proxy's patience that we know of. Then it is answered
+    /// Sets the time that a poll waits for a frame. Default 10 s, shorter than any proxy's patience that we know of. Then it is answered
     /// without one. A stock session that is not polled for one and a half windows is closed.
     pub fn window(mut self, time: Duration) -> Self {
         self.window = time.min(FOREVER);
@@ -43,7 +43,7 @@ impl LongpollOptions {
         self
     }
 
-    /// How long a POST of the stock client may take to arrive. Default 30 s. Then it is answered with 408.
+    /// Sets the time that a POST of the stock client may take to arrive. Default 30 s. Then it is answered with 408.
     pub fn body_timeout(mut self, time: Duration) -> Self {
         self.body_timeout = time.min(FOREVER);
         self

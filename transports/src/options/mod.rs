@@ -125,7 +125,7 @@ impl TransportOptions {
         self
     }
 
-    /// How long the program may take to decide about a client. Default 30 s, as long as a body may take: what waits may hold a
+    /// Sets the time that the program may take to decide about a client. Default 30 s, as long as a body may take: what waits may hold a
     /// whole request, and who waits may be gone without our seeing it. Then the client is told to try again later (503).
     pub fn connect_timeout(mut self, time: Duration) -> Self {
         self.connect_timeout = time.min(FOREVER);

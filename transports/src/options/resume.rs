@@ -21,7 +21,7 @@ pub struct ResumeOptions {
 }
 
 impl ResumeOptions {
-    /// How long a session is kept after the last sign of life of its client. Default 60 s: as long as Phoenix waits for a
+    /// Sets the time that a session is kept after the last sign of life of its client. Default 60 s: as long as Phoenix waits for a
     /// silent WebSocket, so that somebody who vanishes is seen to leave no later than there. Then the session ends, and a
     /// late client is told `expired`.
     pub fn window(mut self, time: Duration) -> Self {
@@ -29,7 +29,7 @@ impl ResumeOptions {
         self
     }
 
-    /// How long a session is kept that was only opened: no second connection has carried it, its client has acknowledged
+    /// Sets the time that a session is kept that was only opened: no second connection has carried it, its client has acknowledged
     /// nothing, and the connection it was opened by does not carry it. Default 10 s: enough for a client with two seconds of
     /// delay to poll for the first time, and little for one who opens sessions and forgets them. Then the session ends.
     pub fn unproven(mut self, time: Duration) -> Self {
@@ -44,20 +44,20 @@ impl ResumeOptions {
         self
     }
 
-    /// How long a WebSocket may take to say which session it is for. Default 10 s. Then it is closed.
+    /// Sets the time that a WebSocket may take to say which session it is for. Default 10 s. Then it is closed.
     pub fn greeting_timeout(mut self, time: Duration) -> Self {
         self.greeting_timeout = time.min(FOREVER);
         self
     }
 
-    /// How many ended sessions are remembered, to tell a late client why. Default 10,000, a few hundred kilobytes. The oldest are
+    /// Sets the number of ended sessions that are remembered, to tell a late client why. Default 10,000, a few hundred kilobytes. The oldest are
     /// forgotten first, and their clients are told `unknown`.
     pub fn ended_max(mut self, sessions: u64) -> Self {
         self.ended_max = sessions;
         self
     }
 
-    /// How long ended sessions are remembered. Default 5 min. Then their clients are told `unknown`.
+    /// Sets the time that ended sessions are remembered. Default 5 min. Then their clients are told `unknown`.
     pub fn ended_lifetime(mut self, time: Duration) -> Self {
         self.ended_lifetime = time.min(FOREVER);
         self
@@ -70,7 +70,7 @@ impl ResumeOptions {
         self
     }
 
-    /// How long a POST may take to arrive. Default 30 s. Then it is answered with 408.
+    /// Sets the time that a POST may take to arrive. Default 30 s. Then it is answered with 408.
     pub fn body_timeout(mut self, time: Duration) -> Self {
         self.body_timeout = time.min(FOREVER);
         self
@@ -82,7 +82,7 @@ impl ResumeOptions {
         self
     }
 
-    /// How long a POST waits for a handler that is not ready, over all its frames. Default 500 ms: no longer than clients wait
+    /// Sets the time that a POST waits for a handler that is not ready, over all its frames. Default 500 ms: no longer than clients wait
     /// before they think that nobody heard them. Then it is answered with how far it came.
     pub fn ready_timeout(mut self, time: Duration) -> Self {
         self.ready_timeout = time.min(FOREVER);

@@ -28,7 +28,7 @@ impl SseOptions {
         self
     }
 
-    /// How long a ticket for an `EventSource` is good. Default 5 s: it travels in a URL and must be worthless soon. A late one is
+    /// Sets the time for which a ticket for an `EventSource` is good. Default 5 s: it travels in a URL and must be worthless soon. A late one is
     /// refused, and the client asks for another.
     pub fn ticket_lifetime(mut self, time: Duration) -> Self {
         self.ticket_lifetime = time.min(FOREVER);

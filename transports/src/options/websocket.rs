@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::deflate::DeflateOptions;
 use super::error::{FOREVER, OptionError, check_bound, check_path, check_time};
 
-/// How much a client may send at once. At each bound the connection is refused with an error, never trimmed.
+/// Bounds of what a client may send at once. At each bound the connection is refused with an error, never trimmed.
 ///
 /// All of them are checked against the announced length, before the payload arrives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl WebsocketOptions {
         self
     }
 
-    /// How long a client may say nothing. Default 60 s, twice the stock client's heartbeat interval. Then the connection is closed
+    /// Sets the time that a client may say nothing. Default 60 s, twice the stock client's heartbeat interval. Then the connection is closed
     /// with 1001.
     pub fn idle_timeout(mut self, time: Duration) -> Self {
         self.idle_timeout = time.min(FOREVER);
@@ -131,14 +131,14 @@ impl WebsocketOptions {
         self
     }
 
-    /// How long a message may take from its first byte to its last. Default 180 s: the largest message arrives at 64 KB a
+    /// Sets the time that a message may take from its first byte to its last. Default 180 s: the largest message arrives at 64 KB a
     /// second with time to spare. While the handler is not ready it is not counted. Then the connection is closed with 1008.
     pub fn message_timeout(mut self, time: Duration) -> Self {
         self.message_timeout = time.min(FOREVER);
         self
     }
 
-    /// How long a closed connection may take to take what is left, to answer the close, and to end its side. What it says
+    /// Sets the time in which a closed connection has to take what is left, to answer the close, and to end its side. What it says
     /// meanwhile goes nowhere. Default 5 s: a client that is in the middle of a message over a slow line has long read by
     /// then why it was closed. Then it is dropped; with 0 at once.
     pub fn linger(mut self, time: Duration) -> Self {

@@ -222,7 +222,7 @@ impl Session {
         }
     }
 
-    /// Whether something carries the session now.
+    /// Returns whether something carries the session now.
     #[must_use]
     pub fn is_carried(&self) -> bool {
         !matches!(self.life.carriage, Carriage::Nothing | Carriage::BetweenPolls)

@@ -361,13 +361,13 @@ impl Session {
         self.outbox.bytes() + self.outbox.len() * crate::frame::FRAME_BYTES
     }
 
-    /// Whether less than half of what may wait to be sent does.
+    /// Returns whether less than half of what may wait to be sent does.
     #[must_use]
     pub fn is_relaxed(&self, limits: &OutboxLimits) -> bool {
         limits.is_relaxed(self.unsent())
     }
 
-    /// Whether no frame waits.
+    /// Returns whether no frame waits.
     #[must_use]
     pub fn is_drained(&self) -> bool {
         self.outbox.is_empty()
@@ -385,19 +385,19 @@ impl Session {
         self.received
     }
 
-    /// Whether `attachment` still carries the session.
+    /// Returns whether `attachment` still carries the session.
     #[must_use]
     pub fn is_current(&self, attachment: Attachment) -> bool {
         self.attachment == attachment
     }
 
-    /// Whether the session outlives its connections.
+    /// Returns whether the session outlives its connections.
     #[must_use]
     pub fn is_resumable(&self) -> bool {
         self.counts.is_some()
     }
 
-    /// Why the session was closed, if it was.
+    /// The reason why the session was closed, if it was.
     #[must_use]
     pub fn closed(&self) -> Option<CloseReason> {
         self.closed

@@ -10,7 +10,7 @@ use crate::{
     policy::{Key, Policy},
 };
 
-/// How much is kept for one client: what waits to be sent, and apart from it what was sent and is not acknowledged.
+/// Bounds of what is kept for one client: what waits to be sent, and apart from it what was sent and is not acknowledged.
 ///
 /// A session for which more is to wait than may is closed with 1013, and the client comes back. Where as much is unacknowledged
 /// as may be, which only resumable sessions know, nothing new is sent until the client says what it has; it is asked before.
@@ -109,7 +109,7 @@ impl Default for OutboxLimits {
 /// which is what lies here of one that is kept busy.
 const REST_CAPACITY: usize = 32;
 
-/// How much is kept for one client.
+/// Frames and bytes that are kept for one client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Waiting {
@@ -273,7 +273,7 @@ impl Outbox {
         usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.frames.len())
     }
 
-    /// Whether nothing waits.
+    /// Returns whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.first.is_none()

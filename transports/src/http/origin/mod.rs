@@ -23,7 +23,7 @@ use http::{
 
 pub use pattern::{OriginPattern, OriginPatternError};
 
-/// How the `Origin` header of a connecting request is judged. Requests without one pass, unless they say by
+/// The rule by which the `Origin` header of a connecting request is judged. Requests without one pass, unless they say by
 /// `Sec-Fetch-Site` that a page of another origin sent them: an image or a link, which need no `Origin` and bring the user's
 /// cookies.
 ///
@@ -77,7 +77,7 @@ impl CheckOrigin {
         Self::Custom(Arc::new(allows))
     }
 
-    /// Whether a page of `origin` may connect to this server, which is known as `host` if that is configured.
+    /// Returns whether a page of `origin` may connect to this server, which is known as `host` if that is configured.
     #[must_use]
     pub fn allows(&self, origin: &Origin<'_>, host: Option<&str>) -> bool {
         let page = match &origin.claim {
@@ -146,7 +146,7 @@ struct Place<'a> {
 }
 
 impl<'a> Origin<'a> {
-    /// What a request says about itself.
+    /// The origin of the page that a request says it comes from.
     ///
     /// The request's own host comes from its URI or `Host` header. Its scheme comes from its extensions, if
     /// somebody who knows put an [`http::uri::Scheme`] there, or from its URI, or is taken to be `http`:

@@ -134,7 +134,7 @@ impl Decoder {
         }
     }
 
-    /// Whether the stream is between messages. If it ends elsewhere, the client was cut off.
+    /// Returns whether the stream is between messages. If it ends elsewhere, the client was cut off.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.partial.as_ref().is_none_or(|partial| partial.is_spent())

@@ -36,7 +36,7 @@ pub enum OpCode {
 }
 
 impl OpCode {
-    /// Whether the frame is about the connection, may stand between fragments and carries at most 125 bytes.
+    /// Returns whether the frame is about the connection, may stand between fragments and carries at most 125 bytes.
     #[must_use]
     pub fn is_control(self) -> bool {
         matches!(self, Self::Close | Self::Ping | Self::Pong)
