@@ -65,7 +65,10 @@ pub use lapwing_transports::{
     live::path::{PathFailure, PathReport},
     options::{LongpollOptions, ResumeOptions, SseOptions, WebsocketOptions, error::OptionError},
     origin::CheckOrigin,
-    session::outbox::{OutboxLimits, Waiting},
+    session::{
+        backlog::Backlog,
+        outbox::{OutboxLimits, Waiting},
+    },
 };
 pub use node::BroadcastError;
 pub use presence::{

@@ -2,7 +2,11 @@
 
 use std::{any::Any, future::poll_fn, ops::Deref, sync::Arc};
 
-use lapwing_transports::{frame::Frame, policy::Policy, session::outbox::Waiting};
+use lapwing_transports::{
+    frame::Frame,
+    policy::Policy,
+    session::{backlog::Backlog, outbox::Waiting},
+};
 
 use crate::{
     cluster::confirming::Confirming,
@@ -314,12 +318,14 @@ impl Socket {
         self.join.node().order(PubSubMsg::disconnect_with(socket_id, &disconnect))
     }
 
-    /// The frames and bytes that wait to be sent to this client, over all its joins. A channel that sends much, and may leave something out,
-    /// asks before it sends; at [`OutboxLimits`](crate::OutboxLimits) the session is closed.
+    /// The frames and bytes that wait to be sent to this client, over all its joins, and the age of the oldest. A channel that sends much,
+    /// and may leave something out, asks before it sends; at [`OutboxLimits`](crate::OutboxLimits) the session is closed.
+    ///
+    /// Frames that were sent over a resumable session and are not acknowledged do not count: see [`unacknowledged`](Self::unacknowledged).
     ///
     /// Costs a lock for a moment.
     #[must_use]
-    pub fn waiting(&self) -> Waiting {
+    pub fn waiting(&self) -> Backlog {
         self.join.peer.waiting()
     }
 

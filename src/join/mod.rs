@@ -71,8 +71,8 @@ pub(crate) use self::{
 
 /// The session that a join belongs to, as far as the join can see it.
 pub(crate) trait Peer: Lane {
-    /// How much waits to be sent to the client.
-    fn waiting(&self) -> Waiting;
+    /// Frames and bytes that wait to be sent to the client, and the age of the oldest.
+    fn waiting(&self) -> lapwing_transports::session::backlog::Backlog;
 
     /// How much was sent and is kept until the client acknowledges it.
     fn unacknowledged(&self) -> Waiting;

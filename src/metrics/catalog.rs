@@ -59,6 +59,7 @@ catalog! {
     FRAMES_SPARED = counter("lapwing_frames_spared_total", &["mount", "why"], "Frames that clients who were behind were spared: replaced by a newer state, or left out as volatile (left_out).");
     WAITING_FRAMES = gauge("lapwing_waiting_frames", &["mount"], "Frames that wait to be sent to clients.");
     WAITING_BYTES = gauge("lapwing_waiting_bytes", &["mount"], "Bytes of these frames; a frame that waits for many is counted for each.").in_bytes();
+    WAITING_SECONDS = gauge("lapwing_waiting_seconds", &["mount"], "For how long the oldest of these frames has waited, at least.").in_seconds();
     UNACKNOWLEDGED_BYTES = gauge("lapwing_unacknowledged_bytes", &["mount"], "Bytes that were sent over resumable sessions and are kept until they are acknowledged.").in_bytes();
     HELD_BYTES = gauge("lapwing_held_bytes", &["mount"], "Bytes held for clients, as the mount's budget bounds them.").in_bytes();
     HELD_BYTES_MAX = gauge("lapwing_held_bytes_max", &["mount"], "The mount's budget; from seven eighths of it on new sessions are refused.").in_bytes();

@@ -2,7 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use lapwing_transports::{connect::Transport, live::path::PathReport, session::outbox::Waiting};
+use lapwing_transports::{
+    connect::Transport,
+    live::path::PathReport,
+    session::{backlog::Backlog, outbox::Waiting},
+};
 
 use crate::{
     journal::JournalEntry,
@@ -33,8 +37,8 @@ pub struct SessionInfo {
     pub age: Duration,
     /// The report of its client about the path between it and the server, if something failed there.
     pub path: Option<PathReport>,
-    /// Frames and bytes that wait to be sent to its client.
-    pub waiting: Waiting,
+    /// Frames and bytes that wait to be sent to its client, and the age of the oldest.
+    pub waiting: Backlog,
     /// Frames and bytes that were sent and are kept until its client acknowledges them; nothing of a session that is not resumable.
     pub unacknowledged: Waiting,
 }

@@ -77,6 +77,7 @@ fn add_sessions(metrics: &mut Metrics, mount: &str, endpoint: &Endpoint<Hub>) {
     metrics.gauge(&SESSIONS_HELD_BACK, &[mount], census.held_back as f64);
     metrics.gauge(&WAITING_FRAMES, &[mount], census.waiting.frames as f64);
     metrics.gauge(&WAITING_BYTES, &[mount], census.waiting.bytes as f64);
+    metrics.gauge(&WAITING_SECONDS, &[mount], census.oldest.as_secs_f64());
     metrics.gauge(&UNACKNOWLEDGED_BYTES, &[mount], census.unacknowledged.bytes as f64);
     metrics.gauge(&HELD_BYTES, &[mount], endpoint.bytes_held() as f64);
     metrics.gauge(&HELD_BYTES_MAX, &[mount], endpoint.bytes_held_max() as f64);

@@ -11,7 +11,7 @@ use lapwing_transports::{
     frame::Frame,
     live::LiveSession,
     quoted::Quoted,
-    session::{Pushed, outbox::Waiting},
+    session::{Pushed, backlog::Backlog, outbox::Waiting},
 };
 use tokio::time::Instant;
 use tracing::debug;
@@ -213,7 +213,7 @@ impl Lane for LiveSession<Client> {
 }
 
 impl Peer for LiveSession<Client> {
-    fn waiting(&self) -> Waiting {
+    fn waiting(&self) -> Backlog {
         LiveSession::waiting(self)
     }
 

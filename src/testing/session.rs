@@ -11,7 +11,7 @@ use lapwing_transports::{
     endpoint::Endpoint,
     frame::{Frame, FrameKind, Message},
     policy::Policy,
-    session::outbox::Waiting,
+    session::{backlog::Backlog, outbox::Waiting},
 };
 use serde::Deserialize;
 
@@ -359,8 +359,8 @@ impl Lane for TestSession {
 }
 
 impl Peer for TestSession {
-    fn waiting(&self) -> Waiting {
-        Waiting::default()
+    fn waiting(&self) -> Backlog {
+        Backlog::default()
     }
 
     fn unacknowledged(&self) -> Waiting {

@@ -1,10 +1,14 @@
 //! Clients that are slow or away on topics with a policy for them: what they get, and what stays as it was.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use lapwing::{
-    Broadcast, Channel, Context, Failure, Handled, Joining, Keep, Lapwing, Mount, Payload, SlowPolicy, Topic,
-    noreply,
+    Backlog, Broadcast, Channel, Context, Failure, Handled, Joining, Keep, Lapwing, Mount, Payload,
+    ResumeOptions, SlowPolicy, Topic, noreply,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
@@ -169,6 +173,44 @@ async fn a_session_that_was_away_comes_back_to_one_state_of_each_thing_and_to_al
         session.post("!close").await;
         until("it is over", || lapwing.sessions().count() == 0).await;
     }
+}
+
+/// What waits for the only client that there is.
+fn backlog(lapwing: &Lapwing) -> Backlog {
+    lapwing.sessions().next().unwrap().waiting
+}
+
+#[tokio::test]
+async fn for_how_long_the_oldest_has_waited_is_known_whether_the_client_is_away_or_does_not_read() {
+    // The sweep comes by eight times in that.
+    let resume = ResumeOptions::default().away_after(Duration::from_millis(400));
+    let (lapwing, address) = serve(Mount::new().resume(resume)).await;
+    let mut session = joined(address, "map:1").await;
+    session.settle().await;
+    assert_eq!((backlog(&lapwing).frames, backlog(&lapwing).age), (0, Duration::ZERO));
+    away(&lapwing, &mut session).await;
+    let begun = Instant::now();
+    say(&lapwing, state("map:1", "a", 0));
+    for number in 1..4 {
+        until("it is older", || backlog(&lapwing).age > Duration::from_millis(200 * number)).await;
+        // It takes the place of the one before, and the client has known nothing of the thing for so long.
+        say(&lapwing, state("map:1", "a", number as usize));
+        assert!(backlog(&lapwing).frames == 1 && backlog(&lapwing).age <= begun.elapsed());
+    }
+    session.resume(Wire::Websocket).await;
+    session.expect_json(told("map:1", "state", json!({"a": 3}))).await;
+    until("nothing waits", || backlog(&lapwing) == Backlog::default()).await;
+    session.post("!close").await;
+    until("it is over", || lapwing.sessions().count() == 0).await;
+
+    let mut client = Client::joined(address, Vsn::V2, "map:1").await;
+    let begun = Instant::now();
+    stall(&lapwing, "map:1").await;
+    until("it is older", || backlog(&lapwing).age > Duration::from_millis(200)).await;
+    assert!(backlog(&lapwing).age <= begun.elapsed());
+    say(&lapwing, event("map:1", 1));
+    assert_eq!(next_but_fillers(&mut client).await, told("map:1", "said", json!({"n": 1})));
+    until("nothing waits", || backlog(&lapwing) == Backlog::default()).await;
 }
 
 #[tokio::test]

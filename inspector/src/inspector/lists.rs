@@ -129,7 +129,11 @@ fn session_row(session: &SessionInfo, topics_max: usize) -> Value {
         "isResumable": session.is_resumable,
         "topics": topics,
         "topicCount": session.topics.len(),
-        "waiting": {"frames": session.waiting.frames, "bytes": session.waiting.bytes},
+        "waiting": {
+            "frames": session.waiting.frames,
+            "bytes": session.waiting.bytes,
+            "ms": u64::try_from(session.waiting.age.as_millis()).unwrap_or(u64::MAX),
+        },
         "unacknowledged": {"frames": session.unacknowledged.frames, "bytes": session.unacknowledged.bytes},
     })
 }

@@ -262,5 +262,6 @@ async fn what_there_is_is_known_by_the_next_sweep() {
     let waiting = |what| gauge(&lapwing.metrics(), what, &["/socket"]);
     until("it waits", || waiting("lapwing_waiting_frames") == 1.0).await;
     assert!((1_000.0..1_200.0).contains(&waiting("lapwing_waiting_bytes")));
+    until("it has waited for a while", || waiting("lapwing_waiting_seconds") > 0.0).await;
     assert_eq!(waiting("lapwing_held_bytes_max"), 512.0 * 1024.0 * 1024.0);
 }

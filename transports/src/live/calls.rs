@@ -12,7 +12,7 @@
 use std::{collections::VecDeque, task::Waker};
 
 use super::path::PathReport;
-use crate::{close::CloseReason, frame::Message};
+use crate::{close::CloseReason, frame::Message, session::backlog::Trail};
 
 /// The calls of one session. What they consist of lies in two places, since one of them is all that an idle session pays for.
 ///
@@ -41,6 +41,8 @@ pub(crate) struct Aside {
     pushers: Vec<Waker>,
     /// What the client said of its path.
     path: Option<Box<PathReport>>,
+    /// Since when something waits for the client.
+    trail: Trail,
 }
 
 /// A call of the handler.
@@ -167,12 +169,31 @@ impl Calls<'_> {
         pushers.unwrap_or_default()
     }
 
+    /// Since when something waits for the client, as far as that is known.
+    pub(crate) fn trail(&self) -> Option<&Trail> {
+        self.aside.as_deref().map(|aside| &aside.trail)
+    }
+
+    /// The same, to be noted.
+    pub(crate) fn trail_mut(&mut self) -> &mut Trail {
+        &mut self.aside.get_or_insert_default().trail
+    }
+
+    /// Nothing waits for the client.
+    pub(crate) fn forget_trail(&mut self) {
+        if let Some(aside) = self.aside.as_mut().filter(|aside| !aside.trail.is_empty()) {
+            aside.trail.clear();
+            self.tidy();
+        }
+    }
+
     fn tidy(&mut self) {
         let is_empty = |aside: &Aside| {
             aside.calls.is_empty()
                 && aside.reader.is_none()
                 && aside.pushers.is_empty()
                 && aside.path.is_none()
+                && aside.trail.is_empty()
         };
         if self.aside.as_deref().is_some_and(is_empty) {
             *self.aside = None;

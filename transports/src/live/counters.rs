@@ -70,6 +70,8 @@ pub struct Census {
     pub held_back: usize,
     /// What waits to be sent to all of them.
     pub waiting: Waiting,
+    /// Age of the oldest of that, as [`Backlog::age`](crate::session::backlog::Backlog::age).
+    pub oldest: Duration,
     /// What was sent to all of them and is kept until it is acknowledged.
     pub unacknowledged: Waiting,
 }

@@ -37,6 +37,7 @@ use crate::{
     frame::{FRAME_BYTES, Frame},
     session::{
         Pushed, Seq, Session,
+        backlog::Backlog,
         life::{Tick, Tie},
         outbox::{OutboxLimits, Waiting},
     },
@@ -345,9 +346,9 @@ impl<S> LiveSession<S> {
         self.core().session.closed()
     }
 
-    /// How much waits to be sent to the client.
-    pub fn waiting(&self) -> Waiting {
-        self.core().session.unsent()
+    /// Frames and bytes that wait to be sent to the client, and the age of the oldest.
+    pub fn waiting(&self) -> Backlog {
+        self.core().backlog(self.common.clock.now())
     }
 
     /// How much was sent to the client of a resumable session and is kept until it acknowledges it.
@@ -358,7 +359,7 @@ impl<S> LiveSession<S> {
     /// How many frames and bytes may be queued before the session is closed as one whose client cannot keep up.
     #[must_use]
     pub fn room(&self) -> (usize, usize) {
-        let (waiting, limits) = (self.waiting(), &self.common.outbox);
+        let (waiting, limits) = (self.core().session.unsent(), &self.common.outbox);
         (limits.frames_max.saturating_sub(waiting.frames), limits.bytes_max.saturating_sub(waiting.bytes))
     }
 

@@ -200,6 +200,8 @@ fn sweep<S>(session: &LiveSession<S>, now: Tick, patience: &Patience, census: &m
     let tie = session.tie();
     let mut core = session.core();
     count(session, &mut core, census);
+    core.note_waiting(now);
+    census.oldest = census.oldest.max(core.backlog(now).age);
     if core.is_deaf() && (tie != Tie::Window || core.is_attached()) {
         // Its client is not read for now, which is no silence of its own, and one that understands it is told.
         session.touch();

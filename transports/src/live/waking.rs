@@ -10,6 +10,7 @@ use crate::{
     connect::Transport,
     session::{
         Session,
+        backlog::Backlog,
         life::{Carrier, Tick},
         outbox::OutboxLimits,
     },
@@ -189,6 +190,24 @@ impl Core {
     /// What the handler is to be told.
     pub(crate) fn calls(&mut self) -> Calls<'_> {
         Calls { state: &mut self.call_state, aside: &mut self.aside }
+    }
+
+    /// What waits to be sent to the client.
+    pub(crate) fn backlog(&mut self, now: Tick) -> Backlog {
+        let (unsent, first) = (self.session.unsent(), self.session.first_unsent());
+        let trail = self.calls().trail().map(|trail| trail.age(first, now));
+        let age = trail.filter(|_| unsent.frames > 0).unwrap_or_default();
+        Backlog { frames: unsent.frames, bytes: unsent.bytes, age }
+    }
+
+    /// The sweep comes by: remembers how far the session has come, if something waits for the client.
+    pub(crate) fn note_waiting(&mut self, now: Tick) {
+        let (first, last) = (self.session.first_unsent(), self.session.last_pushed());
+        if first > last {
+            self.calls().forget_trail();
+        } else {
+            self.calls().trail_mut().note(first, last, now);
+        }
     }
 
     /// Whether the client is not heard as the handler takes nothing for now, so that its silence says nothing.

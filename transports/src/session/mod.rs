@@ -38,6 +38,7 @@
 //! Frames are numbered from 1 by their order alone ([`Seq`]); the number is not in the frame, so that a
 //! broadcast is encoded once for everybody.
 
+pub mod backlog;
 pub mod behind;
 pub mod life;
 pub mod outbox;
@@ -377,6 +378,12 @@ impl Session {
     #[must_use]
     pub fn last_pushed(&self) -> Seq {
         Seq(self.received.0 + self.outbox.len() as u64)
+    }
+
+    /// The number of the oldest frame that no attachment has sent in full yet, or of the next one that is pushed.
+    #[must_use]
+    pub fn first_unsent(&self) -> Seq {
+        Seq(self.last_pushed().0 - self.unsent().frames as u64 + 1)
     }
 
     /// The number of the last frame that the client is known to have.
