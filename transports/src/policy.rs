@@ -1,6 +1,10 @@
 //! What becomes of a frame whose client is behind: a mark that a few frames carry, and that their sessions act on.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
@@ -98,6 +102,12 @@ impl PartialEq for Key {
 }
 
 impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
 
 /// It may hold what clients said.
 impl fmt::Debug for Key {

@@ -40,6 +40,7 @@
 
 pub mod backlog;
 pub mod behind;
+mod index;
 pub mod life;
 pub mod outbox;
 pub mod retained;

@@ -5,6 +5,7 @@
 
 use std::collections::{VecDeque, vec_deque};
 
+use super::index::Index;
 use crate::{
     frame::Frame,
     policy::{Key, Policy},
@@ -143,6 +144,8 @@ struct Rest {
     frames: VecDeque<Frame>,
     /// Payload bytes of these frames.
     bytes: usize,
+    /// Where the states of things wait, once somebody had to look for long.
+    index: Option<Box<Index>>,
 }
 
 /// Frames of an outbox. The first is alone most of the time, so that a chain of two iterators would be slower than what is done with it.
@@ -160,6 +163,10 @@ impl<'a> Iterator for Frames<'a> {
     }
 }
 
+/// Frames that are looked at before an index is made. So many are looked at in less than the time that it takes to find one by a hash and
+/// to keep the index as it should be.
+const SCAN_MAX: usize = 64;
+
 impl Outbox {
     /// Puts a frame at the end.
     #[inline]
@@ -173,9 +180,12 @@ impl Outbox {
 
     fn push_behind(&mut self, frame: Frame) {
         let rest = self.rest.get_or_insert_with(|| {
-            Box::new(Rest { frames: VecDeque::with_capacity(REST_CAPACITY), bytes: 0 })
+            Box::new(Rest { frames: VecDeque::with_capacity(REST_CAPACITY), bytes: 0, index: None })
         });
         rest.bytes += frame.payload().len();
+        if let Some(index) = &mut rest.index {
+            index.push(1 + rest.frames.len(), &frame);
+        }
         rest.frames.push_back(frame);
     }
 
@@ -184,16 +194,19 @@ impl Outbox {
     pub fn pop(&mut self) -> Option<Frame> {
         let frame = self.first.take()?;
         if self.rest.is_some() {
-            self.move_up();
+            self.move_up(&frame);
         }
         Some(frame)
     }
 
-    /// The oldest frame of the rest is the first now.
-    fn move_up(&mut self) {
+    /// The oldest frame of the rest is the first now, and not this one.
+    fn move_up(&mut self, gone: &Frame) {
         if let Some(rest) = &mut self.rest {
             self.first = rest.frames.pop_front();
             rest.bytes -= self.first.as_ref().map_or(0, |first| first.payload().len());
+            if let Some(index) = &mut rest.index {
+                index.pop(gone);
+            }
             if rest.frames.is_empty() {
                 self.rest = None;
             }
@@ -202,15 +215,22 @@ impl Outbox {
 
     /// Puts a frame into the place of another, counted from the oldest; nothing if there is none.
     pub fn replace(&mut self, place: usize, frame: Frame) {
-        if place == 0 {
-            self.first = self.first.take().map(|_| frame);
-            return;
-        }
-        let Some(rest) = &mut self.rest else { return };
-        if let Some(known) = rest.frames.get_mut(place - 1) {
-            rest.bytes = rest.bytes - known.payload().len() + frame.payload().len();
+        let index = self.rest.as_mut().and_then(|rest| rest.index.as_mut());
+        let Some(behind_first) = place.checked_sub(1) else {
+            let Some(known) = &mut self.first else { return };
+            if let Some(index) = index {
+                index.replace(place, known, &frame);
+            }
             *known = frame;
+            return;
+        };
+        let Some(rest) = &mut self.rest else { return };
+        let Some(known) = rest.frames.get_mut(behind_first) else { return };
+        if let Some(index) = &mut rest.index {
+            index.replace(place, known, &frame);
         }
+        rest.bytes = rest.bytes - known.payload().len() + frame.payload().len();
+        *known = frame;
     }
 
     /// Takes the frame out of a place; those behind it move up.
@@ -219,6 +239,9 @@ impl Outbox {
         let rest = self.rest.as_mut()?;
         let frame = rest.frames.remove(behind_first)?;
         rest.bytes -= frame.payload().len();
+        if let Some(index) = &mut rest.index {
+            index.remove(place, &frame);
+        }
         if rest.frames.is_empty() {
             self.rest = None;
         }
@@ -258,13 +281,28 @@ impl Outbox {
     }
 
     /// The place of the last frame that tells the state of something, if no fence is behind it. The first `skip` are passed by.
+    ///
+    /// Looks at some frames at most: where that is not enough, an index is made, and kept while more than one frame waits.
     #[must_use]
-    pub fn place_of(&self, skip: usize, key: &Key) -> Option<usize> {
-        let places = (skip..self.len()).rev();
-        let mut frames = places.map_while(|place| Some((place, self.get(place)?)));
+    pub fn place_of(&mut self, skip: usize, key: &Key) -> Option<usize> {
+        if let Some(index) = self.rest.as_ref().and_then(|rest| rest.index.as_ref()) {
+            return index.place_of(key).filter(|place| *place >= skip);
+        }
+        let newest = self.len().saturating_sub(SCAN_MAX).max(skip);
+        let mut frames = (newest..self.len()).rev().map_while(|place| Some((place, self.get(place)?)));
         let is_it = |frame: &Frame| matches!(frame.policy(), Some(Policy::Latest(known)) if known == key);
-        let (place, frame) = frames.find(|(_, frame)| frame.is_fence() || is_it(frame))?;
-        is_it(frame).then_some(place)
+        if let Some((place, frame)) = frames.find(|(_, frame)| frame.is_fence() || is_it(frame)) {
+            return is_it(frame).then_some(place);
+        }
+        if newest == skip {
+            return None;
+        }
+        let index = Box::new(Index::of(self.iter()));
+        let place = index.place_of(key).filter(|place| *place >= skip);
+        if let Some(rest) = &mut self.rest {
+            rest.index = Some(index);
+        }
+        place
     }
 
     /// How many frames wait.
@@ -354,6 +392,47 @@ mod tests {
         assert_eq!((outbox.place_of(0, &a), outbox.place_of(0, &b)), (None, None));
         outbox.push(Frame::text("6").with_policy(key("b")));
         assert_eq!((outbox.place_of(0, &a), outbox.place_of(0, &b)), (None, Some(2)));
+    }
+
+    /// Beside what a look at each frame finds.
+    #[test]
+    fn what_waits_among_many_is_found_as_among_few() {
+        let mut dice = 1_u64;
+        let mut roll = |below: usize| {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (dice >> 33) as usize % below
+        };
+        let keys: Vec<_> = (0..300).map(|number| Key::new(&number.to_string())).collect();
+        let (mut outbox, mut indexed) = (Outbox::default(), 0);
+        for step in 0..60_000 {
+            let key = &keys[roll(keys.len())];
+            let frame = Frame::text(step.to_string()).with_policy(Policy::Latest(key.clone()));
+            let skip = roll(4) * 20;
+            let naive = (skip..outbox.len()).rev().find_map(|place| {
+                let frame = outbox.get(place).unwrap();
+                let is_it = matches!(frame.policy(), Some(Policy::Latest(known)) if known == key);
+                (is_it || frame.is_fence()).then_some(is_it.then_some(place))
+            });
+            let place = outbox.place_of(skip, key);
+            assert_eq!(place, naive.flatten(), "step {step}");
+            let many = 150 + 150 * (step / 5_000 % 3);
+            let any = roll(outbox.len() + 1);
+            let stays = outbox.get(any).is_none_or(|frame| frame.policy().is_some() || frame.is_fence());
+            match (roll(100), place) {
+                (0, _) => outbox.push(Frame::text("fence").as_fence()),
+                (1..10, _) => outbox.push(Frame::text("event")),
+                // A state leaves when it is sent, and in no other way; so does a fence.
+                (10..20, _) if !stays => drop(outbox.remove(any)),
+                (20..30, _) if !stays => outbox.replace(any, Frame::text("what tells of others")),
+                (_, Some(place)) => outbox.replace(place, frame),
+                (_, None) => outbox.push(frame),
+            }
+            while outbox.len() > many || (step % 10_000 == 0 && !outbox.is_empty()) {
+                outbox.pop();
+            }
+            indexed += usize::from(outbox.rest.as_ref().is_some_and(|rest| rest.index.is_some()));
+        }
+        assert!(indexed > 30_000, "it is looked for in an index: {indexed}");
     }
 
     #[test]
