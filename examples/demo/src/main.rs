@@ -10,12 +10,14 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "whoever starts it has to learn the port")]
 
+mod birds;
 #[cfg(feature = "cluster")]
 mod cluster;
 #[cfg(not(feature = "cluster"))]
 #[path = "alone.rs"]
 mod cluster;
 mod history;
+mod narrow;
 mod room;
 mod web;
 
@@ -39,7 +41,10 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::{room::Room, web::Web};
+use crate::{narrow::Narrow, room::Room, web::Web};
+
+/// The mount whose connections are as narrow as those of a phone.
+const PHONE: &str = "/phone";
 
 /// Entries that the inspector can show.
 const JOURNAL: usize = 4_096;
@@ -63,7 +68,9 @@ async fn run() -> Result<(), AnyError> {
     let (builder, rooms) = cluster::start().await?;
     let rooms = Arc::new(rooms);
     let mount = Mount::new().check_origin(web::origins()?).channel::<Room>("room:*", rooms.clone());
-    let lapwing = builder.mount("/socket", mount).journal(JOURNAL).build()?;
+    let builder = builder.mount("/socket", mount).mount("/birds", birds::mount(web::origins()?));
+    let lapwing = builder.mount(PHONE, birds::mount(web::origins()?)).journal(JOURNAL).build()?;
+    let _birds = tokio::spawn(birds::fly(lapwing.clone(), rooms.node.clone()));
     cluster::learn(&lapwing, rooms);
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
     let port: u16 = env::var("PORT").ok().map_or(Ok(4000), |port| port.parse())?;
@@ -135,7 +142,11 @@ async fn serve(stream: TcpStream, peer: SocketAddr, server: Server) {
     let mut http = http1::Builder::new();
     transports::http1::configure(&mut http);
     // A client that breaks off is its own business.
-    let _ = http.serve_connection(TokioIo::new(stream), service).with_upgrades().await;
+    let _ = if narrow::begins_with(&stream, PHONE).await {
+        http.serve_connection(TokioIo::new(Narrow::new(stream)), service).with_upgrades().await
+    } else {
+        http.serve_connection(TokioIo::new(stream), service).with_upgrades().await
+    };
 }
 
 /// Somebody wants the server to end.

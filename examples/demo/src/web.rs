@@ -19,6 +19,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/style.css", CSS, include_str!("../web/style.css")),
     ("/chat.css", CSS, include_str!("../web/chat.css")),
     ("/network.css", CSS, include_str!("../web/network.css")),
+    ("/phone.css", CSS, include_str!("../web/phone.css")),
     ("/icon.svg", SVG, include_str!("../web/icon.svg")),
     ("/main.js", JS, include_str!("../web/main.js")),
     ("/dom.js", JS, include_str!("../web/dom.js")),
@@ -31,6 +32,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/cursors.js", JS, include_str!("../web/cursors.js")),
     ("/network.js", JS, include_str!("../web/network.js")),
     ("/lanes.js", JS, include_str!("../web/lanes.js")),
+    ("/phone.js", JS, include_str!("../web/phone.js")),
     ("/other.js", JS, include_str!("../web/other.js")),
     ("/traffic.js", JS, include_str!("../web/traffic.js")),
 ];

@@ -6,12 +6,14 @@ import { changeMe, clientId, me, onMeChanged } from "./me.js";
 import { watchPointer } from "./cursors.js";
 import { startNetwork, transport } from "./network.js";
 import { Other } from "./other.js";
+import { startPhone } from "./phone.js";
 import { Room } from "./room.js";
 import { startRooms } from "./rooms.js";
 import { startTraffic } from "./traffic.js";
 
 const socket = new Socket("/socket", { transport, params: { client: clientId() } });
 startNetwork(socket);
+startPhone();
 socket.connect();
 
 // With `?one` there is one side to the page: for those who have somebody to talk to.
