@@ -3,6 +3,9 @@
 //!     cargo bench --bench inside
 //!
 //! Each figure is the best of several rounds, since other load on the machine only ever adds.
+//!
+//! With `requests none 1000`, or `requests default 1000`, it only makes so many requests of a mount without rates, or with those by
+//! default, for a tool that counts instructions: see scripts/pressure.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench says what it found, or why it cannot")]
 
@@ -13,7 +16,7 @@ use std::{
 
 use hyper_util::rt::TokioIo;
 use lapwing::{
-    Channel, CheckOrigin, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic,
+    Channel, CheckOrigin, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Rates, Topic,
     protocol::{Outgoing, Serializer, V2},
     reply,
     transports::{
@@ -157,6 +160,18 @@ impl Client {
     }
 }
 
+async fn requests(rates: Rates, count: usize) {
+    let mount = Mount::new().channel::<Room>("room:*", ()).check_origin(CheckOrigin::Off).rates(rates);
+    let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
+    let mut client = Client::connect(&lapwing).await;
+    client.send(r#"["1","1","room:lobby","phx_join",{}]"#).await;
+    client.receive().await;
+    for _ in 0..count {
+        client.send(r#"["1","2","room:lobby","ping",{"n":1}]"#).await;
+        client.receive().await;
+    }
+}
+
 async fn in_memory() {
     const MEMBERS: usize = 1_000;
     const REQUESTS: usize = 20_000;
@@ -201,7 +216,16 @@ async fn in_memory() {
 }
 
 fn main() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let args: Vec<_> = std::env::args().skip(1).collect();
+    if let [what, rates, count, ..] = &args[..]
+        && what == "requests"
+    {
+        let rates = if rates == "none" { Rates::none() } else { Rates::default() };
+        runtime.block_on(requests(rates, count.parse().unwrap()));
+        return;
+    }
     codecs();
     sessions();
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(in_memory());
+    runtime.block_on(in_memory());
 }

@@ -27,7 +27,8 @@ const SLACK = { bytes: 64 * MB, share: 0.25 };
 const LEFT = 24 * MB;
 
 /** Runs an attack. Returns what was seen, and a promise of when everything was given back. */
-export async function attackWith(kind, { mount, ms, wait_ms, patience_ms, alone_ms }) {
+export async function attackWith(kind, { mount: usual, ms, wait_ms, patience_ms, alone_ms }) {
+  const mount = kind.mount ?? usual;
   const servers = await Promise.all([startTestbed(), startTestbed()]);
   const [server] = servers;
   const stats = async () => JSON.parse(await server.fetch("/stats"));

@@ -42,7 +42,7 @@ use hyper_util::{
 use lapwing::{
     Accept, Body, Broadcast, Builder, Channel, CheckOrigin, ConnectRequest, Context, DeflateOptions,
     Disconnect, Failure, Gap, Handled, Joining, Keep, Lapwing, LongpollOptions, Mount, OutboxLimits, Payload,
-    PeerAddr, Rates, Read, Refusal, ResumeOptions, StopReason, Topic, WebsocketOptions,
+    PeerAddr, Rate, Rates, Read, Refusal, ResumeOptions, StopReason, Topic, WebsocketOptions,
     api::{ApiOptions, ApiService},
     noreply, reply, stop,
     transports::{
@@ -113,6 +113,7 @@ impl Channel for Room {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
                 return Ok(reply("ok", Payload::empty()));
             }
+            "rows" => return rows(payload.parse()?, cx).await,
             "crash" => panic!("asked to crash"),
             "stop" => return Ok(stop(StopReason::Normal)),
             "stop_shutdown" => return Ok(stop(StopReason::Shutdown)),
@@ -157,6 +158,24 @@ impl Channel for Room {
 struct Tell {
     topic: String,
     payload: Value,
+}
+
+/// What `rows` asks for: so many pushes in one callback.
+#[derive(Deserialize)]
+struct Rows {
+    rows: usize,
+    bytes: usize,
+}
+
+/// Pushes them as there is room, and says how much was held.
+async fn rows(Rows { rows, bytes }: Rows, cx: &Context<Room>) -> Handled {
+    let (text, mut held) = ("x".repeat(bytes), (0, 0));
+    for row in 0..rows {
+        cx.push_when_ready("row", json!({"row": row, "text": text})).await?;
+        let waiting = cx.waiting();
+        held = (held.0.max(waiting.frames), held.1.max(waiting.bytes));
+    }
+    Ok(reply("ok", json!({"frames": held.0, "bytes": held.1})))
 }
 
 /// What `history` asks for.
@@ -303,6 +322,8 @@ fn build(builder: Builder, can_keep: bool) -> (Lapwing, Endpoint<Echo>) {
     let deflate = rooms()
         .check_origin(CheckOrigin::Off)
         .websocket(WebsocketOptions::default().deflate(DeflateOptions::default()));
+    let slow = Rates::none().events(Rate::per_second(1_000).burst(5_000));
+    let rates = rooms().rates(slow).check_origin(CheckOrigin::Off);
     let lapwing = builder
         .mount("/socket", long)
         .mount("/socket_default", rooms())
@@ -310,6 +331,7 @@ fn build(builder: Builder, can_keep: bool) -> (Lapwing, Endpoint<Echo>) {
         .mount("/socket_origin", origin)
         .mount("/socket_login", logins())
         .mount("/socket_deflate", deflate)
+        .mount("/socket_rates", rates)
         .build()
         .expect("the mounts are valid");
     let large = 16 * 1024 * 1024;
