@@ -1,6 +1,6 @@
 //! A crowd on one topic that tells states, a tenth of it with eight kilobytes a second, and one of it away all the time.
 //!
-//! `PRESSURE=full` makes the crowd a thousand for a minute, compares it with one that has no slow members, and measures: see
+//! `PRESSURE=full` makes the crowd a thousand for a minute, or for as many `SECONDS`, compares it with one that has no slow members, and measures: see
 //! scripts/pressure.
 
 use std::{
@@ -41,7 +41,11 @@ struct Crowd {
 
 impl Crowd {
     const SHORT: Self = Self { members: 60, slow: 6, seconds: 4 };
-    const FULL: Self = Self { members: 1_000, slow: 100, seconds: 60 };
+
+    fn full() -> Self {
+        let seconds = std::env::var("SECONDS").ok().and_then(|seconds| seconds.parse().ok());
+        Self { members: 1_000, slow: 100, seconds: seconds.unwrap_or(60) }
+    }
 
     fn states(&self) -> u64 {
         self.seconds * STATES_PER_SECOND
@@ -187,7 +191,7 @@ async fn run(crowd: &Crowd, slow: usize) -> Seen {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_tenth_of_a_crowd_is_slow_and_gets_the_newest_states_and_nobody_is_closed() {
     let is_full = std::env::var("PRESSURE").is_ok_and(|pressure| pressure == "full");
-    let crowd = if is_full { Crowd::FULL } else { Crowd::SHORT };
+    let crowd = if is_full { Crowd::full() } else { Crowd::SHORT };
     let seen = run(&crowd, crowd.slow).await;
     let oldest = |got: &[Got]| got.iter().map(Got::oldest).max().unwrap_or_default();
     println!(
