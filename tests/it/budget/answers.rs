@@ -1,8 +1,20 @@
 //! Answers to polls: bounded, not copied, and over when nobody wants them.
 
-use lapwing::{LongpollOptions, OutboxLimits, transports::frame::Frame};
+use std::net::SocketAddr;
+
+use lapwing::{
+    LongpollOptions, OutboxLimits,
+    transports::{
+        frame::Frame,
+        policy::{Key, Policy},
+        session::Pushed,
+    },
+};
 use serde_json::Value;
-use tokio::io::AsyncReadExt as _;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use super::{all_of, begin_post, narrow, serve, until, until_all_is_given_back};
 use crate::support::{
@@ -141,6 +153,63 @@ async fn stock_polls_that_nobody_reads_hold_little_too() {
     let poll = tokio::spawn(async move { http::get(address, &path).await });
     until_all_is_given_back(&endpoint).await;
     poll.abort();
+}
+
+/// A poll of which the answer has begun, and is not read.
+async fn begun(address: SocketAddr, request: String) -> TcpStream {
+    let mut stream = narrow(address).await;
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    stream
+}
+
+/// The rest of its body.
+async fn body_of(mut stream: TcpStream) -> String {
+    let answer = String::from_utf8(all_of(&mut stream).await).unwrap();
+    answer.split_once("\r\n\r\n").expect("a head").1.to_owned()
+}
+
+/// The length of the answer was told before the newer state came, which has another.
+#[tokio::test]
+async fn a_state_in_an_answer_that_is_being_written_stays_what_it_is_and_the_newer_one_is_in_the_next() {
+    const FILLER: usize = 4_000_000;
+    let longpoll = LongpollOptions::default().answer_bytes_max(BUDGET);
+    let (endpoint, address) = serve(BUDGET, |options| options.longpoll(longpoll)).await;
+    let state = |number, bytes| Frame::text(frame(number, bytes)).with_policy(Policy::Latest(Key::new("a")));
+
+    let mut session = Session::open(address, "/echo", Wire::Longpoll).await;
+    let live = endpoint.sessions().pop().unwrap();
+    live.push(Frame::text(frame(0, FILLER)));
+    live.push(state(1, 1_000));
+    let (path, body) = (Wire::Longpoll.path("/echo"), format!("!resume {} 0 30000", session.token));
+    let head =
+        format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}", body.len());
+    let stream = begun(address, format!("{head}\r\n\r\n{body}")).await;
+    assert_eq!(live.push(state(2, 10)), Pushed::Queued);
+    assert_eq!(live.push(state(3, 20)), Pushed::Replaced);
+    let answer = body_of(stream).await;
+    let lines: Vec<_> = answer.lines().collect();
+    assert!(lines == ["!resumed 0", &*frame(0, FILLER), &*frame(1, 1_000)], "{} lines", lines.len());
+    session.received = 2;
+    assert_eq!(session.next().await, text(&frame(3, 20)));
+    session.post("!close").await;
+    until("the first session is over", || endpoint.session_count() == 0).await;
+
+    let mut poller = longpoll::LongPoll::open(address, "/echo").await;
+    let live = endpoint.sessions().pop().unwrap();
+    live.push(Frame::text(frame(0, FILLER)));
+    live.push(state(1, 1_000));
+    let path = format!("/echo/longpoll?vsn=2.0.0&token={}", poller.token);
+    let stream = begun(address, format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")).await;
+    assert_eq!(live.push(state(2, 10)), Pushed::Queued);
+    assert_eq!(live.push(state(3, 20)), Pushed::Replaced);
+    let answer: Value = serde_json::from_str(&body_of(stream).await).unwrap();
+    assert!(answer["messages"] == serde_json::json!([frame(0, FILLER), frame(1, 1_000)]));
+    poller.token = answer["token"].as_str().unwrap().to_owned();
+    let messages = poller.poll().await.messages;
+    assert_eq!(messages, [serde_json::from_str::<Value>(&frame(3, 20)).unwrap()]);
 }
 
 #[tokio::test]

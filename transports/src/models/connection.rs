@@ -18,6 +18,7 @@ use crate::{
     live::{Kind, LiveSession, resumable::Resumable},
     manager::{Manager, admission::Attached, dice},
     options::TransportOptions,
+    policy::{Key, Policy},
     session::{
         Pushed, Seq,
         life::{Patience, Tick},
@@ -223,6 +224,59 @@ fn who_waits_for_room_is_woken_by_the_connection_of_a_resumable_session() {
         });
         assert_eq!(texts, ["b0", "b1", "b2", "b3"]);
         future::block_on(pusher).unwrap();
+        drop(client);
+        future::block_on(connection).unwrap();
+    });
+}
+
+/// Pushes the states of one thing, and reads until the newest has come.
+fn tell_states(session: &Session, client: &mut DuplexStream) {
+    const STATES: usize = 4;
+    let pusher = thread::spawn({
+        let session = session.clone();
+        move || {
+            for number in 0..STATES {
+                let policy = Policy::Latest(Key::new("a"));
+                session.push(Frame::text(format!("b{number}")).with_policy(policy));
+            }
+        }
+    });
+    let newest = format!("b{}", STATES - 1);
+    let mut last = String::new();
+    while last != newest {
+        let state = future::block_on(read(client, 1)).remove(0);
+        assert!(last < state, "{state} came behind {last}");
+        last = state;
+    }
+    pusher.join().unwrap();
+}
+
+/// A state that is being written stays what it is, and the newer one waits behind it.
+#[test]
+fn the_newest_state_comes_though_an_older_one_is_being_written_of_a_plain_session() {
+    check(|| {
+        let manager = manager(true);
+        let (session, mut client, connection) = connect(&manager, 6);
+        tell_states(&session, &mut client);
+        drop(client);
+        future::block_on(connection).unwrap();
+    });
+}
+
+#[test]
+fn the_newest_state_comes_though_an_older_one_is_being_written_of_a_resumable_session() {
+    check(|| {
+        let manager = manager(true);
+        let session = resumable(&manager);
+        let attachment = session.core().session.attach();
+        let greeting = "!opened".to_owned();
+        let attached =
+            Attached { session: session.clone(), attachment, sent: Seq(0), taken: Seq(0), greeting };
+        let (mut client, server) = tokio::io::duplex(6);
+        let connection = Connection::attached(server, manager.clone(), attached, Vec::new());
+        let connection = future::spawn(async move { drop(connection.await) });
+        future::block_on(client.read_exact(&mut [0; 9])).unwrap();
+        tell_states(&session, &mut client);
         drop(client);
         future::block_on(connection).unwrap();
     });
