@@ -232,6 +232,9 @@ mod tests {
             );
         }
         assert!(has(stock, 1000, "`dismissed`"));
+        for code in [1002, 1007, 1008, 1009] {
+            assert!(has(stock, code, "over WebSocket"), "{code} is missing for stock clients");
+        }
     }
 
     #[test]
