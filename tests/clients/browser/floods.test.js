@@ -37,9 +37,11 @@ describe("floods, in Chromium", { timeout: 600_000 }, () => {
   for (const { name, count, bytes } of FLOODS) {
     for (const transport of ["websocket", "sse", "longpoll", "stock websocket", "stock longpoll"]) {
       it(`${name} both ways, by ${transport}`, async () => {
-        const { down, up, ends, held } = await page.evaluate(flood, { transport, count, bytes });
+        // phoenix.js makes one request of all that is said in a turn, and one of more than 16 MB is refused.
+        const said = transport === "stock longpoll" ? Math.min(count, Math.floor(13_000_000 / bytes)) : count;
+        const { down, up, ends, held } = await page.evaluate(flood, { transport, count, said, bytes });
         assert.deepEqual(ends, []);
-        assert.deepEqual([down, up], [inOrder(count), inOrder(count)]);
+        assert.deepEqual([down, up], [inOrder(count), inOrder(said)]);
         // Half of an outbox, and the one that was on its way.
         assert.ok(held.frames <= 4_096 / 2 + 1 && held.bytes <= 8 * 1024 * 1024 + bytes + 200, JSON.stringify(held));
       });
@@ -55,7 +57,7 @@ describe("floods, in Chromium", { timeout: 600_000 }, () => {
 const inOrder = (count) => ({ count, misplaced: 0 });
 
 /** In the page: what comes of so many messages each way, and what the server held meanwhile. */
-async function flood({ transport, count, bytes }) {
+async function flood({ transport, count, said, bytes }) {
   const { Socket, LongPoll } = await import("/client/node_modules/phoenix-1.8.16/priv/static/phoenix.mjs");
   const { Lapwing } = await import("/client/js/src/index.js");
   const stock = { "stock websocket": WebSocket, "stock longpoll": LongPoll }[transport];
@@ -81,7 +83,7 @@ async function flood({ transport, count, bytes }) {
   const held = await answered(channel.push("rows", { rows: count, bytes }));
 
   const text = "x".repeat(bytes);
-  const pushes = Array.from({ length: count }, (_, n) => answered(channel.push("ping", { n, text })).then((reply) => take(up, reply?.n)));
+  const pushes = Array.from({ length: said }, (_, n) => answered(channel.push("ping", { n, text })).then((reply) => take(up, reply?.n)));
   await Promise.all(pushes);
   const seen = [...ends];
   socket.disconnect();
