@@ -131,7 +131,7 @@ impl CloseReason {
     }
 
     /// The reason in the close frame of a plain WebSocket. Those of Phoenix are empty.
-    #[cfg(feature = "net")]
+    #[cfg(any(feature = "net", test))]
     pub(crate) fn plain_words(self, words: Option<&str>) -> &str {
         match self {
             Self::LoginExpired | Self::Dismissed => words.unwrap_or(self.word()),
