@@ -120,25 +120,30 @@ export const broadcasts = [
   {
     name: "slow consumer",
     what: "a node reads nothing, and the engine cuts it off for what waits",
-    // More comes than the others keep.
-    mayTell: true,
     engine: (kind) => slowConsumers[kind].options,
     async during({ cluster, half, did }) {
-      await half();
       const [speaker, , node] = cluster.nodes;
       const listener = await connect(node);
       await listener.join(BULK);
       const client = await connect(speaker);
       await client.join("room:publishers");
+      const forger = await startForger(cluster.engine, cluster.app);
+      const where = await until("the channel of the bulk is seen", () => {
+        client.say("room:publishers", "tell", { topic: BULK, payload: {} });
+        return forger.channelOf(BULK);
+      });
+      // Or it would be cut off itself.
+      forger.deafen();
+      await half();
+      // Before the node gives it up by itself, as nothing comes back.
       node.tap.stall();
-      const word = slowConsumers[cluster.engine.kind].word;
-      const before = cluster.engine.log;
-      for (did.bulk_mb = 0; !cluster.engine.log.slice(before.length).includes(word) && did.bulk_mb < BULK_MB_MAX; did.bulk_mb += 1) {
-        for (let n = 0; n < 25; n += 1) client.say("room:publishers", "tell", { topic: BULK, payload: { text: "x".repeat(40_000) } });
-        await pause(20);
+      const { word } = slowConsumers[cluster.engine.kind];
+      for (did.bulk_mb = 0; !cluster.engine.log.includes(word) && did.bulk_mb < BULK_MB_MAX; did.bulk_mb += 1) {
+        for (let n = 0; n < 10; n += 1) await forger.fill(where, 100_000);
       }
       await until("the engine cuts it off", () => cluster.engine.log.includes(word));
       await until("it is there again", () => node.isReady());
+      forger.stop();
       client.close();
       listener.close();
     },

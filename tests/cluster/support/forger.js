@@ -62,6 +62,22 @@ class Forger {
     }
   }
 
+  /** The channel of the last message that has a text in it, if there was one. */
+  channelOf(text) {
+    return this.#samples.findLast(({ bytes }) => bytes.includes(text))?.channel;
+  }
+
+  /** Hears nothing any more. */
+  deafen() {
+    this.#socket.write(this.#speaks.deafen);
+  }
+
+  /** Says something that is nothing to the nodes, of so many bytes. */
+  async fill(channel, bytes) {
+    const said = this.#speaks.say(channel, Buffer.alloc(bytes));
+    await new Promise((resolve) => this.#socket.write(said, resolve));
+  }
+
   stop() {
     this.#socket.destroy();
   }
@@ -88,6 +104,7 @@ function changed(bytes) {
 const dialects = {
   redis: {
     hear: (app) => Buffer.concat([command("HELLO", "3"), command("PSUBSCRIBE", `lw:${app}:*`)]),
+    deafen: "PUNSUBSCRIBE\r\n",
     say: (channel, bytes) => command("PUBLISH", channel, bytes),
     // A connection of RESP2 that subscribes may not publish, and so this is one of RESP3, which answers in between.
     read(rest) {
@@ -99,6 +116,7 @@ const dialects = {
   },
   nats: {
     hear: (app) => `CONNECT {"verbose":false,"echo":false}\r\nSUB lw.${app}.> 1\r\n`,
+    deafen: "UNSUB 1\r\n",
     say: (channel, bytes) => Buffer.concat([Buffer.from(`PUB ${channel} ${bytes.length}\r\n`), bytes, CRLF]),
     read(rest) {
       const end = rest.indexOf(CRLF);
