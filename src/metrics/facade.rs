@@ -10,7 +10,7 @@ use super::{
 const METADATA: Metadata<'static> = Metadata::new("lapwing", Level::INFO, Some(module_path!()));
 
 impl Metrics {
-    /// Hands all numbers to the recorder of the crate [`metrics`](::metrics) that the program has installed, with what each means. Without
+    /// Hands all numbers to the recorder of the crate `metrics` that the program has installed, with what each means. Without
     /// one nothing happens.
     ///
     /// A counter is set to what it is ([`absolute`](::metrics::Counter::absolute)), so that it does not matter how often this is
