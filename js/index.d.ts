@@ -29,6 +29,11 @@ export interface LapwingOptions {
   stallMs?: number;
   /** For how long a session that the page closed goes on with what the server may still lack. Default: 10,000. */
   lingerMs?: number;
+  /**
+   * For how long a page is not told that its session was lost while another one is opened, if a channel of it has asked for its
+   * position (`recover`) on a topic that the server keeps. 0 to tell it at once. Default: 30,000.
+   */
+  reopenMs?: number;
   /** For how long a page believes what an earlier one learned. Default: 30 minutes. */
   memoryMs?: number;
   /** Only one request at a time on long-poll from the start. Default: found out. */
@@ -43,6 +48,10 @@ export interface LapwingOptions {
   getToken?: (before?: { code: number; reason: string }) => string | Promise<string>;
   /** Called with `status()` after each change. */
   onStatus?: (status: LapwingStatus) => void;
+  /** Called like the event `gap`. */
+  onGap?: (gap: LapwingGap) => void;
+  /** Called like the event `recovered`. */
+  onRecovered?: (recovered: LapwingRecovered) => void;
   /** Instead of the global one. */
   fetch?: typeof fetch;
   /** Instead of the global one; `null` for none. */
@@ -51,6 +60,26 @@ export interface LapwingOptions {
   EventSource?: (new (url: string) => unknown) | null;
   /** Instead of `localStorage`; `null` for none. */
   storage?: Pick<Storage, "getItem" | "setItem"> | null;
+}
+
+/**
+ * A channel whose session was lost, and which cannot be given what it missed. It has an error behind that, after which phoenix.js
+ * joins it again.
+ */
+export interface LapwingGap {
+  topic: string;
+  /**
+   * `"not_kept"`: the server keeps nothing of the topic, or the channel has not asked for its position. `"epoch"`, `"trimmed"`, `"too_many"`,
+   * `"unreadable"`: the server's `_reason`. `"refused"`: the server did not let it join. `"timeout"`: it did not answer in time.
+   */
+  reason: string;
+}
+
+/** A channel that goes on in another session: it gets all that it missed. */
+export interface LapwingRecovered {
+  topic: string;
+  /** How many messages that are, which follow. */
+  replayed: number;
 }
 
 /** Something that did not work. */
@@ -69,8 +98,11 @@ export interface LapwingFailure {
 
 /** What can be said of a session. */
 export interface LapwingStatus {
-  /** `"resuming"`: the session is open, and no attachment carries it at the moment. */
-  state: "connecting" | "open" | "resuming" | "closing" | "closed";
+  /**
+   * `"resuming"`: the session is open, and no attachment carries it at the moment. `"reopening"`: it was lost, and another one is
+   * being opened.
+   */
+  state: "connecting" | "open" | "resuming" | "reopening" | "closing" | "closed";
   /** What carries the session. */
   transport: TransportName | null;
   /** Since when, in milliseconds since 1970. */
@@ -96,6 +128,8 @@ export interface LapwingStatus {
   received: number;
   /** How many times the session was carried on. */
   resumes: number;
+  /** How many times another session took the place of one that was lost. The numbers above are of the last. */
+  reopens: number;
   /** When the session was opened, in milliseconds since 1970. */
   openedAt: number | null;
   /** For how long the server keeps the session while nothing carries it. */
@@ -107,6 +141,17 @@ export interface LapwingCloseEvent extends Event {
   readonly code: number;
   readonly reason: string;
   readonly wasClean: boolean;
+}
+
+/** The events of a `Lapwing`. */
+export interface LapwingEvents {
+  open: Event;
+  message: MessageEvent<string | ArrayBuffer | Blob>;
+  error: Event;
+  close: LapwingCloseEvent;
+  status: Event;
+  gap: Event & LapwingGap;
+  recovered: Event & LapwingRecovered;
 }
 
 /**
@@ -150,6 +195,12 @@ export class Lapwing extends EventTarget {
   close(code?: number, reason?: string): void;
   /** What carries the session, since when and why, what failed before, and how it is doing. */
   status(): LapwingStatus;
+  addEventListener<Type extends keyof LapwingEvents>(
+    type: Type,
+    listener: (event: LapwingEvents[Type]) => void,
+    options?: boolean | AddEventListenerOptions,
+  ): void;
+  addEventListener(type: string, listener: EventListenerOrEventListenerObject | null, options?: boolean | AddEventListenerOptions): void;
   /** Loses the current attachment, as by a network that fails. For tests and demonstrations. */
   cut(): void;
   /** Does not use a transport any more. */

@@ -6,8 +6,10 @@ import { Login } from "./login.js";
 import { complete, possible } from "./options.js";
 import { followPage } from "./page.js";
 import { pathTo } from "./path.js";
+import { noWishes } from "./race.js";
 import { credentialsOf, forgetRefusals, noteRefusal, refusalOf } from "./refusals.js";
 import { ENDS, Session } from "./session.js";
+import { Sessions } from "./sessions.js";
 import { statusOf } from "./status.js";
 import { Target, eventOf, invalidState } from "./target.js";
 
@@ -17,6 +19,9 @@ const CONNECTING = 0;
 const OPEN = 1;
 const CLOSING = 2;
 const CLOSED = 3;
+
+/** What a page may listen to besides, by the option that hears it, too. */
+const TOLD = { gap: "onGap", recovered: "onRecovered" };
 
 /** How the last session of each class ended, for its `getToken`. */
 const lastEnds = new WeakMap();
@@ -64,7 +69,7 @@ export class Lapwing extends Target {
   skipHeartbeat = true;
   #address;
   #login;
-  #session;
+  #sessions;
   #path;
   #unfollow;
 
@@ -74,84 +79,90 @@ export class Lapwing extends Target {
     this.url = String(url);
     for (const type of EVENTS) this.addEventListener(type, (event) => this[`on${type}`]?.(event));
     const options = complete(this.constructor.options);
-    // As a listener, so that what it throws is reported and ends nothing.
+    // As listeners, so that what they throw is reported and ends nothing.
     this.addEventListener("status", () => options.onStatus?.(this.status()));
+    for (const [type, option] of Object.entries(TOLD)) this.addEventListener(type, (event) => options[option]?.(event));
     const address = addressOf(this.url, protocols);
     this.#address = address;
     this.#path = pathTo(address.key, options);
-    this.#session = new Session({ address, options, transports: possible(options), path: this.#path, on: this.#hears() });
-    this.#login = new Login({ url: this.url, address, getToken: options.getToken, send: (frame) => this.#session.send(frame) });
-    this.#unfollow = followPage(this.#session, () => this.#leave());
+    const transports = possible(options);
+    const wishes = noWishes(transports);
+    this.#sessions = new Sessions({
+      make: (on) => new Session({ address, options, transports, path: this.#path, wishes, on }),
+      begin: (session, before) => this.#begin(session, options.getToken, before),
+      on: this.#hears(),
+      reopenMs: options.reopenMs,
+      retryMs: options.retryMs,
+      lingerMs: options.lingerMs,
+    });
+    this.#login = new Login({ url: this.url, address, getToken: options.getToken, send: (frame) => this.#sessions.sendOwn(frame) });
+    this.#unfollow = followPage(this.#sessions, () => this.#leave());
     Lapwing.instances.add(this);
     // Whoever made this has had no time to listen.
-    queueMicrotask(() => (options.getToken ? this.#logIn() : this.#start()));
+    queueMicrotask(() => this.#sessions.start(lastEnds.get(this.constructor)));
   }
 
   /** Sends a text or bytes: now, or as soon as there is an attachment again. */
   send(data) {
     if (this.readyState === CONNECTING) throw invalidState("still connecting");
-    if (this.readyState === OPEN) this.#session.send(frameOf(data));
+    if (this.readyState === OPEN) this.#sessions.send(frameOf(data));
   }
 
   /** Ends the session, here and on the server. */
   close(code = 1000, reason = "") {
     if (this.readyState >= CLOSING) return;
     this.readyState = CLOSING;
-    this.#session.close(code, reason);
+    this.#sessions.close(code, reason);
   }
 
   /** Bytes that have not left this machine, as far as is known: of a WebSocket what is kept until the server has it does not count. */
   get bufferedAmount() {
-    const { current } = this.#session.race;
-    return current ? current.bufferedAmount : this.#session.ledger.bytes;
+    const { race, ledger } = this.#sessions.current;
+    return race.current ? race.current.bufferedAmount : ledger.bytes;
   }
 
   /** What carries the session, since when and why, what failed before, and how it is doing. */
   status() {
-    return statusOf(this.#session, this.readyState);
+    return statusOf(this.#sessions, this.readyState);
   }
 
   /** Loses the current attachment, as by a network that fails. For tests and demonstrations. */
   cut() {
-    this.#session.race.cut();
+    this.#sessions.current.race.cut();
   }
 
   /** Does not use a transport any more. */
   forbid(name) {
-    this.#session.race.forbid(name);
+    this.#sessions.current.race.forbid(name);
   }
 
   /** Uses a transport again. */
   allow(name) {
-    this.#session.race.allow(name);
+    this.#sessions.current.race.allow(name);
   }
 
   /** Moves the session to a transport and prefers it from now on; without a name, back to the best. */
   switchTo(name) {
-    this.#session.race.prefer(name);
-  }
-
-  async #logIn() {
-    try {
-      await this.#login.begin(lastEnds.get(this.constructor));
-    } catch (error) {
-      return this.#session.fail(ENDS.token, `no token: ${error?.message ?? error}`);
-    }
-    this.#start();
+    this.#sessions.current.race.prefer(name);
   }
 
   // Nobody is asked who has said no.
-  #start() {
-    if (this.readyState !== CONNECTING) return;
+  async #begin(session, getToken, before) {
+    try {
+      if (getToken) await this.#login.begin(before);
+    } catch (error) {
+      return session.fail(ENDS.token, `no token: ${error?.message ?? error}`);
+    }
+    if (session.isOver) return;
     const refusal = refusalOf(credentialsOf(this.url, this.#address));
-    if (refusal) this.#session.fail(refusal.code, refusal.reason);
-    else this.#session.start();
+    if (refusal) session.fail(refusal.code, refusal.reason);
+    else session.start();
   }
 
   // The page is going: there is no time for an answer.
   #leave() {
     this.readyState = CLOSING;
-    this.#session.leave({ code: 1000, reason: "" });
+    this.#sessions.leave({ code: 1000, reason: "" });
   }
 
   #hears() {
@@ -163,6 +174,7 @@ export class Lapwing extends Target {
         this.#changed();
       },
       message: (frame) => this.#login.takes(frame) || this.#deliver(frame),
+      told: ({ type, ...about }) => this.#emit(type, about),
       over: (how) => this.#over(how),
       changed: () => this.#changed(),
     };

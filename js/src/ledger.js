@@ -34,6 +34,8 @@ export class Ledger {
   #stallMs;
   /** When the server last took something, or there was nothing for it to take. */
   #movedAt = 0;
+  /** How many frames were given to an attachment, and may have left. */
+  #given = 0;
 
   constructor({ keptFramesMax, keptBytesMax, stallMs = 0 }) {
     this.#framesMax = keptFramesMax;
@@ -82,7 +84,13 @@ export class Ledger {
       if (frames.length && bytes > bytesMax) break;
       frames.push(frame);
     }
+    this.#given = Math.max(this.#given, number + frames.length);
     return frames;
+  }
+
+  /** The frames that were never given out by `after`, so that nobody can have them. */
+  get unsent() {
+    return this.#kept.slice(Math.max(0, this.#given - this.acknowledged)).map(({ frame }) => frame);
   }
 
   /** What is to be done with a frame of this number and of so many bytes: `"take"`, `"drop"`, or it is a `"breach"`. */

@@ -28,6 +28,11 @@ export const defaults = {
   stallMs: 10_000,
   /** For how long a session that the page closed goes on with what the server may still lack. */
   lingerMs: 10_000,
+  /**
+   * For how long a page is not told that its session was lost while another one is opened and its kept channels are joined again; 0 to
+   * tell it at once. A server that is started anew is there again by then, and a person who waits has not given up.
+   */
+  reopenMs: 30_000,
   /** For how long a page believes what an earlier one learned. Networks change. */
   memoryMs: 30 * 60_000,
   /** Whether long-poll has no more than one request at a time from the start. Otherwise it finds out. */
@@ -36,6 +41,10 @@ export const defaults = {
   getToken: undefined,
   /** Called with `status()` after each change. */
   onStatus: undefined,
+  /** Called with `{ topic, reason }` of a channel whose session was lost, and which cannot be given what it missed. */
+  onGap: undefined,
+  /** Called with `{ topic, replayed }` of a channel that goes on in another session, with so many messages that it missed. */
+  onRecovered: undefined,
   /** Whether event streams are read as bodies of answers; otherwise by an `EventSource`. By default where the browser can. */
   streams: undefined,
   /** Other implementations than the global ones; `null` for none. */

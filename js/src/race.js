@@ -15,13 +15,18 @@ const QUICK_TRIES = 3;
 /** Failures that are remembered, for `status()`. */
 const FAILURES_MAX = 20;
 
+/** What a page wants that wants nothing in particular: no transport before the others, and none that it does not use. */
+export function noWishes(transports) {
+  return { allowed: new Set(transports), pinned: null };
+}
+
 /**
  * The attachments of one session: the current one, and the candidates for its place.
  *
  * The session tells it what its attachments did: `greeted`, `proven` and `ended`. An attachment is proven when the server's first
  * line came by it; then all others are let go. The race never calls the session: it opens attachments by `open(name, { isProbe,
  * settleMs })`, asks `network()` for `{ rtt, isOnline }`, and calls `on.lost()` after a round that came to nothing and
- * `on.changed()` when there is something else to show.
+ * `on.changed()` when there is something else to show. `wishes` are the page's, which the races of its sessions share.
  */
 export class Race {
   current = null;
@@ -38,8 +43,7 @@ export class Race {
   #on;
   #candidates = new Map();
   #queue = [];
-  #allowed;
-  #pinned = null;
+  #wishes;
   /** The transport that was superseded before its successor was proven, which may be heard in either order. */
   #superseded = null;
   #climbAt = null;
@@ -49,10 +53,10 @@ export class Race {
   #racingSince = null;
   #timers = {};
 
-  constructor({ options, transports, chooser, open, network, on }) {
+  constructor({ options, transports, chooser, wishes = noWishes(transports), open, network, on }) {
     this.#options = options;
     this.#transports = transports;
-    this.#allowed = new Set(transports);
+    this.#wishes = wishes;
     this.#chooser = chooser;
     this.#open = open;
     this.#network = network;
@@ -143,26 +147,26 @@ export class Race {
 
   /** Prefers a transport to all others, even to better ones; without a name none any more. */
   prefer(name) {
-    this.#pinned = name ?? null;
+    this.#wishes.pinned = name ?? null;
     if (name) this.#chooser.forget(name);
     this.#planClimb(true);
   }
 
   allow(name) {
-    this.#allowed.add(name);
+    this.#wishes.allowed.add(name);
     this.#chooser.forget(name);
     this.#planClimb(true);
   }
 
   forbid(name) {
-    this.#allowed.delete(name);
+    this.#wishes.allowed.delete(name);
     this.#planClimb(true);
   }
 
   /** The transports that may be used, best first. */
   get allowed() {
-    const names = this.#transports.filter((name) => this.#allowed.has(name));
-    const isPinned = (name) => name === this.#pinned;
+    const names = this.#transports.filter((name) => this.#wishes.allowed.has(name));
+    const isPinned = (name) => name === this.#wishes.pinned;
     return [...names.filter(isPinned), ...names.filter((name) => !isPinned(name))];
   }
 
@@ -317,8 +321,8 @@ export class Race {
   // What it has over an attachment that was well.
   #advantage(name, before) {
     if (!before) return "";
-    if (!this.#allowed.has(before)) return `${before} is forbidden, `;
-    return `${name === this.#pinned ? "preferred to" : "better than"} ${before}, `;
+    if (!this.#wishes.allowed.has(before)) return `${before} is forbidden, `;
+    return `${name === this.#wishes.pinned ? "preferred to" : "better than"} ${before}, `;
   }
 
   #note(transport, how) {

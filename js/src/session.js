@@ -34,16 +34,22 @@ const HEAD_BYTES = 4 * 257;
 /** A character of a text has no more bytes than this in a line. */
 const LINE_BYTES_MAX = 6;
 /** How a session ends that its page has closed and that does not get through with what was sent before. */
-const UNDELIVERED = { code: ENDS.unreachable, reason: "not everything was delivered" };
+export const UNDELIVERED = { code: ENDS.unreachable, reason: "not everything was delivered" };
 /** Characters of what is said of a failure. */
 const HOW_CHARS_MAX = 32;
 /** An attachment that could be replaced this fast was not lost with the whole network. */
 const REPLACED_MS = 3_000;
+/** Refusals of a session that nobody wanted to end. */
+const LOST = new Set(["unknown", "expired", "gap", "ahead"]);
+/** The code of a server that goes down, and of a session of which nothing was heard for too long. */
+const DRAINING = 1012;
+const UNHEARD = 1006;
 
 /**
  * A session from the first attempt to open it to its end.
  *
- * `on` hears of it: `loggedIn(ms)`, `opened`, `message(frame)`, `over({ code, reason, isError, isUnwanted })` and `changed`.
+ * `on` hears of it: `loggedIn(ms)`, `opened`, `message(frame)`, `over({ code, reason, isError, isUnwanted, isLost, isAway })` and
+ * `changed`. A session `isLost` that nobody wanted to end: another one may take its place. Who was only away, or full, `isAway`.
  */
 export class Session {
   ledger;
@@ -61,6 +67,7 @@ export class Session {
   #on;
   #path;
   #race;
+  #isStarted = false;
   #heardAt = steady();
   /** How it is going to end, once the server has what it may lack. */
   #closing = null;
@@ -71,8 +78,8 @@ export class Session {
   #timer;
   #lingering;
 
-  /** `path` is what the page knows of the way there: `{ chooser, beats }`. */
-  constructor({ address, options, transports, path, on }) {
+  /** `path` is what the page knows of the way there: `{ chooser, beats }`; `wishes`, if given, what the page wants of all its races. */
+  constructor({ address, options, transports, path, wishes, on }) {
     Object.assign(this, { address, options });
     this.#on = on;
     this.#path = path;
@@ -82,6 +89,7 @@ export class Session {
       options,
       transports,
       chooser: path.chooser,
+      wishes,
       open: (name, how) => attach(name, this, how),
       network: () => ({ rtt: this.rtt, isOnline: this.isOnline }),
       on: { lost: () => this.#handleLost(), changed: () => this.#on.changed() },
@@ -91,6 +99,7 @@ export class Session {
 
   /** Opens the session. A crowd that lost its server comes back spread. */
   start() {
+    this.#isStarted = true;
     if (this.#path.chooser.roundsAway) this.#race.startSoon(false);
     else this.#race.start();
   }
@@ -112,10 +121,10 @@ export class Session {
   close(code, reason) {
     if (this.isOver || this.#closing) return;
     const how = { code, reason };
-    if (!this.token || !this.#isOwing) return this.leave(how);
+    if (!this.#isOwing) return this.leave(how);
     this.#closing = how;
     this.#lingering = setTimeout(() => this.leave(UNDELIVERED), this.options.lingerMs);
-    this.#race.hurry();
+    this.#hurry();
     this.#race.current?.ping();
   }
 
@@ -126,14 +135,14 @@ export class Session {
 
   /** Something may have broken the attachment unseen, a sleep or another network: makes sure. */
   verify() {
-    this.#race.hurry();
+    this.#hurry();
     this.watch.suspect(now());
     this.#arm();
   }
 
   setOnline(isOnline) {
     this.isOnline = isOnline;
-    if (!isOnline) return;
+    if (!isOnline || !this.#isStarted) return;
     this.#race.startOver();
     this.verify();
   }
@@ -147,7 +156,7 @@ export class Session {
   }
 
   resume() {
-    if (!this.isOver) this.#race.hurry();
+    if (!this.isOver) this.#hurry();
   }
 
   get race() {
@@ -263,7 +272,7 @@ export class Session {
       case "refused":
         return this.#handleRefusal(attachment, control);
       case "closed":
-        return this.#end({ code: control.code, reason: control.reason, isUnwanted: control.code === ENDS.forbidden });
+        return this.#end(endOf(control));
     }
   }
 
@@ -277,7 +286,9 @@ export class Session {
     attachment.drop();
     // Who may not carry a session on may still begin one.
     const isUnwanted = reason === "forbidden" ? attachment.isOpening : code === ENDS.forbidden;
-    this.#end({ code, reason: text, isError: reason === "forbidden" || reason === "full", isUnwanted });
+    const isAway = reason === "full";
+    const isLost = LOST.has(reason) || (reason === "closed" && code === DRAINING);
+    this.#end({ code, reason: text, isError: reason === "forbidden" || isAway, isUnwanted, isLost, isAway });
   }
 
   #handleOpened({ token, window, hold, frame = Infinity, body = Infinity, login }) {
@@ -314,10 +325,12 @@ export class Session {
   // Nothing could be reached.
   #handleLost() {
     if (this.isOver) return;
-    if (!this.token) return this.#end({ code: ENDS.unreachable, reason: "no transport got through", isError: true });
+    if (!this.token) {
+      return this.#end({ code: ENDS.unreachable, reason: "no transport got through", isError: true, isAway: true });
+    }
     // A wall clock that jumps, or sleep, proves nothing: the server says so itself if it is over.
     if (steady() - this.#heardAt < this.windowMs) return this.#race.startSoon(false);
-    this.#end({ code: ENDS.expired, reason: "expired" });
+    this.#end({ code: ENDS.expired, reason: "expired", isLost: true });
   }
 
   // The session is over on the server, or cannot be reached.
@@ -328,6 +341,11 @@ export class Session {
     clearTimeout(this.#lingering);
     this.#race.stop();
     this.#on.over(how);
+  }
+
+  // Nobody is to be asked before the session has been started.
+  #hurry() {
+    if (this.#isStarted) this.#race.hurry();
   }
 
   get #isOwing() {
@@ -395,6 +413,12 @@ export class Session {
     this.#due = Math.max(at, from);
     this.#timer = setTimeout(() => this.#tick(), this.#due - from);
   }
+}
+
+// How a session ends of which the server says that it is over.
+function endOf({ code, reason }) {
+  const isLost = code === DRAINING || code === UNHEARD;
+  return { code, reason, isUnwanted: code === ENDS.forbidden, isLost };
 }
 
 // The last failure of each transport, as words.

@@ -3,12 +3,12 @@
 const STATES = ["connecting", "open", "closing", "closed"];
 
 /** A plain object, good for a page and for JSON. */
-export function statusOf(session, readyState) {
+export function statusOf({ current: session, reopens, isReopening }, readyState) {
   const { race, ledger } = session;
   const { current } = race;
   const isOpen = STATES[readyState] === "open";
   return {
-    state: isOpen && !current ? "resuming" : STATES[readyState],
+    state: isOpen && isReopening ? "reopening" : isOpen && !current ? "resuming" : STATES[readyState],
     transport: current?.name ?? null,
     since: current ? race.sinceTime : null,
     why: current ? race.why : "",
@@ -22,6 +22,7 @@ export function statusOf(session, readyState) {
     acknowledged: ledger.acknowledged,
     received: ledger.received,
     resumes: session.resumes,
+    reopens,
     openedAt: session.openedAt,
     windowMs: session.openedAt === null ? null : session.windowMs,
   };

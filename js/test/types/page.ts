@@ -41,6 +41,8 @@ session.onclose = ({ code, reason, wasClean }) => console.log(code, reason, wasC
 session.send(new Uint8Array(3));
 const failure: LapwingFailure | undefined = session.status().failures[0];
 const name: TransportName = "longpoll";
+session.addEventListener("gap", ({ topic, reason }) => console.log(topic.length, reason));
+const reopening = Lapwing.with({ reopenMs: 0, onGap: ({ reason }) => console.log(reason), onRecovered: ({ replayed }) => console.log(replayed + 1) });
 
 // @ts-expect-error: no transport has that name.
 session.switchTo("websockets");
@@ -48,6 +50,8 @@ session.switchTo("websockets");
 Lapwing.with({ heartbeat: 3 });
 // @ts-expect-error: the bytes of a Blob come too late.
 session.send(new Blob());
+// @ts-expect-error: a gap has no such field.
+session.addEventListener("gap", ({ replayed }) => console.log(replayed));
 // @ts-expect-error: a topic is a text.
 socket.channel(1);
 // @ts-expect-error: a payload is an object.
@@ -57,4 +61,4 @@ plain.conn?.status();
 // @ts-expect-error: the metas of this presence have no such field.
 presence.list((_key, { metas }) => metas[0]?.age);
 
-export { position, failure, name, names, status };
+export { position, failure, name, reopening, names, status };

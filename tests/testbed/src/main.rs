@@ -290,6 +290,7 @@ fn logins() -> Mount {
         |request: &ConnectRequest| request.auth_token.clone().or(request.param("token").map(str::to_owned));
     Mount::new()
         .channel::<Room>("room:*", ())
+        .channel::<Room>("kept:*", ())
         .check_origin(CheckOrigin::Off)
         .with_auth_tokens()
         .connect(move |request| std::future::ready(verify(token(&request).as_deref())))
@@ -299,14 +300,14 @@ fn logins() -> Mount {
 fn rooms() -> Mount {
     // Whoever measures is as fast as can be.
     let mount = Mount::new().rates(Rates::none()).connect(connect);
-    mount.channel::<Room>("room:*", ()).channel::<Present>("presence:*", ())
+    mount.channel::<Room>("room:*", ()).channel::<Room>("kept:*", ()).channel::<Present>("presence:*", ())
 }
 
 fn build(builder: Builder, can_keep: bool) -> (Lapwing, Endpoint<Echo>) {
     let last = env::var("KEEP").ok().and_then(|last| last.parse().ok()).unwrap_or(100);
     let keep = |mount: Mount| mount.keep("kept:*", Keep::last(last).for_at_most(Duration::from_secs(300)));
-    let long = rooms().channel::<Room>("kept:*", ());
-    let long = if can_keep { keep(long) } else { long };
+    // Of all mounts, as a topic is kept or it is not.
+    let long = if can_keep { keep(rooms()) } else { rooms() };
     let long = long
         .check_origin(CheckOrigin::Off)
         .joins_max(usize::MAX)
