@@ -8,8 +8,6 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "whoever starts it has to learn the port")]
 
-#[path = "demo/src/history.rs"]
-mod history;
 #[path = "demo/src/room.rs"]
 mod room;
 #[path = "demo/src/web.rs"]
@@ -37,7 +35,7 @@ use hyper_util::{
     rt::TokioIo,
     server::graceful::{GracefulShutdown, Watcher},
 };
-use lapwing::{Body, Lapwing, Mount, PeerAddr, transports::body::ResponseFuture};
+use lapwing::{Body, Lapwing, PeerAddr, transports::body::ResponseFuture};
 use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
@@ -53,10 +51,7 @@ use tokio_rustls::{
     },
 };
 
-use crate::{
-    room::{Room, Rooms},
-    web::Web,
-};
+use crate::{room::Rooms, web::Web};
 
 type AnyError = Box<dyn std::error::Error>;
 
@@ -84,7 +79,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), AnyError> {
     let tls = TlsAcceptor::from(Arc::new(config()?));
     let web = Arc::new(Web::load()?);
-    let mount = Mount::new().check_origin(web::origins()?).channel::<Room>("room:*", Rooms::default());
+    let mount = room::mount(Rooms::default()).check_origin(web::origins()?);
     let lapwing = Lapwing::builder().mount("/socket", mount).build()?;
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
     let port: u16 = env::var("PORT").ok().map_or(Ok(4443), |port| port.parse())?;

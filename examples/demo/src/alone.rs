@@ -1,7 +1,5 @@
 //! The demo without other nodes.
 
-use std::sync::Arc;
-
 use lapwing::{Builder, Lapwing};
 
 use crate::{AnyError, room::Rooms};
@@ -10,6 +8,3 @@ use crate::{AnyError, room::Rooms};
 pub(crate) async fn start() -> Result<(Builder, Rooms), AnyError> {
     Ok((Lapwing::builder(), Rooms::default()))
 }
-
-/// Nothing is said elsewhere.
-pub(crate) fn learn(_: &Lapwing, _: Arc<Rooms>) {}

@@ -16,7 +16,6 @@ mod cluster;
 #[cfg(not(feature = "cluster"))]
 #[path = "alone.rs"]
 mod cluster;
-mod history;
 mod narrow;
 mod room;
 mod web;
@@ -32,7 +31,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use lapwing::{
-    Lapwing, Mount, PeerAddr,
+    Lapwing, PeerAddr,
     transports::{self, body::ResponseFuture},
 };
 use lapwing_inspector::{Access, Doctor, Inspector};
@@ -41,7 +40,7 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 
-use crate::{narrow::Narrow, room::Room, web::Web};
+use crate::{narrow::Narrow, web::Web};
 
 /// The mount whose connections are as narrow as those of a phone.
 const PHONE: &str = "/phone";
@@ -66,12 +65,11 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), AnyError> {
     let web = Arc::new(Web::load()?);
     let (builder, rooms) = cluster::start().await?;
-    let rooms = Arc::new(rooms);
-    let mount = Mount::new().check_origin(web::origins()?).channel::<Room>("room:*", rooms.clone());
+    let node = rooms.node.clone();
+    let mount = room::mount(rooms).check_origin(web::origins()?);
     let builder = builder.mount("/socket", mount).mount("/birds", birds::mount(web::origins()?));
     let lapwing = builder.mount(PHONE, birds::mount(web::origins()?)).journal(JOURNAL).build()?;
-    let _birds = tokio::spawn(birds::fly(lapwing.clone(), rooms.node.clone()));
-    cluster::learn(&lapwing, rooms);
+    let _birds = tokio::spawn(birds::fly(lapwing.clone(), node));
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
     let port: u16 = env::var("PORT").ok().map_or(Ok(4000), |port| port.parse())?;
     let listener = TcpListener::bind((host.as_str(), port)).await?;

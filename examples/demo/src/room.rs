@@ -1,17 +1,20 @@
 //! The channel: one member of one room.
 
-use lapwing::{
-    BroadcastError, Channel, Context, Failure, Handled, Joining, Json, Payload, Socket, Topic, noreply, reply,
-};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::history::{History, Message};
+use lapwing::{
+    Broadcast, Channel, Context, Failure, Handled, Joining, Keep, Mount, Payload, Socket, Topic, noreply,
+    reply,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
 
 const ROOM_CHARS_MAX: usize = 64;
 const NAME_CHARS_MAX: usize = 32;
 const USER_CHARS_MAX: usize = 64;
 const TEXT_CHARS_MAX: usize = 2_000;
+/// As many as somebody who comes in reads: the page asks for these.
+const MESSAGES_MAX: usize = 50;
 
 /// What the page says of itself. In a demo that is enough; elsewhere `Mount::connect` decides who somebody is.
 #[derive(Deserialize)]
@@ -19,13 +22,6 @@ struct Params {
     name: String,
     color: String,
     user: String,
-}
-
-#[derive(Serialize)]
-struct Joined {
-    history: Vec<Message>,
-    /// The node that serves this client, if there are several.
-    node: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -59,14 +55,15 @@ struct Cursor {
 /// What the members of all rooms share.
 #[derive(Default)]
 pub(crate) struct Rooms {
-    pub(crate) history: History,
     /// The name of this node, if there are several.
     pub(crate) node: Option<String>,
-    /// Tells the other nodes what was said, if there are any.
-    pub(crate) tell: Option<Tell>,
 }
 
-pub(crate) type Tell = fn(&Socket, &Message) -> Result<(), BroadcastError>;
+/// Rooms that remember what was said: as much as somebody who comes in reads, for a day.
+pub(crate) fn mount(rooms: Rooms) -> Mount {
+    let keep = Keep::last(MESSAGES_MAX).for_at_most(Duration::from_secs(24 * 60 * 60));
+    Mount::new().channel::<Room>("room:*", rooms).keep("room:*", keep)
+}
 
 pub(crate) struct Room {
     user: String,
@@ -74,8 +71,6 @@ pub(crate) struct Room {
     color: String,
     away: bool,
     node: Option<String>,
-    /// The id of the last message of the history in the join's reply.
-    seen: u64,
 }
 
 impl Channel for Room {
@@ -90,18 +85,12 @@ impl Channel for Room {
             return Err(Failure::reason("user must have 1 to 64 characters"));
         }
         let (name, color) = check_look(&params.name, &params.color)?;
-        let history = joining.state().history.after(topic.as_str(), 0);
         let node = joining.state().node.clone();
-        let seen = history.last().map_or(0, |message| message.id);
-        joining.set_reply(Json(Joined { history, node: node.clone() }))?;
-        Ok(Self { user: params.user, name, color, away: false, node, seen })
+        joining.set_reply(json!({"node": node}))?;
+        Ok(Self { user: params.user, name, color, away: false, node })
     }
 
     async fn joined(&mut self, cx: &Context<Self>) -> Handled {
-        // Said after the history was read and before this join was subscribed. The page drops doubles.
-        for message in cx.state().history.after(cx.topic().as_str(), self.seen) {
-            cx.push("said", Json(message))?;
-        }
         cx.track_and_push_presences(&self.user, self.meta(cx)).await?;
         Ok(noreply())
     }
@@ -117,11 +106,15 @@ impl Channel for Room {
             }
             "typing" => {
                 let Typing { typing } = payload.parse()?;
-                let said = json!({"user": self.user, "name": self.name, "typing": typing});
-                cx.broadcast_from("typing", said)?;
-                Ok(noreply())
+                self.tell_others(
+                    "typing",
+                    json!({"user": self.user, "name": self.name, "typing": typing}),
+                    cx,
+                )
             }
             "cursor" => self.cursor(payload.parse()?, cx),
+            // Answered behind all that was said before: so a page knows that it has all of it.
+            "ping" => Ok(reply("ok", Payload::empty())),
             _ => Err(Failure::reason("unmatched event")),
         }
     }
@@ -133,19 +126,11 @@ impl Room {
         if !is_of_length(text, TEXT_CHARS_MAX) {
             return Err(Failure::reason("a message has 1 to 2000 characters"));
         }
-        let message = Message {
-            id: 0,
-            user: self.user.clone(),
-            name: self.name.clone(),
-            color: self.color.clone(),
-            text: text.to_owned(),
-            at: 0,
-        };
-        let publish = |message: &Message| {
-            cx.broadcast("said", Json(message))?;
-            cx.state().tell.map_or(Ok(()), |tell| tell(cx, message))
-        };
-        cx.state().history.add(cx.topic().as_str(), message, publish)?;
+        let Self { user, name, color, .. } = self;
+        cx.broadcast(
+            "said",
+            json!({"user": user, "name": name, "color": color, "text": text, "at": now_ms()}),
+        )?;
         Ok(reply("ok", Payload::empty()))
     }
 
@@ -163,10 +148,20 @@ impl Room {
     }
 
     fn cursor(&self, Cursor { x, y }: Cursor, socket: &Socket) -> Handled {
-        if [x, y].iter().all(|place| (0.0..=1.0).contains(place)) {
-            let moved = json!({"user": self.user, "tab": self.tab(socket), "x": x, "y": y});
-            socket.broadcast_from("cursor", moved)?;
+        if ![x, y].iter().all(|place| (0.0..=1.0).contains(place)) {
+            return Ok(noreply());
         }
+        self.tell_others(
+            "cursor",
+            json!({"user": self.user, "tab": self.tab(socket), "x": x, "y": y}),
+            socket,
+        )
+    }
+
+    /// Tells the others what is of no use to somebody who comes later.
+    fn tell_others(&self, event: &str, payload: Value, socket: &Socket) -> Handled {
+        let broadcast = Broadcast::new(socket.topic(), event, payload);
+        socket.publish(broadcast.except(socket.channel_id()).unrecorded())?;
         Ok(noreply())
     }
 
@@ -195,4 +190,10 @@ fn check_look(name: &str, color: &str) -> Result<(String, String), Failure> {
 
 fn is_of_length(text: &str, chars_max: usize) -> bool {
     (1..=chars_max).contains(&text.chars().count())
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

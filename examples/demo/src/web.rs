@@ -26,6 +26,7 @@ const FILES: &[(&str, &str, &str)] = &[
     ("/me.js", JS, include_str!("../web/me.js")),
     ("/room.js", JS, include_str!("../web/room.js")),
     ("/rooms.js", JS, include_str!("../web/rooms.js")),
+    ("/seen.js", JS, include_str!("../web/seen.js")),
     ("/messages.js", JS, include_str!("../web/messages.js")),
     ("/people.js", JS, include_str!("../web/people.js")),
     ("/typing.js", JS, include_str!("../web/typing.js")),

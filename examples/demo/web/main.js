@@ -12,7 +12,7 @@ import { startRooms } from "./rooms.js";
 import { startTraffic } from "./traffic.js";
 
 const socket = new Socket("/socket", { transport, params: { client: clientId() } });
-startNetwork(socket);
+startNetwork(socket, (recovered) => room.recovered(recovered));
 startPhone();
 socket.connect();
 

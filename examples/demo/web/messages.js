@@ -14,9 +14,8 @@ export class Messages {
   #own;
   /** What was said and is not in the room yet, below all that is. */
   #waiting = element("article", "group own waiting", element("div", "said"));
-  /** What is shown, in order of `id`. A line of the system has the id of the message above it. */
+  /** What is shown: messages, in the order in which they were said, and lines of the system. */
   #entries = [];
-  #known = new Set();
 
   constructor(ownUser, list = byId("messages")) {
     this.#own = ownUser;
@@ -24,14 +23,13 @@ export class Messages {
     this.#showEmpty();
   }
 
-  /** Adds messages that may be known already, or older than the last one. */
-  add(messages) {
-    const fresh = messages.filter(({ id }) => !this.#known.has(id));
-    for (const message of fresh) this.#insert(message);
+  /** Adds what was said next. */
+  add(message) {
+    this.#insert(message);
   }
 
   addLine(text) {
-    this.#insert({ id: this.#entries.at(-1)?.id ?? 0, line: text });
+    this.#insert({ line: text });
   }
 
   /** Shows at once what its person has said. Returns what `settle` takes when it is known what became of it. */
@@ -50,22 +48,11 @@ export class Messages {
     if (!this.#waiting.firstElementChild.hasChildNodes()) this.#waiting.remove();
   }
 
-  /** The id of the last message of the room; 0 without one. */
-  get lastId() {
-    return this.#entries.at(-1)?.id ?? 0;
-  }
-
   #insert(entry) {
     const last = this.#entries.at(-1);
     this.#entries.push(entry);
-    if (!("line" in entry)) this.#known.add(entry.id);
     this.#stickToEnd(entry.user === this.#own, () => {
-      if (last && entry.id < last.id) {
-        this.#entries.sort((one, other) => one.id - other.id);
-        this.#showAll();
-      } else {
-        this.#show(entry, last);
-      }
+      this.#show(entry, last);
       if (this.#entries.length > ENTRIES_MAX) this.#trim();
     });
   }

@@ -21,7 +21,7 @@ const lanes = new Lanes(byId("lanes"), NAMES, (name, isUsed) => {
 });
 
 /** The session of this page: its frames are seen. */
-class Traced extends Lapwing.with({ onStatus: show }) {
+class Traced extends Lapwing.with({ onStatus: show, onRecovered: (recovered) => goOn(recovered) }) {
   constructor(...args) {
     super(...args);
     this.addEventListener("message", () => lanes.frame("down"));
@@ -36,10 +36,13 @@ class Traced extends Lapwing.with({ onStatus: show }) {
 export const transport = Traced;
 
 let session = () => null;
+/** Hears of rooms that go on in another session. */
+let goOn = () => {};
 
-/** Shows the session of a socket from now on. */
-export function startNetwork(socket) {
+/** Shows the session of a socket from now on. `recovered` is called for rooms that go on in another one. */
+export function startNetwork(socket, recovered) {
   session = () => socket.conn;
+  goOn = recovered;
   byId("cut").addEventListener("click", () => session()?.cut?.());
   byId("unplug").addEventListener("click", () => (unplugged ? plug() : unplug()));
   socket.onOpen(apply);
@@ -81,6 +84,7 @@ function show({ state, transport }) {
 const WORDS = {
   connecting: "connecting …",
   resuming: "cut off, resuming …",
+  reopening: "the session is lost, opening another …",
   closing: "closing …",
   closed: "the session is over, connecting anew …",
 };

@@ -2,6 +2,7 @@
 
 import { Presence, Socket } from "phoenix";
 import { Lapwing } from "lapwing-transport";
+import { recover } from "lapwing-transport/recover";
 import { byId } from "./dom.js";
 import { clientId, me } from "./me.js";
 import { Messages } from "./messages.js";
@@ -40,9 +41,11 @@ export class Other {
     this.#messages = new Messages(this.who.user, byId("other-messages"));
     const channel = this.socket.channel(`room:${room}`, this.who);
     const messages = this.#messages;
-    channel.on("said", (message) => messages.add([message]));
+    recover(channel, "-50");
+    channel.on("said", (message) => messages.add(message));
     this.#watch(new Presence(channel), messages);
-    channel.join().receive("ok", ({ history }) => messages.add(history));
+    // A server that has forgotten what is shown here begins anew.
+    channel.join().receive("ok", ({ _recovered }) => _recovered === false && this.enter(room));
     this.#channel = channel;
   }
 

@@ -1,25 +1,45 @@
 // One room: its channel, and what is shown of it.
 
+import { recover } from "lapwing-transport/recover";
 import { byId } from "./dom.js";
 import { me } from "./me.js";
 import { Cursors } from "./cursors.js";
 import { Messages } from "./messages.js";
 import { People } from "./people.js";
+import { Seen } from "./seen.js";
 import { OthersTyping, OwnTyping } from "./typing.js";
 
+/** Who comes in asks for so many messages, which is what a room remembers. */
+const LAST = "-50";
+
 export class Room {
+  #socket;
+  #topic;
+  #seen;
   #channel;
-  #messages = new Messages(me.user);
+  /** Says where the channel is in what was said. */
+  #position;
+  #messages;
   #cursors = new Cursors();
   #others = new OthersTyping();
   #own = new OwnTyping((payload) => this.#tell("typing", payload));
   #people;
-  /** What was said and is not known to be in the room, oldest first. */
+  /** What was said here and is not known to be in the room, oldest first. */
   #waiting = [];
 
   constructor(socket, name) {
+    this.#socket = socket;
+    this.#topic = `room:${name}`;
+    this.#seen = new Seen(name);
+    this.#enter();
+  }
+
+  #enter() {
     // A function, so that one who was renamed comes back under the new name.
-    this.#channel = socket.channel(`room:${name}`, () => ({ user: me.user, name: me.name, color: me.color }));
+    this.#channel = this.#socket.channel(this.#topic, () => ({ user: me.user, name: me.name, color: me.color }));
+    this.#position = recover(this.#channel, LAST);
+    this.#messages = new Messages(me.user);
+    for (const said of this.#waiting) said.shown = this.#messages.wait(said.text);
     this.#people = new People(this.#channel, me.user, {
       line: (text) => this.#messages.addLine(text),
       gone: (user, tab, isLast) => {
@@ -34,9 +54,11 @@ export class Room {
   #listen() {
     const isOther = ({ user }) => user !== me.user;
     this.#channel.on("said", (message) => {
+      if (isOther(message) && this.#seen.isFirstNew(this.#position())) this.#messages.addLine("while you were away");
       if (isOther(message)) this.#others.stop(message.user);
       else this.#settle(message);
-      this.#messages.add([message]);
+      this.#messages.add(message);
+      this.#seen.note(this.#position());
     });
     this.#channel.on("typing", (typist) => {
       if (isOther(typist)) this.#others.set(typist);
@@ -48,24 +70,49 @@ export class Room {
   }
 
   #join() {
+    let isBack = false;
     this.#channel
       .join()
-      .receive("ok", ({ history, node }) => {
+      .receive("ok", ({ node, _recovered }) => {
         showProblem("");
         showNode(node);
-        const missed = history.filter(({ user }) => user === me.user);
-        for (const message of missed) this.#settle(message);
-        this.#messages.add(history);
-        // A session that ended took these along.
-        for (const said of this.#waiting) this.#push(said);
+        // The server has forgotten what this page shows, or some of it: it begins anew, with what there is.
+        if (_recovered === false) return this.#enterAnew();
+        if (isBack) this.#seen.expect(this.#position());
+        isBack = true;
+        this.#catchUp();
         if (document.hidden) this.away(true);
       })
       .receive("error", ({ reason }) => showProblem(`This room cannot be entered: ${reason}`));
   }
 
+  #enterAnew() {
+    this.#clear();
+    this.#enter();
+  }
+
+  /** The channel goes on in another session, with so many messages that it missed. */
+  recovered({ topic, replayed }) {
+    if (topic !== this.#topic) return;
+    if (replayed > 0) this.#seen.expect(this.#position());
+    this.#catchUp();
+  }
+
+  // The answer comes behind all that was missed. What is not in the room by then was lost with a session, if it was not answered.
+  #catchUp() {
+    const waiting = [...this.#waiting];
+    this.#channel.push("ping", {}).receive("ok", () => {
+      this.#seen.expectNothing();
+      for (const said of waiting.filter((said) => this.#waiting.includes(said))) {
+        if (said.isHeard) this.#drop(said);
+        else this.#push(said);
+      }
+    });
+  }
+
   /** Says something, now or when the room is there; `failed` is called when the room refuses it. */
   say(text, failed) {
-    const said = { text, failed, after: this.#messages.lastId, shown: this.#messages.wait(text) };
+    const said = { text, failed, shown: this.#messages.wait(text) };
     this.#own.stop();
     this.#waiting.push(said);
     if (this.#isJoined()) this.#push(said);
@@ -75,8 +122,13 @@ export class Room {
   #push(said) {
     this.#channel
       .push("say", { text: said.text })
-      .receive("ok", () => showProblem(""))
+      .receive("ok", () => {
+        said.isHeard = true;
+        showProblem("");
+      })
       .receive("error", ({ reason }) => {
+        // Whether it was heard shows when the page has caught up.
+        if (reason === "lost") return;
         this.#drop(said);
         showProblem(`Not sent: ${reason}`);
         said.failed();
@@ -84,8 +136,8 @@ export class Room {
   }
 
   /** A message of this person's is in the room. */
-  #settle({ id, text }) {
-    const said = this.#waiting.find((said) => said.text === text && id > said.after);
+  #settle({ text }) {
+    const said = this.#waiting.find((said) => said.text === text);
     if (said) this.#drop(said);
   }
 
@@ -116,11 +168,15 @@ export class Room {
 
   leave() {
     this.#own.drop();
+    this.#clear();
+    showProblem("");
+  }
+
+  #clear() {
     this.#channel.leave();
     this.#others.clear();
     this.#cursors.clear();
     this.#people.clear();
-    showProblem("");
   }
 
   /** For what is stale when there is a connection again: it is not kept until then. */

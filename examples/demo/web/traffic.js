@@ -1,5 +1,6 @@
 // Numbered messages between the two sides of the page, so that there is something to lose, and the count of what was.
 
+import { recover } from "lapwing-transport/recover";
 import { byId } from "./dom.js";
 import { me } from "./me.js";
 
@@ -24,17 +25,21 @@ class Side {
   delivered = 0;
   lost = 0;
   doubled = 0;
+  /** What a server that was started anew has forgotten: nobody had promised it. */
+  forgotten = 0;
   #last = 0;
+  #isPromised = true;
   #channel;
 
   constructor(socket, room, who) {
     this.#channel = socket.channel(`room:${room}`, who);
+    recover(this.#channel);
     this.#channel.on("said", ({ user, text }) => user !== who.user && this.#take(Number(text)));
-    this.#channel.join();
+    this.#channel.join().receive("ok", ({ _recovered }) => (this.#isPromised &&= _recovered !== false));
   }
 
   send() {
-    // While there is no session at all, there is nobody to promise anything.
+    // While there is no channel, there is nobody to promise anything.
     if (this.#channel.state !== "joined") return;
     this.sent += 1;
     this.#channel.push("say", { text: String(this.sent) });
@@ -42,7 +47,10 @@ class Side {
 
   #take(number) {
     if (number <= this.#last) return (this.doubled += 1);
-    this.lost += number - this.#last - 1;
+    const missing = number - this.#last - 1;
+    if (this.#isPromised) this.lost += missing;
+    else this.forgotten += missing;
+    this.#isPromised = true;
     this.#last = number;
     this.delivered += 1;
   }
@@ -56,6 +64,6 @@ function show(left, right) {
   };
   count("lost", sum("lost"));
   count("doubled", sum("doubled"));
-  const under = sum("sent") - sum("delivered") - sum("lost");
+  const under = sum("sent") - sum("delivered") - sum("lost") - sum("forgotten");
   byId("delivered").textContent = `of ${sum("delivered")} numbered messages between the two sides${under > 2 ? `, ${under} under way` : ""}`;
 }

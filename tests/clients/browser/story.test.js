@@ -100,7 +100,7 @@ describe("the demo's story", { timeout: 180_000 }, () => {
   it("keeps what is said while the server is away, and sends it to the next one", async () => {
     const { port } = server;
     await server.stop();
-    await page.locator("#status", { hasText: /resuming|over/ }).waitFor();
+    await page.locator("#status", { hasText: /resuming|lost|over/ }).waitFor();
     await say("Said to nobody");
     await page.locator(".waiting .text", { hasText: "Said to nobody" }).waitFor();
     server = await startDemo({ port });
