@@ -167,8 +167,9 @@ export const broadcasts = [
   ...[true, false].map((isSealed) => ({
     name: isSealed ? "forged" : "forged without a secret",
     what: `somebody says what the nodes say with something changed, on all channels${isSealed ? "" : ", and the nodes have no secret"}`,
-    // Without a secret some of it is as good as what nodes say.
+    // Without a secret some of it is as good as what nodes say, and how long they believe it is up to chance.
     mayForge: !isSealed,
+    inShort: isSealed,
     env: isSealed ? { SECRET: "0123456789abcdef" } : {},
     async during({ cluster, did, forged, over }) {
       await pause(SETTLED_MS);

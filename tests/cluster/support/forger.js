@@ -6,6 +6,9 @@ import { within } from "../../clients/support/wait.js";
 /** Messages of the nodes that are kept to be changed. */
 const SAMPLES = 512;
 
+/** Messages that are known when they come back. */
+const OWN_MAX = 20_000;
+
 /** Messages that are said at a time. */
 const BATCH = 100;
 
@@ -21,6 +24,8 @@ class Forger {
   #speaks;
   #rest = Buffer.alloc(0);
   #samples = [];
+  /** What was said and has not come back, the last of it. */
+  #own = new Set();
   #next = 0;
   /** How much was said. */
   said = 0;
@@ -45,7 +50,8 @@ class Forger {
       if (!read) return;
       this.#rest = this.#rest.subarray(read.end);
       if (read.isPing) this.#socket.write("PONG\r\n");
-      if (!read.channel) continue;
+      // What it has said itself comes back, and would be changed again and again, and grow.
+      if (!read.channel || this.#own.delete(read.bytes.toString("latin1"))) continue;
       this.#samples[this.#next] = { channel: read.channel, bytes: Buffer.from(read.bytes) };
       this.#next = (this.#next + 1) % SAMPLES;
     }
@@ -54,12 +60,22 @@ class Forger {
   /** Says so many messages, as fast as the engine takes them; each is one of the nodes' with something changed, on the channel of another. */
   async say(count) {
     for (let left = count; left > 0 && !this.#socket.destroyed; left -= BATCH) {
-      const batch = Array.from({ length: Math.min(BATCH, left) }, () => this.#speaks.say(one(this.#samples).channel, changed(one(this.#samples).bytes)));
+      const batch = Array.from({ length: Math.min(BATCH, left) }, () => this.#one());
       this.said += batch.length;
       const taken = new Promise((resolve) => this.#socket.write(Buffer.concat(batch), resolve));
       await taken;
       await new Promise(setImmediate);
     }
+  }
+
+  #one() {
+    const bytes = changed(one(this.#samples).bytes);
+    this.#own.add(bytes.toString("latin1"));
+    for (const oldest of this.#own) {
+      if (this.#own.size <= OWN_MAX) break;
+      this.#own.delete(oldest);
+    }
+    return this.#speaks.say(one(this.#samples).channel, bytes);
   }
 
   /** The channel of the last message that has a text in it, if there was one. */
