@@ -148,7 +148,7 @@ impl Keeper {
     pub(super) fn append(&self, broadcast: &Broadcast, keep: Keep) -> Result<Sent, Full> {
         let Broadcast { topic, event, from, .. } = broadcast;
         let (kind, bytes) = bytes_of(broadcast);
-        let channel = Channel::Topics(self.cluster.key(topic));
+        let channel = self.channel(topic);
         let entry = |number: u64| {
             let (topic, event) = (topic.as_str().into(), event.as_str().into());
             // What has a place is given to everybody: a policy for slow clients would not count.
@@ -275,7 +275,7 @@ impl Keeper {
         after: Option<Place>,
         entries_max: usize,
     ) -> Result<Page, StoreError> {
-        read_all(&*self.store, topic, keep, after, entries_max).await
+        read_all(&*self.store, (topic, self.channel(topic)), keep, after, entries_max).await
     }
 
     /// What the store keeps as broadcasts of a topic.
@@ -399,6 +399,11 @@ impl Keeper {
         self.program.get()?.upgrade()
     }
 
+    /// Where what is kept of a topic is published.
+    fn channel(&self, topic: &str) -> Channel {
+        Channel::Topics(self.cluster.key(topic))
+    }
+
     fn replace_comparing(&self, new: AbortHandle) {
         let old = self.comparing.lock().unwrap_or_else(PoisonError::into_inner).replace(new);
         old.inspect(AbortHandle::abort);
@@ -447,7 +452,8 @@ async fn read_for(here: Weak<Keeper>, store: Arc<dyn Store>, copy: Arc<Copied>, 
     loop {
         let Some(keeper) = here.upgrade().filter(|_| !copy.state().is_over) else { return };
         let permit = keeper.reads.acquire().await;
-        let read = read_all(&*store, &copy.topic, copy.keep, after, PAGE_ENTRIES_MAX).await;
+        let topic = (&copy.topic, keeper.channel(&copy.topic));
+        let read = read_all(&*store, topic, copy.keep, after, PAGE_ENTRIES_MAX).await;
         drop(permit);
         match read {
             Ok(page) => return keeper.handle_page(&copy, page),
@@ -465,12 +471,12 @@ async fn read_for(here: Weak<Keeper>, store: Arc<dyn Store>, copy: Arc<Copied>, 
 /// Reads all pages. Where the store forgets meanwhile what is to be read next, it begins anew.
 async fn read_all(
     store: &dyn Store,
-    topic: &Topic,
+    (topic, channel): (&Topic, Channel),
     keep: Keep,
     after: Option<Place>,
     entries_max: usize,
 ) -> Result<Page, StoreError> {
-    let mut read = Read { topic: topic.as_str().into(), after, entries_max, bounds: bounds(keep) };
+    let mut read = Read { topic: topic.as_str().into(), channel, after, entries_max, bounds: bounds(keep) };
     let mut whole = store.read(&read).await?;
     while whole.has_more && entries_max > 0 {
         read.after = Some(whole.end());

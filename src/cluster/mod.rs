@@ -61,7 +61,7 @@ pub use lapwing_cluster::Spread;
 #[cfg(feature = "cluster")]
 pub use lapwing_cluster_driver::{self as driver, AtStart, Engine, Hub, StartError};
 #[cfg(feature = "nats")]
-pub use lapwing_nats::{self as nats, Nats};
+pub use lapwing_nats::{self as nats, KeptStream, Nats};
 #[cfg(feature = "redis")]
 pub use lapwing_redis::{self as redis, Redis};
 

@@ -44,6 +44,8 @@ const NODES: usize = 3;
 
 const CLIENTS: usize = 5;
 
+const CHANNEL: Channel = Channel::Topics(Key(0));
+
 fn keep() -> Keep {
     Keep::last(8).for_at_most(Duration::from_secs(20)).replay_max(6)
 }
@@ -206,7 +208,7 @@ impl World {
         node.published += u64::from(!again || node.published == 0);
         let append = Append {
             topic: "t".into(),
-            channel: Channel::Topics(Key(0)),
+            channel: CHANNEL,
             publisher: Instance(from as u64 + 1),
             number: node.published,
             entry: "entry".into(),
@@ -240,7 +242,13 @@ impl World {
     fn execute(&mut self, node: usize) {
         let Some((after, page @ None)) = &mut self.nodes[node].reading else { return };
         self.epochs += 1;
-        let read = Read { topic: "t".into(), after: *after, entries_max: 1_000, bounds: bounds(keep()) };
+        let read = Read {
+            topic: "t".into(),
+            channel: CHANNEL,
+            after: *after,
+            entries_max: 1_000,
+            bounds: bounds(keep()),
+        };
         *page = Some(self.shelf.read(&read, self.now, self.epochs));
     }
 
@@ -415,7 +423,8 @@ impl World {
     /// Where the store is, and what stands before.
     fn top(&mut self) -> (Place, Vec<Place>) {
         self.epochs += 1;
-        let read = Read { topic: "t".into(), after: None, entries_max: 0, bounds: bounds(keep()) };
+        let read =
+            Read { topic: "t".into(), channel: CHANNEL, after: None, entries_max: 0, bounds: bounds(keep()) };
         let top = self.shelf.read(&read, self.now, self.epochs).end();
         (top, self.orders.get(&top).cloned().unwrap_or_default())
     }

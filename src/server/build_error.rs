@@ -63,7 +63,7 @@ impl fmt::Display for BuildError {
             Self::KeptInCluster(pattern) => write!(
                 f,
                 "topics of {pattern:?} cannot be kept over this engine, as it keeps nothing and nodes have no common order of what they \
-                 remember: leave out `keep`, or use Redis"
+                 remember: leave out `keep`, or use Redis, or a NATS with JetStream and `Nats::keeping`"
             ),
             Self::Option(_) => f.write_str("an option is not valid"),
         }

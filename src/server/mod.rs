@@ -415,8 +415,8 @@ impl Builder {
 
     /// Makes this server a node of a cluster. Default: it is alone.
     ///
-    /// Topics that are kept ([`Mount::keep`]) are kept by the engine, in one order for all nodes. Redis can do that; over one that
-    /// cannot [`build`](Self::build) refuses them.
+    /// Topics that are kept ([`Mount::keep`]) are kept by the engine, in one order for all nodes. Redis can do that, and NATS where
+    /// `Nats::keeping` says so; over one that cannot [`build`](Self::build) refuses them.
     #[cfg(feature = "cluster")]
     pub fn cluster(mut self, cluster: link::Cluster) -> Self {
         self.cluster = Some(cluster);

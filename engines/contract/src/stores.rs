@@ -22,13 +22,13 @@ pub trait KeepingServer: Server {
     fn restart_keeping(&mut self, with_data: bool) -> impl Future<Output = ()> + Send;
 
     /// Puts aside what the application "contract" keeps of a topic.
-    fn save(&mut self, topic: &str);
+    fn save(&mut self, topic: &str) -> impl Future<Output = ()> + Send;
 
     /// It has what was put aside, as a replica that takes its master's place: so many entries that were appended since are lost.
-    fn lose(&mut self, topic: &str, entries: usize);
+    fn lose(&mut self, topic: &str, entries: usize) -> impl Future<Output = ()> + Send;
 
     /// What is kept of a topic is lost; where it stands is not.
-    fn evict(&mut self, topic: &str);
+    fn evict(&mut self, topic: &str) -> impl Future<Output = ()> + Send;
 }
 
 const TOPIC: &str = "room:1";
@@ -40,6 +40,7 @@ const ONE: Instance = Instance(0x0102_0304_0506_0708);
 /// A topic as one publisher of a test sees it.
 struct Topic {
     store: Arc<dyn Store>,
+    channel: Channel,
     publisher: Instance,
     bounds: Bounds,
     last: u64,
@@ -50,13 +51,14 @@ impl Topic {
         let node = TestNode::start("keeps", server.engine("keeps")).await;
         node.join(TOPIC).await;
         let store = Arc::clone(node.cluster.store().expect("the engine keeps topics"));
-        (Self { store, publisher: ONE, bounds: BOUNDS, last: 0 }, node)
+        let channel = Channel::Topics(node.cluster.key(TOPIC));
+        (Self { store, channel, publisher: ONE, bounds: BOUNDS, last: 0 }, node)
     }
 
-    fn entry(&self, number: u64, node: &TestNode) -> Append {
+    fn entry(&self, number: u64) -> Append {
         Append {
             topic: TOPIC.into(),
-            channel: Channel::Topics(node.cluster.key(TOPIC)),
+            channel: self.channel,
             publisher: self.publisher,
             number,
             entry: Bytes::from(format!("{:x}:{number}", self.publisher.0)),
@@ -65,8 +67,8 @@ impl Topic {
     }
 
     /// Appends so many, and waits until they are. While the server is away they are tried again.
-    async fn append(&mut self, count: u64, node: &TestNode) {
-        let appends: Vec<_> = (1..=count).map(|more| self.entry(self.last + more, node)).collect();
+    async fn append(&mut self, count: u64) {
+        let appends: Vec<_> = (1..=count).map(|more| self.entry(self.last + more)).collect();
         self.last += count;
         let asked = tokio::time::Instant::now();
         for batch in appends.chunks(500) {
@@ -78,7 +80,8 @@ impl Topic {
     }
 
     async fn page(&self, after: Option<Place>, entries_max: usize) -> Page {
-        let read = Read { topic: TOPIC.into(), after, entries_max, bounds: self.bounds };
+        let read =
+            Read { topic: TOPIC.into(), channel: self.channel, after, entries_max, bounds: self.bounds };
         let asked = tokio::time::Instant::now();
         loop {
             match self.store.read(&read).await {
@@ -122,7 +125,7 @@ pub async fn what_is_appended_is_published_and_read_in_one_order<S: KeepingServe
         "where a topic stands is known before it is used"
     );
     for _ in 0..10 {
-        let (first, second) = tokio::join!(one.append(3, &node), two.append(2, &node));
+        let (first, second) = tokio::join!(one.append(3), two.append(2));
         ((), ()) = (first, second);
     }
     let page = one.read(None).await;
@@ -152,20 +155,20 @@ pub async fn what_is_appended_is_published_and_read_in_one_order<S: KeepingServe
 /// See above.
 pub async fn what_is_appended_again_is_kept_once<S: KeepingServer>() {
     let server = S::start_keeping().await;
-    let (mut topic, node) = Topic::on(&server).await;
-    topic.append(3, &node).await;
+    let (mut topic, _node) = Topic::on(&server).await;
+    topic.append(3).await;
     topic.last = 0;
-    topic.append(5, &node).await;
+    topic.append(5).await;
     assert_eq!(numbers(&topic.read(None).await.entries), [1, 2, 3, 4, 5]);
     // Many others, of whom it forgets the first, and not the one that was here last.
     for publisher in 10..10 + PUBLISHERS_MAX as u64 {
         let mut other = Topic { publisher: Instance(publisher), store: Arc::clone(&topic.store), ..topic };
         other.last = 0;
-        other.append(1, &node).await;
+        other.append(1).await;
     }
     let mut last = Topic { publisher: Instance(9 + PUBLISHERS_MAX as u64), last: 0, ..topic };
     let before = last.top().await;
-    last.append(1, &node).await;
+    last.append(1).await;
     assert_eq!(last.top().await, before);
 }
 
@@ -173,23 +176,23 @@ pub async fn what_is_appended_again_is_kept_once<S: KeepingServer>() {
 /// See above.
 pub async fn no_more_is_kept_than_is_to_be_and_what_is_not_is_told<S: KeepingServer>() {
     let server = S::start_keeping().await;
-    let (mut topic, node) = Topic::on(&server).await;
+    let (mut topic, _node) = Topic::on(&server).await;
     let nothing = topic.top().await;
-    topic.append(120, &node).await;
+    topic.append(120).await;
     let page = topic.read(Some(nothing)).await;
     assert_eq!((page.refused, page.after.number, page.entries.len()), (Some(Refused::Trimmed), 20, 100));
     assert_eq!(topic.read(Some(page.after)).await.refused, None, "all that was missed is there");
     topic.bounds.bytes = page.entries[97..].iter().map(|kept| kept.entry.len()).sum::<usize>() + 1;
-    topic.append(1, &node).await;
+    topic.append(1).await;
     let kept = numbers(&topic.read(None).await.entries);
     assert!(kept == [119, 120, 121] || kept == [120, 121], "{kept:?}");
     // One that is too large alone.
     topic.bounds.bytes = 3;
-    topic.append(1, &node).await;
+    topic.append(1).await;
     let page = topic.read(Some(page.end())).await;
     assert_eq!((page.refused, page.after.number, page.entries), (Some(Refused::Trimmed), 122, vec![]));
     topic.bounds = Bounds { age: Duration::from_millis(400), ..BOUNDS };
-    topic.append(1, &node).await;
+    topic.append(1).await;
     let asked = tokio::time::Instant::now();
     loop {
         let page = topic.read(Some(page.after)).await;
@@ -208,9 +211,9 @@ pub async fn no_more_is_kept_than_is_to_be_and_what_is_not_is_told<S: KeepingSer
 /// See above.
 pub async fn a_topic_is_read_page_by_page<S: KeepingServer>() {
     let server = S::start_keeping().await;
-    let (mut topic, node) = Topic::on(&server).await;
+    let (mut topic, _node) = Topic::on(&server).await;
     topic.bounds.entries = usize::from(u16::MAX);
-    topic.append(2_200, &node).await;
+    topic.append(2_200).await;
     let mut page = topic.read(None).await;
     let (mut all, mut pages) = (page.entries.clone(), 1);
     while page.has_more {
@@ -227,17 +230,17 @@ pub async fn a_topic_is_read_page_by_page<S: KeepingServer>() {
 /// See above.
 pub async fn a_restart_with_data_changes_nothing_and_one_without_is_told<S: KeepingServer>() {
     let mut server = S::start_keeping().await;
-    let (mut topic, node) = Topic::on(&server).await;
-    topic.append(10, &node).await;
+    let (mut topic, _node) = Topic::on(&server).await;
+    topic.append(10).await;
     let before = topic.read(None).await;
     server.restart_keeping(true).await;
     assert_eq!(topic.read(None).await, before);
-    topic.append(2, &node).await;
+    topic.append(2).await;
     let page = topic.read(Some(before.entries[4].place)).await;
     assert_eq!((page.refused, numbers(&page.entries)), (None, (6..=12).collect()));
 
     server.restart_keeping(false).await;
-    topic.append(1, &node).await;
+    topic.append(1).await;
     let after = topic.read(Some(page.end())).await;
     assert_eq!((after.refused, after.entries.len()), (Some(Refused::Epoch), 1));
     assert_ne!(after.after.epoch, page.after.epoch);
@@ -248,16 +251,16 @@ pub async fn a_restart_with_data_changes_nothing_and_one_without_is_told<S: Keep
 /// See above.
 pub async fn a_lost_tail_is_told_whatever_came_in_its_place<S: KeepingServer>() {
     let mut server = S::start_keeping().await;
-    let (mut topic, node) = Topic::on(&server).await;
-    topic.append(50, &node).await;
+    let (mut topic, _node) = Topic::on(&server).await;
+    topic.append(50).await;
     let common = topic.top().await;
-    server.save(TOPIC);
-    topic.append(20, &node).await;
+    server.save(TOPIC).await;
+    topic.append(20).await;
     let lost = topic.read(Some(common)).await;
-    server.lose(TOPIC, 20);
+    server.lose(TOPIC, 20).await;
     let refused = async |place: Place, topic: &Topic| topic.read(Some(place)).await.refused;
     assert_eq!(refused(lost.end(), &topic).await, Some(Refused::Epoch), "it is ahead");
-    topic.append(30, &node).await;
+    topic.append(30).await;
     for kept in &lost.entries {
         assert_eq!(refused(kept.place, &topic).await, Some(Refused::Epoch), "{:?}", kept.place);
     }
@@ -269,14 +272,14 @@ pub async fn a_lost_tail_is_told_whatever_came_in_its_place<S: KeepingServer>() 
 /// See above.
 pub async fn what_is_evicted_is_told<S: KeepingServer>() {
     let mut server = S::start_keeping().await;
-    let (mut topic, node) = Topic::on(&server).await;
-    topic.append(10, &node).await;
+    let (mut topic, _node) = Topic::on(&server).await;
+    topic.append(10).await;
     let place = topic.read(None).await.entries[4].place;
     let top = topic.top().await;
-    server.evict(TOPIC);
+    server.evict(TOPIC).await;
     assert_eq!(topic.read(Some(top)).await.refused, None, "nothing was missed");
     assert_eq!(topic.read(Some(place)).await.refused, Some(Refused::Trimmed));
-    topic.append(2, &node).await;
+    topic.append(2).await;
     assert_eq!(numbers(&topic.read(Some(top)).await.entries), [11, 12]);
     assert_eq!(topic.read(Some(place)).await.refused, Some(Refused::Trimmed));
 }

@@ -7,11 +7,11 @@ use std::{
 
 use lapwing_cluster::{
     Instance,
-    wire::{CHECK_BITS, Kept, Place},
+    wire::{Kept, Place},
 };
 
 use crate::store::{
-    Append, Bounds, Found, PUBLISHERS_MAX, Page, Read, UNUSED_REMEMBERED_FOR, count, remembered_for,
+    Append, Bounds, Found, PUBLISHERS_MAX, Page, Read, UNUSED_REMEMBERED_FOR, chained, count, remembered_for,
 };
 
 /// What is kept of topics, in memory. Time and chance come in as arguments.
@@ -141,15 +141,4 @@ impl Topic {
         let is_all = entries_max > 0 && entries.last().is_none_or(|last| last.place == self.top);
         Found { top: self.top, entries, is_all }
     }
-}
-
-/// The check behind an entry: of the one before it, and of what tells the entry from all others.
-fn chained(before: u32, publisher: Instance, number: u64) -> u32 {
-    let words = [u64::from(before), publisher.0, number];
-    let hash =
-        words.iter().flat_map(|word| word.to_be_bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
-    // The upper bits of this hash are the better ones.
-    (hash >> (64 - CHECK_BITS)) as u32
 }

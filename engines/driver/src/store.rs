@@ -13,7 +13,7 @@ use std::{error::Error, fmt, future::Future, pin::Pin, time::Duration};
 use bytes::Bytes;
 use lapwing_cluster::{
     Channel, Instance,
-    wire::{Kept, Place},
+    wire::{CHECK_BITS, Kept, Place},
 };
 
 /// Entries that one read gives at most; [`Page::has_more`] says that there are others.
@@ -68,6 +68,8 @@ pub struct Append {
 pub struct Read {
     /// Of this topic.
     pub topic: Box<str>,
+    /// Where its entries are published.
+    pub channel: Channel,
     /// What stands behind this place; everything that is kept, if there is none.
     pub after: Option<Place>,
     /// So many entries at most, and no more than [`PAGE_ENTRIES_MAX`]. With 0 it is only told where the topic stands.
@@ -162,6 +164,18 @@ impl Page {
 #[must_use]
 pub fn count(entries_max: usize) -> usize {
     if entries_max == 0 { 0 } else { entries_max.min(PAGE_ENTRIES_MAX) + 1 }
+}
+
+/// The check behind an entry: of the one before it, and of what tells the entry from all others. A store may have another function.
+#[must_use]
+pub fn chained(before: u32, publisher: Instance, number: u64) -> u32 {
+    let words = [u64::from(before), publisher.0, number];
+    let hash =
+        words.iter().flat_map(|word| word.to_be_bytes()).fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+    // The upper bits of this hash are the better ones.
+    (hash >> (64 - CHECK_BITS)) as u32
 }
 
 /// What a store does when it is asked to.

@@ -71,13 +71,13 @@ impl KeepingServer for HubServer {
         self.0.start();
     }
 
-    fn save(&mut self, _: &str) {}
+    async fn save(&mut self, _: &str) {}
 
-    fn lose(&mut self, topic: &str, entries: usize) {
+    async fn lose(&mut self, topic: &str, entries: usize) {
         self.0.lose_tail(topic, entries);
     }
 
-    fn evict(&mut self, topic: &str) {
+    async fn evict(&mut self, topic: &str) {
         self.0.evict(topic);
     }
 }

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::{
     protocol::{self, Info, Said},
+    servers::Servers,
     socket::Socket,
 };
 
@@ -39,6 +40,9 @@ pub struct NatsConnection {
     spreading: Duration,
     /// Whether there are other servers to go to when this one is about to end.
     has_others: bool,
+    /// Whether the channels of topics also bring what is kept, each entry at a subject of its topic's below the channel's.
+    is_keeping: bool,
+    /// The first of a channel's numbers; a channel that brings what is kept has another one.
     sids: HashMap<Channel, u64>,
     last_sid: u64,
     /// What the PONGs that are to come confirm, the next one first.
@@ -60,26 +64,39 @@ enum Confirms {
 }
 
 impl NatsConnection {
-    pub(crate) fn new(names: Names, socket: Socket, info: &Info, servers: usize) -> Self {
+    pub(crate) fn new(
+        names: Names,
+        socket: Socket,
+        info: &Info,
+        servers: &Servers,
+        is_keeping: bool,
+    ) -> Self {
         Self {
             names,
             socket,
             payload_max: info.max_payload.unwrap_or(usize::MAX),
             spreading: if info.cluster.is_some() { SPREADING } else { Duration::ZERO },
-            has_others: servers > 1 || (info.cluster.is_some() && info.connect_urls.len() > 1),
+            has_others: servers.count() > 1 || (info.cluster.is_some() && info.connect_urls.len() > 1),
+            is_keeping,
             sids: HashMap::new(),
             last_sid: 0,
             pings: VecDeque::new(),
             published: None,
             refused: Vec::new(),
             spreads: VecDeque::new(),
-            known: Arc::new(Mutex::new(info.connect_urls.clone())),
+            known: servers.known(),
         }
     }
 
-    /// Servers that this one knows, as it says when the connection is over.
-    pub(crate) fn known(&self) -> Arc<Mutex<Vec<String>>> {
-        Arc::clone(&self.known)
+    /// Whether what is kept comes by a channel.
+    fn brings_kept(&self, channel: Channel) -> bool {
+        self.is_keeping && matches!(channel, Channel::Topics(_))
+    }
+
+    /// The channel of a subject, or of the one above it.
+    fn channel(&self, subject: &str) -> Option<Channel> {
+        let above = || self.names.channel(subject.rsplit_once('.')?.0);
+        self.names.channel(subject).or_else(|| above().filter(|channel| self.brings_kept(*channel)))
     }
 
     fn ping(&mut self, confirms: Confirms) {
@@ -97,8 +114,8 @@ impl NatsConnection {
 
     fn handle(&mut self, said: Said, events: &mut Vec<Event>) -> Result<(), Lost> {
         match said {
-            Said::Message { subject, payload } => {
-                if let Some(channel) = self.names.channel(&subject) {
+            Said::Message { subject, payload, .. } => {
+                if let Some(channel) = self.channel(&subject) {
                     events.push(Event::Message { channel, bytes: payload });
                 }
             }
@@ -151,7 +168,8 @@ impl NatsConnection {
     /// does not.
     fn handle_error(&mut self, why: String) -> Result<(), Lost> {
         let subject = why.strip_prefix("Permissions Violation for Subscription to ");
-        match subject.and_then(|subject| self.names.channel(subject.trim_matches('"'))) {
+        match subject.and_then(|subject| self.channel(subject.trim_matches('"'))) {
+            Some(channel) if self.refused.contains(&channel) => {}
             Some(channel) => self.refused.push(channel),
             None => return Err(Lost::new(format!("the server says: {why}"))),
         }
@@ -178,6 +196,14 @@ impl Connection for NatsConnection {
                     self.sids.insert(*channel, self.last_sid);
                     let subject = self.names.name(*channel);
                     protocol::write_subscribe(&subject, self.last_sid, &mut self.socket.out);
+                    if self.brings_kept(*channel) {
+                        self.last_sid += 1;
+                        protocol::write_subscribe(
+                            &format!("{subject}.*"),
+                            self.last_sid,
+                            &mut self.socket.out,
+                        );
+                    }
                 }
                 self.ping(Confirms::Subscribed(channels));
             }
@@ -185,6 +211,9 @@ impl Connection for NatsConnection {
                 for channel in &channels {
                     if let Some(sid) = self.sids.remove(channel) {
                         protocol::write_unsubscribe(sid, &mut self.socket.out);
+                        if self.brings_kept(*channel) {
+                            protocol::write_unsubscribe(sid + 1, &mut self.socket.out);
+                        }
                     }
                 }
                 self.ping(Confirms::Unsubscribed(channels));

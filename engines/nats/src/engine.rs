@@ -1,31 +1,30 @@
 //! A NATS, by the addresses of its servers.
 
-use std::{
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{fmt, sync::Arc};
 
 use lapwing_cluster::{AppNameError, Names, Spread};
-use lapwing_cluster_driver::{ConnectError, Engine};
+use lapwing_cluster_driver::{ConnectError, Engine, store::Store};
 
 use crate::{
-    address::{self, Address, BadAddress},
+    address::{Address, BadAddress},
     connection::NatsConnection,
-    greeting::{self, Trust},
+    greeting::Heads,
+    jetstream::JetStream,
+    servers::Servers,
+    store::NatsStore,
+    stream::{KeptStream, Limits},
+    subjects::Subjects,
 };
-
-/// Servers that are remembered, those included that others told of.
-const SERVERS_MAX: usize = 64;
 
 /// A NATS, by the addresses of its servers.
 ///
 /// Each attempt to connect begins with the server after the one that was tried last. Passwords are in none of its texts.
 pub struct Nats {
-    address: Address,
-    trust: Trust,
-    next: usize,
-    /// Servers that the one knew which was reached last.
-    known: Arc<Mutex<Vec<String>>>,
+    servers: Servers,
+    /// Where topics are kept, if they are.
+    kept: Option<KeptStream>,
+    /// It was seen that they can be.
+    is_kept_checked: bool,
 }
 
 impl Nats {
@@ -43,15 +42,29 @@ impl Nats {
     /// # Errors
     /// The URL is none of these.
     pub fn at(url: &str) -> Result<Self, BadAddress> {
-        let address = Address::read(url)?;
-        Ok(Self { address, trust: system_trust(), next: 0, known: Arc::default() })
+        Ok(Self { servers: Servers::new(Address::read(url)?), kept: None, is_kept_checked: false })
+    }
+
+    /// Keeps topics in a stream of JetStream, which is made when it is missing. A start then fails where JetStream is off or this user may not use it, and says
+    /// what to do. Without this, a mount that keeps topics is refused.
+    ///
+    /// ```
+    /// use lapwing_nats::{KeptStream, Nats};
+    ///
+    /// let nats = Nats::at("nats://127.0.0.1")?.keeping(KeptStream::new());
+    /// # Ok::<(), lapwing_nats::BadAddress>(())
+    /// ```
+    #[must_use]
+    pub fn keeping(mut self, stream: KeptStream) -> Self {
+        self.kept = Some(stream);
+        self
     }
 
     /// The same, with a configuration for what is encrypted: own roots, a certificate of this node.
     #[cfg(feature = "tls")]
     #[must_use]
-    pub fn with_tls(mut self, config: std::sync::Arc<tokio_rustls::rustls::ClientConfig>) -> Self {
-        self.trust.config = Some(config);
+    pub fn with_tls(mut self, config: Arc<tokio_rustls::rustls::ClientConfig>) -> Self {
+        self.servers.trust(config);
         self
     }
 
@@ -71,33 +84,23 @@ impl Nats {
         Ok(format!("{{ publish: \"{prefix}>\", subscribe: \"{prefix}>\" }}"))
     }
 
-    /// Remembers the servers that the last one told of, while it was there.
-    fn learn(&mut self) {
-        let known = std::mem::take(&mut *self.known.lock().unwrap_or_else(PoisonError::into_inner));
-        for server in known.iter().filter_map(|text| address::server(text)) {
-            if self.address.servers.len() < SERVERS_MAX && !self.address.servers.contains(&server) {
-                self.address.servers.push(server);
-            }
-        }
+    /// The permissions of a user of an application that keeps topics: the same, and what is asked of JetStream about the one stream.
+    ///
+    /// ```
+    /// let permissions = lapwing_nats::Nats::permissions_with_kept("chat")?;
+    /// assert!(permissions.starts_with(r#"{ publish: ["lw.chat.>", "$JS.API.STREAM.INFO.lw_chat_kept", "#));
+    /// # Ok::<(), lapwing_cluster::AppNameError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`permissions`](Self::permissions).
+    pub fn permissions_with_kept(app: &str) -> Result<String, AppNameError> {
+        let names = Names::new(app, Self::SEPARATOR, Spread::default())?;
+        let subjects = Subjects::new(names);
+        let asked: Vec<_> = subjects.asked().map(|subject| format!(", \"{subject}\"")).collect();
+        let prefix = subjects.names().prefix();
+        Ok(format!("{{ publish: [\"{prefix}>\"{}], subscribe: \"{prefix}>\" }}", asked.concat()))
     }
-}
-
-#[cfg(feature = "tls")]
-fn system_trust() -> Trust {
-    use tokio_rustls::rustls::{ClientConfig, RootCertStore, crypto::ring};
-
-    let mut roots = RootCertStore::empty();
-    // Without any the connection fails, and says whom it does not know.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let config = ClientConfig::builder_with_provider(std::sync::Arc::new(ring::default_provider()));
-    let config = config.with_safe_default_protocol_versions().ok();
-    let config = config.map(|config| config.with_root_certificates(roots).with_no_client_auth());
-    Trust { config: config.map(std::sync::Arc::new) }
-}
-
-#[cfg(not(feature = "tls"))]
-fn system_trust() -> Trust {
-    Trust {}
 }
 
 impl Engine for Nats {
@@ -107,27 +110,26 @@ impl Engine for Nats {
     const NAME: &'static str = "nats";
 
     async fn connect(&mut self, names: &Names) -> Result<NatsConnection, ConnectError> {
-        self.learn();
-        let mut failed = ConnectError::Away("there is no server".into());
-        for _ in 0..self.address.servers.len() {
-            let server = self.address.servers[self.next % self.address.servers.len()].clone();
-            self.next += 1;
-            match greeting::greet(&server, &self.address, &self.trust, names).await {
-                Ok(connection) => {
-                    self.known = connection.known();
-                    return Ok(connection);
-                }
-                Err(error) => failed = error,
-            }
+        let (socket, info) = self.servers.open(names, Heads::Unwanted).await?;
+        if let Some(stream) = self.kept.as_ref().filter(|_| !self.is_kept_checked) {
+            let subjects = Subjects::new(names.clone());
+            JetStream::open(&mut self.servers.clone(), subjects, stream, Limits::default()).await?;
+            self.is_kept_checked = true;
         }
-        Err(failed)
+        Ok(NatsConnection::new(names.clone(), socket, &info, &self.servers, self.kept.is_some()))
+    }
+
+    fn store(&self, names: &Names) -> Option<Arc<dyn Store>> {
+        let stream = self.kept.clone()?;
+        Some(Arc::new(NatsStore::new(self.servers.clone(), Subjects::new(names.clone()), stream)))
     }
 }
 
 impl fmt::Debug for Nats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Address { servers, credentials, is_tls } = &self.address;
-        let mut f = f.debug_struct("Nats");
-        f.field("at", servers).field("with", credentials).field("is_tls", is_tls).finish_non_exhaustive()
+        f.debug_struct("Nats")
+            .field("servers", &self.servers)
+            .field("kept", &self.kept)
+            .finish_non_exhaustive()
     }
 }

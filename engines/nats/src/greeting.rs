@@ -7,7 +7,6 @@ use lapwing_cluster_driver::ConnectError;
 
 use crate::{
     address::{Address, Credentials},
-    connection::NatsConnection,
     protocol::{self, Connect, Garbled, Info, Said},
     socket::Socket,
 };
@@ -19,13 +18,21 @@ pub(crate) struct Trust {
     pub(crate) config: Option<std::sync::Arc<tokio_rustls::rustls::ClientConfig>>,
 }
 
+/// Whether messages come with their heads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heads {
+    Wanted,
+    Unwanted,
+}
+
 /// Opens a connection to one server, on which nothing is subscribed.
 pub(crate) async fn greet(
     server: &(String, u16),
     address: &Address,
     trust: &Trust,
     names: &Names,
-) -> Result<NatsConnection, ConnectError> {
+    heads: Heads,
+) -> Result<(Socket, Info), ConnectError> {
     let mut socket = Socket::open(server).await.map_err(away)?;
     let mut info = match next(&mut socket).await? {
         Said::Info(info) => *info,
@@ -36,9 +43,9 @@ pub(crate) async fn greet(
     if is_tls {
         socket = encrypted(socket, trust, &server.0).await?;
     }
-    write_connect(&address.credentials, is_tls, &mut socket);
+    write_connect(&address.credentials, is_tls, heads, &mut socket);
     try_permissions(names, &mut socket, &mut info).await?;
-    Ok(NatsConnection::new(names.clone(), socket, &info, address.servers.len()))
+    Ok((socket, info))
 }
 
 #[cfg(feature = "tls")]
@@ -52,7 +59,7 @@ async fn encrypted(_: Socket, Trust {}: &Trust, _: &str) -> Result<Socket, Conne
     Err(refusal("an encrypted connection needs the feature tls".to_owned()))
 }
 
-fn write_connect(credentials: &Credentials, is_tls: bool, socket: &mut Socket) {
+fn write_connect(credentials: &Credentials, is_tls: bool, heads: Heads, socket: &mut Socket) {
     let (user, pass, auth_token) = match credentials {
         Credentials::None => (None, None, None),
         Credentials::Password { user, password } => (Some(user.as_str()), Some(password.as_str()), None),
@@ -66,6 +73,8 @@ fn write_connect(credentials: &Credentials, is_tls: bool, socket: &mut Socket) {
         lang: "rust",
         version: env!("CARGO_PKG_VERSION"),
         protocol: 1,
+        headers: heads == Heads::Wanted,
+        no_responders: heads == Heads::Wanted,
         user,
         pass,
         auth_token,

@@ -1,8 +1,9 @@
 //! The lines of NATS, to bytes and back.
 //!
 //! ```text
-//!   server:  INFO {…}   MSG subject sid [reply] bytes ↵ payload   PING   PONG   +OK   -ERR 'why'
-//!   node:    CONNECT {…}   PUB subject bytes ↵ payload   SUB subject sid   UNSUB sid   PING   PONG
+//!   server:  INFO {…}   MSG subject sid [reply] bytes ↵ payload   HMSG … head-bytes bytes ↵ head payload   PING   PONG   +OK   -ERR 'why'
+//!   node:    CONNECT {…}   PUB subject bytes ↵ payload   HPUB subject reply head-bytes bytes ↵ head payload   SUB subject sid   UNSUB sid
+//!            PING   PONG
 //! ```
 
 use std::fmt;
@@ -16,6 +17,9 @@ const LINE_BYTES_MAX: usize = 64 * 1024;
 /// The longest payload: what a node sends at most, and what is around it.
 const PAYLOAD_BYTES_MAX: usize = 2 * 1024 * 1024;
 
+/// What a head begins with.
+const HEAD: &str = "NATS/1.0\r\n";
+
 /// Payloads up to here are copied, so that a small one that is kept does not keep the buffer in which it came.
 const COPIED_BYTES_MAX: usize = 4 * 1024;
 
@@ -23,7 +27,12 @@ const COPIED_BYTES_MAX: usize = 4 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Said {
     Info(Box<Info>),
-    Message { subject: String, payload: Bytes },
+    /// The head is empty where there is none.
+    Message {
+        subject: String,
+        head: Bytes,
+        payload: Bytes,
+    },
     Ping,
     Pong,
     Ok,
@@ -43,6 +52,8 @@ pub(crate) struct Info {
     pub(crate) connect_urls: Vec<String>,
     /// It is about to go.
     pub(crate) ldm: bool,
+    /// Whether this server keeps anything itself.
+    pub(crate) jetstream: bool,
 }
 
 /// What a node says of itself.
@@ -57,6 +68,10 @@ pub(crate) struct Connect<'a> {
     pub(crate) version: &'a str,
     /// 1: the server may say INFO again.
     pub(crate) protocol: u8,
+    /// Messages come with their heads …
+    pub(crate) headers: bool,
+    /// … and a request that nobody hears is answered with the status 503.
+    pub(crate) no_responders: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -85,7 +100,8 @@ pub(crate) fn read(buffer: &mut BytesMut) -> Result<Option<Said>, Garbled> {
     let line = std::str::from_utf8(&buffer[..end]).map_err(|_| Garbled)?;
     let (word, rest) = line.split_once([' ', '\t']).unwrap_or((line, ""));
     let said = match word.to_ascii_uppercase().as_str() {
-        "MSG" => return read_message(buffer, end),
+        "MSG" => return read_message(buffer, end, false),
+        "HMSG" => return read_message(buffer, end, true),
         "INFO" => Said::Info(Box::new(serde_json::from_str(rest).map_err(|_| Garbled)?)),
         "PING" => Said::Ping,
         "PONG" => Said::Pong,
@@ -97,12 +113,17 @@ pub(crate) fn read(buffer: &mut BytesMut) -> Result<Option<Said>, Garbled> {
     Ok(Some(said))
 }
 
-fn read_message(buffer: &mut BytesMut, end: usize) -> Result<Option<Said>, Garbled> {
+fn read_message(buffer: &mut BytesMut, end: usize, has_head: bool) -> Result<Option<Said>, Garbled> {
     let line = std::str::from_utf8(&buffer[..end]).map_err(|_| Garbled)?;
     let words: Vec<&str> = line.split_ascii_whitespace().collect();
-    let ([_, subject, _, len] | [_, subject, _, _, len]) = words[..] else { return Err(Garbled) };
-    let len: usize = len.parse().map_err(|_| Garbled)?;
-    if len > PAYLOAD_BYTES_MAX {
+    let (subject, head, len) = match (&words[..], has_head) {
+        ([_, subject, _, len] | [_, subject, _, _, len], false) => (*subject, 0, number(len)?),
+        ([_, subject, _, head, len] | [_, subject, _, _, head, len], true) => {
+            (*subject, number(head)?, number(len)?)
+        }
+        _ => return Err(Garbled),
+    };
+    if len > PAYLOAD_BYTES_MAX || head > len {
         return Err(Garbled);
     }
     let (from, until) = (end + 2, end + 2 + len);
@@ -114,7 +135,7 @@ fn read_message(buffer: &mut BytesMut, end: usize) -> Result<Option<Said>, Garbl
         return Err(Garbled);
     }
     let subject = subject.to_owned();
-    let payload = if len <= COPIED_BYTES_MAX {
+    let mut payload = if len <= COPIED_BYTES_MAX {
         let copy = Bytes::copy_from_slice(&buffer[from..until]);
         buffer.advance(until + 2);
         copy
@@ -124,13 +145,55 @@ fn read_message(buffer: &mut BytesMut, end: usize) -> Result<Option<Said>, Garbl
         buffer.advance(2);
         payload
     };
-    Ok(Some(Said::Message { subject, payload }))
+    let head = payload.split_to(head);
+    Ok(Some(Said::Message { subject, head, payload }))
+}
+
+fn number(word: &str) -> Result<usize, Garbled> {
+    word.parse().map_err(|_| Garbled)
+}
+
+/// The status that a head has, if any.
+pub(crate) fn status(head: &[u8]) -> Option<u16> {
+    let line = head.strip_prefix(b"NATS/1.0 ")?;
+    std::str::from_utf8(line.get(..3)?).ok()?.parse().ok()
+}
+
+/// The value of a field of a head.
+pub(crate) fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
+    let mut lines = head.split("\r\n").skip(1);
+    lines.find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim()))
 }
 
 pub(crate) fn write_publish(subject: &str, payload: &[u8], out: &mut BytesMut) {
     out.extend_from_slice(format!("PUB {subject} {}\r\n", payload.len()).as_bytes());
     out.extend_from_slice(payload);
     out.extend_from_slice(b"\r\n");
+}
+
+/// Publishes with fields of a head, each a line without its end, and says where an answer is to go.
+pub(crate) fn write_request(
+    subject: &str,
+    reply: &str,
+    fields: &[String],
+    payload: &[u8],
+    out: &mut BytesMut,
+) {
+    let head_bytes = head_bytes(fields);
+    let bytes = head_bytes + payload.len();
+    out.extend_from_slice(format!("HPUB {subject} {reply} {head_bytes} {bytes}\r\n{HEAD}").as_bytes());
+    for field in fields {
+        out.extend_from_slice(field.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+    out.extend_from_slice(payload);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// How long a head with these fields is.
+pub(crate) fn head_bytes(fields: &[String]) -> usize {
+    HEAD.len() + fields.iter().map(|field| field.len() + 2).sum::<usize>() + 2
 }
 
 pub(crate) fn write_subscribe(subject: &str, sid: u64, out: &mut BytesMut) {
@@ -172,11 +235,12 @@ mod tests {
         let text = format!(
             "INFO {{\"server_id\":\"N\",\"max_payload\":1048576,\"ldm\":true,\"connect_urls\":[\"a:1\"]}} \r\n+OK\r\nPING\r\n\
              MSG lw.chat.c 1 4\r\n\r\n\r\n\r\nMSG lw.chat.c 1 reply 2\r\nhi\r\nMSG a 2 0\r\n\r\npong\r\nMSG b 3 {}\r\n{large}\r\n\
-             -ERR 'Authorization Violation'\r\n",
+             HMSG d 4 reply 16 18\r\nNATS/1.0 503\r\n\r\nhi\r\n-ERR 'Authorization Violation'\r\n",
             large.len(),
         );
         let message = |subject: &str, payload: &str| Said::Message {
             subject: subject.to_owned(),
+            head: Bytes::new(),
             payload: Bytes::copy_from_slice(payload.as_bytes()),
         };
         let info = Info {
@@ -194,6 +258,11 @@ mod tests {
             message("a", ""),
             Said::Pong,
             message("b", &large),
+            Said::Message {
+                subject: "d".to_owned(),
+                head: Bytes::from_static(b"NATS/1.0 503\r\n\r\n"),
+                payload: Bytes::from_static(b"hi"),
+            },
             Said::Error("Authorization Violation".to_owned()),
         ];
         for piece in [1, 2, 3, 7, 100, text.len()] {
@@ -210,6 +279,8 @@ mod tests {
             "MSG a\r\n",
             "MSG a 1 -1\r\n",
             "MSG a 1 2\r\nhi!!",
+            "HMSG a 1 3 2\r\nhi\r\n",
+            "HMSG a 1 2\r\nhi\r\n",
             "INFO {\r\n",
             "\r\n",
             &too_large,
@@ -220,5 +291,20 @@ mod tests {
         }
         let mut buffer = BytesMut::from(&b"MSG \xff 1 2\r\nhi\r\n"[..]);
         assert_eq!(read(&mut buffer), Err(Garbled));
+    }
+
+    #[test]
+    fn a_request_has_a_head_that_is_read_again() {
+        let fields = ["A: 1".to_owned(), "Ab: x y".to_owned()];
+        let mut out = BytesMut::new();
+        write_request("s", "r", &fields, b"hello", &mut out);
+        assert_eq!(&out[..], b"HPUB s r 27 32\r\nNATS/1.0\r\nA: 1\r\nAb: x y\r\n\r\nhello\r\n");
+        assert_eq!(head_bytes(&fields), 27);
+        let head = "NATS/1.0\r\nA: 1\r\nAb: x y\r\n\r\n";
+        assert_eq!([field(head, "A"), field(head, "Ab"), field(head, "b")], [Some("1"), Some("x y"), None]);
+        assert_eq!(
+            [status(head.as_bytes()), status(b"NATS/1.0 503\r\n\r\n"), status(b"")],
+            [None, Some(503), None]
+        );
     }
 }

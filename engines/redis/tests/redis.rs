@@ -98,21 +98,21 @@ impl KeepingServer for RedisServer {
         eventually("it has read what it had", || self.cli("PING").trim() == "PONG").await;
     }
 
-    fn save(&mut self, topic: &str) {
+    async fn save(&mut self, topic: &str) {
         for kind in ["k", "m"] {
             let copied = self.cli(&format!("COPY lw:contract:{kind}:{topic} saved:{kind} REPLACE"));
             assert_eq!(copied.trim(), "1");
         }
     }
 
-    fn lose(&mut self, topic: &str, _: usize) {
+    async fn lose(&mut self, topic: &str, _: usize) {
         for kind in ["k", "m"] {
             let copied = self.cli(&format!("COPY saved:{kind} lw:contract:{kind}:{topic} REPLACE"));
             assert_eq!(copied.trim(), "1");
         }
     }
 
-    fn evict(&mut self, topic: &str) {
+    async fn evict(&mut self, topic: &str) {
         assert_eq!(self.cli(&format!("DEL lw:contract:k:{topic}")).trim(), "1");
     }
 }
@@ -150,7 +150,16 @@ mod store {
     }
 
     async fn read(store: &Arc<dyn Store>, after: Option<Place>) -> Page {
-        store.read(&Read { topic: "t".into(), after, entries_max: 1_000, bounds: BOUNDS }).await.unwrap()
+        store
+            .read(&Read {
+                topic: "t".into(),
+                channel: Channel::Control,
+                after,
+                entries_max: 1_000,
+                bounds: BOUNDS,
+            })
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
@@ -210,7 +219,13 @@ mod store {
         assert_eq!((again.refused, again.entries.len()), (Some(Refused::Epoch), 2));
         // A server that has lost the scripts is given them again.
         server.cli("SCRIPT FLUSH");
-        let asked = Read { topic: "t".into(), after: None, entries_max: 1_000, bounds: BOUNDS };
+        let asked = Read {
+            topic: "t".into(),
+            channel: Channel::Control,
+            after: None,
+            entries_max: 1_000,
+            bounds: BOUNDS,
+        };
         assert!(store.read(&asked).await.is_err());
         assert_eq!(read(&store, None).await.entries.len(), 2);
     }
@@ -232,8 +247,15 @@ mod store {
         eventually("they are published", || keeps.heard().kept.len() == 3).await;
         let plain = TestNode::start("plain", engine("plain")).await;
         let store = plain.cluster.store().unwrap();
-        let refused =
-            store.read(&Read { topic: "t".into(), after: None, entries_max: 1, bounds: BOUNDS }).await;
+        let refused = store
+            .read(&Read {
+                topic: "t".into(),
+                channel: Channel::Control,
+                after: None,
+                entries_max: 1,
+                bounds: BOUNDS,
+            })
+            .await;
         assert!(matches!(refused, Err(lapwing_cluster_driver::store::StoreError::Refused(_))), "{refused:?}");
     }
 }

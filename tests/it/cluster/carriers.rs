@@ -2,7 +2,7 @@
 
 use lapwing::{
     Lapwing, Mount,
-    cluster::{AtStart, ClusterOptions, Hub, Nats, Redis, driver::HubEngine},
+    cluster::{AtStart, ClusterOptions, Hub, KeptStream, Nats, Redis, driver::HubEngine},
     testing::TestServer,
 };
 use lapwing_engine_contract::{Process, eventually, free_port};
@@ -107,27 +107,52 @@ impl Carrier for RedisServer {
     }
 }
 
-pub(super) struct NatsServer(Process);
+pub(super) struct NatsServer {
+    process: Process,
+    is_keeping: bool,
+}
+
+impl NatsServer {
+    async fn with(is_keeping: bool) -> Self {
+        let port = free_port();
+        let process = Process::start("nats-server", port, |folder| {
+            let own = ["--addr", "127.0.0.1", "--port", &port.to_string()].map(str::to_owned);
+            let kept = ["--jetstream".to_owned(), "--store_dir".to_owned(), folder.display().to_string()];
+            own.into_iter().chain(kept.into_iter().filter(|_| is_keeping)).collect()
+        });
+        Self { process: process.await, is_keeping }
+    }
+}
+
+impl Keeps for NatsServer {
+    async fn start_keeping() -> Self {
+        Self::with(true).await
+    }
+
+    async fn restart_empty(&mut self) {
+        std::fs::remove_dir_all(self.process.folder().join("jetstream")).unwrap();
+        self.restart().await;
+    }
+}
 
 impl Carrier for NatsServer {
     type Engine = Nats;
 
     async fn start() -> Self {
-        let port = free_port();
-        let arguments = vec!["--addr".to_owned(), "127.0.0.1".into(), "--port".into(), port.to_string()];
-        Self(Process::start("nats-server", port, |_| arguments).await)
+        Self::with(false).await
     }
 
     fn engine(&self, _: &str) -> Nats {
-        Nats::at(&format!("nats://127.0.0.1:{}", self.0.port())).unwrap()
+        let nats = Nats::at(&format!("nats://127.0.0.1:{}", self.process.port())).unwrap();
+        if self.is_keeping { nats.keeping(KeptStream::new()) } else { nats }
     }
 
     fn kill(&mut self) {
-        self.0.kill();
+        self.process.kill();
     }
 
     async fn restart(&mut self) {
-        self.0.begin().await;
+        self.process.begin().await;
     }
 }
 

@@ -11,7 +11,7 @@ use lapwing_engine_contract::eventually;
 use serde_json::{Value, json};
 
 use super::{
-    carriers::{Carrier, Keeps, RedisServer, meet, node, node_with},
+    carriers::{Carrier, Keeps, NatsServer, RedisServer, meet, node, node_with},
     rooms,
 };
 
@@ -23,6 +23,9 @@ macro_rules! on_each_engine_that_keeps {
         }
         mod redis {
             $(#[tokio::test] async fn $name() { super::$name::<super::RedisServer>().await; })*
+        }
+        mod nats {
+            $(#[tokio::test] async fn $name() { super::$name::<super::NatsServer>().await; })*
         }
     };
 }

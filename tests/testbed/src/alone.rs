@@ -7,14 +7,14 @@ use serde_json::Value;
 
 use crate::AnyError;
 
-/// What a server is built with, and whether it can keep topics.
+/// What a server is built with.
 ///
 /// # Errors
 /// The environment says that it is not.
-pub(crate) async fn start() -> Result<(Builder, bool), AnyError> {
+pub(crate) async fn start() -> Result<Builder, AnyError> {
     match env::var("ENGINE") {
         Ok(engine) if !engine.is_empty() => Err("ENGINE is for a testbed with the feature `cluster`".into()),
-        _ => Ok((Lapwing::builder(), true)),
+        _ => Ok(Lapwing::builder()),
     }
 }
 

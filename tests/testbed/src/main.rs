@@ -8,7 +8,7 @@
 //! With `INSPECT_KEY=…` the doctor is at `/doctor`, and the inspector at `/inspect`, which asks for that key as a password.
 //!
 //! With `ENGINE=redis://…` or `nats://…` it is a node of the cluster `APP` (default `testbed`) with the name `NODE`; what topics
-//! `kept:*` keep is then in the Redis.
+//! `kept:*` keep is then in the Redis, or in the NATS, which needs JetStream for it (`nats-server -js`). With `KEEP=0` nothing is kept.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "whoever starts it has to learn the port")]
 
@@ -303,11 +303,16 @@ fn rooms() -> Mount {
     mount.channel::<Room>("room:*", ()).channel::<Room>("kept:*", ()).channel::<Present>("presence:*", ())
 }
 
-fn build(builder: Builder, can_keep: bool) -> (Lapwing, Endpoint<Echo>) {
-    let last = env::var("KEEP").ok().and_then(|last| last.parse().ok()).unwrap_or(100);
+/// How many messages of a topic are kept.
+fn kept() -> usize {
+    env::var("KEEP").ok().and_then(|last| last.parse().ok()).unwrap_or(100)
+}
+
+fn build(builder: Builder) -> (Lapwing, Endpoint<Echo>) {
+    let last = kept();
     let keep = |mount: Mount| mount.keep("kept:*", Keep::last(last).for_at_most(Duration::from_secs(300)));
     // Of all mounts, as a topic is kept or it is not.
-    let long = if can_keep { keep(rooms()) } else { rooms() };
+    let long = if last > 0 { keep(rooms()) } else { rooms() };
     let long = long
         .check_origin(CheckOrigin::Off)
         .joins_max(usize::MAX)
@@ -467,11 +472,11 @@ async fn run() -> Result<(), AnyError> {
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
     let port: u16 = env::var("PORT").ok().map_or(Ok(4000), |port| port.parse())?;
     let listener = listen(&host, port).await?;
-    let (builder, can_keep) = node::start().await?;
+    let builder = node::start().await?;
     let options = env::var("API_KEY").ok().map(|key| ApiOptions::new(&key)).transpose()?;
     // Who is inspected has a journal; who is measured has none.
     let journal = if env::var_os("INSPECT_KEY").is_some() { 4_096 } else { 0 };
-    let (lapwing, echo) = build(builder.journal(journal), can_keep);
+    let (lapwing, echo) = build(builder.journal(journal));
     let (api, pages) = (options.map(|options| lapwing.api(options)), Pages::new(&lapwing)?);
     println!("listening on {}", listener.local_addr()?);
     let served = Served { lapwing, echo, api, pages };

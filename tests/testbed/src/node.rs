@@ -4,28 +4,31 @@ use std::{env, error::Error, fmt::Write as _};
 
 use lapwing::{
     Builder, ClusterOptions, Lapwing,
-    cluster::{AtStart, Engine, Nats, Redis, Spread, StartError},
+    cluster::{AtStart, Engine, KeptStream, Nats, Redis, Spread, StartError},
 };
 use serde_json::Value;
 
-use crate::AnyError;
+use crate::{AnyError, kept};
 
-/// What a server is built with, and whether it can keep topics: over a NATS it cannot.
+/// What a server is built with.
 ///
 /// # Errors
 /// `ENGINE` is no address, `APP` no name, or the engine refuses the node. One that is away is waited for.
-pub(crate) async fn start() -> Result<(Builder, bool), AnyError> {
+pub(crate) async fn start() -> Result<Builder, AnyError> {
     let builder = Lapwing::builder();
     let Some(address) = env::var("ENGINE").ok().filter(|engine| !engine.is_empty()) else {
-        return Ok((builder, true));
+        return Ok(builder);
     };
     let scheme = address.split_once("://").map_or(&*address, |(scheme, _)| scheme);
     let cluster = match scheme {
-        "nats" => start_on(Nats::at(&address).map_err(unusable)?).await,
+        "nats" => {
+            let nats = Nats::at(&address).map_err(unusable)?;
+            start_on(if kept() > 0 { nats.keeping(KeptStream::new()) } else { nats }).await
+        }
         "redis" | "unix" => start_on(Redis::at(&address).map_err(unusable)?).await,
         scheme => return Err(format!("ENGINE is redis://…, unix://… or nats://…, and not {scheme:?}").into()),
     };
-    Ok((builder.cluster(cluster.map_err(unusable)?), scheme != "nats"))
+    Ok(builder.cluster(cluster.map_err(unusable)?))
 }
 
 async fn start_on(engine: impl Engine) -> Result<lapwing::Cluster, StartError> {

@@ -2,17 +2,29 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 
+mod kept;
+
 use std::{error::Error as _, path::Path};
 
 use lapwing_cluster_driver::{ConnectError, HalfOpen, NotConfirmed, Options, StartError};
 use lapwing_engine_contract::{PATIENCE, Pipe, Process, Server, TestNode, contract, eventually, free_port};
-use lapwing_nats::Nats;
+use lapwing_nats::{KeptStream, Nats};
 
 struct NatsServer {
     process: Process,
     /// Everybody goes through it: the server has no command that cuts.
     pipe: Pipe,
     broken: Option<Pipe>,
+    /// Where its nodes keep topics, if they do.
+    stream: Option<KeptStream>,
+}
+
+impl NatsServer {
+    async fn with(lines: impl FnOnce(&Path) -> String, stream: Option<KeptStream>) -> Self {
+        let process = server(free_port(), lines).await;
+        let pipe = Pipe::to(process.port()).await;
+        Self { process, pipe, broken: None, stream }
+    }
 }
 
 /// A server with lines of configuration, and the port that it listens on.
@@ -29,13 +41,15 @@ impl Server for NatsServer {
     type Engine = Nats;
 
     async fn start() -> Self {
-        let process = server(free_port(), |_| String::new()).await;
-        let pipe = Pipe::to(process.port()).await;
-        Self { process, pipe, broken: None }
+        Self::with(|_| String::new(), None).await
     }
 
     fn engine(&self, _label: &str) -> Nats {
-        Nats::at(&format!("nats://{}", self.pipe.addr())).unwrap()
+        let nats = Nats::at(&format!("nats://{}", self.pipe.addr())).unwrap();
+        match &self.stream {
+            Some(stream) => nats.keeping(stream.clone()),
+            None => nats,
+        }
     }
 
     async fn breakable(&mut self, _label: &str) -> Nats {
