@@ -93,9 +93,7 @@ impl ChannelMailbox {
         let of_ref =
             |reference: &Option<Ref>| reference.as_ref().map_or(0, |reference| reference.as_json().len());
         let held = match self {
-            Self::Event { event, payload, reference } => {
-                name_limits::bytes_of(event) + payload.size() + of_ref(reference)
-            }
+            Self::Event { event, payload, reference } => bytes_of_event(event, payload, reference.as_ref()),
             Self::Broadcast(broadcast) => {
                 broadcast.topic.len() + broadcast.event.len() + broadcast.payload.size()
             }
@@ -114,7 +112,10 @@ impl ChannelMailbox {
     /// What it holds if it is the client's; nothing otherwise.
     pub(crate) fn bytes_of_client(&self) -> usize {
         match self {
-            Self::Event { .. } | Self::Leave(_) => self.bytes(),
+            Self::Event { event, payload, reference } => {
+                size_of::<Self>() + bytes_of_event(event, payload, reference.as_ref())
+            }
+            Self::Leave(_) => self.bytes(),
             _ => 0,
         }
     }
@@ -239,6 +240,11 @@ impl Mailbox {
         self.of_client -= settled;
         settled as usize
     }
+}
+
+#[inline]
+fn bytes_of_event(event: &Name, payload: &Payload, reference: Option<&Ref>) -> usize {
+    name_limits::bytes_of(event) + payload.size() + reference.map_or(0, |reference| reference.as_json().len())
 }
 
 /// Bytes that are held for a client while they are handled: none where it is few, so that a small message touches no counter.

@@ -68,15 +68,12 @@ impl<F: Future> Future for Calling<'_, F> {
     }
 }
 
-/// Runs the callback for an event of the client's in a span. Nothing is made where nobody listens.
-pub(super) async fn handle_event<T>(
+/// Runs the callback for an event of the client's in a span, for those who listen.
+pub(super) async fn handle_traced<T>(
     join: &Join,
     event: &Name,
     running: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, String> {
-    if !is_traced() {
-        return call(join, Callback::HandleIn, running).await;
-    }
     let span = span_of(join, event);
     let result = call(join, Callback::HandleIn, running).instrument(span.clone()).await;
     if result.is_err() {

@@ -177,7 +177,16 @@ impl Hub {
         message: Message<'_>,
     ) -> Result<(), CloseReason> {
         let client = session.client();
-        let Some(msg) = self.hear(session, message)? else { return Ok(()) };
+        let is_too_fast = self.is_too_fast(client)?;
+        // It is large: each function that it is handed through by value copies it.
+        let msg = self.decode(client, message)?;
+        if !self.takes(session, &msg, is_too_fast)? {
+            return Ok(());
+        }
+        if self.logins.is_for(&msg) {
+            self.renew(session, msg);
+            return Ok(());
+        }
         let joins_max = self.limits.joins_max;
         let mut state = client.state();
         if state.closed {
@@ -251,55 +260,53 @@ impl Hub {
         &self.router
     }
 
-    /// Reads a message within the client's rates, and sees to one that is for no join. `None` if there is nothing left to do.
-    fn hear<S: Served>(
-        &self,
-        session: &Arc<S>,
-        message: Message<'_>,
-    ) -> Result<Option<ChannelMsg>, CloseReason> {
-        let (client, rates) = (session.client(), &self.limits.rates);
-        let is_too_fast = !rates.allows_event(&client.said);
-        if is_too_fast {
-            self.meter.refused.add("too_fast", 1);
+    /// Counts a message against the client's rate.
+    fn is_too_fast(&self, client: &Client) -> Result<bool, CloseReason> {
+        let rates = &self.limits.rates;
+        if rates.allows_event(&client.said) {
+            return Ok(false);
         }
-        if is_too_fast && !rates.is_answering {
-            return Err(CloseReason::TooFast);
-        }
-        let Some(msg) = self.decode(session, message)? else { return Ok(None) };
-        if is_too_fast {
-            return too_fast(session, &msg).map(|()| None);
-        }
-        if self.logins.is_for(&msg) {
-            if let Some(task) = self.logins.renew(&self.node, session, msg) {
-                self.node.spawn(task);
-            }
-            return Ok(None);
-        }
-        if msg.event == event::JOIN && !rates.allows_join(client.joined()) {
-            self.meter.refused.add("joins_too_fast", 1);
-            reply(session, (msg.join_ref.as_ref(), &msg), "error", &Payload::reason("too many joins"));
-            return Ok(None);
-        }
-        Ok(Some(msg))
+        self.meter.refused.add("too_fast", 1);
+        if rates.is_answering { Ok(true) } else { Err(CloseReason::TooFast) }
     }
 
-    /// Reads a message. `None` for one with a name that is too long, which is answered.
-    fn decode(
-        &self,
-        session: &Arc<impl Served>,
-        message: Message<'_>,
-    ) -> Result<Option<ChannelMsg>, CloseReason> {
-        let msg = session.client().serializer.decode(message).map_err(|error| {
+    /// Reads a message.
+    fn decode(&self, client: &Client, message: Message<'_>) -> Result<ChannelMsg, CloseReason> {
+        client.serializer.decode(message).map_err(|error| {
             debug!(%error, "message could not be decoded");
             self.meter.refused.add("unreadable", 1);
             CloseReason::BadMessage
-        })?;
-        if let Some(field) = self.limits.names.too_long(&msg) {
+        })
+    }
+
+    /// Whether a message is taken. One that is not is answered: it has a name that is too long, or comes too fast.
+    fn takes(
+        &self,
+        session: &Arc<impl Served>,
+        msg: &ChannelMsg,
+        is_too_fast: bool,
+    ) -> Result<bool, CloseReason> {
+        if let Some(field) = self.limits.names.too_long(msg) {
             self.meter.refused.add("name_too_long", 1);
-            too_long(session, &msg, field);
-            return Ok(None);
+            too_long(session, msg, field);
+            return Ok(false);
         }
-        Ok(Some(msg))
+        if is_too_fast {
+            return too_fast(session, msg).map(|()| false);
+        }
+        if msg.event == event::JOIN && !self.limits.rates.allows_join(session.client().joined()) {
+            self.meter.refused.add("joins_too_fast", 1);
+            reply(session, (msg.join_ref.as_ref(), msg), "error", &Payload::reason("too many joins"));
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Asks the program about a new token.
+    fn renew(&self, session: &Arc<impl Served>, msg: ChannelMsg) {
+        if let Some(task) = self.logins.renew(&self.node, session, msg) {
+            self.node.spawn(task);
+        }
     }
 
     /// Answers, and nothing is to be run.

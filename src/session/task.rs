@@ -41,10 +41,10 @@ use crate::{
     protocol::{Name, Outgoing, Payload, Ref, name_limits::quoted},
     session::{
         answering::{answer, answer_ok, respond, turn_away},
-        calling::{call, called, handle_event, said},
+        calling::{call, called, handle_traced, is_traced, said},
         recovery,
     },
-    topics::Member,
+    topics::{Member, broadcast::Broadcast},
 };
 
 /// How long a join that is replaced may take to end before it is ended without its `leave`. As in Phoenix.
@@ -300,8 +300,13 @@ async fn handle<C: Channel>(
             let _ = cx.ready().await;
             cx.begin_event(reference.clone());
             let name = text(&event);
-            let result =
-                handle_event(join, &event, pin!(async { channel.handle_in(&name, payload, cx).await })).await;
+            let result = {
+                let handling = pin!(async { channel.handle_in(&name, payload, cx).await });
+                match is_traced() {
+                    false => call(join, Callback::HandleIn, handling).await,
+                    true => handle_traced(join, &event, handling).await,
+                }
+            };
             let is_taken = cx.end_event();
             answers = Some(reference).filter(|_| !is_taken);
             (Callback::HandleIn, result)
@@ -319,16 +324,7 @@ async fn handle<C: Channel>(
             return None;
         }
         ChannelMailbox::Broadcast(broadcast) if broadcast.topic == join.topic => {
-            let payload = broadcast.payload.clone();
-            cx.socket_mut().set_intercepted(Some(&broadcast));
-            let result = call(
-                join,
-                Callback::HandleOut,
-                pin!(async { channel.handle_out(&broadcast.event, payload, cx).await }),
-            )
-            .await;
-            cx.socket_mut().set_intercepted(None);
-            (Callback::HandleOut, result)
+            (Callback::HandleOut, intercept(join, channel, cx, &broadcast).await)
         }
         ChannelMailbox::Broadcast(broadcast) => {
             let handling = pin!(async { channel.handle_broadcast(broadcast, cx).await });
@@ -353,6 +349,23 @@ async fn handle<C: Channel>(
         Err(panic) => Some(crashed(join, panic)),
         Ok(result) => apply(join, callback, answers, result),
     }
+}
+
+/// Runs the callback for a broadcast that the channel wants to see before its client does.
+async fn intercept<C: Channel>(
+    join: &Join,
+    channel: &mut C,
+    cx: &mut Context<C>,
+    broadcast: &Broadcast,
+) -> Result<Handled, String> {
+    let payload = broadcast.payload.clone();
+    cx.socket_mut().set_intercepted(Some(broadcast));
+    let result = {
+        let handling = pin!(async { channel.handle_out(&broadcast.event, payload, cx).await });
+        call(join, Callback::HandleOut, handling).await
+    };
+    cx.socket_mut().set_intercepted(None);
+    result
 }
 
 /// A callback panicked.
