@@ -40,7 +40,9 @@ class Cluster {
   }
 
   async #start(name, tap, port) {
-    const env = { RUST_LOG: "error", ...this.#env, ENGINE: this.engine.url(tap.port), APP: this.app, NODE: name };
+    // These servers have no JetStream, and nothing here is about kept topics.
+    const kept = this.engine.kind === "nats" ? { KEEP: "0" } : {};
+    const env = { RUST_LOG: "error", ...kept, ...this.#env, ENGINE: this.engine.url(tap.port), APP: this.app, NODE: name };
     const node = await startTestbed({ env, port });
     Object.assign(node, { name, tap, stats: async () => JSON.parse(await node.fetch("/stats")) });
     node.isReady = async () => (await fetch(`http://${node.address}/ready`)).status === 200;

@@ -10,7 +10,7 @@ import { until } from "../../clients/support/wait.js";
 
 const programs = {
   redis: { program: "redis-server", file: [], args: (port) => ["--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"] },
-  nats: { program: "nats-server", file: ["--config"], args: (port, dir) => ["--addr", "127.0.0.1", "--port", port, "--jetstream", "--store_dir", dir] },
+  nats: { program: "nats-server", file: ["--config"], args: (port) => ["--addr", "127.0.0.1", "--port", port] },
 };
 
 export const engines = Object.keys(programs);
@@ -39,7 +39,7 @@ class Engine {
     const file = config === undefined ? [] : [...programs[kind].file, "engine.conf"];
     if (config !== undefined) writeFileSync(join(this.#dir, "engine.conf"), config);
     // A Redis takes its file before everything else.
-    this.#args = [...file, ...programs[kind].args(String(port), this.#dir), ...args];
+    this.#args = [...file, ...programs[kind].args(String(port)), ...args];
     process.once("exit", () => this.#child?.kill("SIGKILL"));
   }
 
@@ -54,7 +54,6 @@ class Engine {
 
   /** Starts it, which must not run. It has forgotten everything. */
   async begin() {
-    rmSync(join(this.#dir, "jetstream"), { recursive: true, force: true });
     const child = spawn(findProgram(programs[this.kind].program), this.#args, { cwd: this.#dir, stdio: ["ignore", "pipe", "pipe"] });
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (this.log = (this.log + text).slice(-20_000)));
     this.#child = child;
