@@ -7,8 +7,7 @@ use std::{
 };
 
 use lapwing::{
-    ClusterOptions, Drain, Lapwing, Mount, PresenceOptions, ShutdownReport,
-    cluster::AtStart,
+    ClusterOptions, Drain, Lapwing, Mount, PresenceOptions, ShutdownReport, cluster::AtStart,
     testing::TestServer,
 };
 use lapwing_engine_contract::eventually;
