@@ -14,7 +14,7 @@ import { startEngine } from "../../tests/cluster/support/engine.js";
 /** Sessions of this mount are kept for three seconds: on a machine that stands still for as long, one is lost by that. */
 const SHORT = "/socket_short";
 /** On a busy machine nothing is taken for dead that is only slow. */
-const PATIENT = { attemptMs: 60_000, postMs: 20_000, patienceMs: 10_000 };
+const PATIENT = { attemptMs: 60_000, postMs: 20_000, patienceMs: 10_000, reopenMs: 120_000 };
 
 let topics = 0;
 
@@ -40,6 +40,8 @@ class Page {
     this.channel.join().receive("ok", (reply) => {
       this.joins += 1;
       this.reply = reply;
+      // Until it is joined a page has nothing to lose: whatever came before was the machine's.
+      if (this.joins === 1) Object.assign(this, { errors: 0, closes: [], told: [] });
     });
     this.joined = until("the join", () => this.joins === 1, 60_000);
   }
