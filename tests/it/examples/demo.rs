@@ -52,9 +52,14 @@ async fn messages_have_a_length_and_somebody_who_comes_late_gets_the_last_fifty(
         assert_eq!(status(&mut client, &n.to_string()).await, "ok");
     }
     let mut late = Client::connect(program.address, Vsn::V2).await;
-    late.send(json!(["1", "1", "room:lobby", "phx_join", super::member("bob")])).await;
+    let mut params = super::member("bob");
+    params["_since"] = json!("-100");
+    late.send(json!(["1", "1", "room:lobby", "phx_join", params])).await;
     let answer = reply_to(&mut late, "1").await.pop().unwrap();
-    let history = answer[4]["response"]["history"].as_array().unwrap();
-    let texts: Vec<&str> = history.iter().map(|message| message["text"].as_str().unwrap()).collect();
+    assert_eq!(answer[4]["response"]["_replayed"], 50, "{answer}");
+    late.send(json!(["1", "2", "room:lobby", "ping", {}])).await;
+    let heard = reply_to(&mut late, "2").await;
+    let said = heard.iter().filter(|message| message[3] == "said");
+    let texts: Vec<&str> = said.map(|message| message[4]["text"].as_str().unwrap()).collect();
     assert_eq!(texts, (1..=50).map(|n| n.to_string()).collect::<Vec<_>>());
 }
