@@ -86,7 +86,6 @@ impl Channel for Room {
         }
         let (name, color) = check_look(&params.name, &params.color)?;
         let node = joining.state().node.clone();
-        joining.set_reply(json!({"node": node}))?;
         Ok(Self { user: params.user, name, color, away: false, node })
     }
 
@@ -113,8 +112,9 @@ impl Channel for Room {
                 )
             }
             "cursor" => self.cursor(payload.parse()?, cx),
-            // Answered behind all that was said before: so a page knows that it has all of it.
-            "ping" => Ok(reply("ok", Payload::empty())),
+            // Answered behind all that was said before: so a page knows that it has all of it, and where it is, which may be another node
+            // than it has joined on.
+            "ping" => Ok(reply("ok", json!({"node": self.node}))),
             _ => Err(Failure::reason("unmatched event")),
         }
     }

@@ -73,9 +73,8 @@ export class Room {
     let isBack = false;
     this.#channel
       .join()
-      .receive("ok", ({ node, _recovered }) => {
+      .receive("ok", ({ _recovered }) => {
         showProblem("");
-        showNode(node);
         // The server has forgotten what this page shows, or some of it: it begins anew, with what there is.
         if (_recovered === false) return this.#enterAnew();
         if (isBack) this.#seen.expect(this.#position());
@@ -98,10 +97,11 @@ export class Room {
     this.#catchUp();
   }
 
-  // The answer comes behind all that was missed. What is not in the room by then was lost with a session, if it was not answered.
+  // The answer comes behind all that was missed, and says which node is there now. What is not in the room by then was lost with a session, if it was not answered.
   #catchUp() {
     const waiting = [...this.#waiting];
-    this.#channel.push("ping", {}).receive("ok", () => {
+    this.#channel.push("ping", {}).receive("ok", ({ node }) => {
+      showNode(node);
       this.#seen.expectNothing();
       for (const said of waiting.filter((said) => this.#waiting.includes(said))) {
         if (said.isHeard) this.#drop(said);
