@@ -37,8 +37,8 @@ describe("floods, in Chromium", { timeout: 600_000 }, () => {
   for (const { name, count, bytes } of FLOODS) {
     for (const transport of ["websocket", "sse", "longpoll", "stock websocket", "stock longpoll"]) {
       it(`${name} both ways, by ${transport}`, async () => {
-        // phoenix.js makes one request of all that is said in a turn, and one of more than 16 MB is refused.
-        const said = transport === "stock longpoll" ? Math.min(count, Math.floor(13_000_000 / bytes)) : count;
+        // phoenix.js makes one request of all that is said in a turn, and one of more than 8 MB is refused.
+        const said = transport === "stock longpoll" ? Math.min(count, Math.floor(6_000_000 / bytes)) : count;
         const { down, up, ends, held } = await page.evaluate(flood, { transport, count, said, bytes });
         assert.deepEqual(ends, []);
         assert.deepEqual([down, up], [inOrder(count), inOrder(said)]);
