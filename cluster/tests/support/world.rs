@@ -13,6 +13,9 @@ use lapwing_cluster::{
 
 use super::{dice::Dice, engine::Engine};
 
+/// Beats of a node's own that come back without one of a peer's before that counts as dead, at least.
+const ECHOES_OF_DEATH: u32 = 8;
+
 pub const TOPICS: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
 
 /// A node with what its program did and heard.
@@ -28,6 +31,8 @@ pub struct Program {
     /// When each peer was last found to be there.
     pub last_up: BTreeMap<Instance, u64>,
     pub deaths: Vec<(Instance, PeerEnd)>,
+    /// Its own beats that came back since each peer's last one.
+    echoes: BTreeMap<Instance, u32>,
     paused_until: Duration,
     cut_off_until: Duration,
 }
@@ -61,6 +66,18 @@ pub struct World {
     /// Commands that the engine executes while a step of time passes.
     pace: u32,
     is_traced: bool,
+}
+
+impl Program {
+    fn note_beat(&mut self, event: &Event) {
+        let Event::Message { bytes, .. } = event else { return };
+        let Ok((from, Message::Beat(_))) = Message::decode(bytes, &WireLimits::default()) else { return };
+        if from == self.instance {
+            self.echoes.values_mut().for_each(|echoes| *echoes += 1);
+        } else {
+            self.echoes.insert(from, 0);
+        }
+    }
 }
 
 impl World {
@@ -145,6 +162,7 @@ impl World {
             peers: BTreeSet::new(),
             last_up: BTreeMap::new(),
             deaths: Vec::new(),
+            echoes: BTreeMap::new(),
             paused_until: Duration::ZERO,
             cut_off_until: Duration::ZERO,
         }));
@@ -307,6 +325,7 @@ impl World {
             self.trace(node, &event);
         }
         let program = self.programs[node].as_mut().unwrap();
+        program.note_beat(&event);
         program.node.handle_event(self.now, event);
         self.hear(node);
     }
@@ -364,6 +383,12 @@ impl World {
                 }
                 Output::PeerDown(peer, end) => {
                     assert!(program.peers.remove(&peer), "down twice");
+                    // Law 4: neither time nor an engine that is away kills anybody.
+                    let echoes = program.echoes.get(&peer).copied().unwrap_or_default();
+                    assert!(
+                        end == PeerEnd::Departed || echoes >= ECHOES_OF_DEATH,
+                        "dead after {echoes} echoes"
+                    );
                     program.deaths.push((peer, end));
                 }
                 Output::Reconnect => reconnect = true,
