@@ -163,6 +163,9 @@ async fn run(crowd: &Crowd, slow: usize) -> Seen {
         sessions.push(member(if number < slow { proxy.addr() } else { address }).await);
     }
     let mut away = member(address).await;
+    // It has acknowledged something: a session that was only opened is not kept for long.
+    away.say("!ack 1").await;
+    away.settle().await;
     away.cut();
     let detached = async {
         while lapwing.stats().connections > crowd.members {
