@@ -45,6 +45,7 @@ export const anywhere = [
   {
     name: "any node, engine cut",
     what: "the same, while a node loses its connection to the engine each second",
+    inShort: ["nats"],
     mayLose: true,
     async during({ nodes, isOver }) {
       for (let n = 0; !isOver(); n += 1) {

@@ -169,7 +169,7 @@ export const broadcasts = [
     what: `somebody says what the nodes say with something changed, on all channels${isSealed ? "" : ", and the nodes have no secret"}`,
     // Without a secret some of it is as good as what nodes say, and how long they believe it is up to chance.
     mayForge: !isSealed,
-    inShort: isSealed,
+    inShort: isSealed ? undefined : [],
     env: isSealed ? { SECRET: "0123456789abcdef" } : {},
     async during({ cluster, did, forged, over }) {
       await pause(SETTLED_MS);
@@ -200,6 +200,7 @@ export const broadcasts = [
   {
     name: "netsplit",
     what: "a node has no way to the engine for ten seconds",
+    inShort: ["nats"],
     mayTell: true,
     async during({ cluster, half, pauseMs }) {
       await half();

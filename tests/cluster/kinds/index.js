@@ -34,7 +34,10 @@ export const SHORT = {
   calls: { users: 10, slack_ms: 30_000 },
 };
 
-/** What is run, at each size; those that are not `inShort` at full size alone. `engines` are those that can do it, if not all. */
+/**
+ * What is run, at each size. `engines` are those that can do it, if not all; `inShort` those on which it is run in small, if not on all: what
+ * waits for long is run on one of them, or at full size alone.
+ */
 export const kinds = [
   ...broadcasts.map((kind) => ({
     group: "broadcasts",
@@ -45,6 +48,7 @@ export const kinds = [
     group: "broadcasts",
     name: "engine away",
     what: "the engine is away for longer than the nodes keep what they cannot say",
+    inShort: ["redis"],
     run: (engine, scale) => outageTrial(engine, scale.outage),
   },
   ...presence.map((kind) => ({ group: "presence", ...kind, run: (engine, scale) => presenceTrial(engine, kind, scale.presence) })),

@@ -63,6 +63,7 @@ export const presence = [
   {
     name: "node paused",
     what: "a node stands still for ten seconds",
+    inShort: ["redis"],
     async run({ node, others, own, present, did, pauseMs, slack_ms }) {
       node.signal("SIGSTOP");
       const paused = pause(pauseMs);
@@ -91,7 +92,7 @@ export const presence = [
     name: "flapping",
     what: "a node's way to the engine comes and goes each second",
     // A node that takes half a second to connect is not seen for longer than eight beats.
-    inShort: false,
+    inShort: [],
     async run({ node, others, own, did, flaps }) {
       for (let n = 0; n < flaps; n += 1) {
         node.tap.down();
