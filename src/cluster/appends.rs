@@ -14,6 +14,7 @@ use lapwing_cluster::{Channel, Instance};
 use lapwing_cluster_driver::store::{Append, Bounds, Store};
 use tokio::{sync::Notify, time::sleep};
 
+use super::tally::Tally;
 use crate::occasionally::{Occasionally, occasionally};
 
 /// What an entry takes beside its bytes and its topic.
@@ -39,6 +40,7 @@ pub(super) struct Appends {
     drained: Notify,
     is_up: AtomicBool,
     is_closed: AtomicBool,
+    tally: Arc<Tally>,
 }
 
 #[derive(Default)]
@@ -53,7 +55,7 @@ struct State {
 pub(super) struct Full;
 
 impl Appends {
-    pub(super) fn new(publisher: Instance, bytes_max: usize) -> Self {
+    pub(super) fn new(publisher: Instance, bytes_max: usize, tally: Arc<Tally>) -> Self {
         Self {
             publisher,
             bytes_max,
@@ -62,6 +64,7 @@ impl Appends {
             drained: Notify::new(),
             is_up: AtomicBool::new(true),
             is_closed: AtomicBool::new(false),
+            tally,
         }
     }
 
@@ -86,6 +89,12 @@ impl Appends {
         drop(state);
         self.wake.notify_one();
         Ok(number)
+    }
+
+    /// How many wait, and their bytes.
+    pub(super) fn waiting(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.queue.len(), state.bytes)
     }
 
     /// Whether the store took what it was given last.
@@ -131,11 +140,13 @@ impl Appends {
             match store.append(&batch).await {
                 Ok(()) => {
                     self.set_up(true);
+                    self.tally.appended(batch.len());
                     self.remove(batch.len());
                     pause = PAUSES.0;
                 }
                 Err(error) => {
                     self.set_up(false);
+                    self.tally.append_failed();
                     let cause =
                         std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
                     occasionally!(refused, warn, %error, cause, "broadcasts of kept topics wait");

@@ -45,6 +45,8 @@ pub struct ClusterStats {
     pub held_bytes: usize,
     /// Requests that nodes carry for each other.
     pub relays: RelayCounts,
+    /// The store of kept topics; none where this node keeps none.
+    pub store: Option<StoreStats>,
 }
 
 /// Requests for sessions of another node than the one that they came to: see `docs/cluster.md`.
@@ -72,6 +74,37 @@ impl RelayCounts {
         let driver::RelayStats { carrying, carried, begun, taken, broken, refused, messages, .. } = stats;
         Self { carrying, carried, begun, taken, broken, refused, messages }
     }
+}
+
+/// What a node gave to the store of kept topics and got from it since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct StoreStats {
+    /// Broadcasts of this node that the store has.
+    pub appended: u64,
+    /// How often it did not take some, which were tried again.
+    pub append_failures: u64,
+    /// Broadcasts that wait for it now.
+    pub waiting: usize,
+    /// Bytes of them.
+    pub waiting_bytes: usize,
+    /// How often a topic was read from it.
+    pub reads: u64,
+    /// How often one could not be.
+    pub read_failures: u64,
+    /// Broadcasts that did not come by themselves, and that subscribers have from a read.
+    pub healed: u64,
+    /// Gaps that were told, by cause.
+    pub gaps: StoreGaps,
+}
+
+/// The number of gaps of kept topics that were told, by [`GapCause`](crate::GapCause). They are not in [`GapCounts`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "they have the names of the causes")]
+pub struct StoreGaps {
+    pub trimmed: u64,
+    pub store_lost: u64,
 }
 
 /// The number of gaps that were told, by [`GapCause`](crate::GapCause).
@@ -192,6 +225,7 @@ impl ClusterStats {
             ring_bytes: stats.ring_bytes,
             held_bytes: stats.held_bytes,
             relays: RelayCounts::of(stats.relays),
+            store: None,
         }
     }
 }

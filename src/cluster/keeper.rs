@@ -31,7 +31,9 @@ use tokio::{
 use super::{
     Program, Stored,
     appends::{Appends, Full},
+    info::StoreStats,
     mirror::{Mirror, Step},
+    tally::Tally,
 };
 use crate::{
     occasionally::{Occasionally, occasionally},
@@ -67,6 +69,7 @@ pub(super) struct Keeper {
     runtime: Handle,
     program: OnceLock<Weak<dyn Program>>,
     appends: Arc<Appends>,
+    tally: Arc<Tally>,
     /// The topics with members here.
     topics: Mutex<HashMap<Topic, Claimed>>,
     reads: Semaphore,
@@ -111,13 +114,15 @@ impl Keeper {
         runtime: Handle,
         appends_bytes_max: usize,
     ) -> Arc<Self> {
-        let appends = Arc::new(Appends::new(cluster.instance(), appends_bytes_max));
+        let tally = Arc::<Tally>::default();
+        let appends = Arc::new(Appends::new(cluster.instance(), appends_bytes_max, Arc::clone(&tally)));
         Arc::new(Self {
             cluster,
             store,
             runtime,
             program: OnceLock::new(),
             appends,
+            tally,
             topics: Mutex::default(),
             reads: Semaphore::new(READS_MAX),
             senders: Mutex::default(),
@@ -275,12 +280,19 @@ impl Keeper {
         after: Option<Place>,
         entries_max: usize,
     ) -> Result<Page, StoreError> {
-        read_all(&*self.store, (topic, self.channel(topic)), keep, after, entries_max).await
+        let read = read_all(&*self.store, (topic, self.channel(topic)), keep, after, entries_max).await;
+        self.tally.read(&read);
+        read
     }
 
     /// What the store keeps as broadcasts of a topic.
     pub(super) fn broadcasts(&self, topic: &Topic, entries: &[Kept]) -> Vec<Arc<Broadcast>> {
         entries.iter().filter_map(|kept| Some(Arc::new(self.broadcast(topic, kept)?.broadcast))).collect()
+    }
+
+    /// What is counted of the store.
+    pub(super) fn stats(&self) -> StoreStats {
+        self.tally.stats(self.appends.waiting())
     }
 
     /// Waits until the store has everything that was given to it, and gives nothing more.
@@ -320,13 +332,13 @@ impl Keeper {
                     }
                     program.restart_stored(topic, position(place), stored);
                 }
-                Step::Gap(refused) => tell(&*program, topic, refused),
+                Step::Gap(refused) => self.tell(&*program, topic, refused),
                 Step::Deliver(kept) => match self.broadcast(topic, &kept) {
                     Some(stored) => program.deliver_stored(stored),
                     None => {
                         // Its place is taken all the same, and nobody can be given what is in it.
                         program.restart_stored(topic, position(kept.place), Vec::new());
-                        tell(&*program, topic, Refused::Trimmed);
+                        self.tell(&*program, topic, Refused::Trimmed);
                     }
                 },
                 Step::Read(after) => {
@@ -341,14 +353,27 @@ impl Keeper {
     /// What was read for a topic.
     fn handle_page(self: &Arc<Self>, copy: &Arc<Copied>, page: Page) {
         let mut state = copy.state();
-        let mut steps = Vec::new();
+        let (mut steps, end) = (Vec::new(), page.end().number);
         state.mirror.handle_page(page, |number| self.check_at(&copy.topic, number), &mut steps);
+        let is_read = |step: &&Step| matches!(step, Step::Deliver(kept) if kept.place.number <= end);
+        self.tally.healed(steps.iter().filter(is_read).count());
         self.take(copy, &mut state, steps);
         let reads = state.mirror.reads();
         for (_, waiting) in state.waiting.extract_if(.., |(number, _)| *number <= reads) {
             // Who gave up has dropped the other end.
             let _ = waiting.send(());
         }
+    }
+
+    /// Members missed something that the store does not have any more.
+    fn tell(&self, program: &dyn Program, topic: &Topic, refused: Refused) {
+        self.tally.gap(refused);
+        let cause = match refused {
+            Refused::Epoch => GapCause::StoreLost,
+            Refused::Trimmed => GapCause::Trimmed,
+        };
+        tracing::warn!(topic = %lapwing_transports::quoted::Quoted::new(topic), %cause, "broadcasts of a kept topic are lost");
+        program.tell_gap(&Arc::new(Gap { topic: topic.clone(), node: "".into(), cause }));
     }
 
     /// An entry as it was published, and by whom.
@@ -455,6 +480,7 @@ async fn read_for(here: Weak<Keeper>, store: Arc<dyn Store>, copy: Arc<Copied>, 
         let topic = (&copy.topic, keeper.channel(&copy.topic));
         let read = read_all(&*store, topic, copy.keep, after, PAGE_ENTRIES_MAX).await;
         drop(permit);
+        keeper.tally.read(&read);
         match read {
             Ok(page) => return keeper.handle_page(&copy, page),
             Err(error) => {
@@ -495,16 +521,6 @@ async fn read_all(
 pub(super) fn bounds(keep: Keep) -> store::Bounds {
     let Keep { bounds, .. } = keep;
     store::Bounds { entries: bounds.messages, bytes: bounds.bytes, age: bounds.age }
-}
-
-/// Members missed something that the store does not have any more.
-fn tell(program: &dyn Program, topic: &Topic, refused: Refused) {
-    let cause = match refused {
-        Refused::Epoch => GapCause::StoreLost,
-        Refused::Trimmed => GapCause::Trimmed,
-    };
-    tracing::warn!(topic = %lapwing_transports::quoted::Quoted::new(topic), %cause, "broadcasts of a kept topic are lost");
-    program.tell_gap(&Arc::new(Gap { topic: topic.clone(), node: "".into(), cause }));
 }
 
 /// A place as clients hold it.

@@ -21,7 +21,7 @@ use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 use super::{
     Program,
     error::{NotConfirmed, NotKept, NotRead, TooLarge},
-    info::{ClusterInfo, ClusterStats, NodeInfo},
+    info::{ClusterInfo, ClusterStats, NodeInfo, StoreStats},
     keeper::{self, Keeper, Reading, bytes_of},
     options::Hasher,
     pump::{Hosts, Pump},
@@ -242,7 +242,16 @@ impl Link {
 
     /// The numbers of it.
     pub(crate) fn stats(&self) -> ClusterStats {
-        ClusterStats { is_ready: self.is_ready(), ..ClusterStats::of(&self.cluster) }
+        ClusterStats {
+            is_ready: self.is_ready(),
+            store: self.store_stats(),
+            ..ClusterStats::of(&self.cluster)
+        }
+    }
+
+    /// What is counted of the store, if topics are kept.
+    pub(crate) fn store_stats(&self) -> Option<StoreStats> {
+        self.keeper.as_ref().map(|keeper| keeper.stats())
     }
 
     /// Says goodbye, and ends what [`begin`](Self::begin) started.

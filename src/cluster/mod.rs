@@ -36,6 +36,8 @@ pub(crate) mod question;
 pub(crate) mod relay;
 #[cfg(feature = "cluster")]
 mod slow;
+#[cfg(feature = "cluster")]
+mod tally;
 
 #[cfg(not(feature = "cluster"))]
 #[path = "off.rs"]
@@ -53,7 +55,10 @@ use crate::{
 
 #[cfg(feature = "cluster")]
 pub use self::{
-    info::{ClusterInfo, ClusterStats, EngineInfo, GapCounts, NodeInfo, NodeState, RelayCounts},
+    info::{
+        ClusterInfo, ClusterStats, EngineInfo, GapCounts, NodeInfo, NodeState, RelayCounts, StoreGaps,
+        StoreStats,
+    },
     options::{Cluster, ClusterOptions},
 };
 #[cfg(feature = "cluster")]

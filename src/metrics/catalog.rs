@@ -90,6 +90,13 @@ catalog! {
     CLUSTER_PUBLISHED = counter("lapwing_cluster_published_total", &["result"], "Broadcasts for other nodes: sent at once, kept until the engine was there (later), or not sent (lost).");
     CLUSTER_DELIVERED = counter("lapwing_cluster_delivered_total", &["how"], "Broadcasts of other nodes: come at once (direct), or missing first and got from their publisher (repaired).");
     CLUSTER_GAPS = counter("lapwing_cluster_gaps_total", &["cause"], "Gaps that subscribers were told of.");
+    STORE_APPENDS = counter("lapwing_store_appended_total", &[], "Broadcasts of this node that the store of kept topics has.");
+    STORE_READS = counter("lapwing_store_reads_total", &[], "Reads of kept topics from the store.");
+    STORE_FAILURES = counter("lapwing_store_failures_total", &["operation"], "Appends and reads that the store did not do, and that were tried again.");
+    STORE_HEALED = counter("lapwing_store_healed_total", &[], "Broadcasts of kept topics that did not come by themselves, and were read for their subscribers.");
+    STORE_GAPS = counter("lapwing_store_gaps_total", &["cause"], "Gaps of kept topics that subscribers were told of.");
+    STORE_WAITING = gauge("lapwing_store_waiting", &[], "Broadcasts of this node that the store of kept topics does not have yet.");
+    STORE_WAITING_BYTES = gauge("lapwing_store_waiting_bytes", &[], "Bytes of these.").in_bytes();
     CLUSTER_UNREADABLE = counter("lapwing_cluster_unreadable_total", &["why"], "Messages of other nodes that could not be read, or were not sealed with the secret (forged).");
     CLUSTER_RELAYS = gauge("lapwing_cluster_relays", &["role"], "Requests that nodes carry for each other at the moment: this one (carrier), and others for its sessions (owner).");
     CLUSTER_RELAYED = counter("lapwing_cluster_relayed_total", &["result"], "Requests for sessions of other nodes: carried (begun), come from others (taken), ended early (broken), or not carried (refused).");

@@ -186,6 +186,17 @@ fn add_cluster(metrics: &mut Metrics, link: &crate::cluster::link::Link) {
     for (cause, count) in &stats.gaps {
         metrics.count(&CLUSTER_GAPS, &[cause], *count);
     }
+    if let Some(store) = link.store_stats() {
+        metrics.count(&STORE_APPENDS, &[], store.appended);
+        metrics.count(&STORE_READS, &[], store.reads);
+        metrics.count(&STORE_FAILURES, &["append"], store.append_failures);
+        metrics.count(&STORE_FAILURES, &["read"], store.read_failures);
+        metrics.count(&STORE_HEALED, &[], store.healed);
+        metrics.count(&STORE_GAPS, &["trimmed"], store.gaps.trimmed);
+        metrics.count(&STORE_GAPS, &["store_lost"], store.gaps.store_lost);
+        metrics.gauge(&STORE_WAITING, &[], store.waiting as f64);
+        metrics.gauge(&STORE_WAITING_BYTES, &[], store.waiting_bytes as f64);
+    }
     metrics.count(&CLUSTER_UNREADABLE, &["unreadable"], stats.unreadable);
     metrics.count(&CLUSTER_UNREADABLE, &["forged"], stats.forged);
     let relays = stats.relays;

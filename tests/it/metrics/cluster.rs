@@ -170,3 +170,74 @@ async fn what_cannot_be_kept_is_counted_by_why() {
     while publish().is_ok() {}
     assert_eq!((failed("too_large"), failed("not_kept")), (1, 1));
 }
+
+#[tokio::test]
+async fn what_the_store_of_kept_topics_is_given_and_asked_for_is_counted() {
+    let hub = Hub::new();
+    let kept = async |name: &str| {
+        let cluster = ClusterOptions::new("tests").name(name).start(hub.engine(name)).await.unwrap();
+        let mount = Mount::new().channel::<Room>("room:*", ()).keep("room:*", Keep::last(3));
+        TestServer::from(Lapwing::builder().cluster(cluster).mount("/socket", mount).build().unwrap())
+    };
+    let [one, two] = [kept("one").await, kept("two").await];
+    until("both are ready", || one.is_ready() && two.is_ready()).await;
+    assert_eq!(node(&Hub::new(), "else").await.stats().cluster.unwrap().store, None);
+    let store = |node: &TestServer| node.stats().cluster.unwrap().store.unwrap();
+    let join = two.join("room:1", json!({"_since": ""})).await.unwrap();
+    let first = store(&two).reads;
+    assert!(first > 0 && store(&one).reads == 0);
+    let say = |n: u32| one.broadcast("room:1", "said", json!({"n": n})).unwrap();
+    say(1);
+    join.expect("said", json!({"n": 1})).await;
+    until("it is counted", || store(&one).appended == 1).await;
+    assert_eq!(store(&two).healed, 0, "it came by itself");
+
+    let append = async |numbers: std::ops::RangeInclusive<u32>| {
+        let before = store(&one).appended;
+        numbers.clone().for_each(|n| _ = say(n));
+        until("the store has them", || store(&one).appended == before + numbers.clone().count() as u64).await;
+    };
+    hub.drop_one_in("two", 1);
+    append(2..=2).await;
+    hub.drop_one_in("two", 0);
+    append(3..=3).await;
+    join.expect("said", json!({"n": 2})).await;
+    join.expect("said", json!({"n": 3})).await;
+    until("it is counted", || store(&two).healed > 0 && store(&two).reads > first).await;
+    hub.drop_one_in("two", 1);
+    append(4..=8).await;
+    hub.drop_one_in("two", 0);
+    append(9..=9).await;
+    until("it is told", || store(&two).gaps.trimmed == 1).await;
+
+    hub.stop();
+    until("the engine is missed", || !one.is_ready() && !two.is_ready()).await;
+    say(10);
+    until("it is tried", || store(&one).append_failures > 0).await;
+    assert_eq!(store(&one).waiting, 1);
+    assert!((100..400).contains(&store(&one).waiting_bytes));
+    let told = |name: &str, label: &[&str]| count(&two.metrics(), name, label);
+    two.fetch_position("room:2").await.unwrap_err();
+    assert!(store(&two).read_failures > 0);
+    assert_eq!(gauge(&one.metrics(), "lapwing_store_waiting", &[]), 1.0);
+    assert_eq!(gauge(&one.metrics(), "lapwing_store_waiting_bytes", &[]), store(&one).waiting_bytes as f64);
+    hub.forget_kept();
+    hub.start();
+    until("it is told", || store(&two).gaps.store_lost == 1).await;
+    until("nothing waits", || store(&one).waiting == 0).await;
+    assert_eq!((store(&one).waiting_bytes, store(&one).appended), (0, 10));
+
+    // The numbers of a scrape are the same.
+    until("nothing is read any more", || told("lapwing_store_reads_total", &[]) == store(&two).reads).await;
+    let known = store(&two);
+    assert_eq!(told("lapwing_store_failures_total", &["read"]), known.read_failures);
+    assert_eq!(told("lapwing_store_healed_total", &[]), known.healed);
+    for cause in ["trimmed", "store_lost"] {
+        assert_eq!(told("lapwing_store_gaps_total", &[cause]), 1);
+    }
+    assert_eq!(count(&one.metrics(), "lapwing_store_appended_total", &[]), 10);
+    assert_eq!(
+        count(&one.metrics(), "lapwing_store_failures_total", &["append"]),
+        store(&one).append_failures
+    );
+}

@@ -102,6 +102,7 @@ async fn busy() -> TestServer {
     let hub = Hub::new();
     let cluster = ClusterOptions::new("tests").name("one").start(hub.engine("one")).await.unwrap();
     let mount = Mount::new().channel::<Room>("room:*", ()).channel::<Room>("a \"quoted\\ route", ());
+    let mount = mount.keep("kept:*", lapwing::Keep::last(10));
     let lapwing = Lapwing::builder().cluster(cluster).mount("/socket", mount).build().unwrap();
     let server = TestServer::from(lapwing);
     server.join("room:1", json!({})).await.unwrap();
