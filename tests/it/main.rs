@@ -10,6 +10,7 @@ mod cluster;
 mod compression;
 mod contract;
 mod crowd;
+mod cut;
 mod defaults;
 mod dropped;
 mod examples;

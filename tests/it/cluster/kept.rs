@@ -37,6 +37,7 @@ on_each_engine_that_keeps! {
     an_engine_that_comes_back_with_its_data_has_cost_nobody_anything
     an_engine_that_comes_back_without_its_data_is_told_of
     what_no_member_of_a_node_has_heard_is_read_from_the_store
+    each_node_reads_each_topic_once_after_a_restart
 }
 
 const TOPIC: &str = "room:1";
@@ -410,6 +411,48 @@ async fn each_node_reads_each_topic_once_when_the_engine_is_back_and_sends_nobod
     eventually("all have read", || hub.kept_reads() - before >= TOPICS * 3).await;
     assert_eq!(hub.kept_reads() - before, TOPICS * 3);
     assert_eq!(nodes.iter().map(|node| node.stats().joins).sum::<u64>(), TOPICS * 3);
+}
+
+/// The engine of many topics is restarted. `KEPT_TOPICS` and `KEPT_MEMBERS` make them more; `scripts/kept-figures` does.
+#[allow(clippy::print_stdout, reason = "whoever makes it large reads how long it took")]
+async fn each_node_reads_each_topic_once_after_a_restart<C: Keeps>() {
+    let number = |name: &str, default: u64| {
+        std::env::var(name).ok().and_then(|number| number.parse().ok()).unwrap_or(default)
+    };
+    let (topics, members) = (number("KEPT_TOPICS", 60), number("KEPT_MEMBERS", 2));
+    let mut carrier = C::start_keeping().await;
+    let nodes = three(&carrier).await;
+    let mut joins = Vec::new();
+    for topic in 0..topics {
+        for member in 0..members {
+            let node = &nodes[(topic + member) as usize % 3];
+            joins.push(node.join(format!("room:{topic}"), json!({"_since": ""})).await.unwrap());
+        }
+    }
+    let reads = || nodes.iter().map(|node| node.stats().cluster.unwrap().store.unwrap().reads).sum::<u64>();
+    let copies = topics * members.min(3);
+    eventually("all have read", || reads() >= copies).await;
+    let before = reads();
+    carrier.kill();
+    for node in &nodes {
+        eventually("the engine is missed", || !node.is_ready()).await;
+    }
+    let down_at = tokio::time::Instant::now();
+    carrier.restart().await;
+    for topic in 0..topics {
+        nodes[0].broadcast(format!("room:{topic}"), "said", json!({"n": topic})).unwrap();
+    }
+    for join in &joins {
+        join.wait_for("said").await;
+    }
+    eventually("all have read", || reads() - before >= copies).await;
+    println!("{topics} topics × {members}: {} reads, {:.1?}", reads() - before, down_at.elapsed());
+    assert!(reads() - before <= copies, "{} reads of {copies} copies", reads() - before);
+    assert_eq!(
+        nodes.iter().map(|node| node.stats().joins).sum::<u64>(),
+        topics * members,
+        "nobody is sent away"
+    );
 }
 
 #[tokio::test]
