@@ -54,6 +54,21 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: as above.
         unsafe { System.dealloc(pointer, layout) }
     }
+
+    /// What grows is moved by the system's allocator, large blocks without a second copy; the default would count both.
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        match size.checked_sub(layout.size()) {
+            Some(more) => {
+                let live = LIVE.fetch_add(more, Ordering::Relaxed) + more;
+                PEAK.fetch_max(live, Ordering::Relaxed);
+            }
+            None => {
+                LIVE.fetch_sub(layout.size() - size, Ordering::Relaxed);
+            }
+        }
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
 }
 
 #[global_allocator]
