@@ -104,7 +104,7 @@ fn sessions() {
     measure("session: push and write, plain", COUNT, || {
         for _ in 0..COUNT {
             plain.push(frame.clone(), &limits);
-            plain.handle_written();
+            plain.handle_written(|_| true);
         }
     });
     let mut resumable = Session::resumable();

@@ -34,10 +34,10 @@ async fn carry(session: &LiveSession<()>, count: usize) -> (Vec<String>, Option<
     let mut carried = Vec::new();
     std::future::poll_fn(|cx| {
         let mut core = session.core();
-        while let Some(frame) = core.session.first_waiting() {
+        core.session.handle_written(|frame| {
             carried.push(String::from_utf8(frame.payload().to_vec()).unwrap());
-            core.session.handle_written();
-        }
+            true
+        });
         let closed = core.session.closed();
         if carried.len() >= count || closed.is_some() {
             return Poll::Ready((std::mem::take(&mut carried), closed));

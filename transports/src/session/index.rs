@@ -2,7 +2,7 @@
 //!
 //! Who has hundreds of things on one topic pushes a state into an outbox where hundreds of others wait, for each client that is slow; and
 //! to look through them costs a miss of the cache for each. So an outbox makes an index when somebody had to look at many frames
-//! in vain, and has it for as long as more than one frame waits.
+//! in vain, and has it until nothing waits.
 
 use std::collections::{HashMap, hash_map::Entry};
 

@@ -296,24 +296,33 @@ impl Session {
     }
 
     fn drop_received(&mut self, seq: Seq) {
-        while self.received < seq {
-            let frame = self.outbox.pop();
-            self.received.0 += 1;
-            match (&mut self.counts, frame) {
-                (Some(counts), Some(frame)) => counts.retained.forget(self.received, &frame),
-                (Some(_), None) => {}
-                (None, _) => self.let_go(1),
+        let Some(count) = seq.0.checked_sub(self.received.0).filter(|count| *count > 0) else { return };
+        let mut number = self.received;
+        self.received = seq;
+        let Some(counts) = &mut self.counts else {
+            self.outbox.pop_while(|_| {
+                number.0 += 1;
+                number <= seq
+            });
+            return self.let_go(count);
+        };
+        self.outbox.pop_while(|frame| {
+            number.0 += 1;
+            if number <= seq {
+                counts.retained.forget(number, frame);
             }
-        }
+            number <= seq
+        });
     }
 
-    /// The oldest waiting frame was delivered by a transport that proves delivery itself.
+    /// The oldest waiting frames, as long as each of them was, were delivered by a transport that proves delivery itself. Returns
+    /// how many they are.
     #[inline]
-    pub fn handle_written(&mut self) {
-        if self.outbox.pop().is_some() {
-            self.received.0 += 1;
-            self.let_go(1);
-        }
+    pub fn handle_written(&mut self, was_written: impl FnMut(&Frame) -> bool) -> usize {
+        let written = self.outbox.pop_while(was_written);
+        self.received.0 += written as u64;
+        self.let_go(written as u64);
+        written
     }
 
     /// Drops what waits, but for a frame that the current attachment may have sent half of: the session is over.
@@ -341,20 +350,6 @@ impl Session {
     pub fn waiting_after(&self, sent: Seq) -> impl Iterator<Item = &Frame> {
         let skip = sent.0.checked_sub(self.received.0).and_then(|skip| usize::try_from(skip).ok());
         self.outbox.iter_from(skip.unwrap_or(usize::MAX))
-    }
-
-    /// The first of the [frames after `sent`](Self::waiting_after).
-    #[must_use]
-    pub fn first_after(&self, sent: Seq) -> Option<&Frame> {
-        let place = usize::try_from(sent.0.checked_sub(self.received.0)?).ok()?;
-        self.outbox.get(place)
-    }
-
-    /// The oldest frame that the client is not known to have.
-    #[inline]
-    #[must_use]
-    pub fn first_waiting(&self) -> Option<&Frame> {
-        self.outbox.get(0)
     }
 
     /// What the frames that wait take, with what each takes besides its payload.

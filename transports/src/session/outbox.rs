@@ -1,7 +1,7 @@
 //! The frames that wait for one client, bounded in number and in bytes.
 //!
 //! Pure: no lock, no waker, no clock. Most outboxes are empty most of the time and the rest mostly hold one
-//! frame, so the first frame lies in the struct itself and the queue behind it exists only while it is needed.
+//! frame, which lies in the struct itself; a queue exists from the second on, until nothing waits.
 
 use std::collections::{VecDeque, vec_deque};
 
@@ -106,9 +106,9 @@ impl Default for OutboxLimits {
     }
 }
 
-/// Frames behind the first for which there is room at once. A client acknowledges every 32 frames of a resumable session,
-/// which is what lies here of one that is kept busy.
-const REST_CAPACITY: usize = 32;
+/// Frames for which there is room at once where there is more than one. A client acknowledges every 32 frames of a resumable
+/// session, which is what lies here of one that is kept busy.
+const MANY_CAPACITY: usize = 32;
 
 /// Frames and bytes that are kept for one client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,15 +132,20 @@ pub struct Waiting {
 /// assert_eq!(outbox.pop().unwrap().payload(), "a");
 /// ```
 #[derive(Debug, Default)]
-pub struct Outbox {
-    /// The oldest frame. `None` means that the outbox is empty: `rest` is empty then, too.
-    first: Option<Frame>,
-    /// What follows `first`; dropped as soon as it is empty, so that an idle client holds no queue.
-    rest: Option<Box<Rest>>,
+pub struct Outbox(Kept);
+
+/// What an outbox holds. Most hold nothing, or one frame, and have no queue for it.
+#[derive(Debug, Default)]
+enum Kept {
+    #[default]
+    Nothing,
+    One(Frame),
+    /// As long as one is left: never without any.
+    Many(Box<Many>),
 }
 
 #[derive(Debug)]
-struct Rest {
+struct Many {
     frames: VecDeque<Frame>,
     /// Payload bytes of these frames.
     bytes: usize,
@@ -150,8 +155,8 @@ struct Rest {
 
 /// Frames of an outbox. The first is alone most of the time, so that a chain of two iterators would be slower than what is done with it.
 struct Frames<'a> {
-    first: Option<&'a Frame>,
-    rest: vec_deque::Iter<'a, Frame>,
+    one: Option<&'a Frame>,
+    many: vec_deque::Iter<'a, Frame>,
 }
 
 impl<'a> Iterator for Frames<'a> {
@@ -159,7 +164,46 @@ impl<'a> Iterator for Frames<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a Frame> {
-        self.first.take().or_else(|| self.rest.next())
+        self.one.take().or_else(|| self.many.next())
+    }
+}
+
+impl Many {
+    #[inline]
+    fn push(&mut self, frame: Frame) {
+        self.bytes += frame.payload().len();
+        if let Some(index) = &mut self.index {
+            index.push(self.frames.len(), &frame);
+        }
+        self.frames.push_back(frame);
+    }
+
+    #[inline]
+    fn pop(&mut self) -> Option<Frame> {
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.payload().len();
+        if let Some(index) = &mut self.index {
+            index.pop(&frame);
+        }
+        Some(frame)
+    }
+
+    fn replace(&mut self, place: usize, frame: Frame) {
+        let Some(known) = self.frames.get_mut(place) else { return };
+        if let Some(index) = &mut self.index {
+            index.replace(place, known, &frame);
+        }
+        self.bytes = self.bytes - known.payload().len() + frame.payload().len();
+        *known = frame;
+    }
+
+    fn remove(&mut self, place: usize) -> Option<Frame> {
+        let frame = self.frames.remove(place)?;
+        self.bytes -= frame.payload().len();
+        if let Some(index) = &mut self.index {
+            index.remove(place, &frame);
+        }
+        Some(frame)
     }
 }
 
@@ -171,102 +215,108 @@ impl Outbox {
     /// Puts a frame at the end.
     #[inline]
     pub fn push(&mut self, frame: Frame) {
-        if self.first.is_none() {
-            self.first = Some(frame);
-        } else {
-            self.push_behind(frame);
+        match &mut self.0 {
+            Kept::Nothing => self.0 = Kept::One(frame),
+            Kept::One(_) => self.push_second(frame),
+            Kept::Many(many) => many.push(frame),
         }
     }
 
-    fn push_behind(&mut self, frame: Frame) {
-        let rest = self.rest.get_or_insert_with(|| {
-            Box::new(Rest { frames: VecDeque::with_capacity(REST_CAPACITY), bytes: 0, index: None })
-        });
-        rest.bytes += frame.payload().len();
-        if let Some(index) = &mut rest.index {
-            index.push(1 + rest.frames.len(), &frame);
+    fn push_second(&mut self, frame: Frame) {
+        let mut many = Many { frames: VecDeque::with_capacity(MANY_CAPACITY), bytes: 0, index: None };
+        if let Kept::One(first) = std::mem::take(&mut self.0) {
+            many.push(first);
         }
-        rest.frames.push_back(frame);
+        many.push(frame);
+        self.0 = Kept::Many(Box::new(many));
     }
 
     /// Takes the oldest frame.
     #[inline]
     pub fn pop(&mut self) -> Option<Frame> {
-        let frame = self.first.take()?;
-        if self.rest.is_some() {
-            self.move_up(&frame);
+        match &mut self.0 {
+            Kept::Nothing => None,
+            Kept::One(_) => {
+                let Kept::One(frame) = std::mem::take(&mut self.0) else { return None };
+                Some(frame)
+            }
+            Kept::Many(many) => {
+                let frame = many.pop();
+                if many.frames.is_empty() {
+                    self.0 = Kept::Nothing;
+                }
+                frame
+            }
         }
-        Some(frame)
     }
 
-    /// The oldest frame of the rest is the first now, and not this one.
-    fn move_up(&mut self, gone: &Frame) {
-        if let Some(rest) = &mut self.rest {
-            self.first = rest.frames.pop_front();
-            rest.bytes -= self.first.as_ref().map_or(0, |first| first.payload().len());
-            if let Some(index) = &mut rest.index {
-                index.pop(gone);
+    /// Drops the oldest frames, as long as each may go. Returns how many they were.
+    #[inline]
+    pub fn pop_while(&mut self, mut may_go: impl FnMut(&Frame) -> bool) -> usize {
+        let many = match &mut self.0 {
+            Kept::Many(many) => many,
+            Kept::One(frame) if may_go(frame) => {
+                self.0 = Kept::Nothing;
+                return 1;
             }
-            if rest.frames.is_empty() {
-                self.rest = None;
-            }
+            Kept::Nothing | Kept::One(_) => return 0,
+        };
+        let before = many.frames.len();
+        while many.frames.front().is_some_and(&mut may_go) {
+            many.pop();
         }
+        let gone = before - many.frames.len();
+        if gone == before {
+            self.0 = Kept::Nothing;
+        }
+        gone
     }
 
     /// Puts a frame into the place of another, counted from the oldest; nothing if there is none.
     pub fn replace(&mut self, place: usize, frame: Frame) {
-        let index = self.rest.as_mut().and_then(|rest| rest.index.as_mut());
-        let Some(behind_first) = place.checked_sub(1) else {
-            let Some(known) = &mut self.first else { return };
-            if let Some(index) = index {
-                index.replace(place, known, &frame);
-            }
-            *known = frame;
-            return;
-        };
-        let Some(rest) = &mut self.rest else { return };
-        let Some(known) = rest.frames.get_mut(behind_first) else { return };
-        if let Some(index) = &mut rest.index {
-            index.replace(place, known, &frame);
+        match &mut self.0 {
+            Kept::One(known) if place == 0 => *known = frame,
+            Kept::Nothing | Kept::One(_) => {}
+            Kept::Many(many) => many.replace(place, frame),
         }
-        rest.bytes = rest.bytes - known.payload().len() + frame.payload().len();
-        *known = frame;
     }
 
     /// Takes the frame out of a place; those behind it move up.
     pub fn remove(&mut self, place: usize) -> Option<Frame> {
-        let Some(behind_first) = place.checked_sub(1) else { return self.pop() };
-        let rest = self.rest.as_mut()?;
-        let frame = rest.frames.remove(behind_first)?;
-        rest.bytes -= frame.payload().len();
-        if let Some(index) = &mut rest.index {
-            index.remove(place, &frame);
+        let Kept::Many(many) = &mut self.0 else { return if place == 0 { self.pop() } else { None } };
+        let frame = many.remove(place);
+        if many.frames.is_empty() {
+            self.0 = Kept::Nothing;
         }
-        if rest.frames.is_empty() {
-            self.rest = None;
-        }
-        Some(frame)
+        frame
     }
 
     /// Drops all frames but the oldest, which may be half written.
     pub fn truncate_to_first(&mut self) {
-        self.rest = None;
+        if let Kept::Many(many) = &mut self.0 {
+            self.0 = many.frames.pop_front().map_or(Kept::Nothing, Kept::One);
+        }
     }
 
     /// The frames, oldest first.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = &Frame> {
-        let rest = self.rest.as_ref().map_or_else(vec_deque::Iter::default, |rest| rest.frames.iter());
-        Frames { first: self.first.as_ref(), rest }
+        self.frames(0)
     }
 
     /// The frames but for the first `skip`, oldest first. Skipping costs nothing.
     pub fn iter_from(&self, skip: usize) -> impl Iterator<Item = &Frame> {
-        let behind_first = skip.saturating_sub(1);
-        let rest = self.rest.as_deref().map(|rest| &rest.frames).filter(|rest| behind_first < rest.len());
-        Frames {
-            first: self.first.as_ref().filter(|_| skip == 0),
-            rest: rest.map_or_else(vec_deque::Iter::default, |rest| rest.range(behind_first..)),
+        self.frames(skip)
+    }
+
+    #[inline]
+    fn frames(&self, skip: usize) -> Frames<'_> {
+        match &self.0 {
+            Kept::One(frame) if skip == 0 => Frames { one: Some(frame), many: vec_deque::Iter::default() },
+            Kept::Many(many) if skip <= many.frames.len() => {
+                Frames { one: None, many: many.frames.range(skip..) }
+            }
+            _ => Frames { one: None, many: vec_deque::Iter::default() },
         }
     }
 
@@ -274,18 +324,21 @@ impl Outbox {
     #[inline]
     #[must_use]
     pub fn get(&self, place: usize) -> Option<&Frame> {
-        match place.checked_sub(1) {
-            None => self.first.as_ref(),
-            Some(behind_first) => self.rest.as_ref()?.frames.get(behind_first),
+        match &self.0 {
+            Kept::One(frame) if place == 0 => Some(frame),
+            Kept::Nothing | Kept::One(_) => None,
+            Kept::Many(many) => many.frames.get(place),
         }
     }
 
     /// The place of the last frame that tells the state of something, if no fence is behind it. The first `skip` are passed by.
     ///
-    /// Looks at some frames at most: where that is not enough, an index is made, and kept while more than one frame waits.
+    /// Looks at some frames at most: where that is not enough, an index is made, and kept until nothing waits.
     #[must_use]
     pub fn place_of(&mut self, skip: usize, key: &Key) -> Option<usize> {
-        if let Some(index) = self.rest.as_ref().and_then(|rest| rest.index.as_ref()) {
+        if let Kept::Many(many) = &self.0
+            && let Some(index) = &many.index
+        {
             return index.place_of(key).filter(|place| *place >= skip);
         }
         let newest = self.len().saturating_sub(SCAN_MAX).max(skip);
@@ -299,29 +352,39 @@ impl Outbox {
         }
         let index = Box::new(Index::of(self.iter()));
         let place = index.place_of(key).filter(|place| *place >= skip);
-        if let Some(rest) = &mut self.rest {
-            rest.index = Some(index);
+        if let Kept::Many(many) = &mut self.0 {
+            many.index = Some(index);
         }
         place
     }
 
     /// How many frames wait.
+    #[inline]
     #[must_use]
     pub fn len(&self) -> usize {
-        usize::from(self.first.is_some()) + self.rest.as_ref().map_or(0, |rest| rest.frames.len())
+        match &self.0 {
+            Kept::Nothing => 0,
+            Kept::One(_) => 1,
+            Kept::Many(many) => many.frames.len(),
+        }
     }
 
     /// Returns whether nothing waits.
+    #[inline]
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.first.is_none()
+        matches!(self.0, Kept::Nothing)
     }
 
     /// How many payload bytes wait.
+    #[inline]
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let first = self.first.as_ref().map_or(0, |frame| frame.payload().len());
-        first + self.rest.as_ref().map_or(0, |rest| rest.bytes)
+        match &self.0 {
+            Kept::Nothing => 0,
+            Kept::One(frame) => frame.payload().len(),
+            Kept::Many(many) => many.bytes,
+        }
     }
 }
 
@@ -430,7 +493,7 @@ mod tests {
             while outbox.len() > many || (step % 10_000 == 0 && !outbox.is_empty()) {
                 outbox.pop();
             }
-            indexed += usize::from(outbox.rest.as_ref().is_some_and(|rest| rest.index.is_some()));
+            indexed += usize::from(matches!(&outbox.0, Kept::Many(many) if many.index.is_some()));
         }
         assert!(indexed > 30_000, "it is looked for in an index: {indexed}");
     }

@@ -9,7 +9,8 @@ enum Step {
     /// The state of one of a few things.
     PushState(u8, usize),
     PushVolatile,
-    Written,
+    /// The carrier wrote so many frames, at most.
+    Written(usize),
     /// The carrier copies so many frames, at most.
     Gather(usize),
     /// It could write none of them, or a part of the first.
@@ -27,7 +28,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0usize..40).prop_map(Step::Push),
         6 => (0u8..3, 0usize..40).prop_map(|(key, len)| Step::PushState(key, len)),
         3 => Just(Step::PushVolatile),
-        2 => Just(Step::Written),
+        2 => (0usize..4).prop_map(Step::Written),
         2 => (0usize..4).prop_map(Step::Gather),
         2 => any::<bool>().prop_map(Step::Stall),
         2 => Just(Step::Flow),
@@ -130,9 +131,11 @@ proptest! {
                     model.push(&mut session, number, (Some(policy), Some(key)), len)?;
                 }
                 Step::PushVolatile => model.push(&mut session, number, (Some(Policy::Volatile), None), 0)?,
-                Step::Written => {
-                    model.receive(model.received + usize::from(model.received < model.pushed.len()));
-                    session.handle_written();
+                Step::Written(count) => {
+                    let count = count.min(model.frames());
+                    model.receive(model.received + count);
+                    let mut gone = 0..count;
+                    prop_assert_eq!(session.handle_written(|_| gone.next().is_some()), count);
                 }
                 Step::Gather(count) => {
                     model.in_hand = count.min(model.frames());

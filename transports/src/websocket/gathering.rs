@@ -32,41 +32,33 @@ impl Gathered {
     }
 }
 
-/// The frame that is to be written next.
-fn first_waiting<'a>(core: &'a Core, carrying: Option<&Carrying>) -> Option<&'a Frame> {
-    match carrying {
-        None => core.session.first_waiting(),
-        Some(carrying) => core.session.first_after(carrying.sent),
-    }
-}
-
 /// Takes the frames off the outbox that the socket has taken in full; `written` bytes of them and of the next one. Returns how many they
 /// are, and their bytes.
 pub(super) fn take_written(
     core: &mut Core,
-    mut carrying: Option<&mut Carrying>,
+    carrying: Option<&mut Carrying>,
     extensions: Extensions,
     written: &mut usize,
 ) -> (usize, usize) {
-    let (mut frames, mut bytes) = (0, 0);
     if *written == 0 {
-        return (frames, bytes);
+        return (0, 0);
     }
-    while let Some(whole) =
-        first_waiting(core, carrying.as_deref()).map(|frame| extensions.form(frame).frame_bytes())
-    {
-        if *written < whole {
-            break;
+    let before = *written;
+    let mut is_whole = |frame: &Frame| {
+        let whole = extensions.form(frame).frame_bytes();
+        let left = written.checked_sub(whole);
+        left.inspect(|left| *written = *left).is_some()
+    };
+    let frames = match carrying {
+        None => core.session.handle_written(is_whole),
+        Some(carrying) => {
+            let frames =
+                core.session.waiting_after(carrying.sent).take_while(|frame| is_whole(frame)).count();
+            carrying.sent.0 += frames as u64;
+            frames
         }
-        *written -= whole;
-        frames += 1;
-        bytes += whole;
-        match &mut carrying {
-            None => core.session.handle_written(),
-            Some(carrying) => carrying.sent.0 += 1,
-        }
-    }
-    (frames, bytes)
+    };
+    (frames, before - *written)
 }
 
 /// Copies waiting frames behind `buffer`, the first without its first `written` bytes. A frame that is too
