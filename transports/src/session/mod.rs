@@ -46,7 +46,7 @@ pub mod outbox;
 pub mod retained;
 
 use self::life::{Life, LongLife};
-use self::outbox::{Outbox, OutboxLimits};
+use self::outbox::{Outbox, OutboxLimits, Waiting};
 use self::retained::Retained;
 #[cfg(doc)]
 use crate::policy::Policy;
@@ -253,8 +253,10 @@ impl Session {
     /// The client may have the frames up to `seq`.
     fn reach(&mut self, seq: Seq) {
         if let Some(counts) = &mut self.counts {
-            let before = counts.retained.reached().0.saturating_sub(self.received.0);
-            counts.retained.reach(seq, self.outbox.iter_from(before as usize));
+            let place = |seq: Seq| seq.0.saturating_sub(self.received.0) as usize;
+            let frames = place(counts.retained.reached())..place(seq);
+            let bytes = frames.map_while(|place| self.outbox.get(place)).map(|frame| frame.payload().len());
+            counts.retained.reach(seq, bytes.sum());
         }
     }
 
@@ -359,9 +361,12 @@ impl Session {
     }
 
     /// Returns whether less than half of what may wait to be sent does.
+    #[inline]
     #[must_use]
     pub fn is_relaxed(&self, limits: &OutboxLimits) -> bool {
-        limits.is_relaxed(self.unsent())
+        let all = Waiting { frames: self.outbox.len(), bytes: self.outbox.bytes() };
+        // What was sent and is not acknowledged need not be told apart as long as all of it is little.
+        limits.is_relaxed(all) || (self.is_resumable() && limits.is_relaxed(self.unsent()))
     }
 
     /// Returns whether no frame waits.

@@ -34,10 +34,9 @@ impl Retained {
         self.reached
     }
 
-    /// The frames up to `sent` were sent; `after` are those that follow [`reached`](Self::reached).
-    pub(super) fn reach<'a>(&mut self, sent: Seq, after: impl Iterator<Item = &'a Frame>) {
-        let count = sent.0.saturating_sub(self.reached.0);
-        self.bytes += after.take(count as usize).map(|frame| frame.payload().len()).sum::<usize>();
+    /// The frames up to `sent` were sent; those that were not before have so many bytes.
+    pub(super) fn reach(&mut self, sent: Seq, bytes: usize) {
+        self.bytes += bytes;
         self.reached = self.reached.max(sent);
     }
 
@@ -121,7 +120,7 @@ impl Session {
         let Some(counts) = &self.counts else { return false };
         // What it has said it has, and gets once more, is no reason to ask.
         let is_answered = counts.acknowledged >= counts.retained.asked;
-        is_answered && counts.sent > counts.acknowledged && limits.is_to_be_asked(self.unacknowledged())
+        limits.is_to_be_asked(self.unacknowledged()) && is_answered && counts.sent > counts.acknowledged
     }
 
     /// The client is asked what it has, behind all that the current attachment has sent.

@@ -153,6 +153,7 @@ impl Carrying {
     }
 
     /// Whether there is something to write, or a reason to stop.
+    #[inline]
     pub(super) fn has_news(&self, core: &Core, limits: &OutboxLimits) -> bool {
         let session = &core.session;
         self.pong

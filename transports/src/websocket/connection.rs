@@ -228,10 +228,20 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     /// Takes `taken` bytes off the outbox, and gathers what is to be written next.
     fn gather(&mut self, taken: usize, buffer: &mut Vec<u8>) -> Gathered {
         let mut core = self.session.core();
-        if taken == 0 && core.session.is_drained() && self.carrying.is_none() && self.control.is_none() {
-            // A plain session's connection with nothing to write and nothing to do: the client has said something.
-            self.is_relaxed = true;
-            return Gathered::nothing(&core);
+        let limits = &self.session.common.outbox;
+        if taken == 0 && self.control.is_none() {
+            // A connection with nothing to write and nothing to do, most of the time: the client has said something.
+            match &self.carrying {
+                None if core.session.is_drained() => {
+                    self.is_relaxed = true;
+                    return Gathered::nothing(&core);
+                }
+                Some(carrying) if self.closing.is_open() && !carrying.has_news(&core, limits) => {
+                    self.is_relaxed = Carrying::is_relaxed(&mut core, limits);
+                    return Gathered::nothing(&core);
+                }
+                _ => {}
+            }
         }
         self.written += taken;
         let extensions = self.writing.extensions();
@@ -240,7 +250,6 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         if frames > 0 {
             self.session.common.counters.wrote(Transport::Websocket, frames, bytes);
         }
-        let limits = &self.session.common.outbox;
         let is_to_be_renewed = core.due.has(Due::RENEW);
         let mut superseded = false;
         if let Some(carrying) = &mut self.carrying {
@@ -429,7 +438,8 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                 self.decoder.free();
                 return used;
             }
-            if *messages_left == 0 || !self.is_reading() {
+            // Before the first it was looked at just now.
+            if *messages_left == 0 || (used > 0 && !self.is_reading()) {
                 // A client that waits holds nothing of what was handed on: a few bytes may have stood for megabytes.
                 self.decoder.free();
                 return used;

@@ -26,7 +26,7 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    /// Of a session for which nothing waits, and which ends with its connection.
+    /// Nothing is to be written.
     pub(super) fn nothing(core: &Core) -> Self {
         Self { large: None, closed: core.session.closed(), expired: core.expired, superseded: false }
     }
