@@ -130,3 +130,65 @@ impl Calls {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ONE: Instance = Instance(1);
+    const TWO: Instance = Instance(2);
+
+    fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    fn begun(at: Duration, to: &[Instance]) -> (Calls, u64) {
+        let mut calls = Calls::default();
+        let to = to.iter().copied().collect();
+        let id = calls.begin(at, to, Bytes::from_static(b"?"), ms(2_000), &Config::default()).unwrap();
+        (calls, id)
+    }
+
+    #[test]
+    fn a_question_is_repeated_at_its_pace_to_those_who_have_not_answered() {
+        let (mut calls, id) = begun(ms(10), &[ONE, TWO]);
+        let config = Config::default().call_repeat(ms(500));
+        let mut due = |calls: &mut Calls, at| {
+            calls.due(ms(at), &config).into_iter().map(|(to, ..)| to).collect::<Vec<_>>()
+        };
+        assert_eq!(due(&mut calls, 10), [ONE, TWO]);
+        assert_eq!(due(&mut calls, 509), []);
+        assert_eq!(due(&mut calls, 510), [ONE, TWO]);
+        calls.handle_answer(ONE, id, Bytes::from_static(b"!"));
+        assert_eq!(due(&mut calls, 1_010), [TWO]);
+        assert_eq!(calls.finished(ms(2_009)), []);
+        let over = Finished { id, answers: vec![(ONE, Bytes::from_static(b"!"))], missing: vec![TWO] };
+        assert_eq!(calls.finished(ms(2_010)), [over]);
+        assert_eq!(due(&mut calls, 9_000), []);
+    }
+
+    #[test]
+    fn who_is_gone_is_not_waited_for() {
+        let (mut calls, id) = begun(ms(0), &[ONE, TWO]);
+        calls.handle_gone(ONE);
+        assert_eq!(calls.finished(ms(1)), []);
+        calls.handle_gone(TWO);
+        assert_eq!(calls.finished(ms(1)), [Finished { id, answers: vec![], missing: vec![] }]);
+    }
+
+    #[test]
+    fn the_last_answers_are_remembered_and_no_others() {
+        let mut calls = Calls::default();
+        let answer = Bytes::from_static(b"!");
+        assert_eq!(calls.handle_call(ONE, 1), Heard::New);
+        assert_eq!(calls.handle_call(ONE, 1), Heard::Pending);
+        calls.answer(ONE, 1, answer.clone());
+        for id in 1..ANSWERS_MAX as u64 {
+            assert_eq!(calls.handle_call(TWO, id), Heard::New);
+        }
+        assert_eq!(calls.handle_call(ONE, 1), Heard::Answered(answer));
+        assert_eq!(calls.handle_call(TWO, 0), Heard::New);
+        assert_eq!(calls.handle_call(ONE, 1), Heard::New, "one more pushes the oldest out");
+        assert_eq!((calls.answers.len(), calls.recent.len()), (ANSWERS_MAX, ANSWERS_MAX));
+    }
+}

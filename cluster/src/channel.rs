@@ -79,3 +79,29 @@ impl TopicHasher {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn topics_are_spread_over_all_partitions_and_no_others() {
+        let hasher = TopicHasher::new("chat");
+        let keys = |count| -> BTreeSet<u64> {
+            let key = |room| hasher.key(Spread::Partitions(count), &format!("room:{room}")).0;
+            (0..1_000).map(key).collect()
+        };
+        assert_eq!(keys(8), (0..8).collect());
+        assert_eq!((keys(1), keys(0)), ([0].into(), [0].into()), "none would be no channel");
+        let own = (0..1_000).map(|room| hasher.key(Spread::Topics, &format!("room:{room}")).0);
+        assert_eq!(own.collect::<BTreeSet<_>>().len(), 1_000);
+    }
+
+    #[test]
+    fn another_application_spreads_them_in_another_way() {
+        let keys = ["chat", "shop"].map(|app| TopicHasher::new(app).key(Spread::Topics, "room:1"));
+        assert_ne!(keys[0], keys[1]);
+    }
+}

@@ -194,3 +194,41 @@ impl Default for Config {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_sets_itself_and_nothing_else() {
+        let ms = Duration::from_millis;
+        let set = Config::default()
+            .spread(Spread::Topics)
+            .beat(ms(1))
+            .silence_beats(2)
+            .silence_beats_after_outage(3)
+            .echoes_missing_max(4)
+            .ring_bytes_max(5)
+            .in_flight_bytes_max(6)
+            .keys_max(7)
+            .held_max(8)
+            .held_bytes_max(9)
+            .ask_timeout(ms(10))
+            .asks_max(11)
+            .hold_max(ms(12))
+            .batch_max(13)
+            .linger(ms(14))
+            .call_repeat(ms(15))
+            .calls_max(16)
+            .peers_max(17)
+            .queue_max(18)
+            .wire(WireLimits { tops_max: 19, ..WireLimits::default() });
+        assert_eq!((set.topic_spread(), set.beat, set.silence_beats), (Spread::Topics, ms(1), 2));
+        assert_eq!((set.silence_beats_after_outage, set.echoes_missing_max), (3, 4));
+        assert_eq!((set.ring_bytes_max, set.in_flight_bytes_max, set.keys_max), (5, 6, 7));
+        assert_eq!((set.held_max, set.held_bytes_max, set.ask_timeout), (8, 9, ms(10)));
+        assert_eq!((set.asks_max, set.hold_max, set.batch_max), (11, ms(12), 13));
+        assert_eq!((set.linger, set.call_repeat, set.calls_max), (ms(14), ms(15), 16));
+        assert_eq!((set.peers_max, set.queue_max, set.wire.tops_max), (17, 18, 19));
+    }
+}

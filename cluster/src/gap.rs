@@ -62,3 +62,26 @@ impl GapCause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn each_cause_has_a_word_of_its_own() {
+        let causes = [
+            GapCause::Overwritten,
+            GapCause::Unanswered,
+            GapCause::HeldTooMany,
+            GapCause::Uncertain,
+            GapCause::PublisherDied,
+            GapCause::Unreadable,
+        ];
+        // Dashboards and alarms are written for these.
+        let words = ["overwritten", "unanswered", "held_too_many", "uncertain", "publisher_died", "unreadable"];
+        assert_eq!(causes.map(GapCause::word), words);
+        assert_eq!(BTreeSet::from(words).len(), causes.len());
+    }
+}
