@@ -338,4 +338,18 @@ mod tests {
         assert_eq!(waiting(bytes - 1), (2, bytes / 3 * 2));
         assert_eq!(waiting(0), (1, bytes / 3));
     }
+
+    #[test]
+    fn a_replica_is_behind_while_it_lacks_what_another_is_known_to_have() {
+        let (id, now) = (ReplicaId::new(1, 1), Duration::ZERO);
+        let mut ada = Replica::new(id, ReplicaConfig::default(), now).unwrap();
+        let mut bob = Replica::new(ReplicaId::new(2, 1), ReplicaConfig::default(), now).unwrap();
+        ada.presences_mut().track("room", "ada", Owner(1), b"{}").unwrap();
+        assert!(!bob.is_behind());
+        // What was changed is lost on the way.
+        bob.handle_heartbeat(now, id, &ada.presences().clocks(), &Delta::default());
+        assert!(bob.is_behind());
+        bob.handle_transfer(now, id, &ada.presences().extract(&bob.presences().clocks()));
+        assert!(!bob.is_behind());
+    }
 }
