@@ -153,7 +153,7 @@ mod tests {
     fn a_question_is_repeated_at_its_pace_to_those_who_have_not_answered() {
         let (mut calls, id) = begun(ms(10), &[ONE, TWO]);
         let config = Config::default().call_repeat(ms(500));
-        let mut due = |calls: &mut Calls, at| {
+        let due = |calls: &mut Calls, at| {
             calls.due(ms(at), &config).into_iter().map(|(to, ..)| to).collect::<Vec<_>>()
         };
         assert_eq!(due(&mut calls, 10), [ONE, TWO]);

@@ -80,7 +80,8 @@ mod tests {
             GapCause::Unreadable,
         ];
         // Dashboards and alarms are written for these.
-        let words = ["overwritten", "unanswered", "held_too_many", "uncertain", "publisher_died", "unreadable"];
+        let words =
+            ["overwritten", "unanswered", "held_too_many", "uncertain", "publisher_died", "unreadable"];
         assert_eq!(causes.map(GapCause::word), words);
         assert_eq!(BTreeSet::from(words).len(), causes.len());
     }

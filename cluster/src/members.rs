@@ -119,3 +119,80 @@ impl Member {
         !std::mem::replace(&mut self.is_unreadable_told, true)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer() -> Peer {
+        Peer { name: "node".into(), versions: (1, 2), is_draining: false }
+    }
+
+    fn config() -> Config {
+        Config::default().silence_beats(3).silence_beats_after_outage(5).peers_max(2)
+    }
+
+    /// After how many own beats each is found silent, of the first ten.
+    fn silent(members: &mut Members) -> Vec<(u32, Instance)> {
+        let echoes = (1..=10).map(|echo| (echo, members.handle_echo()));
+        echoes.flat_map(|(echo, silent)| silent.into_iter().map(move |instance| (echo, instance))).collect()
+    }
+
+    #[test]
+    fn a_peer_is_silent_after_so_many_own_beats_and_later_after_an_outage() {
+        let mut members = Members::default();
+        let one = Instance(1);
+        assert!(members.enter(one, &config()).unwrap().handle_beat(peer(), &config()));
+        assert!(!members.get(one).unwrap().handle_beat(peer(), &config()), "it is known");
+        assert_eq!(silent(&mut members), [(3, one)], "and is found silent once");
+        members.get(one).unwrap().handle_beat(peer(), &config());
+        members.handle_echo();
+        members.handle_echo();
+        members.forgive_silence(&config());
+        assert_eq!(silent(&mut members), [(5, one)]);
+    }
+
+    /// Something came of it before its first beat: it is no peer yet, and has all the time that one has after an outage.
+    #[test]
+    fn who_has_not_said_that_it_lives_is_not_silent() {
+        let mut members = Members::default();
+        let member = members.enter(Instance(1), &config()).unwrap();
+        assert_eq!((member.silence_max, member.silence), (5, 0));
+        assert_eq!(silent(&mut members), []);
+        assert_eq!(members.iter().map(|(instance, _)| instance).collect::<Vec<_>>(), [Instance(1)]);
+        assert_eq!(members.iter_mut().count(), 1);
+    }
+
+    #[test]
+    fn at_the_bound_whoever_was_silent_for_longest_makes_room_and_nobody_who_lives() {
+        let mut members = Members::default();
+        let known =
+            |members: &mut Members| -> Vec<u64> { members.iter().map(|(instance, _)| instance.0).collect() };
+        members.enter(Instance(1), &config());
+        members.handle_echo();
+        members.enter(Instance(2), &config());
+        assert!(members.enter(Instance(1), &config()).is_some(), "it is known");
+        assert!(members.enter(Instance(3), &config()).is_some());
+        assert_eq!(known(&mut members), [2, 3]);
+        for instance in [2, 3] {
+            members.get(Instance(instance)).unwrap().handle_beat(peer(), &config());
+        }
+        assert!(members.enter(Instance(4), &config()).is_none());
+        assert!(members.remove(Instance(2)).is_some_and(|member| member.peer.is_some()));
+        assert!(members.remove(Instance(2)).is_none());
+        assert!(members.enter(Instance(4), &config()).is_some());
+        assert_eq!(known(&mut members), [3, 4]);
+    }
+
+    #[test]
+    fn a_doubt_is_told_once_and_what_cannot_be_read_once_for_each_beat_that_comes_back() {
+        let mut members = Members::default();
+        let told = |members: &mut Members| {
+            let member = members.enter(Instance(1), &config()).unwrap();
+            (member.is_first_doubt(), member.is_first_unreadable())
+        };
+        assert_eq!([told(&mut members), told(&mut members)], [(true, true), (false, false)]);
+        members.handle_echo();
+        assert_eq!([told(&mut members), told(&mut members)], [(false, true), (false, false)]);
+    }
+}

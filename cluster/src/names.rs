@@ -129,6 +129,14 @@ mod tests {
         }
     }
 
+    /// Whoever lets a user of an engine do this and nothing else writes them into its rules.
+    #[test]
+    fn the_prefix_and_the_name_for_trying_are_the_documented_ones() {
+        let names = Names::new("chat", '.', Spread::Topics).unwrap();
+        assert_eq!((names.prefix(), names.probe().as_str()), ("lw.chat.", "lw.chat.probe"));
+        assert!(AppNameError.to_string().contains("1 to 64"));
+    }
+
     #[test]
     fn what_is_not_of_this_application_and_spread_is_no_channel() {
         let names = Names::new("chat", ':', Spread::default()).unwrap();

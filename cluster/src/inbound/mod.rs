@@ -441,3 +441,6 @@ impl Stream {
 fn cost(publish: &Publish) -> usize {
     publish.payload.len() + publish.topic.len() + publish.event.len() + HELD_BYTES
 }
+
+#[cfg(test)]
+mod tests;

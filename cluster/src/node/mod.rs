@@ -577,3 +577,6 @@ impl From<Batch> for Work {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

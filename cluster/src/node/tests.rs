@@ -1,0 +1,218 @@
+use super::*;
+use crate::output::Standing;
+
+const ME: Instance = Instance(1);
+const PEER: Instance = Instance(2);
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+fn node(config: Config) -> Node {
+    Node::new(Identity { app: "chat".into(), name: "one".into(), instance: ME }, config, secs(0))
+}
+
+/// Does what the node asks of the engine, up to the end; returns how many messages that were.
+fn obey(node: &mut Node) -> usize {
+    let mut messages = 0;
+    while let Some(work) = node.poll_work(secs(0)) {
+        let event = match work {
+            Work::Subscribe(channels) => Event::Subscribed(channels),
+            Work::Unsubscribe(channels) => Event::Unsubscribed(channels),
+            Work::Publish { number, .. } => {
+                messages += 1;
+                let Some(number) = number else { continue };
+                Event::Published(number)
+            }
+        };
+        node.handle_event(secs(0), event);
+    }
+    messages
+}
+
+fn up(config: Config) -> Node {
+    let mut node = node(config);
+    node.handle_event(secs(0), Event::Up);
+    obey(&mut node);
+    node
+}
+
+fn publish(node: &mut Node) -> Sent {
+    node.publish("room:1", "said", PayloadKind::Json, None, Bytes::from_static(b"{}"))
+}
+
+fn tell(node: &mut Node, from: Instance, message: &Message) {
+    let bytes = message.encode(from);
+    node.handle_event(secs(0), Event::Message { channel: Channel::Control, bytes });
+}
+
+fn beat(top: u64, lost: u64) -> Message {
+    let tops = Tops { top, since: 0, lost, part: (0, 1), changed: Vec::new() };
+    Message::Beat(Beat { number: 1, name: "two".into(), versions: (1, 2), is_draining: false, tops })
+}
+
+fn outputs(node: &mut Node) -> Vec<Output> {
+    std::iter::from_fn(|| node.poll_output()).collect()
+}
+
+fn is_uncertain(output: &Output) -> bool {
+    matches!(output, Output::Gap(Gap { scope: Scope::All, cause: GapCause::Uncertain, .. }))
+}
+
+#[test]
+fn a_node_is_ready_when_the_engine_delivers_all_that_was_asked_for() {
+    let mut node = node(Config::default());
+    assert!(!node.is_ready() && !node.is_up());
+    node.handle_event(secs(0), Event::Up);
+    assert!(node.is_up() && !node.is_ready());
+    obey(&mut node);
+    assert!(node.is_ready());
+    assert!(matches!(node.subscribe("room:1"), Interest::Waiting(_)));
+    assert!(!node.is_ready());
+    obey(&mut node);
+    assert!(node.is_ready() && node.subscribe("room:1") == Interest::Confirmed);
+    node.handle_event(secs(0), Event::Down);
+    assert!(!node.is_up() && !node.is_ready());
+}
+
+#[test]
+fn a_node_is_flushed_when_the_engine_has_what_was_published_and_what_was_said() {
+    let mut node = up(Config::default());
+    assert!(node.is_flushed());
+    assert_eq!((publish(&mut node), node.is_flushed()), (Sent::Now, false));
+    assert!(matches!(node.poll_work(secs(0)), Some(Work::Publish { number: Some(1), .. })));
+    assert!(!node.is_flushed(), "it is not confirmed");
+    node.handle_event(secs(0), Event::Published(1));
+    assert!(node.is_flushed());
+    node.depart();
+    assert!(!node.is_flushed());
+    assert_eq!(obey(&mut node), 1);
+    assert!(node.is_flushed());
+}
+
+#[test]
+fn what_is_published_is_kept_and_counted() {
+    let mut node = up(Config::default());
+    assert_eq!(node.ring_bytes(), 0);
+    publish(&mut node);
+    let one = node.ring_bytes();
+    assert!(one > 60, "{one}");
+    publish(&mut node);
+    assert_eq!(node.ring_bytes(), 2 * one);
+}
+
+#[test]
+fn a_beat_is_due_when_its_time_has_come_and_at_once_before_a_departure() {
+    let mut node = up(Config::default().beat(secs(10)));
+    let beats = |node: &mut Node, at| {
+        node.handle_tick(secs(at));
+        obey(node)
+    };
+    assert_eq!([0, 9, 10, 10, 19, 20].map(|at| beats(&mut node, at)), [1, 0, 1, 0, 0, 1]);
+    node.begin_drain();
+    assert_eq!(beats(&mut node, 21), 1);
+}
+
+#[test]
+fn what_this_node_says_itself_is_bounded_and_dropped_while_the_engine_is_away() {
+    let mut node = up(Config::default().queue_max(2));
+    (0..3).for_each(|_| node.send_presence(None, Bytes::from_static(b"?")));
+    assert_eq!(obey(&mut node), 2);
+    node.handle_event(secs(0), Event::Down);
+    node.send_presence(Some(PEER), Bytes::from_static(b"?"));
+    node.handle_event(secs(0), Event::Up);
+    node.depart();
+    assert_eq!(obey(&mut node), 1, "the departure alone");
+}
+
+#[test]
+fn somebody_new_who_has_published_is_doubted_after_a_loss_here_or_there() {
+    // Whether this node has lost something, what the peer has published and lost, and whether that is told.
+    for (has_lost, top, lost, told) in
+        [(false, 5, 0, 0), (true, 5, 0, 1), (false, 5, 3, 1), (true, 0, 0, 0), (true, 5, 3, 1)]
+    {
+        let mut node = up(Config::default());
+        if has_lost {
+            node.handle_event(secs(0), Event::Dropped);
+        }
+        tell(&mut node, PEER, &beat(top, lost));
+        tell(&mut node, PEER, &beat(top, lost));
+        let outputs = outputs(&mut node);
+        assert_eq!(outputs[0], Output::PeerUp(PEER));
+        assert_eq!(
+            outputs.iter().filter(|output| is_uncertain(output)).count(),
+            told,
+            "{has_lost} {top} {lost}"
+        );
+    }
+}
+
+#[test]
+fn after_a_loss_without_a_cut_the_others_are_asked_with_the_next_beat() {
+    let mut node = up(Config::default().beat(secs(10)));
+    tell(&mut node, PEER, &beat(5, 0));
+    node.handle_tick(secs(0));
+    assert_eq!(obey(&mut node), 1);
+    node.handle_event(secs(0), Event::Dropped);
+    assert_eq!(obey(&mut node), 0, "not at once");
+    node.handle_tick(secs(10));
+    assert_eq!(obey(&mut node), 2, "the question, and the beat");
+    node.handle_tick(secs(20));
+    assert_eq!(obey(&mut node), 1, "once");
+}
+
+#[test]
+fn after_a_cut_they_are_asked_when_everything_is_delivered_again() {
+    let mut node = up(Config::default().batch_max(1));
+    tell(&mut node, PEER, &beat(5, 0));
+    obey(&mut node);
+    node.handle_event(secs(0), Event::Down);
+    node.handle_event(secs(0), Event::Up);
+    for _ in 0..2 {
+        let Some(Work::Subscribe(channels)) = node.poll_work(secs(0)) else { panic!("it subscribes again") };
+        assert!(node.queue.is_empty());
+        node.handle_event(secs(0), Event::Subscribed(channels));
+    }
+    assert_eq!(node.queue.len(), 1, "what was missed");
+}
+
+#[test]
+fn a_peer_stands_as_it_was_heard_and_nobody_is_taken_for_gone_too_early() {
+    let mut node = up(Config::default().silence_beats(2).peers_max(2));
+    assert_eq!(node.standing(ME), Standing::Living);
+    assert_eq!(node.standing(PEER), Standing::Unsure);
+    tell(&mut node, PEER, &beat(0, 0));
+    assert_eq!(node.standing(PEER), Standing::Living);
+    tell(&mut node, PEER, &Message::Departed);
+    assert_eq!((node.standing(PEER), node.standing(Instance(3))), (Standing::Gone, Standing::Unsure));
+    tell(&mut node, ME, &beat(0, 0));
+    assert_eq!(node.standing(Instance(3)), Standing::Unsure);
+    tell(&mut node, ME, &beat(0, 0));
+    assert_eq!(node.standing(Instance(3)), Standing::Gone, "one that lives would have been heard");
+    node.handle_event(secs(0), Event::Down);
+    assert_eq!(node.standing(Instance(3)), Standing::Unsure);
+    node.handle_event(secs(0), Event::Up);
+    assert_eq!(node.standing(Instance(3)), Standing::Unsure, "it counts anew");
+    // Those that are remembered to be gone are bounded; who is back is not among them.
+    for other in 4..6 {
+        tell(&mut node, Instance(other), &beat(0, 0));
+        tell(&mut node, Instance(other), &Message::Departed);
+    }
+    assert_eq!((node.standing(PEER), node.gone.len()), (Standing::Unsure, 2));
+    tell(&mut node, Instance(5), &beat(0, 0));
+    assert_eq!((node.standing(Instance(5)), node.gone.len()), (Standing::Living, 1));
+}
+
+#[test]
+fn what_is_said_about_relays_is_heard_of_the_living_alone() {
+    let mut node = up(Config::default());
+    let relay = Message::Relay(Bytes::from_static(b"r"));
+    tell(&mut node, PEER, &relay);
+    assert_eq!(outputs(&mut node), []);
+    tell(&mut node, PEER, &beat(0, 0));
+    tell(&mut node, PEER, &relay);
+    assert_eq!(outputs(&mut node)[1..], [Output::Relay(PEER, Bytes::from_static(b"r"))]);
+    let work = node.relay_work(PEER, Bytes::from_static(b"r"));
+    let bytes = relay.encode(ME);
+    assert_eq!(work, Work::Publish { number: None, channel: Channel::Node(PEER), bytes });
+}
