@@ -202,3 +202,131 @@ impl Subscriptions {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Key = Key(1);
+    const B: Key = Key(2);
+
+    fn topics(key: Key) -> Channel {
+        Channel::Topics(key)
+    }
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    /// What the engine is told at this time, which it confirms.
+    fn told(subscriptions: &mut Subscriptions, at: u64) -> Option<Batch> {
+        let batch = subscriptions.next_batch(secs(at), 9)?;
+        match &batch {
+            Batch::Subscribe(channels) => drop(subscriptions.handle_subscribed(channels)),
+            Batch::Unsubscribe(channels) => drop(subscriptions.handle_unsubscribed(channels)),
+        }
+        Some(batch)
+    }
+
+    /// Subscribed to these, each for one member.
+    fn subscribed(keys: &[Key]) -> Subscriptions {
+        let mut subscriptions = Subscriptions::default();
+        for key in keys {
+            assert!(!subscriptions.want(topics(*key)), "not yet");
+        }
+        let channels = keys.iter().map(|key| topics(*key)).collect();
+        assert_eq!(told(&mut subscriptions, 0), Some(Batch::Subscribe(channels)));
+        subscriptions
+    }
+
+    #[test]
+    fn one_batch_is_with_the_engine_at_a_time_and_the_channel_of_all_is_in_the_first() {
+        let mut subscriptions = Subscriptions::default();
+        for channel in [topics(B), topics(A), Channel::Control] {
+            subscriptions.want(channel);
+        }
+        assert!(!subscriptions.is_settled());
+        let first = vec![Channel::Control, topics(A)];
+        assert_eq!(subscriptions.next_batch(secs(0), 2), Some(Batch::Subscribe(first.clone())));
+        assert_eq!(subscriptions.next_batch(secs(0), 2), None, "the engine has something to answer");
+        assert!(!subscriptions.is_confirmed(Channel::Control) && !subscriptions.is_owed(A));
+        assert_eq!(subscriptions.handle_subscribed(&first), [(A, Owed::FromNow)]);
+        assert!(subscriptions.is_confirmed(Channel::Control) && subscriptions.is_confirmed(topics(A)));
+        assert!(
+            subscriptions.is_owed(A) && !subscriptions.is_owed(B) && !subscriptions.is_confirmed(topics(B))
+        );
+        assert!(!subscriptions.is_settled(), "one is left");
+        assert_eq!(subscriptions.next_batch(secs(0), 2), Some(Batch::Subscribe(vec![topics(B)])));
+        assert!(!subscriptions.is_settled(), "and not confirmed");
+        subscriptions.handle_subscribed(&[topics(B)]);
+        assert!(subscriptions.is_settled() && subscriptions.want(topics(B)));
+        assert_eq!(subscriptions.next_batch(secs(0), 2), None);
+    }
+
+    #[test]
+    fn a_channel_is_given_up_some_time_after_its_last_member_has_left() {
+        let mut subscriptions = subscribed(&[A]);
+        assert!(subscriptions.want(topics(A)));
+        subscriptions.unwant(A, Some(secs(10)));
+        assert_eq!(told(&mut subscriptions, 99), None, "another is there");
+        subscriptions.unwant(A, Some(secs(110)));
+        assert_eq!(told(&mut subscriptions, 109), None);
+        assert!(subscriptions.is_owed(A));
+        assert_eq!(subscriptions.next_batch(secs(110), 9), Some(Batch::Unsubscribe(vec![topics(A)])));
+        assert!(
+            !subscriptions.is_owed(A)
+                && !subscriptions.is_confirmed(topics(A))
+                && !subscriptions.is_settled()
+        );
+        assert_eq!(subscriptions.next_batch(secs(110), 9), None, "one at a time");
+        assert_eq!(subscriptions.handle_unsubscribed(&[topics(A), Channel::Control]), [A]);
+        assert!(subscriptions.is_settled() && subscriptions.channels.is_empty());
+        subscriptions.unwant(A, Some(secs(120)));
+        assert_eq!(told(&mut subscriptions, 120), None);
+    }
+
+    #[test]
+    fn whoever_comes_back_in_time_finds_the_channel_and_later_it_is_asked_for_again() {
+        let mut subscriptions = subscribed(&[A]);
+        subscriptions.unwant(A, Some(secs(10)));
+        assert!(subscriptions.want(topics(A)));
+        assert_eq!(told(&mut subscriptions, 99), None);
+        subscriptions.unwant(A, Some(secs(100)));
+        assert!(subscriptions.next_batch(secs(100), 9).is_some());
+        assert!(!subscriptions.want(topics(A)), "it is on its way out");
+        assert_eq!(subscriptions.handle_unsubscribed(&[topics(A)]), [A]);
+        assert!(!subscriptions.is_settled());
+        let batch = subscriptions.next_batch(secs(100), 9);
+        assert_eq!(batch, Some(Batch::Subscribe(vec![topics(A)])));
+        assert_eq!(subscriptions.handle_subscribed(&[topics(A)]), [(A, Owed::FromNow)]);
+    }
+
+    #[test]
+    fn with_the_connection_all_are_asked_for_again_but_those_that_nobody_needs() {
+        let mut subscriptions = subscribed(&[A, B]);
+        subscriptions.unwant(B, Some(secs(10)));
+        assert!(subscriptions.next_batch(secs(10), 9).is_some());
+        assert_eq!(subscriptions.handle_down(), [B]);
+        assert!(!subscriptions.is_confirmed(topics(A)) && subscriptions.is_owed(A));
+        assert_eq!(subscriptions.next_batch(secs(10), 9), Some(Batch::Subscribe(vec![topics(A)])));
+        assert_eq!(subscriptions.handle_subscribed(&[topics(A)]), [(A, Owed::Before)]);
+        // One that was about to be given up, and is wanted.
+        subscriptions.unwant(A, Some(secs(20)));
+        assert!(subscriptions.next_batch(secs(20), 9).is_some());
+        subscriptions.want(topics(A));
+        assert_eq!(subscriptions.handle_down(), [A]);
+        assert_eq!(subscriptions.next_batch(secs(20), 9), Some(Batch::Subscribe(vec![topics(A)])));
+        assert_eq!(subscriptions.handle_subscribed(&[topics(A)]), [(A, Owed::FromNow)]);
+    }
+
+    #[test]
+    fn what_the_engine_refuses_is_wanted_by_nobody_until_it_is_wanted_anew() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.want(topics(A));
+        assert!(subscriptions.next_batch(secs(0), 9).is_some());
+        assert_eq!(subscriptions.handle_refused(&[topics(A), Channel::Control]), [A]);
+        assert!(subscriptions.is_settled() && !subscriptions.is_owed(A));
+        assert!(!subscriptions.want(topics(A)));
+        assert_eq!(told(&mut subscriptions, 0), Some(Batch::Subscribe(vec![topics(A)])));
+    }
+}

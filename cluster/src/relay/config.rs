@@ -139,3 +139,34 @@ impl Default for RelayConfig {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_setting_sets_itself_and_nothing_else() {
+        let ms = Duration::from_millis;
+        let set = RelayConfig::default()
+            .carried_max(1)
+            .owned_max(2)
+            .head_bytes_max(3)
+            .piece_bytes_max(4)
+            .window_bytes(5)
+            .peer_bytes_max(6)
+            .held_bytes_max(7)
+            .batch_bytes_max(8)
+            .controls_max(9)
+            .peers_max(10)
+            .ack_every(ms(11))
+            .ack_timeout(ms(12))
+            .say_every(ms(13))
+            .silence_max(ms(14));
+        assert_eq!((set.carried_max, set.owned_max, set.head_bytes_max), (1, 2, 3));
+        assert_eq!((set.piece_bytes_max, set.piece_bytes(), set.window_bytes), (4, 4, 5));
+        assert_eq!((set.peer_bytes_max, set.held_bytes_max, set.batch_bytes_max), (6, 7, 8));
+        assert_eq!((set.controls_max, set.peers_max), (9, 10));
+        let times = (set.ack_every, set.ack_timeout, set.say_every, set.silence_max);
+        assert_eq!(times, (ms(11), ms(12), ms(13), ms(14)));
+    }
+}

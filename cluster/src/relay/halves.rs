@@ -126,3 +126,66 @@ impl Receiving {
         self.used - self.told.1
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    #[test]
+    fn a_piece_is_overdue_when_nothing_was_acknowledged_for_so_long() {
+        let mut sending = Sending::default();
+        let overdue = |sending: &Sending, at| sending.is_overdue(secs(at), secs(5));
+        assert_eq!([sending.push(10), sending.push(10), sending.push(0)], [1, 2, 3]);
+        assert!(!overdue(&sending, 100), "it is not on its way");
+        sending.handle_sent(1, secs(2));
+        sending.handle_sent(2, secs(4));
+        assert!(!overdue(&sending, 6) && overdue(&sending, 7), "since the first");
+        assert_eq!(sending.handle_ack(1, 4, secs(6)), 4);
+        assert!(!overdue(&sending, 10) && overdue(&sending, 11), "something was");
+        assert_eq!(sending.handle_ack(1, 4, secs(9)), 0);
+        assert!(overdue(&sending, 11), "the same again says nothing");
+        assert_eq!((sending.handle_ack(2, 20, secs(11)), sending.in_flight()), (16, 0));
+        assert!(!overdue(&sending, 100));
+    }
+
+    #[test]
+    fn what_the_other_side_cannot_have_is_not_believed() {
+        let mut sending = Sending::default();
+        sending.push(10);
+        assert_eq!((sending.handle_ack(1, 10, secs(1)), sending.acked), (0, 0), "it was not sent");
+        sending.handle_sent(1, secs(1));
+        assert_eq!((sending.handle_ack(1, 11, secs(1)), sending.acked), (0, 0), "it has fewer bytes");
+        assert_eq!((sending.handle_ack(1, 10, secs(1)), sending.acked), (10, 1));
+        assert_eq!(
+            (sending.handle_ack(0, 3, secs(1)), sending.acked, sending.used),
+            (0, 1, 10),
+            "an old one"
+        );
+        assert!(!sending.is_done());
+        sending.is_finished = true;
+        assert!(sending.is_done());
+        sending.push(0);
+        assert!(!sending.is_done());
+    }
+
+    #[test]
+    fn pieces_are_taken_in_order_and_once_up_to_the_end() {
+        let mut receiving = Receiving::default();
+        assert!(!receiving.is_ack_due());
+        let places = [2, 1, 1, 2, 4].map(|number| receiving.handle(number, 10));
+        assert_eq!(places, [Place::Wrong, Place::Next, Place::Again, Place::Next, Place::Wrong]);
+        assert_eq!((receiving.taken, receiving.held()), (2, 20));
+        receiving.used = 5;
+        assert_eq!((receiving.held(), receiving.untold(), receiving.is_ack_due()), (15, 5, true));
+        receiving.told = (2, 4);
+        assert_eq!((receiving.untold(), receiving.is_ack_due()), (1, true));
+        receiving.told = (2, 5);
+        assert!(!receiving.is_ack_due());
+        receiving.is_finished = true;
+        assert_eq!([receiving.handle(2, 10), receiving.handle(3, 10)], [Place::Again, Place::Wrong]);
+    }
+}

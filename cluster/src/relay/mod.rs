@@ -584,3 +584,6 @@ fn key_of(from: Instance, address: Address) -> RelayKey {
 fn has_room(config: &RelayConfig, relay: &Relay, peer: &Peer) -> bool {
     relay.sending.in_flight() < config.window_bytes && peer.in_flight < config.peer_bytes_max
 }
+
+#[cfg(test)]
+mod tests;
