@@ -36,3 +36,29 @@ pub(crate) fn take(bytes: &mut Bytes) -> Result<u64, NoNumber> {
     }
     Err(NoNumber::TooLarge)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_up_to_the_largest_take_a_byte_for_seven_bits() {
+        for (number, bytes) in [(0, 1), (127, 1), (128, 2), (1 << 63, 10), (u64::MAX >> 1, 9), (u64::MAX, 10)]
+        {
+            let mut out = BytesMut::new();
+            put(number, &mut out);
+            assert_eq!(out.len(), bytes, "{number}");
+            let mut written = out.freeze();
+            assert_eq!((take(&mut written), written.len()), (Ok(number), 0));
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_or_does_not_end_is_no_number() {
+        let read = |last: &[u8]| take(&mut [&[0xff; 9], last].concat().into());
+        assert_eq!(read(&[0x01]), Ok(u64::MAX));
+        assert_eq!((read(&[0x02]), read(&[0x7f])), (Err(NoNumber::TooLarge), Err(NoNumber::TooLarge)));
+        assert_eq!(read(&[0x81, 0x00]), Err(NoNumber::TooLarge));
+        assert_eq!(read(&[]), Err(NoNumber::Short));
+    }
+}

@@ -1,5 +1,9 @@
 use super::*;
-use crate::output::Standing;
+use crate::{
+    channel::Key,
+    output::Standing,
+    wire::{Kept, Place},
+};
 
 const ME: Instance = Instance(1);
 const PEER: Instance = Instance(2);
@@ -215,4 +219,42 @@ fn what_is_said_about_relays_is_heard_of_the_living_alone() {
     let work = node.relay_work(PEER, Bytes::from_static(b"r"));
     let bytes = relay.encode(ME);
     assert_eq!(work, Work::Publish { number: None, channel: Channel::Node(PEER), bytes });
+}
+
+#[test]
+fn of_what_comes_back_beats_count_and_what_a_store_has_kept() {
+    let mut node = up(Config::default());
+    tell(&mut node, ME, &Message::Departed);
+    assert_eq!((node.echoes, outputs(&mut node)), (0, vec![]));
+    tell(&mut node, ME, &beat(0, 0));
+    assert_eq!(node.echoes, 1);
+    let (place, key) = (Place { epoch: 1, number: 1, check: 1 }, Key(7));
+    let kept = Kept { place, before: 0, entry: Bytes::from_static(b"entry") };
+    let bytes = Message::Kept(kept.clone()).encode(ME);
+    let come = |node: &mut Node, channel, bytes: &Bytes| {
+        node.handle_event(secs(0), Event::Message { channel, bytes: bytes.clone() });
+        outputs(node)
+    };
+    assert_eq!(come(&mut node, Channel::Topics(key), &bytes), [Output::Kept { key, kept }]);
+    assert_eq!(come(&mut node, Channel::Control, &bytes), []);
+    assert_eq!(node.unreadable(), 1);
+    let echo = beat(0, 0).encode(ME);
+    assert_eq!(
+        (come(&mut node, Channel::Node(ME), &echo), node.echoes),
+        (vec![], 1),
+        "by its own channel alone"
+    );
+}
+
+#[test]
+fn an_answer_with_what_another_has_published_is_not_read() {
+    let mut node = up(Config::default());
+    let (number, prev, kind, slow, payload) = (1, 0, PayloadKind::Json, None, Bytes::from_static(b"{}"));
+    let publish = Publish { number, prev, topic: "t".into(), event: "e".into(), kind, slow, payload };
+    for (from, unreadable) in [(PEER, 0), (Instance(9), 1)] {
+        let publishes = vec![Message::Publish(publish.clone()).encode(from)];
+        let repair = Repair { key: Key(7), after: 0, upto: 1, is_complete: true, publishes };
+        tell(&mut node, PEER, &Message::Repair(repair));
+        assert_eq!(node.unreadable(), unreadable);
+    }
 }

@@ -159,3 +159,97 @@ impl Batch {
         self.out.freeze()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::Instance,
+        relay::wire::{Role, Why, items},
+    };
+
+    fn key(relay: u64) -> RelayKey {
+        RelayKey { peer: Instance(1), role: Role::Owner, relay }
+    }
+
+    fn piece(relay: u64, number: u64, text: &'static str) -> Queued {
+        Queued { key: key(relay), number, piece: Piece::Bytes(Bytes::from_static(text.as_bytes())) }
+    }
+
+    fn head(relay: u64) -> Queued {
+        Queued { key: key(relay), number: 1, piece: Piece::Head(Bytes::from_static(b"head")) }
+    }
+
+    /// Of how many items the message of these pieces consists.
+    fn items_of(pieces: Vec<Queued>) -> usize {
+        let mut batch = Batch::new();
+        pieces.into_iter().for_each(|piece| batch.push_piece(piece));
+        items(&batch.finish()).count()
+    }
+
+    #[test]
+    fn bytes_are_said_once_where_no_relay_is_overtaken() {
+        assert_eq!(items_of(vec![piece(1, 1, "a"), piece(2, 1, "a"), piece(3, 1, "a")]), 1);
+        assert_eq!(items_of(vec![piece(1, 1, "a"), piece(2, 1, "b"), piece(1, 2, "b")]), 2);
+        assert_eq!(items_of(vec![head(1), piece(2, 1, "b"), piece(1, 2, "b")]), 2, "behind its head");
+        assert_eq!(
+            items_of(vec![piece(2, 1, "b"), piece(1, 1, "a"), piece(1, 2, "b")]),
+            3,
+            "before its last"
+        );
+    }
+
+    #[test]
+    fn a_batch_knows_how_long_its_message_is_and_a_few_bytes_more() {
+        let mut batch = Batch::new();
+        let empty = batch.len();
+        assert_eq!(empty, Batch::new().finish().len());
+        batch.push(&Item::Cut { address: key(1).address(), why: Why::Lost });
+        assert!(batch.len() > empty);
+        let mut pieces = 0;
+        for relay in 1..50 {
+            for queued in [head(relay), piece(relay, 2, "the same for all"), piece(relay, 3, "and this")] {
+                batch.push_piece(queued);
+                pieces += 1;
+            }
+            batch.push_piece(Queued { key: key(relay), number: 4, piece: Piece::End });
+            pieces += 1;
+        }
+        let (known, written) = (batch.len(), batch.finish().len());
+        assert!(
+            (written..=written + pieces * PAIR_BYTES).contains(&known),
+            "{known}, and {written} are written"
+        );
+    }
+
+    #[test]
+    fn controls_are_bounded_and_nothing_is_left_for_who_is_gone() {
+        let mut peer = Peer::default();
+        assert!(!peer.has_something());
+        for relay in 1..=3 {
+            peer.push_control(Item::Cut { address: key(relay).address(), why: Why::Lost }, 2);
+        }
+        assert!(peer.has_something());
+        assert_eq!(std::iter::from_fn(|| peer.pop_control()).count(), 2);
+        assert!(!peer.has_something());
+        peer.acks.insert(key(1));
+        assert!(peer.has_something());
+        peer.queue.push_back(head(1));
+        peer.push_control(Item::Cut { address: key(2).address(), why: Why::Lost }, 2);
+        peer.clear();
+        assert!(!peer.has_something());
+    }
+
+    #[test]
+    fn what_a_relay_has_waiting_is_forgotten_with_it_and_nothing_else() {
+        let mut peer = Peer::default();
+        for relay in [1, 2] {
+            peer.queue.push_back(head(relay));
+            peer.acks.insert(key(relay));
+            peer.waiting.insert(key(relay));
+        }
+        peer.forget(key(1));
+        assert_eq!(peer.queue.iter().map(|queued| queued.key).collect::<Vec<_>>(), [key(2)]);
+        assert_eq!((peer.acks, peer.waiting), ([key(2)].into(), [key(2)].into()));
+    }
+}

@@ -301,3 +301,35 @@ pub fn sender(bytes: &[u8]) -> Option<Instance> {
     let sender = bytes.get(2..10)?;
     Some(Instance(u64::from_be_bytes(sender.try_into().ok()?)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_writes_the_head_that_a_node_would() {
+        let place = Place { epoch: 9, number: 5, check: 7 };
+        let kept = Kept { place, before: 6, entry: Bytes::from_static(b"entry") };
+        assert_eq!(kept.place_before(), Place { number: 4, check: 6, ..place });
+        let first = Kept { place: Place { number: 0, ..place }, ..kept.clone() };
+        assert_eq!(first.place_before().number, 0);
+        let from = Instance(0x0102);
+        let bytes = Message::Kept(kept).encode(from);
+        assert_eq!(bytes[..10], kept_head(from));
+        assert!(is_kept(&bytes) && !is_kept(&bytes[..1]) && !is_kept(&[]));
+        assert!(!is_kept(&Message::Departed.encode(from)));
+        assert!(!is_kept(&[VERSION + 1, KEPT]) && is_kept(&[VERSION, KEPT]));
+    }
+
+    #[test]
+    fn an_error_names_what_it_cannot_read() {
+        assert!(
+            WireError::Version(7).to_string().contains('7') && WireError::Kind(8).to_string().contains('8')
+        );
+        let errors =
+            [WireError::Length, WireError::Value, WireError::TooLarge].map(|error| error.to_string());
+        assert!(
+            errors.iter().all(|text| !text.is_empty()) && errors[0] != errors[1] && errors[1] != errors[2]
+        );
+    }
+}
