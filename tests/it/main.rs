@@ -14,6 +14,7 @@ mod cut;
 mod defaults;
 mod dropped;
 mod examples;
+mod floods;
 mod hostile;
 mod http2;
 mod joins;

@@ -113,7 +113,7 @@ async fn resumable(address: SocketAddr, wire: Wire) -> Session {
 }
 
 /// The next message of a client that answers questions, acknowledges what it has to, and comes back when its connection ends.
-async fn next_message(session: &mut Session, resumed: &mut usize) -> Value {
+pub(crate) async fn next_message(session: &mut Session, resumed: &mut usize) -> Value {
     loop {
         match session.next_but_busy().await {
             Line::Text(text) => return serde_json::from_str(&text).expect("a message is JSON"),
