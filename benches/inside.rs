@@ -23,6 +23,7 @@ use lapwing::{
         dialect::client::ClientLine,
         frame::{Frame, Message},
         options::DecodeLimits,
+        policy::{Key, Policy},
         session::{Seq, Session, outbox::OutboxLimits},
         websocket::codec::{Decoder, OpCode, append_frame},
     },
@@ -119,6 +120,28 @@ fn sessions() {
             }
         }
     });
+}
+
+/// A client that is away, of whom states of so many things wait: each takes the place of the one before.
+fn states() {
+    const COUNT: usize = 100_000;
+    let limits = OutboxLimits::default().frames_max(usize::MAX).bytes_max(usize::MAX);
+    for things in [100, 10_000] {
+        let state = |number: usize| {
+            Frame::text(MESSAGE).with_policy(Policy::Latest(Key::new(&format!("thing:{number}"))))
+        };
+        let states: Vec<_> = (0..things).map(state).collect();
+        let mut session = Session::resumable();
+        for state in &states {
+            session.push(state.clone(), &limits);
+        }
+        measure(&format!("session: a state in an older one's place, among {things}"), COUNT, || {
+            for round in 0..COUNT {
+                // In another order than they wait in.
+                session.push(states[round * 7_919 % things].clone(), &limits);
+            }
+        });
+    }
 }
 
 /// A client on a pipe in memory.
@@ -227,5 +250,6 @@ fn main() {
     }
     codecs();
     sessions();
+    states();
     runtime.block_on(in_memory());
 }

@@ -97,6 +97,8 @@ impl Key {
 /// Those who get the same frame have the same allocation.
 impl PartialEq for Key {
     fn eq(&self, other: &Self) -> bool {
+        #[cfg(test)]
+        compared::note();
         Arc::ptr_eq(&self.0, &other.0) || self.0 == other.0
     }
 }
@@ -113,5 +115,24 @@ impl Hash for Key {
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Key").finish_non_exhaustive()
+    }
+}
+
+/// The comparisons of keys by this thread: what it costs to find one is to depend on no number of others.
+#[cfg(test)]
+pub(crate) mod compared {
+    use std::cell::Cell;
+
+    thread_local! {
+        static COUNT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn note() {
+        COUNT.set(COUNT.get() + 1);
+    }
+
+    /// Those since this was last asked.
+    pub(crate) fn take() -> usize {
+        COUNT.take()
     }
 }

@@ -391,6 +391,7 @@ impl Outbox {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::compared;
 
     fn texts(outbox: &Outbox) -> Vec<&[u8]> {
         outbox.iter().map(|frame| &frame.payload()[..]).collect()
@@ -496,6 +497,35 @@ mod tests {
             indexed += usize::from(matches!(&outbox.0, Kept::Many(many) if many.index.is_some()));
         }
         assert!(indexed > 30_000, "it is looked for in an index: {indexed}");
+    }
+
+    /// As many comparisons of keys for each state that is pushed, however many others wait.
+    #[test]
+    fn a_state_is_found_among_ten_thousand_as_fast_as_among_a_hundred() {
+        const ROUNDS: usize = 30_000;
+        for keys in [100, 1_000, 10_000] {
+            let keys: Vec<_> = (0..keys).map(|number| Key::new(&number.to_string())).collect();
+            let mut outbox = Outbox::default();
+            let push = |outbox: &mut Outbox, key: &Key| {
+                let frame = Frame::text("state").with_policy(Policy::Latest(key.clone()));
+                match outbox.place_of(0, key) {
+                    Some(place) => outbox.replace(place, frame),
+                    None => outbox.push(frame),
+                }
+            };
+            keys.iter().for_each(|key| push(&mut outbox, key));
+            compared::take();
+            for round in 0..ROUNDS {
+                push(&mut outbox, &keys[round * 7_919 % keys.len()]);
+                // The client has taken one, which tells of another thing than the next that is said.
+                if round % 3 == 0 {
+                    outbox.pop();
+                }
+            }
+            let each = compared::take() as f64 / ROUNDS as f64;
+            assert!(each < 4.0, "{each} comparisons for each, among {}", keys.len());
+            assert!(outbox.len() > keys.len() / 2, "{} wait", outbox.len());
+        }
     }
 
     #[test]
