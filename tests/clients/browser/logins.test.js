@@ -1,11 +1,13 @@
 // Logins in a real browser: they end and are renewed, refusals reach the page, and who was sent away for good stays away; with our
-// transport and with stock phoenix.js.
+// transport and with stock phoenix.js, over HTTP/1.1 and HTTP/2.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { launchChromium } from "../engines/chromium.js";
+import { tableOf, wanted } from "../logins/rows.js";
+import { startProxyProgram } from "../support/proxies.js";
 import { root, startTestbed } from "../support/testbed.js";
 
 const TRANSPORTS = ["websocket", "sse", "longpoll"];
@@ -13,21 +15,17 @@ const TRANSPORTS = ["websocket", "sse", "longpoll"];
 const FIRST_MS = 8_000;
 const HOUR = 3_600_000;
 
-describe("logins, in Chromium", { timeout: 300_000 }, () => {
+describe("logins, in Chromium", { timeout: 600_000 }, () => {
   let testbed, browser, page;
   let users = 0;
   const newUser = () => `user${(users += 1)}`;
 
   before(async () => {
     testbed = await startTestbed();
-    browser = await launchChromium();
+    // The certificate of the proxy is made by the test, and trusted by nobody.
+    browser = await launchChromium({ args: ["--ignore-certificate-errors"] });
     page = await browser.newPage();
-    page.on("pageerror", (error) => console.error("page error:", error));
-    // Neither client is a part of the server: the test hands out their files.
-    await page.route("**/client/**", (route) => {
-      const path = new URL(route.request().url()).pathname.slice("/client/".length);
-      return route.fulfill({ body: readFileSync(join(root, path)), contentType: "text/javascript" });
-    });
+    await hand(page);
     await page.goto(`http://${testbed.address}/health`);
   });
 
@@ -63,26 +61,50 @@ describe("logins, in Chromium", { timeout: 300_000 }, () => {
     });
   }
 
-  for (const version of ["1.7.21", "1.8.16"]) {
-    for (const transport of ["websocket", "longpoll"]) {
-      const stock = (run) => page.evaluate(stockEnd, { version, transport, ...run });
+  /** With phoenix.js: its own transports and ours, over HTTP/1.1 and HTTP/2. */
+  describe("with phoenix.js", { concurrency: 4 }, () => {
+    const rows = [];
+    let proxy;
+    before(async () => (proxy = await startProxyProgram("haproxy-http2", testbed.port)));
+    after(async () => {
+      await proxy?.stop();
+      console.log(tableOf(rows));
+    });
 
-      it(`end a stock session, by phoenix.js ${version} over ${transport}`, async () => {
-        const end = await stock({ token: `${newUser()}:500` });
-        assert.equal(end, transport === "websocket" ? "4401 login_expired" : "1008 forbidden");
-      });
-
-      it(`are replaced by an event, by phoenix.js ${version} over ${transport}`, async () => {
-        const end = await stock({ token: `${newUser()}:60000`, next: 300 });
-        assert.equal(end, transport === "websocket" ? "ok, 4401 login_expired" : "ok, 1008 forbidden");
-      });
-
-      it(`are over for good where a stock client is banned, by phoenix.js ${version} over ${transport}`, async () => {
-        const user = newUser();
-        const end = await stock({ token: `${user}:forever`, ban: `/ban/${user}` });
-        assert.equal(end, transport === "websocket" ? "1000 banned" : "1008 forbidden");
-      });
+    for (const version of ["1.7.21", "1.8.16"]) {
+      for (const isHttp2 of [false, true]) {
+        for (const [transport, isOurs] of [...TRANSPORTS.map((name) => [name, true]), ["websocket", false], ["longpoll", false]]) {
+          const who = isOurs ? `lapwing-transport, ${transport}, with phoenix.js ${version}` : `phoenix.js ${version}, ${transport}`;
+          const name = `${who}${isHttp2 ? ", HTTP/2" : ""}`;
+          it(name, async () => {
+            const events = wanted({ version, isOurs, transport });
+            // A browser has six connections to a server for all pages of a context.
+            const context = await browser.newContext({ ignoreHTTPSErrors: true });
+            const own = await context.newPage();
+            try {
+              await hand(own);
+              await own.goto(`${isHttp2 ? `https://localhost:${proxy.port}` : `http://${testbed.address}`}/health`);
+              const protocol = await own.evaluate(() => performance.getEntriesByType("navigation")[0].nextHopProtocol);
+              assert.equal(protocol, isHttp2 ? "h2" : "http/1.1");
+              const got = await own.evaluate(rowOf, { version, transport, isOurs, user: newUser(), wanted: events });
+              rows.push({ name, events: got });
+              assert.deepEqual(got, events);
+            } finally {
+              await context.close();
+            }
+          });
+        }
+      }
     }
+  });
+
+  /** Neither client is a part of the server: the test hands out their files. */
+  async function hand(page) {
+    page.on("pageerror", (error) => console.error("page error:", error));
+    await page.route("**/client/**", (route) => {
+      const path = new URL(route.request().url()).pathname.slice("/client/".length);
+      return route.fulfill({ body: readFileSync(join(root, path)), contentType: "text/javascript" });
+    });
   }
 
   /** What a run gives, and the addresses below the mount that the page asked for meanwhile. */
@@ -123,28 +145,12 @@ async function renewed({ transport, tokens, pastMs }) {
   return answers;
 }
 
-/** In the page: how phoenix.js alone sees its session end; with a next login, how that is answered before. */
-async function stockEnd({ version, transport, token, next, ban }) {
+/** In the page: what it sees of logins, by one client over one transport. */
+async function rowOf({ version, transport, isOurs, user, wanted }) {
   const { Socket, LongPoll } = await import(`/client/node_modules/phoenix-${version}/priv/static/phoenix.mjs`);
-  const socket = new Socket("/socket_login", {
-    transport: transport === "websocket" ? WebSocket : LongPoll,
-    params: { token },
-    reconnectAfterMs: () => 60_000,
-  });
-  const ended = new Promise((resolve) => socket.onClose(({ code, reason }) => resolve(`${code} ${reason}`)));
-  const opened = new Promise((resolve) => socket.onOpen(resolve));
-  socket.connect();
-  await Promise.race([opened, ended]);
-  if (ban) await fetch(ban);
-  if (next) {
-    const answered = new Promise((resolve) => socket.onMessage(({ payload }) => resolve(payload.status)));
-    const renewal = { token: `${token.split(":")[0]}:${next}` };
-    socket.push({ topic: "phoenix", event: "token", payload: renewal, ref: socket.makeRef() });
-    const end = `${await Promise.race([answered, ended])}, ${await ended}`;
-    socket.disconnect();
-    return end;
-  }
-  const end = await ended;
-  socket.disconnect();
-  return end;
+  const { Lapwing } = await import("/client/js/src/index.js");
+  const { seen } = await import("/client/tests/clients/logins/rows.js");
+  const stock = { websocket: WebSocket, longpoll: LongPoll }[transport];
+  const make = (options) => (isOurs ? Lapwing.with({ transports: [transport], storage: null, ...options }) : stock);
+  return seen({ Socket, url: "/socket_login", transport: make, isOurs, user, ban: (user) => fetch(`/ban/${user}`), wanted });
 }
