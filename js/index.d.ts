@@ -88,12 +88,14 @@ export interface LapwingFailure {
   /**
    * `"silent"`: it said nothing in time. `"error"`, `"closed"`, `"closed CODE"`, `"http STATUS"`: as it says. `"mute"`: it went
    * silent and did not answer. `"post"`: its requests were not answered. `"superseded"`: another attachment carries the session.
-   * `"overtaken"`: it came too late. `"slower"`: another one was proven first. `"refused WORD"`, `"no lapwing"`,
+   * `"overtaken"`: it came too late. `"slower"`: another one was proven first, when this had had `ms`. `"refused WORD"`, `"no lapwing"`,
    * `"breach"`: the server's, or whoever stands before it. `"cut"`: by `cut()`. `"no stream"`: `fetch` gives bodies as a whole.
    */
   how: string;
   /** Milliseconds since 1970. */
   at: number;
+  /** Milliseconds from its start, for `"slower"` alone. */
+  ms?: number;
 }
 
 /** What can be said of a session. */

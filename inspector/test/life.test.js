@@ -14,6 +14,9 @@ describe("a life", () => {
     assert.equal(sentence(carried("sse")), "Carried by an event stream");
     assert.equal(failureText({ transport: "websocket", how: "silent" }), "WebSocket: nothing came by it in time");
     assert.equal(failureText({ transport: "websocket", how: "closed_1009" }), "WebSocket: closed 1009");
+    const slower = "an event stream: another one had answered first, when this had had 250 ms";
+    assert.equal(failureText({ transport: "sse", how: "slower", ms: 250 }), slower);
+    assert.equal(failureText({ transport: "sse", how: "slower", ms: null }), slower.split(", when")[0]);
     assert.equal(sentence({ what: "closed", reason: "too_slow" }), "Ended: the client did not keep up");
     assert.equal(sentence({ what: "left", topic: '"room:1"', reason: "kicked" }), 'Left "room:1" (kicked)');
   });
@@ -23,6 +26,8 @@ describe("a life", () => {
     assert.deepEqual(ids([carried("websocket"), { what: "closed", reason: "client", at: 9 }]), []);
     assert.deepEqual(ids([carried("websocket"), carried("websocket", 90_000)], pathOf("websocket:closed")), []);
     assert.deepEqual(ids([carried("sse"), carried("websocket", 900)], pathOf("websocket:silent")), []);
+    assert.deepEqual(ids([carried("sse")], pathOf("websocket:slower")), []);
+    assert.deepEqual(ids([0, 400, 800].map((at) => carried("websocket", at)), pathOf("websocket:slower")), []);
   });
 
   it("tells why a session is not on a WebSocket", () => {

@@ -149,7 +149,7 @@ async function session(id) {
           ["Mount", nameText(live.mount)],
           ["Began", `${count(live.ageMs / 1000)} s ago`],
           live.path?.roundTripMs && ["Round trip", `${count(live.path.roundTripMs)} ms`],
-          live.path && ["What failed before", live.path.failures.map(failureText).join("; ") || "nothing"],
+          live.path && ["Tried in vain", live.path.failures.map(failureText).join("; ") || "nothing"],
           ["Waiting", `${count(live.waiting.frames)} frames, ${bytes(live.waiting.bytes)}${live.waiting.ms > 0 ? `, for ${count(live.waiting.ms / 1000)} s` : ""}`],
           ["Unacknowledged", `${count(live.unacknowledged.frames)} frames, ${bytes(live.unacknowledged.bytes)}`],
         ])

@@ -16,6 +16,7 @@ const HOWS = {
   overtaken: "it was overtaken by another",
   breach: "what came was no answer of this server",
   cut: "it was cut on purpose",
+  slower: "another one had answered first",
 };
 
 const ENDS = {
@@ -29,7 +30,10 @@ export const transportName = (name) => NAMES[name] ?? name;
 export const endWords = (reason) => ENDS[reason] ?? reason;
 
 /** A connection that failed, as a sentence. */
-export const failureText = ({ transport, how }) => `${transportName(transport)}: ${HOWS[how] ?? how.replaceAll("_", " ")}`;
+export function failureText({ transport, how, ms }) {
+  const had = ms === null || ms === undefined ? "" : `, when this had had ${ms} ms`;
+  return `${transportName(transport)}: ${HOWS[how] ?? how.replaceAll("_", " ")}${had}`;
+}
 
 /** An entry of the journal as a sentence. */
 export function sentence({ what, transport, topic, reason }) {
@@ -59,7 +63,8 @@ export function judgeLife(entries, path) {
   const carried = new Set(moves.map(({ transport }) => transport));
   const ages = moves.slice(1).map(({ at }, before) => ({ transport: moves[before].transport, ms: at - moves[before].at }));
   const young = ages.filter(({ transport, ms }) => transport === "websocket" && ms < YOUNG_MS).map(({ ms }) => ms);
-  const failures = path?.failures ?? [];
+  // Who was only slower has not failed.
+  const failures = (path?.failures ?? []).filter(({ how }) => how !== "slower");
   const isDying = young.length > 1 && failures.some(({ transport }) => transport === "websocket");
   const ids = new Set(failures.map(({ transport, how }) => meaningOf(transport, how, carried.has(transport))).filter(Boolean));
   return [...(isDying ? [finding("websocket_killed", { ms: middleOf(young) })] : []), ...[...ids].map((id) => finding(id))];

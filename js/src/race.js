@@ -284,7 +284,8 @@ export class Race {
       if (hadChance) this.#recordMiss(candidate);
       if (how) continue;
       attachment.retire();
-      this.#note(name, hadChance ? "silent" : "slower");
+      // Nothing is known of it but that it takes longer than this: a try that is not cut short shows whether it answers at all.
+      this.#note(name, "slower", now() - candidate.startedAt);
     }
     this.#candidates.clear();
     this.#queue = [];
@@ -325,8 +326,8 @@ export class Race {
     return `${name === this.#wishes.pinned ? "preferred to" : "better than"} ${before}, `;
   }
 
-  #note(transport, how) {
-    this.failures.push({ transport, how, at: Date.now() });
+  #note(transport, how, ms) {
+    this.failures.push({ transport, how, at: Date.now(), ...(ms !== undefined && { ms }) });
     if (this.failures.length > FAILURES_MAX) this.failures.shift();
   }
 

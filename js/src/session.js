@@ -62,6 +62,8 @@ export class Session {
   bodyBytesMax = Infinity;
   resumes = 0;
   openedAt = null;
+  /** What the server is to know of the path, for those who look after it, and was not told yet; `null` for nothing. */
+  untold = null;
   isOnline = true;
   isOver = false;
   #on;
@@ -72,8 +74,8 @@ export class Session {
   /** How it is going to end, once the server has what it may lack. */
   #closing = null;
   #idleDeath = null;
-  /** The last failure that the server was told of. */
-  #toldAt;
+  /** Which transports failed, as the server is to know it. */
+  #failures = "";
   #due = Infinity;
   #timer;
   #lingering;
@@ -92,7 +94,7 @@ export class Session {
       wishes,
       open: (name, how) => attach(name, this, how),
       network: () => ({ rtt: this.rtt, isOnline: this.isOnline }),
-      on: { lost: () => this.#handleLost(), changed: () => this.#on.changed() },
+      on: { lost: () => this.#handleLost(), changed: () => this.#handleChange() },
     });
     if (options.singleRequest) path.chooser.singleRequest = true;
   }
@@ -182,6 +184,11 @@ export class Session {
   }
 
   // What follows is called by attachments.
+
+  /** The server has this line about the path. */
+  told(line) {
+    if (this.untold === line) this.untold = null;
+  }
 
   /** The line by which an attachment asks for the session. */
   hello(attachment, beat = this.beatMs(attachment.name)) {
@@ -307,19 +314,24 @@ export class Session {
     if (this.rtt === undefined) this.watch.measured(at - attachment.helloAt);
     this.watch.start(at, attachment.name === "longpoll" ? this.holdMs : this.beatMs(attachment.name));
     attachment.flush();
-    this.#tellPath(attachment);
     if (this.#closing) attachment.ping();
+    this.#handleChange();
+  }
+
+  #handleChange() {
+    this.#tellPath();
     this.#on.changed();
   }
 
-  // Whoever looks after the server sees why it came by this transport. On a path where all is well there is nothing to say.
-  #tellPath(attachment) {
-    // Who was only slower has not failed.
-    const failures = this.#race.failures.filter(({ how }) => how !== "slower");
-    const latest = failures.at(-1)?.at;
-    if (latest === undefined || latest === this.#toldAt) return;
-    this.#toldAt = latest;
-    attachment.tell(say.path(Math.round(this.rtt ?? 0), pathOf(failures)));
+  // Whoever looks after the server sees why it came by this transport, and what the tries of better ones come to. On a path where
+  // all is well there is nothing to say.
+  #tellPath() {
+    const failures = pathOf(this.#race.failures);
+    if (failures !== this.#failures) {
+      this.#failures = failures;
+      this.untold = say.path(Math.round(this.rtt ?? 0), failures);
+    }
+    if (this.untold) this.#race.current?.tell();
   }
 
   // Nothing could be reached.
@@ -421,13 +433,15 @@ function endOf({ code, reason }) {
   return { code, reason, isUnwanted: code === ENDS.forbidden, isLost };
 }
 
-// The last failure of each transport, as words.
+// The last failure of each transport, as words. One that was only slower is named if nothing worse is known of it.
 function pathOf(failures) {
   const last = new Map();
-  for (const { transport, how } of failures) {
+  for (const { transport, how, ms } of failures) {
+    const isSlower = how === "slower";
+    if (isSlower && last.has(transport) && !last.get(transport).startsWith("slower:")) continue;
     last.delete(transport);
     const word = String(how).toLowerCase().replace(/[^a-z0-9]+/g, "_");
-    last.set(transport, word.slice(0, HOW_CHARS_MAX) || "unknown");
+    last.set(transport, isSlower ? `slower:${Math.round(ms)}` : word.slice(0, HOW_CHARS_MAX) || "unknown");
   }
   return [...last].map(([transport, how]) => `${transport}:${how}`).join(" ");
 }

@@ -38,8 +38,6 @@ export class Upstream {
   #isRunning = false;
   #isStopped = false;
   #owes = { ack: false, ping: false };
-  /** What the server is told about the path with the next POST: for it alone there is none. */
-  #path = null;
 
   /** `failed` is called once, with how, when this way up is no good. */
   constructor(attachment, failed) {
@@ -60,10 +58,6 @@ export class Upstream {
   ping() {
     this.#owes.ping = true;
     this.#run();
-  }
-
-  tell(line) {
-    this.#path = line;
   }
 
   stop() {
@@ -101,8 +95,8 @@ export class Upstream {
     const before = session.ledger.acknowledged;
     const owed = this.#owes;
     const frames = linesOfFrames(session);
-    const path = this.#path ? [this.#path] : [];
-    const lines = [...this.#lines(owed), ...path, ...frames];
+    const { untold } = session;
+    const lines = [...this.#lines(owed), ...linesOf(untold), ...frames];
     this.#owes = { ack: false, ping: false };
     this.#sentAt = now();
     this.#request = new Request(session.options.fetch, session.address[this.#attachment.name], lines, {
@@ -113,7 +107,7 @@ export class Upstream {
       const answer = await this.#request.answer;
       if (this.#isStopped) return;
       this.#isProven = true;
-      if (path[0] === this.#path) this.#path = null;
+      session.told(untold);
       if (!frames.length) session.handlePassed();
       for (const line of answer.split("\n")) this.#attachment.receive(line);
       if (!frames.length || session.ledger.acknowledged > before) this.#tries = 0;
@@ -156,6 +150,11 @@ export class Upstream {
     this.stop();
     this.#failed(how);
   }
+}
+
+/** A line, if there is one. */
+export function linesOf(line) {
+  return line ? [line] : [];
 }
 
 /** The next frames that the server may lack, numbered, as much as a request should have. */

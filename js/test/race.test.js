@@ -55,6 +55,9 @@ describe("a race", () => {
     assert.deepEqual(opened.map(({ name }) => name), ["websocket", "sse"]);
     assert.equal(race.current, sse);
     assert.deepEqual([websocket.ends, sse.ends], [["retire"], []]);
+    const [{ ms, ...overtaken }] = race.failures;
+    assert.deepEqual([overtaken.transport, overtaken.how], ["websocket", "slower"]);
+    assert.ok(ms >= 19, `it had ${ms} ms, and the other one started after 20`);
     race.stop();
     assert.deepEqual(sse.ends, ["drop"]);
   });

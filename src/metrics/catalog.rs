@@ -50,7 +50,7 @@ catalog! {
     SESSIONS_OPENED = counter("lapwing_sessions_opened_total", &["mount", "transport", "kind"], "Sessions that began: plain ones, which end with their connection, and resumable ones.");
     SESSIONS_ENDED = counter("lapwing_sessions_ended_total", &["mount", "reason"], "Sessions that ended, by the words of docs/close-codes.md.");
     SESSION_DURATION = histogram("lapwing_session_duration_seconds", &["mount", "transport"], "How long sessions lasted, by what carried them last.").in_seconds();
-    ROUND_TRIP = histogram("lapwing_round_trip_seconds", &["mount", "transport"], "Round trips as clients measured them that told of their path: those whose connections have failed before.").in_seconds();
+    ROUND_TRIP = histogram("lapwing_round_trip_seconds", &["mount", "transport"], "Round trips as clients measured them that told of their path: those to whom a connection has failed, or was slower than another.").in_seconds();
     CONNECTS_REFUSED = counter("lapwing_connects_refused_total", &["mount", "reason"], "Clients that were not let in.");
     RESUMES = counter("lapwing_resumes_total", &["mount", "from", "to"], "Times a session moved from one connection to another, by their transports.");
     RESUMES_REFUSED = counter("lapwing_resumes_refused_total", &["mount", "reason"], "Resumable sessions that were not begun or carried on, by the words of docs/sessions.md.");

@@ -111,8 +111,10 @@ fn session_row(session: &SessionInfo, topics_max: usize) -> Value {
     let topics: Vec<_> =
         session.topics.iter().take(topics_max).map(|topic| Shown::of(topic.as_str())).collect();
     let path = session.path.as_ref().map(|path| {
-        let failure =
-            |failure: &PathFailure| json!({"transport": failure.transport.name(), "how": failure.how});
+        let failure = |failure: &PathFailure| {
+            let ms = failure.after.map(|after| after.as_millis() as u64);
+            json!({"transport": failure.transport.name(), "how": failure.how, "ms": ms})
+        };
         json!({
             "roundTripMs": path.round_trip.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
             "failures": path.failures.iter().map(failure).collect::<Vec<_>>(),

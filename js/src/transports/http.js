@@ -66,9 +66,8 @@ export class HttpAttachment extends Attachment {
     this.upstream.ping();
   }
 
-  tell(line) {
-    this.upstream.tell(line);
-  }
+  /** What is to be told of the path goes with the next request: for it alone there is none. */
+  tell() {}
 
   /** What waits is in the ledger, and what is under way is known to have left only once it is acknowledged. */
   get bufferedAmount() {

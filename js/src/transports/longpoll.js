@@ -2,7 +2,7 @@
 
 import { isLasting } from "../framelimit.js";
 import { Request } from "../request.js";
-import { linesOfFrames } from "../upstream.js";
+import { linesOf, linesOfFrames } from "../upstream.js";
 import { HttpAttachment } from "./http.js";
 
 /** A poll may be so much later than the server says. */
@@ -63,7 +63,9 @@ export class LongPollAttachment extends HttpAttachment {
     const { session } = this;
     const before = session.ledger.acknowledged;
     const frames = this.#frames();
-    const lines = [this.hello(this.#isHeld ? undefined : 0), ...frames];
+    // Where there are POSTs, they have it.
+    const untold = session.singleRequest && this === session.race.current ? session.untold : null;
+    const lines = [this.hello(this.#isHeld ? undefined : 0), ...linesOf(untold), ...frames];
     const { fetch, postMs } = session.options;
     // One that answers a question has taken that long already.
     const usualMs = this.#isHeld ? session.holdMs + SLACK_MS : this.#isAsked ? postMs : SLACK_MS;
@@ -74,6 +76,7 @@ export class LongPollAttachment extends HttpAttachment {
       const answer = await request.answer;
       if (this.isOver) return;
       if (!frames.length) session.handlePassed();
+      if (untold) session.told(untold);
       this.#heard(answer);
       if (frames.length && session.ledger.acknowledged === before) await this.#handleNoProgress(answer);
     } catch ({ how = "error" }) {

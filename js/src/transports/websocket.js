@@ -57,8 +57,12 @@ export class WebSocketAttachment extends Attachment {
     this.#send(say.ping);
   }
 
-  tell(line) {
-    this.#send(line);
+  /** Says what is to be told of the path. */
+  tell() {
+    const { untold } = this.session;
+    if (!this.isOpen) return;
+    this.#send(untold);
+    this.session.told(untold);
   }
 
   finish(ledger) {

@@ -17,11 +17,13 @@ async fn what_a_client_tells_of_its_path_is_there_for_people_and_changes_nothing
         let (lapwing, address) = serve(Mount::new()).await;
         let mut session = Session::open(address, "/socket", wire).await;
         assert_eq!(path(&lapwing), None, "{wire:?}");
-        session.say("!path 35 websocket:refused pigeon:lost sse:silent").await;
+        session.say("!path 35 websocket:refused pigeon:lost sse:silent longpoll:slower:250").await;
         session.settle().await;
         let told = path(&lapwing).unwrap();
-        let failures: Vec<_> = told.failures.iter().map(|it| (it.transport, &*it.how)).collect();
-        assert_eq!(failures, [(Transport::Websocket, "refused"), (Transport::Sse, "silent")]);
+        let failures: Vec<_> = told.failures.iter().map(|it| (it.transport, &*it.how, it.after)).collect();
+        let slower = (Transport::Longpoll, "slower", Some(Duration::from_millis(250)));
+        let wanted = [(Transport::Websocket, "refused", None), (Transport::Sse, "silent", None), slower];
+        assert_eq!(failures, wanted);
         assert_eq!(told.round_trip, Some(Duration::from_millis(35)));
         // The newest counts, whatever carries the session.
         session.resume(Wire::Sse).await;
