@@ -1,12 +1,15 @@
-//! Token buckets, each in four bytes. Pure: the time is an argument.
+//! Token buckets, in eight bytes or in four. Pure: the time is an argument.
 //!
 //! Kept is when the bucket will be full again (the "theoretical arrival time" of GCRA): each event moves that by the time in which one
-//! more is earned, and what would move it further than the burst ahead is too much. Times are ticks that wrap; a mark that is
-//! further ahead than any event can move it is from long ago, and the bucket is full.
+//! more is earned, and what would move it further than the burst ahead is too much.
+//!
+//! In four bytes, times are ticks that wrap; a mark that is further ahead than any event can move it is from long ago, and the bucket is
+//! full. That does not tell all times apart: a mark of 4.6 hours ago looks as if it lay ahead. So a new bucket begins with the time that it is, and only
+//! what takes something every few minutes has one of four bytes.
 
 use std::time::Duration;
 
-/// Ticks of a millisecond. They wrap after 4.6 hours.
+/// Ticks of a millisecond. In four bytes they wrap after 4.6 hours.
 const TICKS_PER_MS: u64 = 256;
 
 /// The furthest that a mark is ahead: a third of what a tick can say.
@@ -76,7 +79,13 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// Takes one out of a bucket. Returns the bucket's mark from now on, or `None` if it is empty.
+    /// Takes one out of a bucket of eight bytes. Returns the bucket's mark from now on, or `None` if it is empty.
+    pub(crate) fn take_of(self, mark: u64, now: u64) -> Option<u64> {
+        let ahead = mark.saturating_sub(now) + u64::from(self.interval);
+        (ahead <= self.ahead.into()).then_some(now + ahead)
+    }
+
+    /// Takes one out of a bucket of four bytes. Returns the bucket's mark from now on, or `None` if it is empty.
     pub(crate) fn take(self, mark: u32, now: u32) -> Option<u32> {
         let ahead = self.debt(mark, now) + self.interval;
         (ahead <= self.ahead).then(|| now.wrapping_add(ahead))
@@ -90,9 +99,9 @@ impl Pace {
 }
 
 /// A time since some beginning, in ticks.
-pub(crate) fn ticks(since: Duration) -> u32 {
-    // What does not fit wraps.
-    (since.as_micros() * u128::from(TICKS_PER_MS) / 1_000) as u32
+pub(crate) fn ticks(since: Duration) -> u64 {
+    // Room for two million years.
+    (since.as_micros() * u128::from(TICKS_PER_MS) / 1_000) as u64
 }
 
 #[cfg(test)]
@@ -102,7 +111,7 @@ mod tests {
     use super::*;
 
     fn ms(ms: u64) -> u32 {
-        ticks(Duration::from_millis(ms))
+        ticks(Duration::from_millis(ms)) as u32
     }
 
     #[test]
@@ -135,11 +144,14 @@ mod tests {
             pauses in proptest::collection::vec(prop_oneof![4 => 0u64..20, 2 => 0u64..2_000, 1 => 0u64..3_600_000], 1..400),
         ) {
             let pace = Rate::per_second(rate).burst(burst).pace().unwrap();
-            let (mut mark, mut now_ms, mut tokens) = (0, 7u64, f64::from(burst));
+            let (mut mark, mut wide, mut now_ms, mut tokens) = (ms(7), 0, 7u64, f64::from(burst));
             for pause in pauses {
                 now_ms += pause;
                 tokens = (tokens + pause as f64 * f64::from(rate) / 1_000.0 * 1.005).min(f64::from(burst));
                 let taken = pace.take(mark, ms(now_ms));
+                let taken_wide = pace.take_of(wide, ticks(Duration::from_millis(now_ms)));
+                prop_assert_eq!(taken.is_some(), taken_wide.is_some());
+                wide = taken_wide.unwrap_or(wide);
                 prop_assert!(taken.is_none() || tokens > 0.99, "{tokens} tokens at {now_ms}");
                 // Down to a token, a mark may be as much behind as its interval was rounded.
                 prop_assert!(taken.is_some() || tokens < 2.0 + f64::from(burst) * 0.01, "{tokens} tokens at {now_ms}");

@@ -23,7 +23,7 @@ use crate::{
     session::{
         joins::{Joined, Joins},
         login::Login,
-        rates::Bucket,
+        rates::{Bucket, JoinBucket},
     },
     sync::{
         Mutex, MutexGuard,
@@ -95,10 +95,11 @@ impl Client {
         transport_id: TransportId,
         serializer: Arc<dyn Serializer>,
         login: Option<Box<Login>>,
+        said: Bucket,
         assigns: Assigns,
     ) -> Self {
         let state = Mutex::new(State { assigns, ..State::default() });
-        Self { transport_id, serializer, login, said: Bucket::default(), full: AtomicU32::new(0), state }
+        Self { transport_id, serializer, login, said, full: AtomicU32::new(0), state }
     }
 
     /// The name of all connections of a user.
@@ -107,7 +108,7 @@ impl Client {
     }
 
     /// Where its joins are counted, if they are apart.
-    pub(crate) fn joined(&self) -> Option<&Bucket> {
+    pub(crate) fn joined(&self) -> Option<&JoinBucket> {
         self.login.as_deref().and_then(Login::joins)
     }
 

@@ -28,7 +28,7 @@ use crate::{
         joins::Verdict,
         login::{Callbacks, Login},
         meter::Meter,
-        rates::{Bucket, Limiter},
+        rates::{Bucket, JoinBucket, Limiter},
         renewal::Logins,
         reply::reply,
         router::{ChannelRoute, Router},
@@ -92,9 +92,9 @@ impl Handler for Hub {
         let id = accept.id.as_deref().unwrap_or_default();
         debug!(transport, vsn = %Quoted::new(&vsn), id = %Quoted::new(id), "connected");
         let of_id = self.limits.rates.share_of(accept.id.as_deref())?;
-        let joins = self.limits.rates.counts_joins().then(Bucket::default);
+        let joins = self.limits.rates.counts_joins().then(JoinBucket::default);
         let login = Login::new(accept.id, accept.until, joins, [of_address, of_id]);
-        Ok(Client::new(self.node.next_transport_id(), serializer, login, accept.assigns))
+        Ok(Client::new(self.node.next_transport_id(), serializer, login, self.bucket(), accept.assigns))
     }
 
     fn login_lasts(&self, client: &Client) -> Option<Duration> {
@@ -256,6 +256,11 @@ impl Hub {
     }
 
     /// The routes.
+    /// The bucket of a session that begins.
+    pub(crate) fn bucket(&self) -> Bucket {
+        self.limits.rates.bucket()
+    }
+
     pub(crate) fn router(&self) -> &Router {
         &self.router
     }

@@ -9,7 +9,7 @@ use crate::{
     join::assigns::Assigns,
     session::{
         accept::{Accept, Connect},
-        rates::{Bucket, Share},
+        rates::{JoinBucket, Share},
     },
     topic::Topic,
 };
@@ -64,7 +64,7 @@ pub(crate) struct Full {
     /// Until when the login is good that the client connected with.
     until: Option<Instant>,
     /// Where its joins are counted, if they are apart.
-    joins: Option<Bucket>,
+    joins: Option<JoinBucket>,
     /// What it has of the mount: of its address' share, and of its name's.
     _shares: [Option<Share>; 2],
 }
@@ -74,7 +74,7 @@ impl Login {
     pub(crate) fn new(
         id: Option<String>,
         until: Option<Instant>,
-        joins: Option<Bucket>,
+        joins: Option<JoinBucket>,
         shares: [Option<Share>; 2],
     ) -> Option<Box<Self>> {
         let id = id.map(Topic::from);
@@ -87,7 +87,7 @@ impl Login {
         Some(Box::new(login))
     }
 
-    pub(crate) fn joins(&self) -> Option<&Bucket> {
+    pub(crate) fn joins(&self) -> Option<&JoinBucket> {
         match self {
             Self::Named(_) => None,
             Self::Full(full) => full.joins.as_ref(),

@@ -6,7 +6,7 @@ use std::{
     net::IpAddr,
     sync::{
         Arc, PoisonError,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
 
@@ -181,13 +181,13 @@ pub(crate) struct Limiter {
     sessions_per_address: usize,
     sessions_per_id: usize,
     proxies: Proxies,
-    /// The buckets of addresses.
-    addresses: Mutex<HashMap<IpAddr, u32>>,
+    /// The buckets of addresses, of eight bytes.
+    addresses: Mutex<HashMap<IpAddr, u64>>,
     shares: Arc<Shares>,
 }
 
-/// A bucket of a session's.
-#[derive(Debug, Default)]
+/// The bucket of what a session says: at least that it lives, every minute or so.
+#[derive(Debug)]
 pub(crate) struct Bucket(AtomicU32);
 
 impl Bucket {
@@ -198,7 +198,24 @@ impl Bucket {
     }
 }
 
+/// The bucket of a session's joins, between which may be hours.
+#[derive(Debug, Default)]
+pub(crate) struct JoinBucket(AtomicU64);
+
+impl JoinBucket {
+    /// As [`Bucket::take`].
+    fn take(&self, pace: Pace, now: u64) -> bool {
+        let next = pace.take_of(self.0.load(Ordering::Relaxed), now);
+        next.inspect(|&mark| self.0.store(mark, Ordering::Relaxed)).is_some()
+    }
+}
+
 impl Limiter {
+    /// A full bucket.
+    pub(crate) fn bucket(&self) -> Bucket {
+        Bucket(AtomicU32::new(self.now() as u32))
+    }
+
     /// Whether a session may say one thing more.
     ///
     /// Reading a clock costs more than all else here. So a bucket is asked with the time that was last read, which is hardly ever long
@@ -212,7 +229,7 @@ impl Limiter {
         });
         let last = self.last_now.load(Ordering::Relaxed);
         (!is_due && bucket.take(pace, last)) || {
-            let now = self.now();
+            let now = self.now() as u32;
             self.last_now.store(now, Ordering::Relaxed);
             bucket.take(pace, now)
         }
@@ -224,7 +241,7 @@ impl Limiter {
     }
 
     /// Whether a session may join once more.
-    pub(crate) fn allows_join(&self, bucket: Option<&Bucket>) -> bool {
+    pub(crate) fn allows_join(&self, bucket: Option<&JoinBucket>) -> bool {
         match (self.joins, bucket) {
             (Some(pace), Some(bucket)) => bucket.take(pace, self.now()),
             _ => true,
@@ -237,9 +254,10 @@ impl Limiter {
             return Ok(None);
         }
         let Some(peer) = request.peer() else { return Ok(None) };
-        let forwarded =
-            request.headers.get_all("x-forwarded-for").iter().filter_map(|line| line.to_str().ok());
-        let address = client_of(self.proxies.client(peer.ip(), forwarded));
+        // A proxy adds to the line that the client wrote, whatever stands in that.
+        let lines = request.headers.get_all("x-forwarded-for").iter();
+        let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
+        let address = client_of(self.proxies.client(peer.ip(), lines.iter().map(|line| &**line)));
         if self.connects.is_some_and(|pace| !self.allows_connect(address, pace)) {
             return Err(too_many("too many connections from this address"));
         }
@@ -261,24 +279,24 @@ impl Limiter {
         let now = self.now();
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if addresses.len() >= ADDRESSES_MAX && !addresses.contains_key(&address) {
-            forget_most(&mut addresses, pace, now);
+            forget_most(&mut addresses, now);
         }
         let mark = addresses.entry(address).or_default();
-        let next = pace.take(*mark, now);
+        let next = pace.take_of(*mark, now);
         next.inspect(|&next| *mark = next).is_some()
     }
 
-    fn now(&self) -> u32 {
+    fn now(&self) -> u64 {
         ticks(self.begun.elapsed())
     }
 }
 
 /// Forgets the half of the addresses that owes least, if not more.
-fn forget_most(addresses: &mut HashMap<IpAddr, u32>, pace: Pace, now: u32) {
-    let mut debts: Vec<_> = addresses.values().map(|&mark| pace.debt(mark, now)).collect();
+fn forget_most(addresses: &mut HashMap<IpAddr, u64>, now: u64) {
+    let mut debts: Vec<_> = addresses.values().map(|mark| mark.saturating_sub(now)).collect();
     let middle = debts.len() / 2;
     let (_, &mut median, _) = debts.select_nth_unstable(middle);
-    addresses.retain(|_, mark| pace.debt(*mark, now) > median);
+    addresses.retain(|_, mark| mark.saturating_sub(now) > median);
     addresses.shrink_to(2 * addresses.len());
 }
 
@@ -360,9 +378,11 @@ mod tests {
     #[test]
     fn by_default_a_session_may_say_what_an_honest_client_says_and_not_a_hundred_thousand_in_two_seconds() {
         let limiter = Rates::default().limiter().unwrap();
-        let (pace, bucket) = (limiter.events.unwrap(), Bucket::default());
-        let taken =
-            |at_ms| (0..103_000).filter(|_| bucket.take(pace, ticks(Duration::from_millis(at_ms)))).count();
+        let (pace, bucket) = (limiter.events.unwrap(), limiter.bucket());
+        let taken = |at_ms| {
+            let now = ticks(Duration::from_millis(at_ms)) as u32;
+            (0..103_000).filter(|_| bucket.take(pace, now)).count()
+        };
         assert_eq!(taken(1), 50_000);
         assert!((9_900..=10_300).contains(&taken(2_001)));
         assert_eq!(size_of::<Bucket>(), 4);
@@ -372,15 +392,45 @@ mod tests {
     #[test]
     fn a_session_that_waited_may_go_on_though_the_time_is_rarely_read() {
         let limiter = Rates::none().events(Rate::per_second(1_000).burst(10)).limiter().unwrap();
-        let bucket = Bucket::default();
+        let bucket = limiter.bucket();
         let taken = || (0..1_000).take_while(|_| limiter.allows_event(&bucket)).count();
         assert!(taken() >= 10);
         std::thread::sleep(std::time::Duration::from_millis(20));
         assert!(taken() >= 10);
         let limiter =
             Rates::none().events(Rate::new(1, Duration::from_secs(60)).burst(10)).limiter().unwrap();
-        let bucket = Bucket::default();
+        let bucket = limiter.bucket();
         assert_eq!((0..1_000).filter(|_| limiter.allows_event(&bucket)).count(), 10);
+    }
+
+    /// The ticks of a bucket of four bytes wrap twice meanwhile.
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_has_all_of_a_rate_however_long_the_server_runs() {
+        let rate = Rate::new(100, Duration::from_secs(3_600));
+        let limiter = Rates::none().events(rate).joins(rate).connects_per_address(rate).limiter().unwrap();
+        let of_joins = JoinBucket::default;
+        let idle: Vec<_> = (0..60).map(|_| of_joins()).collect();
+        let returning = |n: u8| IpAddr::from([198, 51, 100, n]);
+        for n in 0..60 {
+            assert!(limiter.allows_join(Some(&idle[usize::from(n)])));
+            assert!(limiter.allows_connect(returning(n), limiter.connects.unwrap()));
+        }
+        for n in 0..60 {
+            tokio::time::advance(Duration::from_secs(600)).await;
+            let (bucket, new) = (limiter.bucket(), of_joins());
+            let address = IpAddr::from([203, 0, 113, n]);
+            let all = |allows: &dyn Fn() -> bool| (0..200).filter(|_| allows()).count();
+            let minutes = 10 * (u32::from(n) + 1);
+            assert_eq!(all(&|| limiter.allows_event(&bucket)), 100, "after {minutes} minutes");
+            let pace = limiter.connects.unwrap();
+            assert_eq!(all(&|| limiter.allows_connect(address, pace)), 100, "after {minutes} minutes");
+            assert_eq!(all(&|| limiter.allows_join(Some(&new))), 100, "after {minutes} minutes");
+            if minutes > 60 {
+                let (idle, n) = (&idle[usize::from(n)], returning(n));
+                assert_eq!(all(&|| limiter.allows_join(Some(idle))), 100, "idle for {minutes} minutes");
+                assert_eq!(all(&|| limiter.allows_connect(n, pace)), 100, "away for {minutes} minutes");
+            }
+        }
     }
 
     #[test]

@@ -83,7 +83,8 @@ impl TestSession {
 
     /// A session of a client that says nothing of itself.
     pub(crate) fn anonymous(served_by: impl HasHub + 'static, id: TransportId) -> Arc<Self> {
-        Self::begin(served_by, Client::new(id, Arc::new(V2), None, Assigns::default()))
+        let said = served_by.hub().bucket();
+        Self::begin(served_by, Client::new(id, Arc::new(V2), None, said, Assigns::default()))
     }
 
     pub(crate) fn client(&self) -> &Client {

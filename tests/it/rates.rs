@@ -165,6 +165,12 @@ async fn addresses_are_counted_apart_and_proxies_are_believed_if_they_are_truste
     for status in [410, 410, 410, 403, 403] {
         assert_eq!(connect_from(address, "1.2.3.4, 203.0.113.7").await, status);
     }
+    // Whatever a client has written before what its proxy says.
+    for forged in
+        ["é", "10.0.0.1, 127.0.0.1", "\"unknown", "[::1", ",,,", "1.2.3.4.5", "203.0.113.7, 198.51.0.1"]
+    {
+        assert_eq!(connect_from(address, &format!("{forged}, 203.0.113.7")).await, 403, "{forged}");
+    }
     let (_lapwing, address) = serve(rates).await;
     for (n, status) in [(1, 410), (2, 410), (3, 410), (4, 403), (5, 403)] {
         assert_eq!(connect_from(address, &format!("203.0.113.{n}")).await, status, "anybody may write that");
