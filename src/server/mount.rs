@@ -238,7 +238,8 @@ impl Mount {
     }
 
     /// Sets the bytes that may be held for the mount's clients, see [`TransportOptions::budget_bytes_max`]. Default 512 MiB; from
-    /// seven eighths on new sessions are refused and the largest debtors closed with 1013.
+    /// seven eighths on new sessions are refused and the largest debtors closed with 1013. `Builder::build` refuses one in which the largest
+    /// message that a client may send would not fit.
     pub fn budget(mut self, bytes: usize) -> Self {
         self.transports = self.transports.budget_bytes_max(bytes);
         self

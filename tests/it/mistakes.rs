@@ -167,6 +167,8 @@ fn options_that_contradict_each_other() {
     is_told(Mount::new().outbox(OutboxLimits::new().bytes_max(1_000_000)), &words);
     is_told(Mount::new().websocket(WebsocketOptions::default().message_bytes_max(20_000_000)), &words);
     is_told(Mount::new().longpoll(LongpollOptions::default().body_bytes_max(20_000_000)), &words);
+    let budget = ["Mount::budget", "WebsocketOptions::message_bytes_max"];
+    is_told(Mount::new().budget(11_000_000), &budget);
     let nothing = Mount::new().without_websocket().without_longpoll().without_resume();
     is_told(nothing, &["no wire is left", "without_websocket"]);
     let same = Mount::new().longpoll(LongpollOptions::default().path("websocket"));

@@ -2,7 +2,10 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use lapwing::{Channel, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, noreply, reply};
+use lapwing::{
+    Channel, Context, Failure, Handled, Joining, Lapwing, LongpollOptions, Mount, Payload, ResumeOptions,
+    Topic, WebsocketOptions, noreply, reply,
+};
 use serde_json::json;
 use tokio::sync::Semaphore;
 
@@ -40,9 +43,20 @@ impl Channel for Slow {
     }
 }
 
+/// A mount with so small a budget that its clients may send no large messages.
+fn mount(budget: usize, gate: &Arc<Semaphore>) -> Mount {
+    let message = budget / 2;
+    Mount::new()
+        .channel::<Slow>("*", gate.clone())
+        .budget(budget)
+        .websocket(WebsocketOptions::default().message_bytes_max(message))
+        .longpoll(LongpollOptions::default().body_bytes_max(message))
+        .resume(ResumeOptions::default().body_bytes_max(message))
+}
+
 async fn serve() -> (Lapwing, SocketAddr, Arc<Semaphore>) {
     let gate = Arc::new(Semaphore::new(0));
-    let mount = Mount::new().channel::<Slow>("*", gate.clone()).budget(BUDGET);
+    let mount = mount(BUDGET, &gate);
     let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
     let address = lab::serve(&lapwing).await;
     (lapwing, address, gate)
@@ -124,7 +138,7 @@ async fn what_was_handled_is_given_back() {
 async fn joins_are_held_up_to_the_budget_those_that_still_end_included() {
     const BUDGET: usize = 200_000;
     let gate = Arc::new(Semaphore::new(0));
-    let mount = Mount::new().channel::<Slow>("*", gate.clone()).budget(BUDGET).joins_max(usize::MAX);
+    let mount = mount(BUDGET, &gate).joins_max(usize::MAX);
     let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
     let address = lab::serve(&lapwing).await;
     let mut honest = Client::joined(address, Vsn::V2, "room:honest").await;

@@ -190,23 +190,28 @@ impl TransportOptions {
         check_bound("OutboxLimits::bytes_max", self.outbox.bytes_max)?;
         check_bound("OutboxLimits::unacknowledged_frames_max", self.outbox.unacknowledged_frames_max)?;
         check_bound("OutboxLimits::unacknowledged_bytes_max", self.outbox.unacknowledged_bytes_max)?;
-        self.check_deliverable()?;
         check_bound("Mount::sessions_max", self.sessions_max)?;
-        check_bound("Mount::budget", self.budget_bytes_max)
+        check_bound("Mount::budget", self.budget_bytes_max)?;
+        self.check_deliverable()
     }
 
-    /// What a client may send to others has room in the outbox of each of them.
+    /// What a client may send is taken from it, and has room in the outbox of each of the others.
     fn check_deliverable(&self) -> Result<(), OptionError> {
         let websocket = self.websocket.as_ref().map_or(0, |websocket| websocket.limits.message_bytes_max);
         let longpoll = self.longpoll.as_ref().map_or(0, |longpoll| longpoll.body_bytes_max);
         let resumable = self.resume.as_ref().map_or(0, |_| self.resumable_frame_bytes_max());
-        if websocket.max(longpoll).max(resumable) <= self.outbox.bytes_max {
-            return Ok(());
-        }
+        let largest = websocket.max(longpoll).max(resumable);
         let problem = "a message that a client may send would not fit: give more, or less to \
                        WebsocketOptions::message_bytes_max, LongpollOptions::body_bytes_max and \
                        ResumeOptions::body_bytes_max";
-        Err(OptionError::new("OutboxLimits::bytes_max", problem))
+        if largest > self.outbox.bytes_max {
+            return Err(OptionError::new("OutboxLimits::bytes_max", problem));
+        }
+        // From seven eighths on, whoever owes most is closed.
+        if largest > self.budget_bytes_max / 8 * 7 {
+            return Err(OptionError::new("Mount::budget", problem));
+        }
+        Ok(())
     }
 
     /// The wires that there are have paths of their own.
