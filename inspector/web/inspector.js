@@ -9,6 +9,8 @@ const main = document.getElementById("main");
 const PERIOD_MS = 2_000;
 const SAMPLES_MAX = 300;
 const TRACE_LINES_MAX = 500;
+/** For how long it is counted how much is said on a topic: there are few traces for all who look. */
+const COUNTED_MS = 10_000;
 
 let samples = [];
 /** Ends what the page before this one has begun. */
@@ -177,6 +179,8 @@ async function topics(_, params) {
 
 async function topic(name) {
   const { topic: shown, members, presence, history } = await ask("topic", { name });
+  const rate = h("span", {}, "is counted");
+  countMessages(name, rate).catch((error) => leaving.signal.aborted || rate.append(`: ${error.message}`));
   const rows = members.rows.map(({ id, user }) => [h("a", { href: `#/session/${id}` }, id), user ? nameText(user) : "–"]);
   return [
     h("h2", {}, nameText(shown)),
@@ -185,6 +189,7 @@ async function topic(name) {
       ["Joins on all nodes", `${count(members.everywhere)}${members.missing.length ? `, without ${members.missing.join(", ")}` : ""}`],
       presence && ["Present", `${count(presence.people)}, in ${count(presence.metas)} places`],
       history && ["Remembered", count(history.length)],
+      ["Messages", rate],
     ]),
     h("p", {}, h("a", { href: `#/trace/topic/${encodeURIComponent(name)}` }, "Trace it live")),
     members.total > 0 && [h("h2", {}, "Members"), table("Members", ["session", "user"], rows), members.total > rows.length && h("p", { className: "quiet" }, `The first ${rows.length}.`)],
@@ -205,32 +210,65 @@ async function trace(kind, _, name) {
   if (!name) return [h("h2", {}, "Trace"), follow];
   const lines = h("pre", { tabIndex: 0, ariaLabel: "What happens", role: "log" });
   const rate = h("span", { className: "quiet" });
-  readTrace({ [kind]: name }, lines, rate).catch((error) => leaving.signal.aborted || lines.append(`${error.message}\n`));
+  showTrace({ [kind]: name }, lines, rate).catch((error) => leaving.signal.aborted || lines.append(`${error.message}\n`));
   const address = `${base}trace?${new URLSearchParams({ [kind]: name })}`;
   return [h("h2", {}, "Trace"), follow, h("p", {}, rate), lines, h("p", { className: "quiet" }, `In a terminal: curl -N -u :KEY '${address.replaceAll("'", "%27")}'`)];
 }
 
-async function readTrace(params, lines, rate) {
+/** Counts what is said on a topic, for a while. */
+async function countMessages(topic, rate) {
   const { signal } = leaving;
-  const response = await fetch(`${base}trace?${new URLSearchParams(params)}`, { signal });
-  if (!response.ok) throw new Error(`The server answered with ${response.status}.`);
-  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  const counting = new AbortController();
+  const end = () => counting.abort();
+  signal.addEventListener("abort", end);
+  const begun = performance.now();
+  let seen = 0;
+  const show = () => {
+    const s = (performance.now() - begun) / 1_000;
+    rate.textContent = `${(seen / s).toFixed(1)} a second, over ${count(s)} s`;
+  };
+  const timers = [setInterval(show, 1_000), setTimeout(end, COUNTED_MS)];
+  try {
+    await readTrace({ topic }, counting.signal, (lines) => {
+      // One says that it begins, and one of many how many are not there.
+      for (const line of lines) seen += / is traced$/.test(line) ? 0 : Number(/ (\d+) came too fast and are not here$/.exec(line)?.[1] ?? 1);
+    });
+  } catch (error) {
+    if (!counting.signal.aborted) throw error;
+  } finally {
+    timers.forEach(clearTimeout);
+    signal.removeEventListener("abort", end);
+  }
+}
+
+async function showTrace(params, lines, rate) {
+  const { signal } = leaving;
   let seen = 0;
   const timer = setInterval(() => {
     rate.textContent = `${count(seen / 2)} lines a second`;
     seen = 0;
   }, 2_000);
   signal.addEventListener("abort", () => clearInterval(timer));
+  await readTrace(params, signal, (whole) => {
+    seen += whole.length;
+    for (const line of whole) lines.append(h("div", {}, line));
+    while (lines.childElementCount > TRACE_LINES_MAX) lines.firstElementChild.remove();
+    lines.scrollTop = lines.scrollHeight;
+  });
+}
+
+/** Gives the lines of a trace to `take` as they come. */
+async function readTrace(params, signal, take) {
+  const response = await fetch(`${base}trace?${new URLSearchParams(params)}`, { signal });
+  if (!response.ok) throw new Error(`The server answered with ${response.status}.`);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
     const { done, value } = await reader.read();
     if (done) break;
     const whole = (rest + value).split("\n");
     rest = whole.pop();
-    seen += whole.length;
-    for (const line of whole) lines.append(h("div", {}, line));
-    while (lines.childElementCount > TRACE_LINES_MAX) lines.firstElementChild.remove();
-    lines.scrollTop = lines.scrollHeight;
+    take(whole);
   }
 }
 

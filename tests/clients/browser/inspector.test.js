@@ -18,6 +18,9 @@ const KEY = "a key that is long enough";
 const STRANGE = "<b>strange</b>\n\u001b[2J";
 const SECRET = "nobody's business";
 const SECRET_PARAM = "one-two-three-four";
+const API_KEY = "another-key-that-is-long-enough";
+/** What makes tokens of logins nobody else's business: for how many milliseconds they are good. */
+const LOGINS = ["987654321", "987654322"];
 
 /** What stands between a page and the server, and what the inspector says of it. */
 const NETWORKS = [
@@ -38,7 +41,7 @@ describe("the inspector", { timeout: 300_000 }, () => {
 
   before(async () => {
     mkdirSync(output, { recursive: true });
-    testbed = await startTestbed({ env: { INSPECT_KEY: KEY, RUST_LOG: "info,lapwing=trace,lapwing_transports=trace,lapwing_inspector=trace" } });
+    testbed = await startTestbed({ env: { INSPECT_KEY: KEY, API_KEY, RUST_LOG: "info,lapwing=trace,lapwing_transports=trace,lapwing_inspector=trace" } });
     browser = await launchChromium();
     page = await open({});
     for (const [n, transports] of [["websocket"], ["sse"], ["longpoll"]].entries()) {
@@ -121,6 +124,13 @@ describe("the inspector", { timeout: 300_000 }, () => {
     }
   });
 
+  it("counts what is said on a topic", async () => {
+    const [channel] = sockets[0].channels;
+    const talking = setInterval(() => channel.push("shout", { text: SECRET }), 100);
+    await visit("topic/room%3Alobby");
+    await page.locator("dd", { hasText: /^[1-9][0-9.]* a second, over \d+ s$/ }).waitFor().finally(() => clearInterval(talking));
+  });
+
   it("shows no token, ticket or parameter, and neither do metrics and the log", async () => {
     const http = (lines) => fetch(`http://${testbed.address}/socket/sse?lapwing=1&vsn=2.0.0&user=discreet&pin=${SECRET_PARAM}`, { method: "POST", body: lines, headers: { "content-type": "text/plain" } });
     const trace = await fetch(`http://${testbed.address}/inspect/trace?user=user:discreet`, { headers: { authorization: `Bearer ${KEY}` } });
@@ -135,7 +145,11 @@ describe("the inspector", { timeout: 300_000 }, () => {
     await http(`!send ${token}\n!from 1\n${JSON.stringify(["1", "1", "room:discreet", "phx_join", { pin: SECRET_PARAM }])}`);
     while (!traced.includes("joined")) traced += (await within("a join in the trace", reader.read())).value;
     assert.ok(token.length === 38 && ticket.length > 20, `${token} ${ticket}`);
-    const [{ id }] = (await shownOf("sessions?search=discreet")).rows;
+    const polled = await useLogins();
+    await publish();
+    const { rows } = await shownOf("sessions?search=discreet");
+    const [{ id }] = rows.filter(({ mount }) => mount.name === "/socket");
+    assert.equal(rows.length, 2);
     const shown = [traced, testbed.log(), await testbed.fetch("/metrics"), await testbed.fetch("/stats")];
     for (const path of ["", "overview", "sessions", `session?id=${id}`, "topics", "topic?name=room%3Adiscreet"]) {
       const response = await fetch(`http://${testbed.address}/inspect/${path}`, { headers: { authorization: `Bearer ${KEY}` } });
@@ -143,11 +157,32 @@ describe("the inspector", { timeout: 300_000 }, () => {
     }
     assert.ok(shown.some((text) => text.includes("room:discreet")));
     for (const text of shown) {
-      for (const secret of [token, ticket, SECRET_PARAM, KEY]) assert.ok(!text.includes(secret), `${secret} in ${text}`);
+      for (const secret of [token, ticket, polled, SECRET, SECRET_PARAM, KEY, API_KEY, ...LOGINS]) assert.ok(!text.includes(secret), `${secret} in ${text}`);
     }
     await http(`!send ${token}\n!close`);
     await Promise.all([reader.cancel(), lines.cancel()]);
   });
+
+  /** A stock session that is let in with a token and brings another; its own. */
+  async function useLogins() {
+    const address = `http://${testbed.address}/socket_login/longpoll?vsn=2.0.0`;
+    const opened = await fetch(address, { headers: { "x-phoenix-authtoken": `discreet:${LOGINS[0]}` } });
+    const { token } = await opened.json();
+    const renewal = JSON.stringify([null, "1", "phoenix", "token", { token: `discreet:${LOGINS[1]}` }]);
+    const own = `${address}&token=${encodeURIComponent(token)}`;
+    const posted = await fetch(own, { method: "POST", body: renewal, headers: { "content-type": "application/x-ndjson" } });
+    assert.deepEqual(await posted.json(), { status: 200 });
+    const { messages } = await (await fetch(own)).json();
+    assert.match(messages[0], /"status":"ok"/);
+    return token;
+  }
+
+  async function publish() {
+    const headers = { authorization: `Bearer ${API_KEY}`, "idempotency-key": SECRET_PARAM };
+    const body = JSON.stringify({ topic: "room:discreet", event: "told", payload: { text: SECRET } });
+    const published = await fetch(`http://${testbed.address}/api/publish`, { method: "POST", body, headers });
+    assert.equal(published.status, 200);
+  }
 
   it("traces a topic and a user live, in the page and as lines of text", async () => {
     await visit("trace/topic/room%3Alobby");
