@@ -8,6 +8,7 @@
 //! when it has to wait for something.
 
 use std::{
+    future::poll_fn,
     pin::{Pin, pin},
     sync::Arc,
     task::Poll,
@@ -126,7 +127,7 @@ async fn unless_killed<C>(
     join: &Join,
     mut batch: Pin<&mut impl Future<Output = Option<Box<C>>>>,
 ) -> Option<Box<C>> {
-    std::future::poll_fn(|cx| {
+    poll_fn(|cx| {
         if join.is_killed() {
             return Poll::Ready(None);
         }
@@ -176,6 +177,9 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
         turn_away(&join);
         return None;
     };
+    if asked.is_some() {
+        until_room(&join).await;
+    }
     let mut claim = join.node().claim(&join.topic);
     if let Err(error) = claim.confirmed(asked).await {
         drop(claim);
@@ -184,9 +188,6 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
         return None;
     }
     let mut recovered = None;
-    if asked.is_some() {
-        join.set_asked();
-    }
     let (subscribed, _) = claim.subscribe(member(&join), || match asked {
         None => answer_ok(&join, &refs, &reply),
         Some(since) => {
@@ -209,6 +210,13 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
             None
         }
     }
+}
+
+/// A client that comes back to many topics asks for more than may wait for it: its joins wait until there is room.
+async fn until_room(join: &Join) {
+    join.set_asked();
+    // That it is gone shows later.
+    let _ = poll_fn(|cx| join.peer.poll_ready(cx)).await;
 }
 
 /// Tells those who look on that somebody has joined.

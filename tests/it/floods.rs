@@ -1,7 +1,7 @@
 //! Channels that say much as soon as somebody has joined: it all comes, and nobody joins again and again for it.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     net::SocketAddr,
     sync::{
         Arc,
@@ -10,7 +10,7 @@ use std::{
 };
 
 use lapwing::{
-    Channel, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, PushError, Topic, noreply,
+    Channel, Context, Failure, Handled, Joining, Keep, Lapwing, Mount, Payload, PushError, Topic, noreply,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -59,6 +59,17 @@ impl Channel for Greeter {
             }
         }
         Ok(noreply())
+    }
+}
+
+/// Says nothing by itself.
+struct Quiet;
+
+impl Channel for Quiet {
+    type State = ();
+
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+        Ok(Self)
     }
 }
 
@@ -151,4 +162,43 @@ async fn a_resumable_session_gets_all_that_its_channel_says_when_it_has_joined_a
         }
     }
     assert_undisturbed(&lapwing, &joins, WIRES.len() * requests().count());
+}
+
+/// Which is more than may wait for it: the joins wait until there is room.
+#[tokio::test]
+async fn a_page_that_comes_back_to_many_kept_topics_is_given_all_that_it_missed() {
+    const TOPICS: usize = 50;
+    const MISSED: u64 = 200;
+    let mount = Mount::new().channel::<Quiet>("kept:*", ()).keep("kept:*", Keep::last(300));
+    let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
+    let address = lab::serve(&lapwing).await;
+    let say = |topic: &str, n: u64| lapwing.broadcast(topic, "said", json!({"n": n})).unwrap().position;
+    let mut client = Client::connect(address, Vsn::V2).await;
+    for number in 0..TOPICS {
+        let topic = format!("kept:{number}");
+        let before = say(&topic, 0).unwrap().to_string();
+        for n in 1..=MISSED {
+            say(&topic, n);
+        }
+        client.send(json!(["1", "1", topic, "phx_join", {"_since": before}])).await;
+    }
+    let mut got: HashMap<String, u64> = HashMap::new();
+    for _ in 0..TOPICS as u64 * (1 + MISSED) {
+        let message = client.next_message().await;
+        let topic = message[2].as_str().unwrap().to_owned();
+        match got.get_mut(&topic) {
+            Some(last) => {
+                *last += 1;
+                assert_eq!((&message[3], &message[4]["n"]), (&json!("said"), &json!(*last)), "{topic}");
+            }
+            None => {
+                let response = &message[4]["response"];
+                let recovered = (&response["_recovered"], &response["_replayed"]);
+                assert_eq!(recovered, (&json!(true), &json!(MISSED)), "{topic}: {response}");
+                got.insert(topic, 0);
+            }
+        }
+    }
+    client.expect_heartbeat().await;
+    assert_eq!(lapwing.stats().slow.closed, 0);
 }
