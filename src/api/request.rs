@@ -1,8 +1,11 @@
 //! What is asked: read in full and judged before anything is done.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt, marker::PhantomData};
 
-use serde::{Deserialize, de::DeserializeOwned};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 use super::answer::{Code, Refused};
 use crate::{
@@ -102,7 +105,7 @@ struct Publish {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Batch {
-    messages: Vec<Publish>,
+    messages: Vec<Object<Publish>>,
 }
 
 #[derive(Deserialize)]
@@ -140,7 +143,7 @@ impl Post {
                     _ => {}
                 }
                 let numbered = messages.into_iter().enumerate();
-                let read = numbered.map(|(index, message)| {
+                let read = numbered.map(|(index, Object(message))| {
                     message.into_broadcast().map_err(|refused| refused.within(&format!("messages[{index}]")))
                 });
                 Ok(Self::Batch(read.collect::<Result<_, _>>()?))
@@ -293,10 +296,33 @@ fn check(field: &str, text: &str) -> Result<(), Refused> {
     }
 }
 
+/// A JSON object, and no list of values in some order, which serde takes for a struct as well.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Members(PhantomData)).map(Self)
+    }
+}
+
+struct Members<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for Members<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<T, A::Error> {
+        T::deserialize(MapAccessDeserializer::new(members))
+    }
+}
+
 /// Reads JSON; says which field does not fit.
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let read = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let Object(read) = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
         let field = Some(path).filter(|path| !matches!(&**path, "." | "?") && path.len() <= TEXT_BYTES_MAX);
         // What a field is called may be long.
@@ -322,7 +348,10 @@ mod tests {
         let long = "x".repeat(1_025);
         for (operation, body, field, message) in [
             (Operation::Publish, "", None, "EOF while parsing"),
-            (Operation::Publish, "[]", None, "invalid length"),
+            (Operation::Publish, "[]", None, "invalid type: sequence, expected a JSON object"),
+            (Operation::Publish, r#"["t","e",{},false]"#, None, "invalid type: sequence"),
+            (Operation::Publish, "null", None, "invalid type: null, expected a JSON object"),
+            (Operation::Batch, r#"{"messages":[["t","e"]]}"#, Some("messages[0]"), "invalid type: sequence"),
             (Operation::Publish, r#"{"topic":"t","event":"e"} x"#, None, "trailing characters"),
             (Operation::Publish, r#"{"event":"e"}"#, None, "missing field `topic`"),
             (Operation::Publish, r#"{"topic":7,"event":"e"}"#, Some("topic"), "invalid type: integer"),
