@@ -34,6 +34,10 @@ describe("a life", () => {
     assert.deepEqual(ids([carried("sse")], pathOf("websocket:closed")), ["websocket_fails"]);
     assert.deepEqual(ids([carried("sse")], pathOf("websocket:silent")), ["websocket_unanswered"]);
     assert.deepEqual(ids([carried("longpoll")], pathOf("websocket:closed", "sse:silent")), ["websocket_fails", "stream_unanswered"]);
+    // A stream that was tried had the session for a moment, though nothing came by it.
+    const tried = [carried("longpoll"), carried("sse", 1_000), carried("longpoll", 2_700)];
+    assert.deepEqual(ids(tried, pathOf("sse:silent")), ["stream_unanswered"]);
+    assert.deepEqual(ids([carried("sse"), carried("websocket", 60_000)], pathOf("sse:silent")), []);
   });
 
   it("tells connections that die young from those that go silent", () => {

@@ -52,6 +52,8 @@ export function sentence({ what, transport, topic, reason }) {
 
 /** A connection that carried for less than this died young. */
 const YOUNG_MS = 30_000;
+/** An event stream has the session before it has proven itself: one that had it for less than this may have carried nothing. */
+const PROOF_MS = 5_000;
 
 /**
  * What a session says of its network: findings like those of the doctor, as far as a page that did something else can tell.
@@ -60,7 +62,9 @@ const YOUNG_MS = 30_000;
  */
 export function judgeLife(entries, path) {
   const moves = entries.filter(({ what }) => what === "carried");
-  const carried = new Set(moves.map(({ transport }) => transport));
+  const hasLasted = (before) => before === moves.length - 1 || moves[before + 1].at - moves[before].at >= PROOF_MS;
+  const proven = moves.filter(({ transport }, before) => transport !== "sse" || hasLasted(before));
+  const carried = new Set(proven.map(({ transport }) => transport));
   const ages = moves.slice(1).map(({ at }, before) => ({ transport: moves[before].transport, ms: at - moves[before].at }));
   const young = ages.filter(({ transport, ms }) => transport === "websocket" && ms < YOUNG_MS).map(({ ms }) => ms);
   // Who was only slower has not failed.
