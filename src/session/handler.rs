@@ -255,12 +255,12 @@ impl Hub {
         debug!(?reason, "disconnected");
     }
 
-    /// The routes.
     /// The bucket of a session that begins.
     pub(crate) fn bucket(&self) -> Bucket {
         self.limits.rates.bucket()
     }
 
+    /// The routes.
     pub(crate) fn router(&self) -> &Router {
         &self.router
     }
