@@ -25,6 +25,11 @@ pub mod slow_clients {}
 #[doc = include_str!("../docs/guide/compression.md")]
 pub mod compression {}
 
+/// The page on compression, which comes with the feature `deflate`. Without it nothing is compressed, and what a program says of compression
+/// has no effect.
+#[cfg(not(feature = "deflate"))]
+pub mod compression {}
+
 #[doc = include_str!("../docs/guide/kept-topics.md")]
 pub mod kept_topics {}
 

@@ -58,8 +58,7 @@ impl Lapwing {
     ///
     /// # Errors
     ///
-    /// When the topic is not kept, or the store did not answer in time: see
-    /// [`ClusterOptions::call_timeout`](crate::ClusterOptions::call_timeout).
+    /// When the topic is not kept, or the store did not answer in time: with the feature `cluster`, `ClusterOptions::call_timeout`.
     pub async fn fetch_position(&self, topic: impl Into<Topic>) -> Result<Position, HistoryError> {
         self.0.node.fetch_position(&topic.into()).await
     }

@@ -98,6 +98,7 @@ impl<C> Line<'_, C> {
 }
 
 /// Whether a text that comes in a WebSocket message is a frame as it is, with nothing to be read in it. Most are.
+#[cfg(feature = "net")]
 pub(crate) fn is_bare(text: &str) -> bool {
     !matches!(text.as_bytes(), [] | [b'!' | b'"' | b'*', ..])
 }
