@@ -1,9 +1,8 @@
 // Why a connection was closed arrives in Chromium, though the page is still sending; and so does why a POST was refused.
 
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
-import { chromium } from "playwright-core";
+import { launchChromium } from "../engines/chromium.js";
 import { BREACHES, closeCodes, startBreaker } from "../support/broken.js";
 import { startTestbed } from "../support/testbed.js";
 
@@ -12,7 +11,6 @@ const TIMES = Number(process.env.TIMES ?? 100);
 const POSTS = Math.ceil(TIMES / 10);
 /** Twice what a mount takes. */
 const FAR_TOO_MUCH = 20_000_000;
-const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
 
 describe("why a connection was closed, in Chromium", { timeout: 600_000 }, () => {
   let testbed, browser, page;
@@ -21,9 +19,7 @@ describe("why a connection was closed, in Chromium", { timeout: 600_000 }, () =>
   before(async () => {
     testbed = await startTestbed();
     for (const [code, breach] of Object.entries(BREACHES)) breakers[code] = await startBreaker(testbed.port, breach);
-    const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-    if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: install Chromium, or set CHROMIUM`);
-    browser = await chromium.launch({ executablePath, args });
+    browser = await launchChromium();
     page = await browser.newPage();
     await page.goto(`http://${testbed.address}/health`);
     await page.addScriptTag({ content: `window.closeCodes = ${closeCodes}` });

@@ -1,12 +1,11 @@
 // permessage-deflate in Chromium, which offers it by itself.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { launchChromium } from "../engines/chromium.js";
 import { MOUNT, exchange, payloads } from "../support/deflated.js";
-import { root, startTestbed } from "../support/testbed.js";
+import { openPage } from "../support/page.js";
+import { startTestbed } from "../support/testbed.js";
 
 const AGREED = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
@@ -16,13 +15,7 @@ describe("permessage-deflate in Chromium", { timeout: 120_000 }, () => {
   before(async () => {
     testbed = await startTestbed();
     browser = await launchChromium();
-    page = await browser.newPage();
-    page.on("pageerror", (error) => console.error("page error:", error));
-    await page.route("**/js/**", (route) => {
-      const path = new URL(route.request().url()).pathname.slice("/js/".length);
-      return route.fulfill({ body: readFileSync(join(root, "js/src", path)), contentType: "text/javascript" });
-    });
-    await page.goto(`http://${testbed.address}/health`);
+    page = await openPage(browser, `http://${testbed.address}/health`);
     await page.addScriptTag({ content: `window.exchange = ${exchange}` });
   });
 
@@ -45,7 +38,7 @@ describe("permessage-deflate in Chromium", { timeout: 120_000 }, () => {
     const said = payloads();
     const heard = await page.evaluate(
       async ([mount, said]) => {
-        const { Lapwing } = await import("/js/index.js");
+        const { Lapwing } = await import("/client/js/src/index.js");
         const session = new (Lapwing.with({ transports: ["websocket"], storage: null }))(`${mount}?vsn=2.0.0`);
         const heard = [];
         await new Promise((resolve) => {

@@ -1,11 +1,10 @@
 // Ten thousand messages in one turn, of a page to the server and of a callback to the page, in a real browser: all of them come, in order.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { launchChromium } from "../engines/chromium.js";
-import { root, startTestbed } from "../support/testbed.js";
+import { openPage } from "../support/page.js";
+import { startTestbed } from "../support/testbed.js";
 
 /** More frames than may wait, and more bytes. */
 const FLOODS = [
@@ -19,14 +18,7 @@ describe("floods, in Chromium", { timeout: 600_000 }, () => {
   before(async () => {
     testbed = await startTestbed();
     browser = await launchChromium();
-    page = await browser.newPage();
-    page.on("pageerror", (error) => console.error("page error:", error));
-    // Neither client is a part of the server: the test hands out their files.
-    await page.route("**/client/**", (route) => {
-      const path = new URL(route.request().url()).pathname.slice("/client/".length);
-      return route.fulfill({ body: readFileSync(join(root, path)), contentType: "text/javascript" });
-    });
-    await page.goto(`http://${testbed.address}/health`);
+    page = await openPage(browser, `http://${testbed.address}/health`);
   });
 
   after(async () => {

@@ -1,17 +1,12 @@
 // What a page says last, in Chromium.
 
-import { existsSync } from "node:fs";
 import { after, before } from "node:test";
-import { chromium } from "playwright-core";
+import { launchChromium } from "../engines/chromium.js";
 import { lastWords } from "../support/lastwords.js";
-
-const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"];
 
 let browser;
 before(async () => {
-  const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
-  if (!existsSync(executablePath)) throw new Error(`${executablePath} is missing: install Chromium, or set CHROMIUM`);
-  browser = await chromium.launch({ executablePath, args });
+  browser = await launchChromium();
 });
 after(() => browser?.close());
 

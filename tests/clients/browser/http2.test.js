@@ -1,15 +1,15 @@
 // A real browser over TLS: whatever a page does, it takes one connection of HTTP/2.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import https from "node:https";
-import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { launchChromium } from "../engines/chromium.js";
-import { root, startExample } from "../support/testbed.js";
+import { openPage } from "../support/page.js";
+import { startExample } from "../support/testbed.js";
 import { until } from "../support/wait.js";
 
-const CLIENT = "/lapwing-transport/";
+/** Where the pages find our transport. */
+const CLIENT = "/client/js/src/";
 // The certificate is made at the server's start, and trusted by nobody.
 const args = ["--ignore-certificate-errors"];
 
@@ -20,14 +20,7 @@ describe("a page over HTTP/2", { timeout: 120_000 }, () => {
     server = await startExample("tls");
     base = `https://localhost:${server.port}`;
     browser = await launchChromium({ args });
-    page = await (await browser.newContext({ ignoreHTTPSErrors: true })).newPage();
-    page.on("pageerror", (error) => console.error("page error:", error));
-    // The transport is no part of the server: the test hands out its files.
-    await page.route(`**${CLIENT}**`, (route) => {
-      const path = new URL(route.request().url()).pathname.slice(CLIENT.length);
-      return route.fulfill({ body: readFileSync(join(root, "js/src", path)), contentType: "text/javascript" });
-    });
-    await page.goto(`${base}/style.css`);
+    page = await openPage(await browser.newContext({ ignoreHTTPSErrors: true }), `${base}/style.css`);
   });
 
   after(async () => {

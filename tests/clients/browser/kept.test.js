@@ -2,7 +2,7 @@
 // that is closed and opened again; with our transport and with stock phoenix.js.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -10,8 +10,9 @@ import { chromium } from "playwright-core";
 import { launchChromium, quiet } from "../engines/chromium.js";
 import { findBrowser } from "../support/browsers.js";
 import { loadClient } from "../support/clients.js";
+import { openPage } from "../support/page.js";
 import { freePort } from "../support/proxies.js";
-import { root, startTestbed } from "../support/testbed.js";
+import { startTestbed } from "../support/testbed.js";
 import { until, within } from "../support/wait.js";
 
 const VERSIONS = ["1.7.21", "1.8.16"];
@@ -127,14 +128,8 @@ describe("a Chromium that is closed and opened again", { timeout: 300_000 }, () 
 
 /** A page of the server's origin. Neither client is a part of the server: the test hands out their files. */
 async function open(context, { address }) {
-  const page = await context.newPage();
+  const page = await openPage(context, `http://${address}/health`);
   page.setDefaultTimeout(60_000);
-  page.on("pageerror", (error) => console.error("page error:", error));
-  await page.route("**/client/**", (route) => {
-    const path = new URL(route.request().url()).pathname.slice("/client/".length);
-    return route.fulfill({ body: readFileSync(join(root, path)), contentType: "text/javascript" });
-  });
-  await page.goto(`http://${address}/health`);
   return page;
 }
 

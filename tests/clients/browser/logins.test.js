@@ -2,13 +2,12 @@
 // transport and with stock phoenix.js, over HTTP/1.1 and HTTP/2.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { launchChromium } from "../engines/chromium.js";
 import { tableOf, wanted } from "../logins/rows.js";
+import { openPage } from "../support/page.js";
 import { startProxyProgram } from "../support/proxies.js";
-import { root, startTestbed } from "../support/testbed.js";
+import { startTestbed } from "../support/testbed.js";
 
 const TRANSPORTS = ["websocket", "sse", "longpoll"];
 /** A quarter of it is what a renewal may take on a busy machine. */
@@ -24,9 +23,7 @@ describe("logins, in Chromium", { timeout: 600_000 }, () => {
     testbed = await startTestbed();
     // The certificate of the proxy is made by the test, and trusted by nobody.
     browser = await launchChromium({ args: ["--ignore-certificate-errors"] });
-    page = await browser.newPage();
-    await hand(page);
-    await page.goto(`http://${testbed.address}/health`);
+    page = await openPage(browser, `http://${testbed.address}/health`);
   });
 
   after(async () => {
@@ -80,10 +77,9 @@ describe("logins, in Chromium", { timeout: 600_000 }, () => {
             const events = wanted({ version, isOurs, transport });
             // A browser has six connections to a server for all pages of a context.
             const context = await browser.newContext({ ignoreHTTPSErrors: true });
-            const own = await context.newPage();
             try {
-              await hand(own);
-              await own.goto(`${isHttp2 ? `https://localhost:${proxy.port}` : `http://${testbed.address}`}/health`);
+              const base = isHttp2 ? `https://localhost:${proxy.port}` : `http://${testbed.address}`;
+              const own = await openPage(context, `${base}/health`);
               const protocol = await own.evaluate(() => performance.getEntriesByType("navigation")[0].nextHopProtocol);
               assert.equal(protocol, isHttp2 ? "h2" : "http/1.1");
               const got = await own.evaluate(rowOf, { version, transport, isOurs, user: newUser(), wanted: events });
@@ -97,15 +93,6 @@ describe("logins, in Chromium", { timeout: 600_000 }, () => {
       }
     }
   });
-
-  /** Neither client is a part of the server: the test hands out their files. */
-  async function hand(page) {
-    page.on("pageerror", (error) => console.error("page error:", error));
-    await page.route("**/client/**", (route) => {
-      const path = new URL(route.request().url()).pathname.slice("/client/".length);
-      return route.fulfill({ body: readFileSync(join(root, path)), contentType: "text/javascript" });
-    });
-  }
 
   /** What a run gives, and the addresses below the mount that the page asked for meanwhile. */
   async function requestsOf(run) {
