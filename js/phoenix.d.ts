@@ -45,8 +45,8 @@ declare module "phoenix" {
   export class Socket<Connection = unknown> {
     /** `endPoint` is the mount's path or address: `"/socket"`, `"wss://chat.example/socket"`. */
     constructor(endPoint: string, options?: SocketOptions<Connection>);
-    /** The instance of the transport, with `status()` if that is `Lapwing`; `null` before `connect()` and between two. */
-    readonly conn: Connection | null;
+    /** The instance of the transport, with `status()` if that is `Lapwing`; none before `connect()` and between two. */
+    readonly conn: Connection | null | undefined;
     connect(): void;
     disconnect(callback?: () => void, code?: number, reason?: string): void;
     isConnected(): boolean;
@@ -61,6 +61,10 @@ declare module "phoenix" {
     off(refs: string[]): void;
     /** Measures a round trip; `false` without a connection. */
     ping(callback: (ms: number) => void): boolean;
+    /** Sends a message of no channel, such as a new login (`Mount::on_token`). With `Lapwing`, `getToken` does that. */
+    push(message: { topic: string; event: string; payload: object; ref: string; join_ref?: string }): void;
+    /** A number for a message, which its reply has too. */
+    makeRef(): string;
   }
 
   /** One membership of a topic. */
@@ -84,7 +88,7 @@ declare module "phoenix" {
   }
 
   /** A message under way, which may get a reply. */
-  export class Push {
+  interface Push {
     /** `"ok"` and `"error"` are the server's, `"timeout"` says that no reply came in time. */
     receive<Response = any>(status: string, callback: (response: Response) => void): this;
   }

@@ -1,6 +1,6 @@
 // A page's use of the package, which must compile. A line under `@ts-expect-error` must not.
 
-import { Presence, Socket } from "phoenix";
+import { Presence, Socket, type Push } from "phoenix";
 import { recover } from "lapwing-transport/recover";
 import Lapwing, { type LapwingFailure, type LapwingStatus, type TransportName } from "lapwing-transport";
 
@@ -26,6 +26,9 @@ room
 room.push("say", { text: "hello" }, 5_000).receive("ok", () => room.off("said", ref));
 room.push("draw", new ArrayBuffer(8));
 room.onError(() => console.log(room.state));
+socket.push({ topic: "phoenix", event: "token", payload: { token: "next" }, ref: socket.makeRef() });
+
+const said: Push = room.push("say", { text: "again" });
 
 const kept = socket.channel("kept:lobby");
 const position: () => string = recover(kept, "-20");
@@ -58,7 +61,11 @@ socket.channel(1);
 room.push("say", "hello");
 // @ts-expect-error: the transport of this socket has no status.
 plain.conn?.status();
+// @ts-expect-error: a message of no channel has a ref.
+socket.push({ topic: "phoenix", event: "token", payload: {} });
+// @ts-expect-error: phoenix.js exports no such class.
+new Push();
 // @ts-expect-error: the metas of this presence have no such field.
 presence.list((_key, { metas }) => metas[0]?.age);
 
-export { position, failure, name, reopening, names, status };
+export { position, failure, said, name, reopening, names, status };
