@@ -52,15 +52,19 @@
 //! * The test has the state that it gives, and shares it by an [`Arc`]. The server derefs to its
 //!   [`Lapwing`](crate::Lapwing): it broadcasts, kicks, disconnects and tells who is present.
 //! * Clients lose their connection and resume, leave, and are gone when they are dropped ([`TestClient`]).
+//! * What a client says is said by the call, whether or not its future is awaited; joins and connects alone begin with it. A future that is
+//!   dropped waits no more and takes nothing back, and each says what that leaves. What waits in vain fails the test, and says where.
 //! * A test that stops the runtime's clock (`#[tokio::test(start_paused = true)]`) has the time of its channels in its hand:
 //!   what waits here sets no timer. While nothing else is left to do, the runtime moves on to the channels' next one.
 //! * The cause of an internal failure is in the log alone: `tracing_subscriber::fmt().with_test_writer().init()` shows it.
 
 mod client;
+mod join;
 mod patience;
 mod server;
 pub(crate) mod session;
 mod sessions;
+mod told;
 
 use std::{any::Any, fmt, sync::Arc};
 
@@ -88,12 +92,14 @@ use crate::{
 
 use self::session::TestSession;
 pub use self::{
-    client::{Event, Reply, TestClient, TestJoin},
+    client::TestClient,
+    join::TestJoin,
     server::TestServer,
+    told::{Event, Reply},
 };
 
 /// A socket that belongs to no server, for tests of a channel's callbacks: what is pushed is kept and can be
-/// [taken](Pushed::take), broadcasts reach recorder.
+/// [taken](Pushed::take), broadcasts reach nobody.
 ///
 /// ```
 /// use lapwing::{ChannelId, Topic, TransportId, protocol::Ref, testing::new_socket};
@@ -188,6 +194,16 @@ pub struct Pushed(Arc<TestSession>);
 
 impl Pushed {
     /// Takes all messages pushed so far, oldest first. A payload of bytes is given as the frame it was sent in.
+    ///
+    /// ```
+    /// use lapwing::{ChannelId, TransportId, testing::new_socket};
+    /// use serde_json::json;
+    ///
+    /// let (socket, pushed) = new_socket("room:1".into(), ChannelId(1), TransportId(2), None);
+    /// socket.push("said", json!({"text": "hi"})).unwrap();
+    /// assert_eq!(pushed.take().len(), 1);
+    /// assert!(pushed.take().is_empty());
+    /// ```
     #[must_use]
     pub fn take(&self) -> Vec<ChannelMsg> {
         self.0.state().heard.drain(..).map(|heard| decode_own(&heard.frame)).collect()

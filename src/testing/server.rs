@@ -13,9 +13,7 @@ use crate::{
     protocol::IntoPayload,
     server::{Lapwing, mount::Mount},
     testing::{
-        client::{TestClient, TestJoin, payload_of},
-        session::TestSession,
-        sessions::Sessions,
+        client::TestClient, join::TestJoin, session::TestSession, sessions::Sessions, told::payload_of,
     },
     topic::Topic,
 };
@@ -36,6 +34,14 @@ pub struct TestServer {
 impl TestServer {
     /// A server with one channel, on every topic, and its state.
     ///
+    /// ```
+    #[doc = include_str!("room.txt")]
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let server = TestServer::new::<Room>(());
+    /// assert!(server.join("room:1", json!({})).await.is_ok());
+    /// # }
+    /// ```
+    ///
     /// # Panics
     /// Never: the pattern of every topic is valid.
     #[must_use]
@@ -46,6 +52,17 @@ impl TestServer {
     }
 
     /// Connects an anonymous client to the first mount, and joins a topic.
+    ///
+    /// Dropping the future ends the client, if it has begun.
+    ///
+    /// ```
+    #[doc = include_str!("room.txt")]
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # let server = server();
+    /// let ada = server.join("room:1", json!({"name": "ada"})).await.unwrap();
+    /// assert_eq!(server.join("room:closed", json!({})).await.unwrap_err(), json!({"reason": "closed"}));
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// The response of a join that is refused.
@@ -72,6 +89,21 @@ impl TestServer {
 
     /// Connects a client to a mount, by its path and the parameters of the connection, as in `/socket?token=t`.
     ///
+    /// Dropping the future drops the connect callback where it is, and nobody is connected.
+    ///
+    /// ```
+    #[doc = include_str!("room.txt")]
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # use lapwing::{Accept, Refusal};
+    /// let mount = Mount::new().channel::<Room>("*", ()).connect(|request| async move {
+    ///     if request.param("token") == Some("t") { Ok(Accept::new()) } else { Err(Refusal::default()) }
+    /// });
+    /// let server = TestServer::from(Lapwing::builder().mount("/live", mount).build().unwrap());
+    /// assert!(server.connect("/live?token=t").await.is_ok());
+    /// assert_eq!(server.connect("/live").await.unwrap_err().status, 403);
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// What the mount's connect callback refuses with.
     ///
@@ -81,7 +113,8 @@ impl TestServer {
         self.connect_with(path_and_query, |_| ()).await
     }
 
-    /// Connects a client whose request has more than a path: a token, headers, an address.
+    /// Connects a client whose request has more than a path: a token, headers, an address. Dropping the future is as with
+    /// [`connect`](Self::connect).
     ///
     /// ```
     /// # use lapwing::{Accept, Lapwing, Mount, Refusal, testing::TestServer};
@@ -125,6 +158,19 @@ impl TestServer {
 
     /// Waits until all channels have done what they were told, their [`leave`](Channel::leave) included, or wait for something for a
     /// tenth of a second. It ends no join, which [`TestJoin::leave`] does, and what presence says may come later.
+    ///
+    /// Cancel safe.
+    ///
+    /// ```
+    #[doc = include_str!("room.txt")]
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # let server = server();
+    /// # let ada = server.join("room:1", json!({})).await.unwrap();
+    /// ada.send("say", json!({"text": "hi"}));
+    /// server.settle().await;
+    /// ada.expect("said", json!({"text": "hi"})).await;
+    /// # }
+    /// ```
     pub async fn settle(&self) {
         self.sessions.settle().await;
     }
