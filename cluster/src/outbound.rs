@@ -324,6 +324,16 @@ mod tests {
     }
 
     #[test]
+    fn what_is_in_flight_is_what_was_sent_and_not_confirmed() {
+        let mut outbound = said(Config::default().in_flight_bytes_max(100), &[A; 6], 40);
+        assert_eq!(numbers(&mut outbound), [1, 2]);
+        for number in 1..4 {
+            outbound.handle_confirmed(number);
+            assert_eq!(numbers(&mut outbound), [number + 2]);
+        }
+    }
+
+    #[test]
     fn what_was_not_confirmed_is_handed_over_again_when_the_connection_is_back() {
         let mut outbound = said(Config::default().in_flight_bytes_max(100), &[A, B, A], 40);
         assert_eq!(numbers(&mut outbound), [1, 2]);
@@ -375,6 +385,18 @@ mod tests {
             (6, 4, 0, vec![(B, 5), (C, 6)]),
             "the latest alone, and from where on"
         );
+    }
+
+    #[test]
+    fn a_beat_has_no_more_channels_than_may_be_and_says_behind_which_number_they_are_all() {
+        let keys: Vec<Key> = (0..7).map(Key).collect();
+        for (tops_max, since) in [(7, 0), (6, 1), (2, 5), (1, 6)] {
+            let mut outbound = said(Config::default(), &keys, 1);
+            numbers(&mut outbound);
+            let tops = outbound.tops(&limits(tops_max, 9));
+            assert_eq!((tops.since, tops.changed.len()), (since, tops_max));
+            assert!(tops.changed.iter().all(|(_, number)| *number > since));
+        }
     }
 
     #[test]

@@ -387,6 +387,98 @@ mod tests {
         assert_eq!(with(1, 9), Some(WireError::Kind(9)));
     }
 
+    #[test]
+    fn an_error_names_what_is_not_known() {
+        assert!(
+            WireError::Version(7).to_string().contains('7') && WireError::Kind(8).to_string().contains('8')
+        );
+        assert_ne!(WireError::Length.to_string(), WireError::Value.to_string());
+    }
+
+    #[test]
+    fn numbers_are_read_as_they_were_written_and_no_others_are() {
+        for number in [0, 127, 128, 16_383, 16_384, u64::MAX >> 1, 1 << 63, u64::MAX] {
+            let mut writer = Writer(Vec::new());
+            writer.number(number);
+            assert_eq!(writer.0.len(), number.max(1).ilog2() as usize / 7 + 1, "{number}");
+            let mut reader = Reader(&writer.0);
+            assert_eq!((reader.number(), reader.0.len()), (Ok(number), 0));
+        }
+        let read = |last: &[u8]| Reader(&[&[0xff; 9], last].concat()).number();
+        assert_eq!(read(&[0x01]), Ok(u64::MAX));
+        assert_eq!([read(&[0x02]), read(&[0x7f]), read(&[0x81, 0])], [Err(WireError::Value); 3]);
+        assert_eq!(read(&[]), Err(WireError::Length));
+        let id = ReplicaId::new(0x0102_0304_0506_0708, u64::MAX - 1);
+        let mut writer = Writer(Vec::new());
+        writer.replica(id);
+        assert_eq!(writer.0[..8], [1, 2, 3, 4, 5, 6, 7, 8]);
+        assert_eq!(Reader(&writer.0).replica(), Ok(id));
+    }
+
+    fn entry(of: ReplicaId, clock: u64, meta: &[u8]) -> Entry {
+        let tag = crate::tag::Tag::new(of.origin(), Clock::new(clock));
+        Entry::pack(tag, Clock::ZERO, Owner(clock), "key", meta, &mut Vec::new())
+    }
+
+    fn set(clock: u64) -> Change {
+        Change::Set { topic: "room".into(), entry: entry(ADA, clock, b"meta") }
+    }
+
+    fn removed(clock: u64) -> Change {
+        Change::Removed { topic: "room".into(), entry: entry(ADA, clock, b"") }
+    }
+
+    /// What is read of a part of ADA's with these changes.
+    fn read(from: u64, to: u64, whole: bool, changes: Vec<Change>) -> Result<Message, WireError> {
+        let (from, to) = (Clock::new(from), Clock::new(to));
+        let part = Part { replica: ADA, from, to, whole, chunks: [changes].into() };
+        Message::decode(&Message::Transfer { from: BOB, delta: Delta { parts: vec![part] } }.encode())
+    }
+
+    #[test]
+    fn changes_are_read_that_follow_each_other_within_their_part() {
+        let sets = |clocks: &[u64]| clocks.iter().map(|clock| set(*clock)).collect::<Vec<_>>();
+        for (from, to, whole, clocks, is_read) in [
+            (0, 3, false, &[1, 2, 3][..], true),
+            (0, 3, false, &[2, 2], false),
+            (0, 3, false, &[2, 1], false),
+            (0, 3, true, &[2, 1], true),
+            (0, 3, true, &[2, 2], false),
+            (1, 3, false, &[2, 3], true),
+            (1, 3, false, &[1, 2], false),
+            (0, 2, false, &[1, 3], false),
+            (3, 3, false, &[], true),
+            (4, 3, false, &[], false),
+            (0, 3, true, &[], true),
+            (1, 3, true, &[2], false),
+        ] {
+            let read = read(from, to, whole, sets(clocks));
+            assert_eq!(read.is_ok(), is_read, "{clocks:?} above {from} up to {to}, whole: {whole}");
+        }
+        assert!(read(0, 3, false, vec![set(1), removed(2)]).is_ok());
+        assert!(read(0, 3, true, vec![set(1), removed(2)]).is_err(), "a state has nothing that is gone");
+    }
+
+    #[test]
+    fn a_removal_has_no_meta_and_nobody_writes_for_another() {
+        let with_meta = Change::Removed { topic: "room".into(), entry: entry(ADA, 1, b"meta") };
+        assert_eq!(read(0, 1, false, vec![with_meta]).err(), Some(WireError::Value));
+        let of_bob = Change::Set { topic: "room".into(), entry: entry(BOB, 1, b"meta") };
+        assert_eq!(read(0, 1, false, vec![of_bob]).err(), Some(WireError::Value));
+    }
+
+    #[test]
+    fn changes_on_one_topic_share_its_name_and_their_metas_are_given_to_whoever_checks_them() {
+        let Ok(message) = read(0, 9, false, vec![set(1), set(2), removed(3)]) else { panic!("it is read") };
+        assert_eq!(message.metas().collect::<Vec<_>>(), [b"meta", b"meta"]);
+        let Message::Transfer { delta, .. } = &message else { panic!("it is a transfer") };
+        let topics: Vec<_> = delta.parts[0].changes().map(|change| change.topic().clone()).collect();
+        assert!(Arc::ptr_eq(&topics[0], &topics[1]) && Arc::ptr_eq(&topics[1], &topics[2]));
+        let heartbeat = Message::Heartbeat { from: ADA, clocks: Clocks::new(), delta: delta.clone() };
+        assert_eq!(heartbeat.metas().count(), 2);
+        assert_eq!(Message::TransferRequest { from: ADA, seen: Clocks::new() }.metas().count(), 0);
+    }
+
     proptest! {
         /// Whatever becomes of a message on its way: it is read or not, and what is read can be taken in.
         #[test]

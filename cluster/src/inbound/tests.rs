@@ -213,6 +213,14 @@ fn a_beat_finds_a_lost_tail_of_what_may_not_be_missed() {
 }
 
 #[test]
+fn a_tail_that_comes_by_itself_after_all_is_not_asked_for_again() {
+    let mut peer = Peer::covered(5);
+    assert_eq!(peer.beat(&tops(8, 5, &[(KEY, 7)])), [ask(5, 7)]);
+    assert_eq!(peer.come(7, 4), [deliver(7, 4)]);
+    assert_eq!(peer.tick(100_000, true), []);
+}
+
+#[test]
 fn the_first_beat_of_all_asks_for_nothing() {
     let mut peer = Peer { inbound: Inbound::default(), config: Config::default() };
     assert_eq!(peer.beat(&tops(8, 0, &[(KEY, 7), (KEY, 9)])), [], "also not for what is still to come");

@@ -298,3 +298,28 @@ impl Reader {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shortest_items_are_read_as_well() {
+        let address = |relay| Address { sender: Role::Carrier, relay };
+        for count in 1..5 {
+            let to = (0..count).map(|relay| (address(relay), 1)).collect();
+            let item = Item::Data { to, bytes: Bytes::new() };
+            let mut message = begin();
+            item.append(&mut message);
+            assert_eq!(items(&message.freeze()).collect::<Vec<_>>(), [Ok(item)]);
+        }
+    }
+
+    #[test]
+    fn an_error_names_what_it_cannot_read() {
+        let [version, kind] =
+            [RelayWireError::Version(7), RelayWireError::Kind(8)].map(|error| error.to_string());
+        assert!(version.contains('7') && kind.contains('8'));
+        assert_ne!(RelayWireError::Length.to_string(), RelayWireError::Value.to_string());
+    }
+}

@@ -322,6 +322,44 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_as_long_as_it_may_be_and_no_longer() {
+        let bytes = Message::Presence(Bytes::from(vec![0; 90])).encode(Instance(1));
+        let read = |message_bytes_max| {
+            Message::decode(&bytes, &WireLimits { message_bytes_max, ..WireLimits::default() }).is_ok()
+        };
+        assert!(read(bytes.len()) && !read(bytes.len() - 1));
+    }
+
+    #[test]
+    fn last_numbers_that_contradict_themselves_are_not_read() {
+        for (top, since, part, is_read) in [
+            (5, 5, (0, 1), true),
+            (5, 6, (0, 1), false),
+            (5, 5, (1, 1), false),
+            (5, 5, (1, 2), true),
+            (5, 5, (0, 0), false),
+        ] {
+            let tops = Tops { top, since, lost: 0, part, changed: vec![(Key(1), 5)] };
+            let bytes = Message::Tops(tops).encode(Instance(1));
+            let limits = WireLimits { tops_max: 1, ..WireLimits::default() };
+            let read = Message::decode(&bytes, &limits);
+            assert_eq!(read.is_ok(), is_read, "{top} {since} {part:?}: {read:?}");
+        }
+    }
+
+    #[test]
+    fn a_check_has_no_more_bits_than_it_has() {
+        let place = Place { epoch: 1, number: 1, check: (1 << CHECK_BITS) - 1 };
+        for (check, before, is_read) in
+            [(place.check, place.check, true), (1 << CHECK_BITS, 0, false), (0, u32::MAX, false)]
+        {
+            let kept = Kept { place: Place { check, ..place }, before, entry: Bytes::new() };
+            let read = Message::decode(&Message::Kept(kept).encode(Instance(1)), &WireLimits::default());
+            assert_eq!(read.is_ok(), is_read, "{check} {before}");
+        }
+    }
+
+    #[test]
     fn an_error_names_what_it_cannot_read() {
         assert!(
             WireError::Version(7).to_string().contains('7') && WireError::Kind(8).to_string().contains('8')
