@@ -222,7 +222,13 @@ describe("the inspector", { timeout: 300_000 }, () => {
       try {
         await path.faults.set(set);
         await visit(`session/${await troubled(`behind-${id}`, failure, path.port)}`);
-        await page.locator(`.findings li[data-id="${id}"]`).waitFor();
+        // The page is made once: while a stream is tried again, it has the session.
+        const isNamed = async () => {
+          await page.reload();
+          await page.locator("h2", { hasText: "Life" }).waitFor();
+          return (await page.locator(`.findings li[data-id="${id}"]`).count()) > 0;
+        };
+        await until(`the finding ${id}`, isNamed, 60_000);
       } finally {
         sockets.pop().disconnect();
         await path.stop();
