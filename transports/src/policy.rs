@@ -136,3 +136,25 @@ pub(crate) mod compared {
         COUNT.take()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn policies_are_the_same_for_the_same_kind_and_number() {
+        let few = |key, frames_max| Few::new(Key::new(key), frames_max, |_| None);
+        assert_eq!(few("a", 3), few("a", 3));
+        assert_ne!(few("a", 3), few("b", 3));
+        assert_ne!(few("a", 3), few("a", 4));
+        assert_eq!((few("a", 0).frames_max(), few("a", 3).key()), (1, &Key::new("a")));
+    }
+
+    #[test]
+    fn what_is_printed_has_nothing_that_a_client_said() {
+        let few = Few::new(Key::new("secret"), 3, |_| None);
+        let texts = [format!("{few:?}"), format!("{:?}", few.key())];
+        assert!(texts[0].starts_with("Few") && texts[1].starts_with("Key"), "{texts:?}");
+        assert!(texts.iter().all(|text| !text.contains("secret")), "{texts:?}");
+    }
+}

@@ -193,3 +193,27 @@ fn quoted(payload: &[u8]) -> String {
     let text = String::from_utf8_lossy(payload);
     serde_json::to_string(&text).expect("a string always serializes")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_frame_is_one_line() {
+        for (frame, line) in [
+            (Frame::text("plain"), "plain"),
+            (Frame::text("two\nlines"), r#""two\nlines""#),
+            (Frame::text("a\rreturn"), r#""a\rreturn""#),
+            (Frame::binary(&b"bytes"[..]), "*Ynl0ZXM="),
+        ] {
+            let mut out = Vec::new();
+            append_line(&frame, &mut out);
+            assert_eq!(String::from_utf8(out).as_deref(), Ok(line));
+        }
+    }
+
+    #[test]
+    fn a_breach_says_what_it_is() {
+        assert_eq!(Breach("no number").to_string(), "no number");
+    }
+}

@@ -122,3 +122,24 @@ pub fn check(text: &str, lines_max: usize) -> Result<usize, PostError> {
 fn without_return(line: &str) -> &str {
     line.strip_suffix('\r').unwrap_or(line)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_control_line_alone_is_the_only_line() {
+        assert_eq!(only_line("!ping"), Some(ClientControl::Ping));
+        assert_eq!(only_line("!ping\n!ping"), None);
+        assert_eq!((only_line("text"), only_line("")), (None, None));
+    }
+
+    #[test]
+    fn frames_have_numbers() {
+        assert_eq!(check("!from 1\ntext", 9), Ok(2));
+        assert_eq!(check("text", 9), Err(PostError::Unnumbered));
+        assert_eq!(check("!ping\n*Ynl0ZXM=", 9), Err(PostError::Unnumbered));
+        assert_eq!(check("!from 1\ntext\ntext", 2), Err(PostError::TooManyLines(2)));
+        assert!(PostError::TooManyLines(2).to_string().contains('2'));
+    }
+}

@@ -53,3 +53,22 @@ impl From<Refused> for Rejection {
         Self { word, told: None }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_comes_back_is_told_why_its_session_has_ended() {
+        for reason in [CloseReason::TooSlow, CloseReason::OverBudget] {
+            assert_eq!(Rejection::of_ended(reason, None), Refused::Gap.into());
+        }
+        assert_eq!(Rejection::of_ended(CloseReason::Expired, None), Refused::Expired.into());
+        for reason in [CloseReason::LoginExpired, CloseReason::Dismissed] {
+            let told = |words| Rejection::told(Refused::Closed, reason.code(), words);
+            assert_eq!(Rejection::of_ended(reason, None), told(reason.word()));
+            assert_eq!(Rejection::of_ended(reason, Some("bye")), told("bye"));
+        }
+        assert_eq!(Rejection::of_ended(CloseReason::Disconnected, Some("bye")), Refused::Closed.into());
+    }
+}

@@ -537,4 +537,13 @@ mod tests {
         outbox.truncate_to_first();
         assert_eq!((outbox.len(), outbox.bytes()), (1, 1));
     }
+
+    #[test]
+    fn a_queue_is_crowded_when_an_eighth_of_either_bound_is_left() {
+        let limits = OutboxLimits::new().frames_max(80).bytes_max(800);
+        let crowded = |frames, bytes| limits.is_crowded(Waiting { frames, bytes });
+        assert!(!crowded(70, 0) && crowded(71, 0));
+        assert!(!crowded(0, 700) && crowded(0, 701));
+        assert!(!crowded(70, 700) && crowded(71, 701));
+    }
 }
