@@ -36,7 +36,10 @@ use crate::{
     frame::Frame,
     handler::Handler,
     http2,
-    live::{LiveSession, waking::Due},
+    live::{
+        LiveSession,
+        waking::{Core, Due},
+    },
     manager::{Manager, admission::Attached},
 };
 
@@ -178,7 +181,9 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
             let mut taken = 0;
             while !self.closing.is_finishing() {
                 buffer.clear();
-                self.take_control(&mut taken);
+                if self.written == 0 {
+                    gathering::take_control(&mut self.control, &mut taken);
+                }
                 let gathered = self.gather(taken, buffer);
                 if gathered.expired {
                     self.end(CloseReason::Lost);
@@ -212,36 +217,14 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         })
     }
 
-    /// Takes what the socket took off the control frames, which came first in the last gathering.
-    fn take_control(&mut self, taken: &mut usize) {
-        let Some(control) = self.control.as_mut().filter(|_| self.written == 0 && *taken > 0) else {
-            return;
-        };
-        let from_control = control.len().min(*taken);
-        control.drain(..from_control);
-        *taken -= from_control;
-        if control.is_empty() {
-            self.control = None;
-        }
-    }
-
     /// Takes `taken` bytes off the outbox, and gathers what is to be written next.
     fn gather(&mut self, taken: usize, buffer: &mut Vec<u8>) -> Gathered {
         let mut core = self.session.core();
         let limits = &self.session.common.outbox;
-        if taken == 0 && self.control.is_none() {
-            // A connection with nothing to write and nothing to do, most of the time: the client has said something.
-            match &self.carrying {
-                None if core.session.is_drained() => {
-                    self.is_relaxed = true;
-                    return Gathered::nothing(&core);
-                }
-                Some(carrying) if self.closing.is_open() && !carrying.has_news(&core, limits) => {
-                    self.is_relaxed = Carrying::is_relaxed(&mut core, limits);
-                    return Gathered::nothing(&core);
-                }
-                _ => {}
-            }
+        if taken == 0 && self.control.is_none() && !self.has_news(&core) {
+            // Most looks find this: the client has said something, or everything was just written.
+            self.is_relaxed = self.carrying.is_none() || Carrying::is_relaxed(&mut core, limits);
+            return Gathered::nothing(&core);
         }
         self.written += taken;
         let extensions = self.writing.extensions();
@@ -296,6 +279,15 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         // The frame that was begun may be gone, acknowledged by way of the newer attachment.
         let expired = core.expired || is_to_be_renewed || (superseded && self.written > 0);
         Gathered { large, closed: core.session.closed(), expired, superseded }
+    }
+
+    /// Whether there is something to write or to do; always once the connection is to be closed.
+    #[inline]
+    fn has_news(&self, core: &Core) -> bool {
+        match &self.carrying {
+            None => !core.session.is_drained(),
+            Some(carrying) => !self.closing.is_open() || carrying.has_news(core, &self.session.common.outbox),
+        }
     }
 
     fn poll_write_large(&mut self, cx: &mut Context<'_>, frame: &Frame) -> Poll<io::Result<usize>> {

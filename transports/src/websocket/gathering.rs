@@ -32,6 +32,17 @@ impl Gathered {
     }
 }
 
+/// Takes what the socket took off the control frames, which came first in the last gathering.
+pub(super) fn take_control(control: &mut Option<Box<Vec<u8>>>, taken: &mut usize) {
+    let Some(bytes) = control else { return };
+    let own = bytes.len().min(*taken);
+    bytes.drain(..own);
+    *taken -= own;
+    if bytes.is_empty() {
+        *control = None;
+    }
+}
+
 /// Takes the frames off the outbox that the socket has taken in full; `written` bytes of them and of the next one. Returns how many they
 /// are, and their bytes.
 pub(super) fn take_written(
