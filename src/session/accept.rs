@@ -55,8 +55,9 @@ impl Accept {
 
 impl Accept {
     /// Says until when the client's login is good, as a token has it in its `exp`. Then the session ends, with code 4401 and the
-    /// reason `login_expired`, unless its client has brought a new token ([`Mount::on_token`](crate::Mount::on_token)). A time
-    /// that has passed ends it at once. By default it does not end.
+    /// reason `login_expired`, unless its client has brought a new token ([`Mount::on_token`](crate::Mount::on_token)). Where it is
+    /// over already, a client that connects is refused with 401 and that reason, and stays away until it has another token; a
+    /// session that renews its login with such a token ends at once. By default it does not end.
     ///
     /// ```
     /// use std::time::{Duration, SystemTime};

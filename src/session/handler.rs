@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::StatusCode;
 use lapwing_transports::{
     close::CloseReason,
     connect::{ConnectRequest, Refusal, Transport},
@@ -86,6 +87,10 @@ impl Handler for Hub {
                 debug!(transport, status = refusal.status.as_u16(), "connect refused");
             })?,
         };
+        if accept.until.is_some_and(|until| until <= Instant::now()) {
+            debug!(transport, "connect refused: the login is over");
+            return Err(login_expired());
+        }
         if let Some(parent) = parent {
             parent.assign_to(&mut accept.assigns);
         }
@@ -140,6 +145,11 @@ impl Handler for Hub {
         self.note(session.state(), || Happening::Closed { reason });
         self.end(session.state(), reason);
     }
+}
+
+/// A session that ends as soon as it begins would begin again as soon as it has ended.
+fn login_expired() -> Refusal {
+    Refusal::new(StatusCode::UNAUTHORIZED).with_body(CloseReason::LoginExpired.word())
 }
 
 impl Hub {

@@ -268,6 +268,8 @@ async fn a_refusal_reaches_the_page_with_a_code_and_a_reason() {
         ("nonsense", "!refused forbidden 4401 the token has expired"),
         ("bob:busy", "!refused full 4429 too many"),
         ("bob:barred", "!refused forbidden"),
+        // A session that ends as soon as it begins would be opened again and again.
+        ("bob:0", "!refused forbidden 4401 login_expired"),
     ] {
         for wire in WIRES {
             let path = format!("{}&token={token}", wire.path("/socket"));
@@ -275,7 +277,8 @@ async fn a_refusal_reaches_the_page_with_a_code_and_a_reason() {
         }
     }
     let stats = lapwing.stats().resumes_refused;
-    assert_eq!((stats.forbidden, stats.full), (6, 3));
+    assert_eq!((stats.forbidden, stats.full), (9, 3));
+    assert_eq!(lapwing.stats().sessions, 0);
     let polled = get(address, "/socket/longpoll?vsn=2.0.0&token=nonsense").await.text();
     assert_eq!(polled, r#"{"reason":"the token has expired","status":403}"#);
 }
