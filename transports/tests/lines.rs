@@ -56,7 +56,7 @@ fn every_line_of_a_frame_is_read_as_the_frame() {
 
 #[test]
 fn every_control_line_is_read_as_its_words() {
-    for case in cases("/control/from_client", 12) {
+    for case in cases("/control/from_client", 13) {
         let line = case["line"].as_str().unwrap();
         let read = match ClientLine::parse(line).unwrap_or_else(|error| panic!("{line}: {error}")) {
             ClientLine::Nothing => Value::Null,
