@@ -222,7 +222,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         let mut core = self.session.core();
         let limits = &self.session.common.outbox;
         if taken == 0 && self.control.is_none() && !self.has_news(&core) {
-            // Most looks find this: the client has said something, or everything was just written.
+            // Most looks find this: the client has said something, and nothing waits for it.
             self.is_relaxed = self.carrying.is_none() || Carrying::is_relaxed(&mut core, limits);
             return Gathered::nothing(&core);
         }
