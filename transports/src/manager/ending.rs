@@ -58,10 +58,13 @@ impl<H: Handler> Manager<H> {
         let mut core = session.core();
         let reason = core.session.closed().unwrap_or(CloseReason::Internal);
         let is_first = core.calls().close(reason);
-        drop(core);
         if is_first {
+            // Whoever comes second takes it out at once, and it is to be in one of the two places at any time.
             let words = session.last_words(reason);
             self.ended.remember(resumable.serial, resumable.secret, reason, words.as_deref());
+        }
+        drop(core);
+        if is_first {
             self.tell(session);
         }
     }

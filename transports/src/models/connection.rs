@@ -13,6 +13,8 @@ use super::check;
 use crate::{
     close::CloseReason,
     connect::{ConnectRequest, Refusal, Transport},
+    dialect::{server::Refused, token::Token},
+    elsewhere::Kind as TokenKind,
     frame::{Frame, Message},
     handler::Handler,
     live::{Kind, LiveSession, resumable::Resumable},
@@ -379,5 +381,36 @@ fn a_post_that_waits_for_the_handler_goes_on() {
         session.resume_reading();
         future::block_on(post).unwrap();
         carrier.join().unwrap();
+    });
+}
+
+/// The sweeper and the connection end the session; its client comes back meanwhile.
+#[test]
+fn a_client_that_comes_back_to_a_session_as_it_ends_is_told_why() {
+    check(|| {
+        let manager = manager(true);
+        let session = resumable(&manager);
+        let attachment = session.core().session.attach();
+        let Resumable { serial, secret, .. } = *session.resumable().unwrap();
+        let token = Token { slot: session.slot.get(), serial, secret };
+        let token = manager.marks.write(TokenKind::Session, &token.bytes());
+        session.close(CloseReason::Disconnected);
+        let enders: [Box<dyn FnOnce() + Send>; 2] = {
+            let (sweeper, connection) = (manager.clone(), manager.clone());
+            let (swept, carried) = (session.clone(), session.clone());
+            [
+                Box::new(move || sweeper.end_resumable(&swept)),
+                Box::new(move || connection.detach(&carried, attachment)),
+            ]
+        };
+        let enders = enders.map(thread::spawn);
+        for _ in 0..3 {
+            let rejection = manager.find(&token).err().expect("it is closed");
+            assert_eq!(rejection.word, Refused::Closed);
+            thread::yield_now();
+        }
+        for ender in enders {
+            ender.join().unwrap();
+        }
     });
 }
