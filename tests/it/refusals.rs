@@ -61,11 +61,12 @@ async fn a_client_of_another_version_is_told_which_one_there_is() {
 #[tokio::test]
 async fn another_method_is_told_which_ones_there_are() {
     let testbed = Testbed::shared();
-    for (path, allowed) in [
-        ("/socket/longpoll?lapwing=1&vsn=2.0.0", "POST, OPTIONS"),
-        ("/socket/sse?lapwing=1&vsn=2.0.0", "GET, POST, OPTIONS"),
+    let (longpoll, sse) = ("/socket/longpoll?lapwing=1&vsn=2.0.0", "/socket/sse?lapwing=1&vsn=2.0.0");
+    for (path, methods, allowed) in [
+        (longpoll, &["GET", "PUT", "DELETE", "PATCH"][..], "POST, OPTIONS"),
+        (sse, &["PUT", "DELETE", "PATCH"], "GET, POST, OPTIONS"),
     ] {
-        for method in ["PUT", "DELETE", "PATCH"] {
+        for &method in methods {
             let refused = http::request(testbed.address(), method, path, &[], None).await;
             assert_eq!((refused.status, refused.header("allow")), (405, Some(allowed)), "{method} {path}");
         }

@@ -8,6 +8,6 @@ import { chunks, frames, unread } from "./pieces.js";
 import { pollsOfSessions, pollsOfStock } from "./polls.js";
 import { posts } from "./posts.js";
 import { neverCarried, resets } from "./sessions.js";
-import { heartbeats, tooFast } from "./speed.js";
+import { heartbeats, joinsAndLeaves, tooFast } from "./speed.js";
 
-export const kinds = [joins, pollsOfSessions, pollsOfStock, chunks, frames, unread, resets, neverCarried, names, waiting, tickets, silent, messages, posts, heartbeats, tooFast];
+export const kinds = [joins, pollsOfSessions, pollsOfStock, chunks, frames, unread, resets, neverCarried, names, waiting, tickets, silent, messages, posts, heartbeats, joinsAndLeaves, tooFast];

@@ -26,6 +26,14 @@ export const heartbeats = {
   attack: (place) => atFullSpeed(place, [message(null, "1", "phoenix", "heartbeat", {})]),
 };
 
+export const joinsAndLeaves = {
+  name: "joins and leaves",
+  what: "one WebSocket joins a topic and leaves it as fast as it can, and reads the answers",
+  bound: { bytes: 45 * MB, why: "a session" },
+  attack: (place) =>
+    atFullSpeed(place, [message("1", "1", "presence:left", "phx_join", {}), message("1", "2", "presence:left", "phx_leave", {})]),
+};
+
 export const tooFast = {
   name: "too fast",
   what: "one WebSocket says heartbeats as fast as it can, is closed for that, and comes back at once",
