@@ -92,6 +92,12 @@ impl Key {
     pub fn new(text: &str) -> Self {
         Self(text.into())
     }
+
+    /// The text that it was made of.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0
+    }
 }
 
 /// Those who get the same frame have the same allocation.

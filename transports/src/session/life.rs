@@ -37,6 +37,11 @@ impl Tick {
         Duration::from_millis(u64::from(self.0.wrapping_sub(earlier.0)))
     }
 
+    /// The tick so many milliseconds before this one.
+    pub(super) fn before(self, millis: u32) -> Self {
+        Self(self.0.wrapping_sub(millis))
+    }
+
     fn is_never(self) -> bool {
         self == Self::default()
     }
@@ -154,6 +159,14 @@ pub(super) struct LongLife {
     is_proven: bool,
 }
 
+/// What a session keeps of its times where it goes on at another place.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lasting {
+    pub(super) beat_ms: u32,
+    pub(super) is_away: bool,
+    pub(super) is_proven: bool,
+}
+
 impl Default for LongLife {
     fn default() -> Self {
         let never = Tick::default();
@@ -183,7 +196,12 @@ impl Life {
         }
     }
 
-    fn carry(&mut self, carrier: Carrier) {
+    /// Whether nothing has carried the session since polls did.
+    pub(super) fn is_between_polls(&self) -> bool {
+        self.carriage == Carriage::BetweenPolls
+    }
+
+    pub(super) fn carry(&mut self, carrier: Carrier) {
         self.carriage = match (carrier, self.carriage) {
             (Carrier::Stream, _) => Carriage::Stream,
             (Carrier::Poll, _) => Carriage::Poll,
@@ -288,6 +306,18 @@ impl Session {
 }
 
 impl LongLife {
+    /// What of these times is worth anything on another clock.
+    pub(super) fn lasting(&self) -> Lasting {
+        Lasting { beat_ms: self.beat.0, is_away: self.is_away, is_proven: self.is_proven }
+    }
+
+    /// These times on a clock on which nothing has carried the session since `detached`.
+    pub(super) fn of_lasting(lasting: Lasting, detached: Tick) -> Self {
+        let Lasting { beat_ms, is_away, is_proven } = lasting;
+        let beat = Beat(beat_ms.clamp(1_000, Beat::MAX.0));
+        Self { beat, pinged: Tick::default(), detached, is_away, is_proven }
+    }
+
     fn is_ping_due(&mut self, silence: Duration, now: Tick) -> bool {
         let beat = Duration::from_millis(self.beat.0.into());
         let is_due = silence >= beat && (self.pinged.is_never() || now.since(self.pinged) >= beat);

@@ -33,6 +33,8 @@
 //!    the others says how many they were.
 //! 9. *Volatile* frames wait for nobody who is behind, and close no session.
 //!
+//! A resumable session that is open can go on at another place, with the same laws ([`frozen`]).
+//!
 //! `tests/laws/` has the same laws for both ends of a session on a network that cuts, delays and repeats.
 //!
 //! Frames are numbered from 1 by their order alone ([`Seq`]); the number is not in the frame, so that a
@@ -40,6 +42,7 @@
 
 pub mod backlog;
 pub mod behind;
+pub mod frozen;
 mod index;
 pub mod life;
 pub mod outbox;

@@ -30,6 +30,11 @@ pub(super) struct Retained {
 }
 
 impl Retained {
+    /// Frames with so many bytes are kept up to `reached`, and no question is open.
+    pub(super) fn of(reached: Seq, bytes: usize) -> Self {
+        Self { reached, bytes, asked: Seq(0) }
+    }
+
     pub(super) fn reached(&self) -> Seq {
         self.reached
     }

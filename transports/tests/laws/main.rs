@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 
 mod cases;
+mod moving;
 mod pushing;
 mod times;
 
@@ -168,7 +169,7 @@ impl World {
     }
 
     fn step(&mut self) {
-        match self.random.below(28) {
+        match self.random.below(29) {
             0..=4 => self.push(),
             5..=6 => self.client.made += 1,
             7 => self.attach(),
@@ -184,6 +185,7 @@ impl World {
             21 => self.asked.push(self.client.handed_on.len() as u64),
             22 => self.resume_arrives(),
             23 => self.poll(),
+            28 => self.goes_on_elsewhere(),
             _ => self.times.pass(&mut self.session, &mut self.random),
         }
         self.check();

@@ -28,7 +28,7 @@ pub(crate) struct Mark {
 /// How many of the few may wait.
 const FEW_MAX: usize = 2;
 
-fn told(dropped: u64) -> String {
+pub(crate) fn told(dropped: u64) -> String {
     format!("dropped {dropped}")
 }
 

@@ -92,6 +92,19 @@ impl Times {
         self.detached = self.now;
     }
 
+    /// The session was taken out of its place, and goes on where the clock says something else.
+    pub(crate) fn go_on_at(&mut self, now: Tick, heard: Tick) {
+        let ahead = now.0.wrapping_sub(self.now.0);
+        let shifted = |tick: Tick| Tick(tick.0.wrapping_add(ahead));
+        self.detached = if self.carrier == Carrier::Nothing { shifted(self.detached) } else { now };
+        assert_eq!(heard, shifted(self.heard), "when its client was heard");
+        (self.now, self.heard, self.carrier, self.asked) = (now, heard, Carrier::Nothing, None);
+    }
+
+    pub(crate) fn now(&self) -> (Tick, Tick) {
+        (self.now, self.heard)
+    }
+
     /// Time goes by, most often a little, and the sweep comes.
     pub(crate) fn pass(&mut self, session: &mut Session, random: &mut Random) {
         let most = if random.below(8) == 0 { 7_000 } else { 400 };
