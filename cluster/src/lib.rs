@@ -13,7 +13,7 @@
 //! The rooms, each using only those to its right; all are pure:
 //!
 //! ```text
-//! {node* relay*} ─ {members* outbound* subscriptions* calls* output* engine*} ─ inbound* ─ {config* gap* names*} ─ wire* ─ channel* ─ {id* varint*}
+//! {node* relay* moves*} ─ {members* outbound* subscriptions* calls* output* engine*} ─ inbound* ─ {config* gap* names*} ─ wire* ─ channel* ─ {id* varint*}
 //! ```
 //!
 //! # Laws
@@ -38,6 +38,7 @@ mod gap;
 mod id;
 mod inbound;
 mod members;
+pub mod moves;
 mod names;
 mod node;
 mod outbound;
