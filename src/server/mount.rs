@@ -178,6 +178,9 @@ impl Mount {
     /// The public host name of the program, for the origin check: pages of other hosts are refused, whatever their port and
     /// scheme. Default: what each request says.
     pub fn host(mut self, host: &str) -> Self {
+    ///
+    /// It is the name alone. With a port, a scheme or a path, no page would be of that host, and [`Builder::build`](crate::Builder::build)
+    /// says so.
         self.transports = self.transports.host(host);
         self
     }

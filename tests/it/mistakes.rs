@@ -184,8 +184,25 @@ fn words_that_are_none() {
             &["WebsocketOptions::path", cure],
         );
     }
-    for host in ["", "https://example.com", "*.example.com"] {
-        is_told(Mount::new().host(host), &["Mount::host", "example.com", "without a scheme"]);
+    for host in [
+        "",
+        "https://example.com",
+        "*.example.com",
+        "localhost:4901",
+        "example.com:",
+        "example.com/chat",
+        "example.com?a",
+        "user@example.com",
+        "[::1]:4901",
+        "a b",
+    ] {
+        is_told(
+            Mount::new().host(host),
+            &["Mount::host", "example.com", "without a scheme, a port or a path"],
+        );
+    }
+    for host in ["localhost", "example.com", "xn--bcher-kva.example", "192.0.2.1", "[::1]", "::1"] {
+        assert!(Lapwing::builder().mount("/socket", Mount::new().host(host)).build().is_ok(), "{host}");
     }
     is_told(
         Mount::new().serializers(SerializerList::new()),
@@ -220,3 +237,5 @@ fn a_time_that_is_too_long_is_no_panic() {
         .longpoll(LongpollOptions::default().window(Duration::MAX));
     assert!(lapwing.shutdown_timeout(Duration::MAX).mount("/socket", forever).build().is_ok());
 }
+    let nobody = CheckOrigin::list([]).unwrap();
+    is_told(Mount::new().check_origin(nobody), &["Mount::check_origin", "the list is empty"]);

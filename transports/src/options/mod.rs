@@ -14,7 +14,10 @@ mod websocket;
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    http::{origin::CheckOrigin, query::QueryLimits},
+    http::{
+        origin::{CheckOrigin, is_host},
+        query::QueryLimits,
+    },
     session::outbox::OutboxLimits,
 };
 
@@ -107,13 +110,14 @@ impl TransportOptions {
         self
     }
 
-    /// Which pages may connect. Default: those of the same host. Others are refused (403).
+    /// Which pages may connect. Default: those of the same host. Others are refused (403). A list without an entry is an error of
+    /// [`check`](Self::check).
     pub fn check_origin(mut self, check_origin: CheckOrigin) -> Self {
         self.check_origin = check_origin;
         self
     }
 
-    /// The public host name that origins are compared with. Default: the request's own `Host`.
+    /// The public host name that origins are compared with, without a port. Default: the request's own `Host`.
     pub fn host(mut self, host: impl Into<Arc<str>>) -> Self {
         self.host = Some(host.into());
         self
@@ -181,9 +185,15 @@ impl TransportOptions {
         sse.as_ref().map_or(Ok(()), SseOptions::check)?;
         resume.as_ref().map_or(Ok(()), ResumeOptions::check)?;
         self.check_wires()?;
-        if self.host.as_ref().is_some_and(|host| host.is_empty() || host.contains(['/', ' ', '*'])) {
-            let problem = "it is a name, such as example.com, without a scheme or a path";
+        if self.host.as_ref().is_some_and(|host| !is_host(host)) {
+            let problem = "it is a name, such as example.com, without a scheme, a port or a path: pages of all ports of \
+                           the host may connect, and CheckOrigin::list takes ports";
             return Err(OptionError::new("Mount::host", problem));
+        }
+        if self.check_origin.is_empty_list() {
+            let problem = "the list is empty, so that no page may connect: name the origins of your pages, or leave it \
+                           out for those of the same host";
+            return Err(OptionError::new("Mount::check_origin", problem));
         }
         check_time("Mount::connect_timeout", self.connect_timeout)?;
         check_bound("OutboxLimits::frames_max", self.outbox.frames_max)?;

@@ -12,7 +12,7 @@
 
 mod pattern;
 
-use std::{fmt, str, sync::Arc};
+use std::{fmt, net::Ipv6Addr, str, sync::Arc};
 
 use http::{
     HeaderValue,
@@ -102,6 +102,11 @@ impl CheckOrigin {
     /// Whether it believes a request about the host that it was sent to, unless one is configured.
     pub(crate) fn trusts_requests(&self) -> bool {
         matches!(self, Self::SameHost | Self::SameOrigin)
+    }
+
+    /// Whether it is a list that no page can be on.
+    pub(crate) fn is_empty_list(&self) -> bool {
+        matches!(self, Self::List(patterns) if patterns.is_empty())
     }
 }
 
@@ -266,6 +271,12 @@ fn split_authority(authority: &str) -> Option<(&str, Option<u16>)> {
         }
         Some(_) => None,
     }
+}
+
+/// Whether a text is the name or the address of a host and no more: an IPv6 address with its brackets or without.
+pub(crate) fn is_host(text: &str) -> bool {
+    let is_bare_ipv6 = || text.parse::<Ipv6Addr>().is_ok();
+    matches!(split_authority(text), Some((_, None))) || is_bare_ipv6()
 }
 
 fn unbracketed(host: &str) -> &str {
