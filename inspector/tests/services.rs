@@ -72,7 +72,8 @@ async fn without_the_key_nothing_is_served() {
         let response = inspector.call(get(path)).await.unwrap();
         assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "{path}");
         assert!(response.headers()["www-authenticate"].to_str().unwrap().starts_with("Basic "));
-        assert!(response.into_body().collect().await.unwrap().to_bytes().is_empty());
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "the inspector asks for its key", "{path}");
     }
     let mut wrong = confirmed(press("drain", &json!({})));
     wrong.headers_mut().insert("authorization", "Bearer another secret".parse().unwrap());
@@ -84,7 +85,8 @@ async fn the_program_decides_by_the_request() {
     let access = Access::decided_by(|parts| parts.headers.contains_key("x-operator"));
     let inspector = Inspector::new(server(), access);
     for path in PATHS {
-        assert_eq!(answer(&inspector, get(path)).await, (StatusCode::FORBIDDEN, Bytes::new()), "{path}");
+        let refused = (StatusCode::FORBIDDEN, Bytes::from("the inspector is not for you"));
+        assert_eq!(answer(&inspector, get(path)).await, refused, "{path}");
     }
     let mut call = get("");
     call.headers_mut().insert("x-operator", "ada".parse().unwrap());
@@ -130,10 +132,19 @@ async fn what_is_broadcast_is_counted_and_no_payload_is_shown() {
     }
     let overview = shown(&inspector, "overview").await;
     assert_eq!((overview["now"]["topics"].as_u64(), overview["isReady"].as_bool()), (Some(1), Some(true)));
-    let (status, _) = answer(&inspector, with_key(get("session?id=17"))).await;
-    assert_eq!(status, StatusCode::NOT_FOUND);
-    for bad in ["session", "session?id=x", "topic", "trace", "trace?topic=a&user=b"] {
-        assert_eq!(answer(&inspector, with_key(get(bad))).await.0, StatusCode::BAD_REQUEST, "{bad}");
+    let (status, words) = answer(&inspector, with_key(get("session?id=17"))).await;
+    assert_eq!((status, &words[..]), (StatusCode::NOT_FOUND, &b"there is no such session"[..]));
+    for (bad, cure) in [
+        ("session", "?id=7"),
+        ("session?id=x", "?id=7"),
+        ("topic", "?name="),
+        ("trace", "?topic="),
+        ("trace?topic=a&user=b", "one of the two"),
+        ("overview?%", "query"),
+    ] {
+        let (status, words) = answer(&inspector, with_key(get(bad))).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{bad}");
+        assert!(std::str::from_utf8(&words).unwrap().contains(cure), "{bad}: {words:?}");
     }
 }
 
@@ -176,6 +187,11 @@ async fn a_button_does_its_deed_only_for_the_page_itself() {
     assert_eq!(answer(&inspector, confirmed(press("other", &user))).await.0, StatusCode::NOT_FOUND);
     assert!(lapwing.presence_count("room:1").await.is_ok());
     assert_eq!(answer(&inspector, confirmed(press("drain", &json!({})))).await.0, StatusCode::ACCEPTED);
+    for press in
+        [press("drain", &user), confirmed(press("other", &user)), confirmed(press("disconnect", &json!([])))]
+    {
+        assert!(!answer(&inspector, press).await.1.is_empty(), "a refusal says why");
+    }
     let over = async {
         while !matches!(lapwing.presence_count("room:1").await, Err(PresenceError::Closed)) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;

@@ -51,12 +51,12 @@ catalog! {
     SESSIONS_ENDED = counter("lapwing_sessions_ended_total", &["mount", "reason"], "Sessions that ended, by the words of docs/close-codes.md.");
     SESSION_DURATION = histogram("lapwing_session_duration_seconds", &["mount", "transport"], "How long sessions lasted, by what carried them last.").in_seconds();
     ROUND_TRIP = histogram("lapwing_round_trip_seconds", &["mount", "transport"], "Round trips as clients measured them that told of their path: those to whom a connection has failed, or was slower than another.").in_seconds();
-    CONNECTS_REFUSED = counter("lapwing_connects_refused_total", &["mount", "reason"], "Clients that were not let in.");
+    CONNECTS_REFUSED = counter("lapwing_connects_refused_total", &["mount", "reason"], "Clients that were not let in: by their origin, query, version or rate, for the server (draining, budget, sessions, timeout), or by the program.");
     RESUMES = counter("lapwing_resumes_total", &["mount", "from", "to"], "Times a session moved from one connection to another, by their transports.");
     RESUMES_REFUSED = counter("lapwing_resumes_refused_total", &["mount", "reason"], "Resumable sessions that were not begun or carried on, by the words of docs/sessions.md.");
     FRAMES = counter("lapwing_frames_total", &["mount", "transport", "direction"], "Frames written to clients (transmit) and taken from them (receive).");
     FRAME_BYTES = counter("lapwing_frame_bytes_total", &["mount", "transport", "direction"], "Bytes of these frames.").in_bytes();
-    FRAMES_SPARED = counter("lapwing_frames_spared_total", &["mount", "why"], "Frames that clients who were behind were spared: replaced by a newer state, or left out as volatile (left_out).");
+    FRAMES_SPARED = counter("lapwing_frames_spared_total", &["mount", "why"], "Frames that clients who were behind were spared: replaced by a newer state, dropped for newer ones of their topic, or left out as volatile (left_out).");
     WAITING_FRAMES = gauge("lapwing_waiting_frames", &["mount"], "Frames that wait to be sent to clients.");
     WAITING_BYTES = gauge("lapwing_waiting_bytes", &["mount"], "Bytes of these frames; a frame that waits for many is counted for each.").in_bytes();
     WAITING_SECONDS = gauge("lapwing_waiting_seconds", &["mount"], "For how long the oldest of these frames has waited, at least.").in_seconds();

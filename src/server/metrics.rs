@@ -82,6 +82,7 @@ fn add_sessions(metrics: &mut Metrics, mount: &str, endpoint: &Endpoint<Hub>) {
     metrics.gauge(&HELD_BYTES, &[mount], endpoint.bytes_held() as f64);
     metrics.gauge(&HELD_BYTES_MAX, &[mount], endpoint.bytes_held_max() as f64);
     metrics.count(&FRAMES_SPARED, &[mount, "replaced"], counters.replaced());
+    metrics.count(&FRAMES_SPARED, &[mount, "dropped"], counters.dropped());
     metrics.count(&FRAMES_SPARED, &[mount, "left_out"], counters.left_out());
     for (word, count) in counters.ended() {
         metrics.count(&SESSIONS_ENDED, &[mount, word], count);

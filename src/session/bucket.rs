@@ -85,6 +85,12 @@ impl Pace {
         (ahead <= self.ahead.into()).then_some(now + ahead)
     }
 
+    /// The time after which a bucket of eight bytes has one.
+    pub(crate) fn wait_of(self, mark: u64, now: u64) -> Duration {
+        let ahead = mark.saturating_sub(now) + u64::from(self.interval);
+        Duration::from_micros(ahead.saturating_sub(self.ahead.into()) * 1_000 / TICKS_PER_MS)
+    }
+
     /// Takes one out of a bucket of four bytes. Returns the bucket's mark from now on, or `None` if it is empty.
     pub(crate) fn take(self, mark: u32, now: u32) -> Option<u32> {
         let ahead = self.debt(mark, now) + self.interval;
@@ -122,6 +128,18 @@ mod tests {
         assert_eq!([5, 5, 5, 5].map(&mut take), [true, true, true, false]);
         assert_eq!([104, 105, 105].map(&mut take), [false, true, false]);
         assert_eq!([10_000; 4].map(&mut take), [true, true, true, false]);
+    }
+
+    #[test]
+    fn who_waits_as_long_as_is_said_has_one_and_not_before() {
+        let pace = Rate::new(10, Duration::from_secs(1)).burst(2).pace().unwrap();
+        let at = |ms| ticks(Duration::from_millis(ms));
+        let mark = [5, 5].into_iter().fold(0, |mark, ms| pace.take_of(mark, at(ms)).unwrap());
+        for (ms, wait) in [(5, 100), (30, 75), (105, 0), (9_000, 0)] {
+            assert_eq!(pace.wait_of(mark, at(ms)), Duration::from_millis(wait));
+            assert!(pace.take_of(mark, at(ms + wait)).is_some());
+            assert!(wait == 0 || pace.take_of(mark, at(ms + wait - 1)).is_none());
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use http::StatusCode;
 use lapwing_transports::{
     close::CloseReason,
-    connect::{ConnectRequest, Refusal, Transport},
+    connect::{ConnectRequest, NotAdmitted, Refusal, Transport},
     frame::Message,
     handler::Handler,
     live::LiveSession,
@@ -76,7 +76,7 @@ impl Handler for Hub {
         };
         let Some(serializer) = serializers.select(&vsn) else {
             debug!(vsn = %Quoted::new(&vsn), "connect refused: no serializer for that version");
-            return Err(Refusal::default());
+            return Err(Refusal::default().with_count(NotAdmitted::Version));
         };
         let transport = request.transport.name();
         let of_address = self.limits.rates.admit(&request)?;

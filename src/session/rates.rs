@@ -8,11 +8,12 @@ use std::{
         Arc, PoisonError,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use http::StatusCode;
 use lapwing_transports::{
-    connect::{ConnectRequest, Refusal},
+    connect::{ConnectRequest, NotAdmitted, Refusal},
     options::error::OptionError,
 };
 use tokio::time::Instant;
@@ -28,6 +29,10 @@ use crate::{
 
 /// Addresses whose connects are counted. Beyond it those that owe least are forgotten.
 const ADDRESSES_MAX: usize = 100_000;
+
+/// When who has as many sessions as it may is to try again. Nobody knows when one of them ends; it is the pause that phoenix.js
+/// comes to between its attempts.
+const SHARE_WAIT: Duration = Duration::from_secs(5);
 
 /// Bounds of how fast clients may be, and how many sessions one of them may have. An option of a [`Mount`](crate::Mount::rates).
 ///
@@ -102,7 +107,7 @@ impl Rates {
         self
     }
 
-    /// Attempts to connect from an address: 429 beyond it. A network of 64 bits of IPv6 is one address. 100,000 addresses are remembered,
+    /// Attempts to connect from an address: 429 beyond it, with the seconds until the next may come in `Retry-After`. A network of 64 bits of IPv6 is one address. 100,000 addresses are remembered,
     /// those longest that owe most. Resumes and polls do not count.
     pub fn connects_per_address(mut self, rate: Rate) -> Self {
         self.connects_per_address = Some(rate);
@@ -258,24 +263,29 @@ impl Limiter {
         let lines = request.headers.get_all("x-forwarded-for").iter();
         let lines: Vec<_> = lines.map(|line| String::from_utf8_lossy(line.as_bytes())).collect();
         let address = client_of(self.proxies.client(peer.ip(), lines.iter().map(|line| &**line)));
-        if self.connects.is_some_and(|pace| !self.allows_connect(address, pace)) {
-            return Err(too_many("too many connections from this address"));
+        if let Some(pace) = self.connects {
+            self.allows_connect(address, pace)
+                .map_err(|wait| too_many("too many connections from this address", wait))?;
         }
         if self.sessions_per_address == usize::MAX {
             return Ok(None);
         }
         let share = Share::take(&self.shares, Owner::Address(address), self.sessions_per_address);
-        share.map(Some).ok_or_else(|| too_many("too many sessions of this address"))
+        share.map(Some).ok_or_else(|| too_many("too many sessions of this address", SHARE_WAIT))
     }
 
     /// Returns the share of an id.
     pub(crate) fn share_of(&self, id: Option<&str>) -> Result<Option<Share>, Refusal> {
         let Some(id) = id.filter(|_| self.sessions_per_id < usize::MAX) else { return Ok(None) };
         let share = Share::take(&self.shares, Owner::Id(Topic::from(id)), self.sessions_per_id);
-        share.map(Some).ok_or_else(|| too_many("too many sessions of this user"))
+        share.map(Some).ok_or_else(|| too_many("too many sessions of this user", SHARE_WAIT))
     }
 
-    fn allows_connect(&self, address: IpAddr, pace: Pace) -> bool {
+    /// Takes one out of the bucket of an address.
+    ///
+    /// # Errors
+    /// The time after which there is one.
+    fn allows_connect(&self, address: IpAddr, pace: Pace) -> Result<(), Duration> {
         let now = self.now();
         let mut addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
         if addresses.len() >= ADDRESSES_MAX && !addresses.contains_key(&address) {
@@ -283,7 +293,9 @@ impl Limiter {
         }
         let mark = addresses.entry(address).or_default();
         let next = pace.take_of(*mark, now);
-        next.inspect(|&next| *mark = next).is_some()
+        let next = next.ok_or_else(|| pace.wait_of(*mark, now))?;
+        *mark = next;
+        Ok(())
     }
 
     fn now(&self) -> u64 {
@@ -300,8 +312,9 @@ fn forget_most(addresses: &mut HashMap<IpAddr, u64>, now: u64) {
     addresses.shrink_to(2 * addresses.len());
 }
 
-fn too_many(reason: &'static str) -> Refusal {
-    Refusal::new(StatusCode::TOO_MANY_REQUESTS).with_body(reason)
+fn too_many(reason: &'static str, wait: Duration) -> Refusal {
+    let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS).with_count(NotAdmitted::Rate);
+    refusal.with_body(reason).with_retry_after(wait)
 }
 
 /// How many sessions each owner has. As many entries as there are sessions, at most.
@@ -358,8 +371,6 @@ impl Shares {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -368,7 +379,7 @@ mod tests {
         let limiter = Rates::none().connects_per_address(rate).limiter().unwrap();
         let pace = limiter.connects.unwrap();
         let address = |n: u32| IpAddr::from(n.to_be_bytes());
-        let connect = |n| limiter.allows_connect(address(n), pace);
+        let connect = |n| limiter.allows_connect(address(n), pace).is_ok();
         assert!((0..10).all(|_| connect(0)) && !connect(0));
         assert!((1..3 * ADDRESSES_MAX as u32).all(connect));
         assert!(!connect(0), "who is beyond the rate is not forgotten");
@@ -395,7 +406,7 @@ mod tests {
         let bucket = limiter.bucket();
         let taken = || (0..1_000).take_while(|_| limiter.allows_event(&bucket)).count();
         assert!(taken() >= 10);
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(20));
         assert!(taken() >= 10);
         let limiter =
             Rates::none().events(Rate::new(1, Duration::from_secs(60)).burst(10)).limiter().unwrap();
@@ -413,7 +424,7 @@ mod tests {
         let returning = |n: u8| IpAddr::from([198, 51, 100, n]);
         for n in 0..60 {
             assert!(limiter.allows_join(Some(&idle[usize::from(n)])));
-            assert!(limiter.allows_connect(returning(n), limiter.connects.unwrap()));
+            assert!(limiter.allows_connect(returning(n), limiter.connects.unwrap()).is_ok());
         }
         for n in 0..60 {
             tokio::time::advance(Duration::from_secs(600)).await;
@@ -423,12 +434,20 @@ mod tests {
             let minutes = 10 * (u32::from(n) + 1);
             assert_eq!(all(&|| limiter.allows_event(&bucket)), 100, "after {minutes} minutes");
             let pace = limiter.connects.unwrap();
-            assert_eq!(all(&|| limiter.allows_connect(address, pace)), 100, "after {minutes} minutes");
+            assert_eq!(
+                all(&|| limiter.allows_connect(address, pace).is_ok()),
+                100,
+                "after {minutes} minutes"
+            );
             assert_eq!(all(&|| limiter.allows_join(Some(&new))), 100, "after {minutes} minutes");
             if minutes > 60 {
                 let (idle, n) = (&idle[usize::from(n)], returning(n));
                 assert_eq!(all(&|| limiter.allows_join(Some(idle))), 100, "idle for {minutes} minutes");
-                assert_eq!(all(&|| limiter.allows_connect(n, pace)), 100, "away for {minutes} minutes");
+                assert_eq!(
+                    all(&|| limiter.allows_connect(n, pace).is_ok()),
+                    100,
+                    "away for {minutes} minutes"
+                );
             }
         }
     }

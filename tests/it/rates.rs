@@ -146,6 +146,30 @@ async fn an_address_has_so_many_sessions() {
     assert_eq!((response.status, response.text()), (429, "too many sessions of this address".into()));
 }
 
+#[tokio::test]
+async fn who_comes_too_often_is_told_when_to_come_again_and_counted_as_that() {
+    let rates = Rates::none().connects_per_address(Rate::new(1, Duration::from_secs(1_000)));
+    let (lapwing, address) = serve(rates).await;
+    let connect = |address, user: &'static str| async move {
+        http::get(address, &format!("/socket/websocket?vsn=2.0.0&user={user}")).await
+    };
+    let retry_after =
+        |refused: &http::Response| refused.header("retry-after").map(|secs| secs.parse::<u64>().unwrap());
+    let first = connect(address, "bob").await;
+    assert_eq!((first.status, retry_after(&first)), (400, None), "it is let in, and is no upgrade");
+    let refused = connect(address, "bob").await;
+    assert_eq!((refused.status, refused.text()), (429, "too many connections from this address".into()));
+    assert!(retry_after(&refused).is_some_and(|secs| (900..=1_000).contains(&secs)), "{refused:?}");
+    let counted = "lapwing_connects_refused_total{mount=\"/socket\",reason=\"rate\"}";
+    assert!(lapwing.openmetrics().contains(&format!("{counted} 1\n")), "{}", lapwing.openmetrics());
+
+    let (lapwing, address) = serve(Rates::none().sessions_per_id(1)).await;
+    let _session = Session::open_as(address, "/socket", WIRES[0], "&user=bob", 30_000).await;
+    let refused = connect(address, "bob").await;
+    assert_eq!((refused.status, retry_after(&refused)), (429, Some(5)), "{refused:?}");
+    assert!(lapwing.openmetrics().contains(&format!("{counted} 1\n")), "{}", lapwing.openmetrics());
+}
+
 /// What a stock client's attempt is answered, whose proxy says that it comes from there.
 async fn connect_from(address: SocketAddr, forwarded: &str) -> u64 {
     let headers = [("x-forwarded-for", forwarded)];

@@ -1,6 +1,6 @@
 //! What a client presents when it connects, and how a connection is refused.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::{Extensions, HeaderMap, StatusCode, Uri, header::USER_AGENT};
@@ -142,13 +142,68 @@ impl ConnectRequest {
     }
 }
 
+/// The reason why a client was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum NotAdmitted {
+    /// The origin of its page may not connect.
+    Origin,
+    /// The query of its request could not be read.
+    Query,
+    /// The server goes down.
+    Draining,
+    /// The mount holds as many bytes for its clients as it may.
+    Budget,
+    /// The mount has as many sessions as it may.
+    Sessions,
+    /// The program did not decide in time.
+    Timeout,
+    /// It asks for a version of the protocol that is not spoken here.
+    Version,
+    /// It comes too often, or has as many sessions as one client may.
+    Rate,
+    /// The program refused it.
+    Program,
+}
+
+impl NotAdmitted {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Origin,
+        Self::Query,
+        Self::Draining,
+        Self::Budget,
+        Self::Sessions,
+        Self::Timeout,
+        Self::Version,
+        Self::Rate,
+        Self::Program,
+    ];
+
+    /// The reason in a word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Origin => "origin",
+            Self::Query => "query",
+            Self::Draining => "draining",
+            Self::Budget => "budget",
+            Self::Sessions => "sessions",
+            Self::Timeout => "timeout",
+            Self::Version => "version",
+            Self::Rate => "rate",
+            Self::Program => "program",
+        }
+    }
+}
+
 /// The answer to a client that may not connect.
 ///
 /// A page with the transport of `js/` is told by the close event: the code is 4401 for status 401, 4429 for 429, 4503 for 5xx and 4403
 /// for any other, and the reason is the body, as [one line](crate::close::reason_line). It stays away after 4401 and 4403 until
 /// its credentials are others.
 ///
-/// To stock clients it is the HTTP response, of which browsers tell their page nothing; their long-poll only
+/// To stock clients it is the HTTP response, of which browsers tell their page nothing and whose body is a word where it has none; their long-poll only
 /// understands `{"status":403}` and gets that whatever the refusal says, with the body as `reason`.
 ///
 /// ```
@@ -163,21 +218,56 @@ impl ConnectRequest {
 pub struct Refusal {
     /// The HTTP status; 403 by default.
     pub status: StatusCode,
-    /// The body, and the reason that pages are told; empty by default.
+    /// The body, and the reason that pages are told; empty by default, and then a word in the answer.
     pub body: Bytes,
+    /// After how long the client may try again, for the header `Retry-After` of a 429 or a 503, which say a second by default.
+    pub retry_after: Option<Duration>,
+    /// What it is counted as.
+    pub counted_as: NotAdmitted,
 }
 
 impl Refusal {
     /// A refusal with a status of your choice.
     #[must_use]
     pub fn new(status: StatusCode) -> Self {
-        Self { status, body: Bytes::new() }
+        Self { status, body: Bytes::new(), retry_after: None, counted_as: NotAdmitted::Program }
     }
 
     /// The same refusal with a body, which is the reason for pages.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Bytes>) -> Self {
         self.body = body.into();
+        self
+    }
+
+    /// The same refusal of a client that may try again after so long: the answer to it has `Retry-After`, in whole seconds, if its status
+    /// is 429 or 503.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use http::StatusCode;
+    /// use lapwing_transports::connect::Refusal;
+    ///
+    /// let refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS).with_retry_after(Duration::from_secs(30));
+    /// assert_eq!(refusal.retry_after, Some(Duration::from_secs(30)));
+    /// ```
+    #[must_use]
+    pub fn with_retry_after(mut self, time: Duration) -> Self {
+        self.retry_after = Some(time);
+        self
+    }
+
+    /// The same refusal, counted under another reason than that of the program.
+    ///
+    /// ```
+    /// use lapwing_transports::connect::{NotAdmitted, Refusal};
+    ///
+    /// let refusal = Refusal::default().with_count(NotAdmitted::Version);
+    /// assert_eq!(refusal.counted_as.word(), "version");
+    /// ```
+    #[must_use]
+    pub fn with_count(mut self, reason: NotAdmitted) -> Self {
+        self.counted_as = reason;
         self
     }
 }
@@ -206,6 +296,29 @@ impl Refusal {
         if line.is_empty() { word.to_owned() } else { line }
     }
 
+    /// The words of an answer whose refusal has no body.
+    pub(crate) fn words(&self) -> &'static str {
+        match self.counted_as {
+            NotAdmitted::Origin => "this origin may not connect",
+            NotAdmitted::Version => "this version of the protocol is not spoken here",
+            NotAdmitted::Draining => "the server goes down",
+            NotAdmitted::Budget | NotAdmitted::Sessions => "the server is full",
+            NotAdmitted::Timeout => "it was not decided in time",
+            NotAdmitted::Query | NotAdmitted::Rate | NotAdmitted::Program => match self.status {
+                StatusCode::FORBIDDEN => "forbidden",
+                status => status.canonical_reason().unwrap_or("refused"),
+            },
+        }
+    }
+
+    /// The seconds of `Retry-After`, if its answer has that: at least one, and no less than the time.
+    pub(crate) fn retry_after_secs(&self) -> Option<u64> {
+        let is_for_now =
+            matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        let time = self.retry_after.unwrap_or_default();
+        is_for_now.then(|| (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1))
+    }
+
     /// A refusal for the moment: 503.
     #[must_use]
     pub fn unavailable() -> Self {
@@ -223,8 +336,35 @@ impl Refusal {
 }
 
 impl Default for Refusal {
-    /// 403 with an empty body, as Phoenix answers.
+    /// 403 without a body of its own.
     fn default() -> Self {
         Self::new(StatusCode::FORBIDDEN)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_are_rounded_up_and_at_least_one_and_said_where_it_is_for_now() {
+        let refusal = |status, ms| Refusal::new(status).with_retry_after(Duration::from_millis(ms));
+        for status in [StatusCode::TOO_MANY_REQUESTS, StatusCode::SERVICE_UNAVAILABLE] {
+            let secs = [0, 1, 1_000, 1_001, 59_999].map(|ms| refusal(status, ms).retry_after_secs());
+            assert_eq!(secs, [1, 1, 1, 2, 60].map(Some));
+            assert_eq!(Refusal::new(status).retry_after_secs(), Some(1));
+        }
+        assert_eq!(refusal(StatusCode::FORBIDDEN, 5_000).retry_after_secs(), None);
+    }
+
+    #[test]
+    fn every_refusal_has_words() {
+        for reason in NotAdmitted::ALL {
+            for status in
+                [StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE, StatusCode::from_u16(499).unwrap()]
+            {
+                assert!(!Refusal::new(status).with_count(reason).words().is_empty(), "{reason:?}");
+            }
+        }
     }
 }

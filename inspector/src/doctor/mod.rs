@@ -127,10 +127,10 @@ impl Doctor {
 
     fn stream<B>(&self, request: &Request<B>) -> Response<Body> {
         let Some(plan) = param(request, "plan").and_then(Plan::read) else {
-            return status(StatusCode::BAD_REQUEST);
+            return refusal(StatusCode::BAD_REQUEST, "a plan has up to 64 pieces, as in ?plan=0.40,5.2000");
         };
         let Some(open) = self.0.notes.begin(id_of(request)) else {
-            let mut response = status(StatusCode::SERVICE_UNAVAILABLE);
+            let mut response = refusal(StatusCode::SERVICE_UNAVAILABLE, "as many streams are open as may be");
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("20"));
             return response;
         };
@@ -149,8 +149,8 @@ impl Doctor {
         Box::pin(async move {
             let response = match timeout(POST_TIME_MAX, length_of(request.into_body())).await {
                 Ok(Some(bytes)) => typed("text/plain", bytes.to_string()),
-                Ok(None) => status(StatusCode::PAYLOAD_TOO_LARGE),
-                Err(_) => status(StatusCode::REQUEST_TIMEOUT),
+                Ok(None) => refusal(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+                Err(_) => refusal(StatusCode::REQUEST_TIMEOUT, "the body took too long"),
             };
             Ok(finished(response, closes))
         })
@@ -162,7 +162,7 @@ service!(Doctor);
 fn bytes<B>(request: &Request<B>) -> Response<Body> {
     match param(request, "count").and_then(|count| count.parse().ok()) {
         Some(count) if count <= BYTES_MAX => typed("application/octet-stream", vec![b'-'; count]),
-        _ => status(StatusCode::BAD_REQUEST),
+        _ => refusal(StatusCode::BAD_REQUEST, "say how many bytes, and no more than may be: ?count=1000"),
     }
 }
 
@@ -195,14 +195,14 @@ fn typed(kind: &'static str, body: impl Into<Body>) -> Response<Body> {
     response
 }
 
-fn status(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
+fn refusal(status: StatusCode, why: &'static str) -> Response<Body> {
+    let mut response = typed("text/plain; charset=utf-8", why);
     *response.status_mut() = status;
     response
 }
 
 fn not_allowed() -> Response<Body> {
-    let mut response = status(StatusCode::METHOD_NOT_ALLOWED);
+    let mut response = refusal(StatusCode::METHOD_NOT_ALLOWED, "GET and POST are the methods here");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
     response
 }

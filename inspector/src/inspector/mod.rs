@@ -78,7 +78,7 @@ struct Inner {
 }
 
 /// An answer, or the status of why there is none.
-type Answer = Result<Response<Body>, StatusCode>;
+type Answer = Result<Response<Body>, Refused>;
 
 impl Inspector {
     /// An inspector of a server.
@@ -112,9 +112,9 @@ impl Inspector {
             let answer = match parts.method {
                 Method::GET | Method::HEAD => inner.show(&parts).await,
                 Method::POST => inner.act(&parts, body).await,
-                _ => Err(StatusCode::METHOD_NOT_ALLOWED),
+                _ => Err(Refused(StatusCode::METHOD_NOT_ALLOWED, "GET and POST are the methods here")),
             };
-            let mut response = answer.unwrap_or_else(status);
+            let mut response = answer.unwrap_or_else(refusal);
             let headers = response.headers_mut();
             headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -128,7 +128,8 @@ service!(Inspector);
 impl Inner {
     async fn show(self: &Arc<Self>, parts: &Parts) -> Answer {
         let query = parts.uri.query().unwrap_or_default();
-        let params = query::parse(query, &QueryLimits::default()).map_err(|_| StatusCode::BAD_REQUEST)?;
+        let params =
+            query::parse(query, &QueryLimits::default()).map_err(|_| bad("the query cannot be read"))?;
         let text = |name: &str| params.get(name).and_then(Value::as_str);
         match last_segment(parts) {
             "overview" => {
@@ -140,7 +141,7 @@ impl Inner {
                 self.walk(move |inner| Some(lists::sessions(&inner.lapwing, &asked))).await
             }
             "session" => {
-                let id = text("id").and_then(|id| id.parse().ok()).ok_or(StatusCode::BAD_REQUEST)?;
+                let id = text("id").and_then(|id| id.parse().ok()).ok_or(bad("say which session: ?id=7"))?;
                 self.walk(move |inner| lists::session(&inner.lapwing, id)).await
             }
             "topics" => {
@@ -148,7 +149,7 @@ impl Inner {
                 self.walk(move |inner| Some(lists::topics(&inner.lapwing, &asked))).await
             }
             "topic" => {
-                let name = text("name").ok_or(StatusCode::BAD_REQUEST)?;
+                let name = text("name").ok_or(bad("say which topic: ?name=room:1"))?;
                 Ok(json_answer(&lists::topic(&self.lapwing, name).await))
             }
             "trace" => self.trace(&params),
@@ -158,11 +159,14 @@ impl Inner {
 
     /// Looks through the server on a thread that nobody waits behind.
     async fn walk(self: &Arc<Self>, look: impl FnOnce(&Self) -> Option<Value> + Send + 'static) -> Answer {
-        let _permit = self.walks.acquire().await.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+        let _permit = self.walks.acquire().await.map_err(|_| unavailable("the inspector is gone"))?;
         let inner = self.clone();
-        let found =
-            spawn_blocking(move || look(&inner)).await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-        found.map(|found| json_answer(&found)).ok_or(StatusCode::NOT_FOUND)
+        let found = spawn_blocking(move || look(&inner))
+            .await
+            .map_err(|_| Refused(StatusCode::INTERNAL_SERVER_ERROR, "it could not be looked up"))?;
+        found
+            .map(|found| json_answer(&found))
+            .ok_or(Refused(StatusCode::NOT_FOUND, "there is no such session"))
     }
 
     fn overview(&self, after: u64) -> Value {
@@ -193,9 +197,10 @@ impl Inner {
         let traced = match (text("topic"), text("user")) {
             (Some(topic), None) => Traced::Topic(topic),
             (None, Some(user)) => Traced::User(user),
-            _ => return Err(StatusCode::BAD_REQUEST),
+            _ => return Err(bad("say what to trace: ?topic=room:1 or ?user=user:7, one of the two")),
         };
-        let permit = self.traces.clone().try_acquire_owned().map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+        let permit = self.traces.clone().try_acquire_owned();
+        let permit = permit.map_err(|_| unavailable("as many traces are open as may be"))?;
         let lines = trace::begin(self.lapwing.clone(), traced, permit);
         let mut response = Response::new(Body::stream(lines));
         let headers = response.headers_mut();
@@ -207,16 +212,22 @@ impl Inner {
     /// Does what a button is for. A page of another site can make a browser send a request with its key, but not with this header.
     async fn act<B: RequestBody>(&self, parts: &Parts, body: B) -> Answer {
         if !parts.headers.contains_key("x-lapwing-inspector") {
-            return Err(StatusCode::FORBIDDEN);
+            return Err(Refused(
+                StatusCode::FORBIDDEN,
+                "a button's request has the header x-lapwing-inspector",
+            ));
         }
         match last_segment(parts) {
             "disconnect" => {
                 let body = Limited::new(body, DEED_BYTES_MAX).collect().await;
-                let body = body.map_err(|_| StatusCode::PAYLOAD_TOO_LARGE)?.to_bytes();
-                let Who { user } = serde_json::from_slice(&body).map_err(|_| StatusCode::BAD_REQUEST)?;
+                let body = body
+                    .map_err(|_| Refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"))?
+                    .to_bytes();
+                let Who { user } = serde_json::from_slice(&body)
+                    .map_err(|_| bad(r#"the body says whom: {"user": "user:7"}"#))?;
                 info!(user = shown::quoted(&user), "disconnected by the inspector");
                 let ended = self.lapwing.disconnect_everywhere(user).await;
-                let ended = ended.map_err(|_| StatusCode::SERVICE_UNAVAILABLE)?;
+                let ended = ended.map_err(|_| unavailable("the other nodes could not be told"))?;
                 Ok(json_answer(&json!({"count": ended.count, "missing": ended.missing})))
             }
             "drain" => {
@@ -225,7 +236,7 @@ impl Inner {
                 tokio::spawn(async move { lapwing.shutdown().await });
                 Ok(status(StatusCode::ACCEPTED))
             }
-            _ => Err(StatusCode::NOT_FOUND),
+            _ => Err(Refused(StatusCode::NOT_FOUND, "there is no such button")),
         }
     }
 }
@@ -248,19 +259,38 @@ fn json_answer(value: &Value) -> Response<Body> {
 
 fn not_allowed(access: &Access) -> Response<Body> {
     if !access.is_asked_for() {
-        return status(StatusCode::FORBIDDEN);
+        return refusal(Refused(StatusCode::FORBIDDEN, "the inspector is not for you"));
     }
-    let mut response = status(StatusCode::UNAUTHORIZED);
+    let mut response = refusal(Refused(StatusCode::UNAUTHORIZED, "the inspector asks for its key"));
     let ask = HeaderValue::from_static("Basic realm=\"lapwing inspector\", charset=\"UTF-8\"");
     response.headers_mut().insert(WWW_AUTHENTICATE, ask);
+    response
+}
+
+/// A status, and why in words.
+struct Refused(StatusCode, &'static str);
+
+fn bad(why: &'static str) -> Refused {
+    Refused(StatusCode::BAD_REQUEST, why)
+}
+
+fn unavailable(why: &'static str) -> Refused {
+    Refused(StatusCode::SERVICE_UNAVAILABLE, why)
+}
+
+fn refusal(Refused(code, why): Refused) -> Response<Body> {
+    let mut response = status(code);
+    *response.body_mut() = Body::from(why);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if code == StatusCode::METHOD_NOT_ALLOWED {
+        headers.insert(ALLOW, HeaderValue::from_static("GET, POST"));
+    }
     response
 }
 
 fn status(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
-    if status == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, POST"));
-    }
     response
 }

@@ -82,7 +82,7 @@ describe("the inspector", { timeout: 300_000 }, () => {
   it("is for nobody without the key", async () => {
     for (const path of ["", "/overview", "/sessions", "/trace?topic=room:lobby"]) {
       const response = await fetch(`http://${testbed.address}/inspect${path}`);
-      assert.deepEqual([response.status, await response.text()], [401, ""], path);
+      assert.deepEqual([response.status, await response.text()], [401, "the inspector asks for its key"], path);
     }
   });
 

@@ -1,6 +1,6 @@
 //! Messages that do not end, and frames that nobody reads.
 
-use lapwing::{OutboxLimits, WebsocketOptions, transports::live::counters::NotAdmitted};
+use lapwing::{OutboxLimits, WebsocketOptions, transports::connect::NotAdmitted};
 use std::time::Duration;
 
 use super::{close_code, serve, until, until_all_is_given_back};

@@ -146,6 +146,9 @@ async fn other_methods_get_400() {
     for method in ["PUT", "DELETE", "PATCH", "HEAD"] {
         let response =
             http::request(testbed.address(), method, "/socket/longpoll?vsn=2.0.0", &[], None).await;
-        assert_eq!((response.status, response.body.len()), (400, 0), "{method}");
+        match method {
+            "HEAD" => assert_eq!((response.status, response.body.len()), (400, 0)),
+            _ => response.assert_refuses(400),
+        }
     }
 }

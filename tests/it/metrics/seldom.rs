@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use lapwing::{
     Broadcast, Channel, Context, Failure, Handled, Joining, Lapwing, LeaveReason, MailboxLimits, Mount,
-    OutboxLimits, Payload, Rate, Rates, Topic, noreply,
+    OutboxLimits, Payload, Rate, Rates, SlowPolicy, Topic, noreply,
     protocol::{ChannelMsg, DecodeError, EncodeError, Outgoing, Serializer, SerializerList, V2},
     pubsub::{Deliver, PubSub, PubSubError, PubSubMsg},
     reply,
@@ -169,10 +169,19 @@ async fn frames_that_a_client_is_spared_are_counted() {
         lapwing.publish(Broadcast::new("room:1", "state", json!({"n": n})).latest("a")).unwrap();
     }
     lapwing.publish(Broadcast::new("room:1", "moved", json!({})).volatile()).unwrap();
+    for _ in 0..4 {
+        lapwing
+            .publish(Broadcast::new("room:1", "news", json!({})).slow(SlowPolicy::drop_oldest(1)))
+            .unwrap();
+    }
     let spared = moved(&before, &lapwing, "frames_spared");
     assert_eq!(
         spared,
-        ["frames_spared_total /socket left_out +1", "frames_spared_total /socket replaced +2"]
+        [
+            "frames_spared_total /socket dropped +3",
+            "frames_spared_total /socket left_out +1",
+            "frames_spared_total /socket replaced +2"
+        ]
     );
 }
 

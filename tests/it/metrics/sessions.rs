@@ -213,6 +213,7 @@ async fn clients_that_are_not_let_in_are_counted_by_the_reason() {
     for (query, headers, status, reason) in [
         ("", &evil[..], 403, "connects_refused_total /socket origin +1"),
         ("&%", &[], 400, "connects_refused_total /socket query +1"),
+        ("&vsn=9", &[], 403, "connects_refused_total /socket version +1"),
         ("&user=nobody", &[], 401, "connects_refused_total /socket program +1"),
         ("&user=undecided", &[], 503, "connects_refused_total /socket timeout +1"),
     ] {

@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     close::CloseReason,
-    connect::Transport,
+    connect::{NotAdmitted, Transport},
     dialect::server::Refused,
     session::outbox::Waiting,
     sync::Mutex,
@@ -74,53 +74,6 @@ pub struct Census {
     pub oldest: Duration,
     /// What was sent to all of them and is kept until it is acknowledged.
     pub unacknowledged: Waiting,
-}
-
-/// The reason why a client was not let in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum NotAdmitted {
-    /// The origin of its page may not connect.
-    Origin,
-    /// The query of its request could not be read.
-    Query,
-    /// The server goes down.
-    Draining,
-    /// The mount holds as many bytes for its clients as it may.
-    Budget,
-    /// The mount has as many sessions as it may.
-    Sessions,
-    /// The program did not decide in time.
-    Timeout,
-    /// The program refused it.
-    Program,
-}
-
-impl NotAdmitted {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
-        Self::Origin,
-        Self::Query,
-        Self::Draining,
-        Self::Budget,
-        Self::Sessions,
-        Self::Timeout,
-        Self::Program,
-    ];
-
-    /// The reason in a word.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Origin => "origin",
-            Self::Query => "query",
-            Self::Draining => "draining",
-            Self::Budget => "budget",
-            Self::Sessions => "sessions",
-            Self::Timeout => "timeout",
-            Self::Program => "program",
-        }
-    }
 }
 
 /// Counters of a mount since it was made.

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::{Buf as _, Bytes};
-use http::{Response, StatusCode, request::Parts};
+use http::{Response, request::Parts};
 use http_body::Body as _;
 use http_body_util::{BodyExt as _, Full};
 use tokio::time::sleep;
@@ -61,7 +61,7 @@ pub(super) async fn carry_post<H: Handler, B: RequestBody>(
     match manager.carry(owner, Transport::Longpoll, parts, body).await {
         Ok(response) => response,
         Err(NotCarried::Gone) => reply::status(Status::Gone, None),
-        Err(NotCarried::Later) => reply::bare(StatusCode::SERVICE_UNAVAILABLE),
+        Err(NotCarried::Later) => reply::later("the node of this session cannot be reached"),
     }
 }
 

@@ -83,7 +83,7 @@ pub(crate) fn respond<H: Handler, B: RequestBody>(
         return match parts.method {
             Method::GET => later(carry_poll(manager.clone(), owner, parts)),
             Method::POST => later(carry_post(manager.clone(), owner, parts, body)),
-            _ => ready(reply::bare(StatusCode::BAD_REQUEST)),
+            _ => ready(reply::unknown_method()),
         };
     }
     match parts.method {
@@ -96,7 +96,7 @@ pub(crate) fn respond<H: Handler, B: RequestBody>(
             Some(found) => later(publish(manager.clone(), found, parts.headers, body)),
             None => ready(reply::status(Status::Gone, None)),
         },
-        _ => ready(reply::bare(StatusCode::BAD_REQUEST)),
+        _ => ready(reply::unknown_method()),
     }
 }
 
@@ -126,8 +126,8 @@ fn later(response: impl Future<Output = Response<Body>> + Send + 'static) -> Res
 async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> Response<Body> {
     let auth_token = manager.auth_token(&parts);
     // A balancer asks another server then; a stock client takes it for an error, and tries again.
-    if manager.check_open().is_err() {
-        return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
+    if let Err(refusal) = manager.check_open() {
+        return reply::later(refusal.words());
     }
     let state = match manager.connect(Transport::Longpoll, false, parts, auth_token).await {
         Ok(state) => state,
@@ -138,12 +138,12 @@ async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> R
         }
     };
     let Some(secret) = dice::secret() else {
-        return reply::bare(StatusCode::INTERNAL_SERVER_ERROR);
+        return reply::refused(StatusCode::INTERNAL_SERVER_ERROR, "the server could draw no secret");
     };
     let kind = Kind::Polled(Box::new(Poller::new(secret)));
     let session = LiveSession::new(manager.common.clone(), Transport::Longpoll, kind, state);
     let Some(session) = manager.enter(session) else {
-        return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
+        return reply::full();
     };
     manager.opened(&session);
     let token = Token { slot: session.slot.get(), secret, cursor: None };
@@ -222,7 +222,7 @@ async fn publish<H: Handler, B: RequestBody>(
     };
     // Bytes were decoded from text; they take at most as much again.
     if held.resize(2 * body.capacity()).is_err() {
-        return reply::bare(StatusCode::SERVICE_UNAVAILABLE);
+        return reply::full();
     }
     session.touch();
     // One limit for the whole body, the time behind other bodies included.

@@ -4,7 +4,7 @@ use http::{
     HeaderValue, Response, StatusCode,
     header::{
         ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-        ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE,
+        ACCESS_CONTROL_MAX_AGE, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER,
     },
 };
 
@@ -49,9 +49,11 @@ pub(super) fn no_messages(status: Status, token: &str) -> Response<Body> {
 /// The answer to a POST whose body was not read to its end.
 pub(super) fn unread(unread: Unread) -> Response<Body> {
     match unread {
-        Unread::TooLarge | Unread::LineTooLong | Unread::Cut => bare(StatusCode::BAD_REQUEST),
+        Unread::TooLarge => refused(StatusCode::BAD_REQUEST, "the body is too large"),
+        Unread::LineTooLong => refused(StatusCode::BAD_REQUEST, "a line of the body is too long"),
+        Unread::Cut => refused(StatusCode::BAD_REQUEST, "the body could not be read to its end"),
         Unread::TooLate => status(Status::TimedOut, None),
-        Unread::OverBudget => bare(StatusCode::SERVICE_UNAVAILABLE),
+        Unread::OverBudget => full(),
         Unread::Unwanted => status(Status::Gone, None),
     }
 }
@@ -67,7 +69,7 @@ pub(super) fn status(status: Status, reason: Option<String>) -> Response<Body> {
 
 /// The answer to a preflight: what was asked for is allowed, and may be remembered for an hour.
 pub(super) fn preflight(requested_headers: Option<&HeaderValue>) -> Response<Body> {
-    let mut response = bare(StatusCode::OK);
+    let mut response = refused(StatusCode::OK, "");
     let headers = response.headers_mut();
     let requested = requested_headers.cloned().unwrap_or(HeaderValue::from_static(""));
     headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, requested);
@@ -76,9 +78,26 @@ pub(super) fn preflight(requested_headers: Option<&HeaderValue>) -> Response<Bod
     response
 }
 
-/// An answer without a body, for requests that the dialect does not know.
-pub(super) fn bare(status: StatusCode) -> Response<Body> {
-    let mut response = refusal(status, "");
+/// The answer to a client that may come when there is room.
+pub(super) fn full() -> Response<Body> {
+    later("the server is full")
+}
+
+/// An answer that says to try again soon.
+pub(super) fn later(reason: &'static str) -> Response<Body> {
+    let mut response = refused(StatusCode::SERVICE_UNAVAILABLE, reason);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+/// The answer to a method that the dialect does not know.
+pub(super) fn unknown_method() -> Response<Body> {
+    refused(StatusCode::BAD_REQUEST, "GET and POST are the methods here")
+}
+
+/// An answer that is no JSON, to requests that the dialect does not know, and where nothing is known of the session.
+pub(super) fn refused(status: StatusCode, reason: &'static str) -> Response<Body> {
+    let mut response = refusal(status, reason);
     response.headers_mut().insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }

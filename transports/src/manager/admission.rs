@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 use super::{Manager, dice};
 use crate::{
     close::CloseReason,
-    connect::{ConnectRequest, PathVariables, Refusal, Transport},
+    connect::{ConnectRequest, NotAdmitted, PathVariables, Refusal, Transport},
     dialect::{
         VERSION_PARAM,
         lines::NUMBER_MAX,
@@ -23,7 +23,7 @@ use crate::{
     elsewhere::{Kind as TokenKind, TOKEN_BYTES_MAX, Whose},
     handler::Handler,
     http::{origin::Origin, query},
-    live::{Kind, LiveSession, counters::NotAdmitted, resumable::Resumable},
+    live::{Kind, LiveSession, resumable::Resumable},
     quoted::Quoted,
     session::{Attachment, ResumeError, Seq, life::Beat},
 };
@@ -67,13 +67,11 @@ impl<H: Handler> Manager<H> {
         auth_token: Option<String>,
     ) -> Result<H::State, Refusal> {
         self.check_open()?;
-        let request = self.request(transport, is_resumable, parts, auth_token).inspect_err(|_| {
-            self.common.counters.refuse(NotAdmitted::Query);
-        })?;
-        self.decided(self.handler.connect(request)).await.map_err(|(refusal, reason)| {
-            self.common.counters.refuse(reason);
-            refusal
-        })
+        let counted = |refusal: &Refusal| {
+            self.common.counters.refuse(refusal.counted_as);
+        };
+        let request = self.request(transport, is_resumable, parts, auth_token).inspect_err(counted)?;
+        self.decided(self.handler.connect(request)).await.inspect_err(counted)
     }
 
     /// Whether anybody may come at all; counted if not.
@@ -86,7 +84,7 @@ impl<H: Handler> Manager<H> {
             return Ok(());
         };
         self.common.counters.refuse(reason);
-        Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE))
+        Err(Refusal::unavailable().with_count(reason))
     }
 
     /// What the handler is shown of a request.
@@ -100,7 +98,8 @@ impl<H: Handler> Manager<H> {
         let query = parts.uri.query().unwrap_or_default();
         let mut params = query::parse(query, &self.options.query).map_err(|error| {
             debug!(%error, "connect refused: bad query");
-            Refusal::new(StatusCode::BAD_REQUEST).with_body(error.to_string())
+            let refusal = Refusal::new(StatusCode::BAD_REQUEST).with_count(NotAdmitted::Query);
+            refusal.with_body(error.to_string())
         })?;
         let Parts { uri, headers, mut extensions, .. } = parts;
         if let Some(PathVariables(variables)) = extensions.remove() {
@@ -113,19 +112,15 @@ impl<H: Handler> Manager<H> {
     }
 
     /// Waits for the handler's decision, for as long as it may take.
-    async fn decided<T>(
-        &self,
-        decision: impl Future<Output = Result<T, Refusal>>,
-    ) -> Result<T, (Refusal, NotAdmitted)> {
+    async fn decided<T>(&self, decision: impl Future<Output = Result<T, Refusal>>) -> Result<T, Refusal> {
         let decided = timeout(self.options.connect_timeout, decision);
-        let unavailable = Refusal::new(StatusCode::SERVICE_UNAVAILABLE);
         match self.cut.run_until_cancelled(decided).await {
-            Some(Ok(decision)) => decision.map_err(|refusal| (refusal, NotAdmitted::Program)),
+            Some(Ok(decision)) => decision,
             Some(Err(_)) => {
                 debug!(timeout = ?self.options.connect_timeout, "connect refused: it was not decided in time");
-                Err((unavailable, NotAdmitted::Timeout))
+                Err(Refusal::unavailable().with_count(NotAdmitted::Timeout))
             }
-            None => Err((unavailable, NotAdmitted::Draining)),
+            None => Err(Refusal::unavailable().with_count(NotAdmitted::Draining)),
         }
     }
 
@@ -211,10 +206,7 @@ impl<H: Handler> Manager<H> {
             return Ok(());
         }
         let decided = match self.request(transport, true, parts, auth_token) {
-            Ok(request) => {
-                let decided = self.decided(self.handler.resuming(session, request)).await;
-                decided.map_err(|(refusal, _)| refusal)
-            }
+            Ok(request) => self.decided(self.handler.resuming(session, request)).await,
             Err(refusal) => Err(refusal),
         };
         decided.map_err(|refusal| {

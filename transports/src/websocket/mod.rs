@@ -26,8 +26,8 @@ use std::sync::Arc;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{
-        CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS, SEC_WEBSOCKET_PROTOCOL,
-        SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
+        CONNECTION, CONTENT_LENGTH, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_EXTENSIONS,
+        SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, TRANSFER_ENCODING, UPGRADE,
     },
     request::Parts,
 };
@@ -48,7 +48,7 @@ use self::{
     task::Task,
 };
 use crate::{
-    connect::{Refusal, Transport},
+    connect::{NotAdmitted, Refusal, Transport},
     dialect::SUBPROTOCOL,
     handler::Handler,
     http::{
@@ -57,7 +57,7 @@ use crate::{
         refusal::{refusal, wants_websocket},
     },
     http2::Capped,
-    live::{Kind, LiveSession, counters::NotAdmitted},
+    live::{Kind, LiveSession},
     manager::Manager,
 };
 
@@ -94,10 +94,10 @@ async fn upgrade<H: Handler>(
             return Ok(*response);
         }
     } else if parts.method != Method::GET {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST));
+        return Err(Refusal::new(StatusCode::BAD_REQUEST).with_body("a WebSocket begins with GET"));
     }
     if !manager.allows_origin(&parts) {
-        return Err(Refusal::default());
+        return Err(Refusal::default().with_count(NotAdmitted::Origin));
     }
     let options = manager.websocket_options();
     let subprotocols = Subprotocols { auth_token: manager.options.auth_token, names: &options.subprotocols };
@@ -108,8 +108,10 @@ async fn upgrade<H: Handler>(
         Err(error) => {
             debug!(%error, "websocket refused: subprotocol");
             return Err(match error {
-                SubprotocolError::BadAuthToken => Refusal::new(StatusCode::BAD_REQUEST),
-                SubprotocolError::Mismatch => Refusal::default(),
+                SubprotocolError::BadAuthToken => {
+                    Refusal::new(StatusCode::BAD_REQUEST).with_body(error.to_string())
+                }
+                SubprotocolError::Mismatch => Refusal::default().with_body(error.to_string()),
             });
         }
         Ok(agreed) => agreed,
@@ -129,7 +131,9 @@ async fn upgrade<H: Handler>(
             Err(error) => return Ok(bad_upgrade(error, version)),
         };
         if head::bytes(&parts) > head::BYTES_MAX {
-            return Err(Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE));
+            return Err(
+                Refusal::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE).with_body("the head is too large")
+            );
         }
         let parts = head::compact(parts);
         let opened = open_resumable(manager.clone(), on_upgrade, parts, agreed.auth_token.take(), extensions);
@@ -143,7 +147,7 @@ async fn upgrade<H: Handler>(
     };
     if manager.registry.len() >= manager.options.sessions_max {
         manager.common.counters.refuse(NotAdmitted::Sessions);
-        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE));
+        return Err(Refusal::unavailable().with_count(NotAdmitted::Sessions));
     }
     manager.spawn(open(manager.clone(), on_upgrade, state, extensions));
     Ok(accepted(accept, agreed.selected, extensions_header))
@@ -267,7 +271,14 @@ fn accepted(
 }
 
 impl From<Refusal> for Response<Body> {
-    fn from(Refusal { status, body }: Refusal) -> Self {
-        refusal(status, body)
+    fn from(refused: Refusal) -> Self {
+        let retry_after = refused.retry_after_secs();
+        let words = refused.words();
+        let body = if refused.body.is_empty() { words.into() } else { refused.body };
+        let mut response = refusal(refused.status, body);
+        if let Some(secs) = retry_after {
+            response.headers_mut().insert(RETRY_AFTER, secs.into());
+        }
+        response
     }
 }
