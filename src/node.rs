@@ -10,6 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use lapwing_transports::options::error::OptionError;
 use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
@@ -40,7 +41,7 @@ use crate::{
         meter::Source,
         position::Position,
         published::{Published, Sent},
-        slow::Spared,
+        slow::{SlowPolicy, Spared},
     },
 };
 
@@ -90,6 +91,11 @@ pub enum BroadcastError {
     /// The event was published to nobody: it has a name that is the protocol's own, or presence's, see
     /// [`protocol::event`](crate::protocol::event).
     ReservedEvent,
+    /// It was published on the topic without a name, to nobody: a name that was forgotten, most likely. What a channel of that topic
+    /// broadcasts itself is sent.
+    EmptyTopic,
+    /// It was published to nobody: its policy for slow clients contradicts itself.
+    Policy(OptionError),
 }
 
 impl Node {
@@ -128,9 +134,21 @@ impl Node {
         }
     }
 
+    /// Publishes on a topic that the program has named.
+    pub(crate) fn publish_on(&self, broadcast: Broadcast) -> Result<Published, BroadcastError> {
+        if broadcast.topic.is_empty() {
+            self.topics.meter.failed.add("invalid", 1);
+            return Err(BroadcastError::EmptyTopic);
+        }
+        self.publish(broadcast)
+    }
+
     /// Publishes on all nodes, or on this one alone if the broadcast says so.
     pub(crate) fn publish(&self, mut broadcast: Broadcast) -> Result<Published, BroadcastError> {
-        check(&broadcast).inspect_err(|_| self.topics.meter.failed.add("reserved_event", 1))?;
+        check(&broadcast).inspect_err(|error| {
+            let is_reserved = matches!(error, BroadcastError::ReservedEvent);
+            self.topics.meter.failed.add(if is_reserved { "reserved_event" } else { "invalid" }, 1);
+        })?;
         broadcast.position = None;
         if broadcast.is_local {
             let position = self.dispatch(Source::Program, &broadcast)?;
@@ -521,7 +539,7 @@ fn check(broadcast: &Broadcast) -> Result<(), BroadcastError> {
         event if event::is_reserved(event) || event::is_of_presence(event) => {
             Err(BroadcastError::ReservedEvent)
         }
-        _ => Ok(()),
+        _ => broadcast.slow.as_ref().map_or(Ok(()), SlowPolicy::check).map_err(BroadcastError::Policy),
     }
 }
 
@@ -542,6 +560,8 @@ impl fmt::Display for BroadcastError {
             Self::TooLarge(_) => "the broadcast is too large for other nodes and reached this one alone",
             Self::NotKept(_) => "the broadcast could not be kept, and reached nobody",
             Self::ReservedEvent => "the event's name is reserved",
+            Self::EmptyTopic => "the topic has no name",
+            Self::Policy(_) => "the policy for slow clients contradicts itself",
         })
     }
 }
@@ -553,7 +573,8 @@ impl std::error::Error for BroadcastError {
             Self::PubSub(error) => Some(error),
             Self::TooLarge(error) => Some(error),
             Self::NotKept(error) => Some(error),
-            Self::ReservedEvent => None,
+            Self::Policy(error) => Some(error),
+            Self::ReservedEvent | Self::EmptyTopic => None,
         }
     }
 }

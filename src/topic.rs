@@ -164,6 +164,22 @@ impl TopicPattern {
         if self.is_prefix { self.text.strip_suffix('*') } else { None }
     }
 
+    /// Whether all topics of another pattern are topics of this one.
+    pub(crate) fn covers(&self, other: &Self) -> bool {
+        match self.prefix() {
+            Some(prefix) => other.prefix().unwrap_or(&other.text).starts_with(prefix),
+            None => self == other,
+        }
+    }
+
+    /// Whether both have a topic in common.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        match (self.prefix(), other.prefix()) {
+            (Some(one), Some(two)) => one.starts_with(two) || two.starts_with(one),
+            _ => self.covers(other) || other.covers(self),
+        }
+    }
+
     /// The pattern as it was given.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -265,6 +281,32 @@ mod tests {
         assert_eq!(all.prefix(), Some(""));
         let none = TopicPattern::new("").unwrap();
         assert!(none.matches("") && !none.matches("a"));
+    }
+
+    #[test]
+    fn one_pattern_covers_another_or_meets_it_or_neither() {
+        let pattern = |text| TopicPattern::new(text).unwrap();
+        for (one, two, covers, meets) in [
+            ("room:*", "room:*", true, true),
+            ("room:*", "room:a*", true, true),
+            ("room:*", "room:a", true, true),
+            ("room:a*", "room:*", false, true),
+            ("room:a", "room:*", false, true),
+            ("room:a", "room:a", true, true),
+            ("*", "", true, true),
+            ("room:*", "rooms:*", false, false),
+            ("room:*", "room", false, false),
+            ("room:a", "room:b", false, false),
+            ("room:a*", "room:b*", false, false),
+            ("room", "room*", false, true),
+        ] {
+            let (one, two) = (pattern(one), pattern(two));
+            assert_eq!(
+                (one.covers(&two), one.meets(&two), two.meets(&one)),
+                (covers, meets, meets),
+                "{one} {two}"
+            );
+        }
     }
 
     #[test]

@@ -85,7 +85,9 @@ mod tests {
     use super::*;
 
     fn remembered(bytes_max: u64) -> Remembered {
-        Remembered::new(&ApiOptions::new("k").unwrap().remembered(bytes_max, Duration::from_secs(600)))
+        Remembered::new(
+            &ApiOptions::new("a-key-for-tests").unwrap().remembered(bytes_max, Duration::from_secs(600)),
+        )
     }
 
     #[tokio::test]

@@ -30,6 +30,9 @@ use lapwing_transports::options::error::{FOREVER, OptionError};
 /// The OpenAPI document of the operations, as JSON.
 pub const OPENAPI: &str = include_str!("../../docs/api.json");
 
+/// As of the inspector: whoever may guess as fast as a server answers needs years for as many bytes at random.
+const KEY_BYTES_MIN: usize = 8;
+
 /// The key of the API, and its bounds.
 #[derive(Clone)]
 #[must_use]
@@ -48,14 +51,16 @@ impl ApiOptions {
     /// wrong one is right. Make it at random, with 128 bits at least; whoever has it may do all that the API does.
     ///
     /// # Errors
-    /// If the key is empty, or can stand in no header: it consists of visible ASCII.
+    /// If the key has less than eight bytes, or can stand in no header: it consists of visible ASCII.
     ///
     /// ```
     /// use lapwing::api::ApiOptions;
     ///
+    /// assert!(ApiOptions::new("wv8Jq2GfRk4sXw3bNq7T").is_ok());
     /// assert!(ApiOptions::new("").is_err(), "a key that was forgotten opens the door to nobody");
+    /// assert!(ApiOptions::new("short").is_err(), "and one that is guessed to everybody");
     /// ```
-    pub fn new(key: &str) -> Result<Self, OptionError> {
+    pub fn new(key: impl Into<String>) -> Result<Self, OptionError> {
         Self {
             keys: Vec::new(),
             body_bytes_max: 1024 * 1024,
@@ -72,11 +77,12 @@ impl ApiOptions {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn also(mut self, key: &str) -> Result<Self, OptionError> {
-        if key.is_empty() {
+    pub fn also(mut self, key: impl Into<String>) -> Result<Self, OptionError> {
+        let key = key.into();
+        if key.len() < KEY_BYTES_MIN {
             return Err(OptionError::new(
                 "ApiOptions::new",
-                "the key is empty: take a long one, made at random",
+                "the key is empty, or has less than 8 bytes: take a long one, made at random",
             ));
         }
         if !key.bytes().all(|byte| byte.is_ascii_graphic()) {
@@ -85,7 +91,7 @@ impl ApiOptions {
                 "a key consists of visible ASCII, without spaces",
             ));
         }
-        self.keys.push(key.as_bytes().to_vec());
+        self.keys.push(key.into_bytes());
         Ok(self)
     }
 

@@ -102,6 +102,8 @@ fn not_published(error: &BroadcastError) -> Refused {
             message: too_large.to_string(),
         },
         BroadcastError::ReservedEvent => Refused::field("event", error),
+        BroadcastError::EmptyTopic => Refused::field("topic", error),
+        BroadcastError::Policy(_) => Refused::new(Code::Invalid, error),
         BroadcastError::Encode(_) => Refused::field("payload", error),
         BroadcastError::PubSub(_) | BroadcastError::NotKept(_) => Refused::new(Code::Unavailable, error),
     }

@@ -197,7 +197,9 @@ fn answer_of(error: &(dyn Error + Send + Sync + 'static)) -> Option<Payload> {
         match error {
             BroadcastError::ReservedEvent | BroadcastError::TooLarge(_) => true,
             BroadcastError::Encode(error) => return can_be_told(error).then(|| reason_of(error)),
-            BroadcastError::PubSub(_) | BroadcastError::NotKept(_) => false,
+            // A client may have said on which topic.
+            BroadcastError::EmptyTopic => true,
+            BroadcastError::PubSub(_) | BroadcastError::NotKept(_) | BroadcastError::Policy(_) => false,
         }
     } else {
         error

@@ -258,7 +258,7 @@ impl Socket {
     /// # Errors
     /// See [`BroadcastError`].
     pub fn publish(&self, broadcast: Broadcast) -> Result<Published, BroadcastError> {
-        self.join.node().publish(broadcast)
+        self.join.node().publish_on(broadcast)
     }
 
     /// The position of the topic, if it is kept: see [`Lapwing::position`](crate::Lapwing::position).

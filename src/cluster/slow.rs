@@ -21,7 +21,7 @@ pub(super) fn read(slow: &Slow) -> SlowPolicy {
         Slow::Latest => SlowPolicy::latest(),
         Slow::LatestOf(key) => SlowPolicy::latest_of(key),
         Slow::Few { count, told_by } => {
-            SlowPolicy::drop_oldest(usize::try_from(*count).unwrap_or(usize::MAX)).told_by(told_by)
+            SlowPolicy::drop_oldest(usize::try_from(*count).unwrap_or(usize::MAX)).told_by(told_by).sound()
         }
     }
 }

@@ -32,6 +32,17 @@ pub enum BuildError {
     KeptInCluster(String),
     /// An option has a value that nothing can work with, or contradicts another.
     Option(OptionError),
+    /// The policy of a pattern is for topics that no channel of any mount has.
+    UnusedPattern(String),
+    /// A pattern is never looked at, since one before it matches all of its topics.
+    HiddenPattern {
+        /// The option, as `Struct::setter`.
+        option: &'static str,
+        /// The pattern.
+        pattern: String,
+        /// The one before it.
+        by: String,
+    },
 }
 
 impl From<OptionError> for BuildError {
@@ -43,7 +54,7 @@ impl From<OptionError> for BuildError {
 impl fmt::Display for BuildError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Pattern(_) => f.write_str("a topic pattern is not valid"),
+            Self::Pattern(error) => error.fmt(f),
             Self::DuplicateRoute(pattern) => {
                 write!(
                     f,
@@ -65,17 +76,20 @@ impl fmt::Display for BuildError {
                 "topics of {pattern:?} cannot be kept over this engine, as it keeps nothing and nodes have no common order of what they \
                  remember: leave out `keep`, or use Redis, or a NATS with JetStream and `Nats::keeping`"
             ),
-            Self::Option(_) => f.write_str("an option is not valid"),
+            Self::Option(error) => error.fmt(f),
+            Self::UnusedPattern(pattern) => write!(
+                f,
+                "Mount::slow: no channel has topics of {pattern:?}: correct the pattern, or give the policy to the broadcasts \
+                 themselves, with Broadcast::slow"
+            ),
+            Self::HiddenPattern { option, pattern, by } => write!(
+                f,
+                "{option}: {pattern:?} is never looked at, as {by:?} before it matches all of its topics, over all mounts: put it \
+                 before that one, or leave it out"
+            ),
         }
     }
 }
 
-impl std::error::Error for BuildError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Pattern(error) => Some(error),
-            Self::Option(error) => Some(error),
-            _ => None,
-        }
-    }
-}
+/// Its text has all of the cause, since a program that cannot start shows one line.
+impl std::error::Error for BuildError {}

@@ -12,6 +12,7 @@ pub(crate) mod mount;
 #[cfg(feature = "opentelemetry")]
 mod observed;
 pub(crate) mod path;
+mod patterns;
 #[cfg(feature = "metrics")]
 mod recorded;
 mod serve;
@@ -56,7 +57,7 @@ use crate::{
         tracked::Tracked, unknown_mount::UnknownMount,
     },
     session::{handler::Hub, router::ChannelRoute},
-    topic::{Topic, TopicPattern},
+    topic::Topic,
     topics::{Topics, broadcast::Broadcast, compression::Compression, kept::Kept, published::Published},
 };
 
@@ -241,7 +242,7 @@ impl Lapwing {
         event: impl AsRef<str>,
         payload: impl IntoPayload,
     ) -> Result<Published, BroadcastError> {
-        self.0.node.publish(broadcast_of(topic, event, payload)?)
+        self.0.node.publish_on(broadcast_of(topic, event, payload)?)
     }
 
     /// Publishes an event as it says itself: to all subscribers of its topic, or to all but one, on all nodes or on this one.
@@ -249,7 +250,7 @@ impl Lapwing {
     /// # Errors
     /// See [`BroadcastError`].
     pub fn publish(&self, broadcast: Broadcast) -> Result<Published, BroadcastError> {
-        self.0.node.publish(broadcast)
+        self.0.node.publish_on(broadcast)
     }
 
     /// Subscribes the calling task to a topic.
@@ -490,16 +491,8 @@ impl Builder {
             return Err(BuildError::Pattern(error.clone()));
         }
         check_bound("Builder::history_bytes_max", self.history_bytes_max)?;
-        let (mut keeps, mut slow) = (Vec::new(), Vec::new());
-        for (_, mount) in &self.mounts {
-            for (pattern, policy) in &mount.slow {
-                slow.push((TopicPattern::new(pattern).map_err(BuildError::Pattern)?, policy.clone()));
-            }
-            for (pattern, keep) in &mount.keeps {
-                keep.check()?;
-                keeps.push((TopicPattern::new(pattern).map_err(BuildError::Pattern)?, *keep));
-            }
-        }
+        let patterns::Patterns { slow, keeps } =
+            patterns::collect(self.mounts.iter().map(|(_, mount)| mount))?;
         if let Some(cluster) = &self.cluster {
             if self.pubsub.is_some() {
                 return Err(BuildError::TwoWays);

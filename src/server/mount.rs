@@ -83,8 +83,8 @@ impl Mount {
     /// Routes the topics of a pattern, exact or ending in `*`, to a channel, whose joins share the state: a value, or an
     /// [`Arc`] of one that the rest of the program has, too. The first route that matches wins.
     ///
-    /// A bad pattern is reported by [`Builder::build`](crate::Builder::build).
-    pub fn channel<C: Channel>(mut self, pattern: &str, state: impl Into<Arc<C::State>>) -> Self {
+    /// A bad pattern, and one that a route before it hides, is reported by [`Builder::build`](crate::Builder::build).
+    pub fn channel<C: Channel>(mut self, pattern: &str, state: impl IntoState<C::State>) -> Self {
         self.routes.push(ChannelRoute::new::<C>(pattern, state).map_err(BuildError::Pattern));
         self
     }
@@ -334,7 +334,28 @@ impl Mount {
     /// [says nothing itself](crate::Broadcast::slow). Without it their sessions are closed at the bound of the
     /// [`outbox`](Self::outbox). The first pattern that matches counts, over all mounts. Presence is not concerned.
     ///
-    /// A bad pattern is reported by [`Builder::build`](crate::Builder::build).
+    /// A bad pattern is reported by [`Builder::build`](crate::Builder::build), and so is one of which no channel has topics, or that one
+    /// before it hides.
+    ///
+    /// ```
+    /// use lapwing::{BuildError, Channel, Failure, Joining, Lapwing, Mount, Payload, SlowPolicy, Topic};
+    ///
+    /// struct Prices;
+    ///
+    /// impl Channel for Prices {
+    ///     type State = ();
+    ///
+    ///     async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+    ///         Ok(Prices)
+    ///     }
+    /// }
+    ///
+    /// let mount = || Mount::new().channel::<Prices>("prices:*", ());
+    /// let built = |mount| Lapwing::builder().mount("/socket", mount).build();
+    /// assert!(built(mount().slow("prices:*", SlowPolicy::latest())).is_ok());
+    /// let mistyped = built(mount().slow("price:*", SlowPolicy::latest()));
+    /// assert_eq!(mistyped.err(), Some(BuildError::UnusedPattern("price:*".into())));
+    /// ```
     pub fn slow(mut self, pattern: impl Into<String>, policy: SlowPolicy) -> Self {
         self.slow.push((pattern.into(), policy));
         self
@@ -371,11 +392,24 @@ impl Mount {
     pub(crate) fn into_hub(self, node: Arc<Node>) -> Result<(Hub, TransportOptions), BuildError> {
         let routes = self.routes.into_iter().collect::<Result<Vec<_>, _>>()?;
         for (index, route) in routes.iter().enumerate() {
-            if routes[..index].iter().any(|other| other.pattern() == route.pattern()) {
-                return Err(BuildError::DuplicateRoute(route.pattern().to_owned()));
+            let (topics, mut before) = (route.topics(), routes[..index].iter().map(ChannelRoute::topics));
+            match before.find(|other| other.covers(topics)) {
+                Some(same) if same == topics => {
+                    return Err(BuildError::DuplicateRoute(route.pattern().to_owned()));
+                }
+                Some(by) => {
+                    let (pattern, by) = (topics.as_str().to_owned(), by.as_str().to_owned());
+                    return Err(BuildError::HiddenPattern { option: "Mount::channel", pattern, by });
+                }
+                None => {}
             }
         }
         if let Some(text) = self.serializers.invalid() {
+        if self.callbacks.on_token.is_some() && self.callbacks.connect.is_none() {
+            let problem = "without Mount::connect no client has a token that another one could replace: say there who comes, or \
+                           leave on_token out";
+            return Err(OptionError::new("Mount::on_token", problem).into());
+        }
             return Err(BuildError::Requirement(text.to_owned()));
         }
         self.transports.check()?;

@@ -63,6 +63,11 @@ impl ChannelRoute {
         self
     }
 
+    /// Its topics.
+    pub(crate) fn topics(&self) -> &TopicPattern {
+        &self.pattern
+    }
+
     /// The pattern.
     #[must_use]
     pub fn pattern(&self) -> &str {

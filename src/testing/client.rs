@@ -52,7 +52,8 @@ impl TestClient {
     #[doc = include_str!("room.txt")]
     /// # #[tokio::main(flavor = "current_thread")] async fn main() {
     /// # use lapwing::{Accept, Refusal};
-    /// let mount = Mount::new().channel::<Room>("*", ()).on_token(|request| async move {
+    /// let mount = Mount::new().channel::<Room>("*", ()).connect(|_| async { Ok(Accept::new()) });
+    /// let mount = mount.on_token(|request| async move {
     ///     if request.token == "good" { Ok(Accept::new()) } else { Err(Refusal::default()) }
     /// });
     /// let server = TestServer::from(Lapwing::builder().mount("/socket", mount).build().unwrap());

@@ -53,7 +53,7 @@ pub(crate) struct Meter {
     receivers: [Histogram; Source::ALL.len()],
     durations: [Histogram; Source::ALL.len()],
     /// Broadcasts that did not reach everybody.
-    pub(crate) failed: Words<5>,
+    pub(crate) failed: Words<6>,
     /// Joins of kept topics that asked for what they missed.
     pub(crate) recoveries: Words<5>,
     /// Broadcasts that a task of the program did not take.
@@ -65,7 +65,7 @@ impl Default for Meter {
         Self {
             receivers: [const { Histogram::new(&RECEIVERS) }; Source::ALL.len()],
             durations: [const { Histogram::new(&DURATIONS) }; Source::ALL.len()],
-            failed: Words::new(["encode", "pubsub", "too_large", "not_kept", "reserved_event"]),
+            failed: Words::new(["encode", "pubsub", "too_large", "not_kept", "reserved_event", "invalid"]),
             recoveries: Words::new(["recovered", "epoch", "trimmed", "too_many", "unreadable"]),
             dropped: Counter::default(),
         }

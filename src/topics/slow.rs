@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lapwing_transports::{
     frame::FrameKind,
+    options::error::OptionError,
     policy::{Few, Key, Policy, Told},
 };
 use smol_str::SmolStr;
@@ -33,7 +34,11 @@ use crate::{
 /// # let _ = (mount, moved);
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SlowPolicy(Kind);
+pub struct SlowPolicy {
+    kind: Kind,
+    /// What the program has asked of it that it cannot do.
+    mistake: Option<&'static str>,
+}
 
 /// The kinds of policies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,14 +59,14 @@ impl SlowPolicy {
     /// closed with 1013, and the client comes back. The default.
     #[must_use]
     pub fn close() -> Self {
-        Self(Kind::Close)
+        Self::of(Kind::Close)
     }
 
     /// It is left out for clients that are behind: whose connection takes no more for now, that have none, or for whom half of what may wait
     /// does. A client that polls gets one thing between two polls. No client is told, and none is closed for it.
     #[must_use]
     pub fn volatile() -> Self {
-        Self(Kind::Volatile)
+        Self::of(Kind::Volatile)
     }
 
     /// Each event of the topic tells a state: a newer one takes the place of an older one of the same event that waits unsent. So a
@@ -72,13 +77,13 @@ impl SlowPolicy {
     /// same policy.
     #[must_use]
     pub fn latest() -> Self {
-        Self(Kind::Latest(None))
+        Self::of(Kind::Latest(None))
     }
 
     /// The same for the state of one thing of many, whatever events tell it: those with the same key on the same topic.
     #[must_use]
     pub fn latest_of(key: impl AsRef<str>) -> Self {
-        Self(Kind::Latest(Some(SmolStr::new(key))))
+        Self::of(Kind::Latest(Some(SmolStr::new(key))))
     }
 
     /// A policy by which so many broadcasts of the topic wait for a client at most, one at least: for one more the oldest is dropped. In the place of those that
@@ -89,27 +94,63 @@ impl SlowPolicy {
     /// what `handle_out` pushes has the same policy.
     #[must_use]
     pub fn drop_oldest(broadcasts: usize) -> Self {
-        Self(Kind::Few(broadcasts, GAP))
+        Self::of(Kind::Few(broadcasts, GAP))
     }
 
-    /// Tells of dropped broadcasts by another event than `gap`. One that is [reserved](crate::protocol::event) is told by `gap`.
+    fn of(kind: Kind) -> Self {
+        Self { kind, mistake: None }
+    }
+
+    /// Tells of dropped broadcasts by another event than `gap`.
+    ///
+    /// One that is [reserved](crate::protocol::event), and any on a policy that drops nothing to be told of, is a mistake: of a pattern it is
+    /// an error of [`Builder::build`](crate::Builder::build), of a broadcast one of publishing it.
+    ///
+    /// ```
+    /// use lapwing::{Broadcast, BroadcastError, Lapwing, SlowPolicy};
+    /// use serde_json::json;
+    ///
+    /// let lapwing = Lapwing::builder().build()?;
+    /// let news = || Broadcast::new("news", "headline", json!({}));
+    /// lapwing.publish(news().slow(SlowPolicy::drop_oldest(20).told_by("missed")))?;
+    /// let mistaken = lapwing.publish(news().slow(SlowPolicy::latest().told_by("missed")));
+    /// assert!(matches!(mistaken, Err(BroadcastError::Policy(_))));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[must_use]
-    pub fn told_by(self, event: impl AsRef<str>) -> Self {
-        match self.0 {
-            Kind::Few(broadcasts, _)
-                if !event::is_reserved(event.as_ref()) && !event::is_of_presence(event.as_ref()) =>
-            {
-                Self(Kind::Few(broadcasts, SmolStr::new(event)))
+    pub fn told_by(mut self, event: impl AsRef<str>) -> Self {
+        let event = event.as_ref();
+        let mistake = match &mut self.kind {
+            Kind::Few(..) if event::is_reserved(event) || event::is_of_presence(event) => {
+                "the event is one of the protocol's own: take another name"
             }
-            kind => Self(kind),
-        }
+            Kind::Few(_, told_by) => {
+                *told_by = SmolStr::new(event);
+                return self;
+            }
+            _ => "only SlowPolicy::drop_oldest drops something to be told of: leave told_by out",
+        };
+        self.mistake = Some(mistake);
+        self
+    }
+
+    /// Finds what it cannot do.
+    pub(crate) fn check(&self) -> Result<(), OptionError> {
+        self.mistake.map_or(Ok(()), |problem| Err(OptionError::new("SlowPolicy::told_by", problem)))
+    }
+
+    /// The same without what it cannot do, for one that was not made here.
+    #[cfg(feature = "cluster")]
+    pub(crate) fn sound(mut self) -> Self {
+        self.mistake = None;
+        self
     }
 
     /// The mark for the frames of a broadcast, if they need one.
     pub(crate) fn mark(&self, topic: &str, event: &str, serializer: &Arc<dyn Serializer>) -> Option<Policy> {
         // With the length before it, no topic and key are another topic and another key.
         let key = |kind: char, of: &str| Key::new(&format!("{}{kind}{topic}{of}", topic.len()));
-        Some(match &self.0 {
+        Some(match &self.kind {
             Kind::Close => return None,
             Kind::Volatile => Policy::Volatile,
             Kind::Latest(None) => Policy::Latest(key('e', event)),
@@ -125,21 +166,21 @@ impl SlowPolicy {
     /// The kind, for who takes it to other nodes.
     #[cfg(feature = "cluster")]
     pub(crate) fn kind(&self) -> &Kind {
-        &self.0
+        &self.kind
     }
 
     pub(crate) fn is_volatile(&self) -> bool {
-        self.0 == Kind::Volatile
+        self.kind == Kind::Volatile
     }
 
     /// Whether it is about the latest state of something.
     pub(crate) fn is_latest(&self) -> bool {
-        matches!(self.0, Kind::Latest(_))
+        matches!(self.kind, Kind::Latest(_))
     }
 
     /// Whether it goes by events.
     pub(crate) fn is_of_each_event(&self) -> bool {
-        self.0 == Kind::Latest(None)
+        self.kind == Kind::Latest(None)
     }
 }
 
@@ -211,10 +252,11 @@ mod tests {
             (SlowPolicy::drop_oldest(1).told_by("phx_error"), "gap"),
             (SlowPolicy::drop_oldest(1).told_by("missed"), "missed"),
         ] {
+            (SlowPolicy::drop_oldest(1).told_by("presence_diff"), "gap"),
             let Some(Policy::Few(few)) = policy.mark("t", "e", &serializer) else { panic!("{policy:?}") };
             let told = few.tell(3).unwrap();
             assert_eq!(told.payload, format!(r#"[null,null,"t","{event}",{{"dropped":3}}]"#));
         }
-        assert_eq!(SlowPolicy::volatile().told_by("missed"), SlowPolicy::volatile());
+        assert!(SlowPolicy::volatile().told_by("missed").check().is_err());
     }
 }

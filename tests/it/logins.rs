@@ -241,7 +241,7 @@ async fn a_login_lasts_as_long_as_the_last_token_says() {
 async fn one_token_of_a_session_is_looked_at_at_a_time() {
     let gate = Arc::new(tokio::sync::Semaphore::new(0));
     let waiting = gate.clone();
-    let mount = Mount::new().on_token(move |_| {
+    let mount = Mount::new().connect(|_| async { Ok(Accept::new()) }).on_token(move |_| {
         let gate = waiting.clone();
         async move {
             gate.acquire().await.unwrap().forget();

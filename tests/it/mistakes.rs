@@ -3,9 +3,9 @@
 use std::{error::Error, time::Duration};
 
 use lapwing::{
-    Builder, Channel, CheckOrigin, Drain, Failure, Joining, Keep, Lapwing, LongpollOptions, MailboxLimits,
-    Mount, NameLimits, OutboxLimits, Payload, PresenceOptions, ResumeOptions, SseOptions, Topic,
-    WebsocketOptions,
+    Accept, Broadcast, BroadcastError, Builder, Channel, CheckOrigin, Drain, Failure, Joining, Keep, Lapwing,
+    LongpollOptions, MailboxLimits, Mount, NameLimits, OutboxLimits, Payload, PresenceOptions, ResumeOptions,
+    SlowPolicy, SseOptions, Topic, WebsocketOptions,
     protocol::{SerializerList, V2},
 };
 
@@ -20,15 +20,11 @@ impl Channel for Quiet {
     }
 }
 
-/// What a server that cannot be built says, with its causes.
+/// What a server that cannot be built says, in one line that has all of it.
 fn said(builder: Builder) -> String {
     let error = builder.build().expect_err("a mistake");
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        said = format!("{said}: {error}");
-        cause = error.source();
-    }
+    let said = error.to_string();
+    assert!(!said.contains('\n') && error.source().is_none(), "{said}");
     said
 }
 
@@ -46,6 +42,80 @@ fn routes_that_cannot_be_taken() {
     is_told(mount, &["ro*m", "last character"]);
     let mount = Mount::new().channel::<Quiet>("room:*", ()).channel::<Quiet>("room:*", ());
     is_told(mount, &["two routes", "room:*", "leave one out"]);
+}
+
+#[test]
+fn patterns_that_are_of_no_use() {
+    let rooms = || Mount::new().channel::<Quiet>("room:*", ());
+    is_told(
+        rooms().channel::<Quiet>("room:lobby", ()),
+        &["Mount::channel", "room:lobby", "room:*", "before"],
+    );
+    let latest = SlowPolicy::latest;
+    for pattern in ["rooms:*", "room", "lobby"] {
+        is_told(rooms().slow(pattern, latest()), &["Mount::slow", pattern, "no channel", "Broadcast::slow"]);
+    }
+    is_told(Mount::new().slow("*", latest()), &["Mount::slow", "no channel"]);
+    for (first, second) in
+        [("room:*", "room:*"), ("room:*", "room:lobby"), ("*", "room:*"), ("room:a", "room:a")]
+    {
+        let hidden = ["Mount::slow", second, first, "before"];
+        is_told(rooms().slow(first, SlowPolicy::volatile()).slow(second, latest()), &hidden);
+        let hidden = ["Mount::keep", second, first, "before"];
+        is_told(rooms().keep(first, Keep::last(1)).keep(second, Keep::last(2)), &hidden);
+    }
+    let two = |policy| {
+        Lapwing::builder()
+            .mount("/a", rooms().slow("room:*", latest()))
+            .mount("/b", rooms().slow("room:*", policy))
+    };
+    assert!(said(two(SlowPolicy::close())).contains("over all mounts"));
+    assert!(two(latest()).build().is_ok(), "two mounts may say the same");
+    for pattern in ["*", "room:lobby", "r*", "room:*"] {
+        let mount = rooms().slow("room:shown", SlowPolicy::close()).slow(pattern, latest());
+        assert!(Lapwing::builder().mount("/socket", mount).build().is_ok(), "{pattern}");
+    }
+    // Another mount's channel has the topics.
+    let elsewhere =
+        Lapwing::builder().mount("/a", Mount::new().slow("room:*", latest())).mount("/b", rooms());
+    assert!(elsewhere.build().is_ok());
+}
+
+#[test]
+fn policies_that_contradict_themselves() {
+    let rooms = || Mount::new().channel::<Quiet>("room:*", ());
+    for policy in
+        [SlowPolicy::latest(), SlowPolicy::latest_of("a"), SlowPolicy::volatile(), SlowPolicy::close()]
+    {
+        let mistaken = policy.told_by("missed");
+        is_told(rooms().slow("room:*", mistaken.clone()), &["SlowPolicy::told_by", "drop_oldest"]);
+        let lapwing = Lapwing::builder().mount("/socket", rooms()).build().unwrap();
+        let broadcast = Broadcast::new("room:1", "said", Payload::empty()).slow(mistaken);
+        assert!(matches!(lapwing.publish(broadcast), Err(BroadcastError::Policy(_))));
+    }
+    for event in ["phx_reply", "presence_diff"] {
+        let mistaken = SlowPolicy::drop_oldest(3).told_by(event);
+        is_told(rooms().slow("room:*", mistaken), &["SlowPolicy::told_by", "another name"]);
+    }
+}
+
+#[test]
+fn a_token_that_nobody_has() {
+    let mount = Mount::new().on_token(|_| async { Ok(Accept::new()) });
+    is_told(mount, &["Mount::on_token", "Mount::connect"]);
+}
+
+/// Which is a name that was forgotten.
+#[test]
+fn what_is_published_on_no_topic_reaches_nobody_and_is_an_error() {
+    let lapwing = Lapwing::builder().build().unwrap();
+    let counted =
+        || lapwing.openmetrics().contains("lapwing_broadcasts_failed_total{reason=\"invalid\"} 2\n");
+    assert!(matches!(lapwing.broadcast("", "said", Payload::empty()), Err(BroadcastError::EmptyTopic)));
+    assert!(!counted());
+    let broadcast = Broadcast::new("", "said", Payload::empty());
+    assert!(matches!(lapwing.publish(broadcast), Err(BroadcastError::EmptyTopic)));
+    assert!(counted());
 }
 
 #[test]
@@ -204,6 +274,8 @@ fn words_that_are_none() {
     for host in ["localhost", "example.com", "xn--bcher-kva.example", "192.0.2.1", "[::1]", "::1"] {
         assert!(Lapwing::builder().mount("/socket", Mount::new().host(host)).build().is_ok(), "{host}");
     }
+    let nobody = CheckOrigin::list([]).unwrap();
+    is_told(Mount::new().check_origin(nobody), &["Mount::check_origin", "the list is empty"]);
     is_told(
         Mount::new().serializers(SerializerList::new()),
         &["Mount::serializers", "SerializerList::default"],
@@ -237,5 +309,3 @@ fn a_time_that_is_too_long_is_no_panic() {
         .longpoll(LongpollOptions::default().window(Duration::MAX));
     assert!(lapwing.shutdown_timeout(Duration::MAX).mount("/socket", forever).build().is_ok());
 }
-    let nobody = CheckOrigin::list([]).unwrap();
-    is_told(Mount::new().check_origin(nobody), &["Mount::check_origin", "the list is empty"]);
