@@ -13,6 +13,7 @@ use std::{
 use crate::{
     channel::socket::{JoinInfo, Socket},
     join::{Join, Packing},
+    presence::PresenceError,
     protocol::{EncodeError, IntoPayload, Outgoing, Payload, Ref},
     topics::history::Recovery,
 };
@@ -117,6 +118,38 @@ impl<C> Joining<C> {
     pub fn set_reply(&mut self, reply: impl IntoPayload) -> Result<(), EncodeError> {
         self.reply = reply.into_payload()?;
         Ok(())
+    }
+
+    /// Checks a key by which the client is to be [tracked](Socket::track), in [`joined`](crate::Channel::joined): here it can still be told
+    /// that it does not fit.
+    ///
+    /// ```
+    /// use lapwing::{Channel, Context, Failure, Handled, Joining, Payload, Topic, noreply};
+    /// use serde_json::json;
+    ///
+    /// struct Member(String);
+    ///
+    /// impl Channel for Member {
+    ///     type State = ();
+    ///
+    ///     async fn join(_: &Topic, name: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
+    ///         let name: String = name.parse()?;
+    ///         // {"reason": "a key of 5000 bytes is too long"}
+    ///         joining.check_presence_key(&name)?;
+    ///         Ok(Member(name))
+    ///     }
+    ///
+    ///     async fn joined(&mut self, cx: &Context<Self>) -> Handled {
+    ///         cx.track(&self.0, json!({})).await?;
+    ///         Ok(noreply())
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`PresenceError::KeyTooLong`], and [`PresenceError::UnsafeKey`] for a name that breaks old clients.
+    pub fn check_presence_key(&self, key: &str) -> Result<(), PresenceError> {
+        self.info.join.node().tracker.check_key(key)
     }
 
     pub(crate) fn into_reply(self) -> Payload {

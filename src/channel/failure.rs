@@ -19,7 +19,8 @@ const CAUSES_MAX: usize = 16;
 /// all its causes, and the client is told `{"reason": "internal"}`.
 ///
 /// A failure of [`join`](crate::Channel::join) refuses the client. That of another callback ends nothing: the client gets
-/// an error reply if the callback was to answer it, and if nobody waits for an answer the failure is logged.
+/// an error reply if the callback was to answer it, and if nobody waits for an answer the failure is logged: as an error, but for
+/// payloads, keys and metas that do not fit, which a client may bring as often as it likes, at `debug`.
 ///
 /// ```
 /// use lapwing::{Channel, Context, Failure, Handled, Joining, Payload, Topic, reply};
@@ -63,6 +64,8 @@ pub struct Failure(Repr);
 #[derive(Debug)]
 enum Repr {
     Answer(Payload),
+    /// The same for what a client brought that does not fit: it may bring it again and again, and writes no log with it.
+    OfClient(Payload),
     Internal(Box<dyn Error + Send + Sync>),
     /// Something was not pushed, as too much waits for the client or its session is over.
     NotPushed(PushError),
@@ -117,7 +120,7 @@ impl Failure {
     #[must_use]
     pub fn payload(&self) -> Payload {
         match &self.0 {
-            Repr::Answer(payload) => payload.clone(),
+            Repr::Answer(payload) | Repr::OfClient(payload) => payload.clone(),
             Repr::Internal(_) => Payload::reason("internal"),
             Repr::NotPushed(error) => Payload::reason(&error.to_string()),
         }
@@ -127,9 +130,14 @@ impl Failure {
     #[must_use]
     pub fn cause(&self) -> Option<&(dyn Error + Send + Sync + 'static)> {
         match &self.0 {
-            Repr::Answer(_) | Repr::NotPushed(_) => None,
+            Repr::Answer(_) | Repr::OfClient(_) | Repr::NotPushed(_) => None,
             Repr::Internal(cause) => Some(&**cause),
         }
+    }
+
+    /// Whether it is for what a client brought, and no failure of the program's.
+    pub(crate) fn is_of_client(&self) -> bool {
+        matches!(self.0, Repr::OfClient(_))
     }
 
     /// Whether the client lacks something that it will not be told of otherwise.
@@ -140,8 +148,12 @@ impl Failure {
     /// The cause with its own causes, or the answer: for a log, and as long as the errors want it.
     pub(crate) fn chain(&self) -> String {
         let cause = match &self.0 {
-            Repr::Answer(Payload::Json(json)) => return json.to_string(),
-            Repr::Answer(Payload::Binary(_)) => return "an answer of bytes".to_owned(),
+            Repr::Answer(Payload::Json(json)) | Repr::OfClient(Payload::Json(json)) => {
+                return json.to_string();
+            }
+            Repr::Answer(Payload::Binary(_)) | Repr::OfClient(Payload::Binary(_)) => {
+                return "an answer of bytes".to_owned();
+            }
             Repr::Internal(cause) => cause,
             Repr::NotPushed(error) => return error.to_string(),
         };
@@ -181,6 +193,7 @@ impl From<RawJson> for Failure {
 }
 
 impl fmt::Display for Failure {
+            Some(payload) if does_not_fit(&*cause) => Self(Repr::OfClient(payload)),
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.chain())
     }
@@ -228,6 +241,21 @@ mod tests {
     where
         Failure: From<E>,
     {
+/// Whether something that a client brought is what is wrong: a payload, or a name or a state to be present with.
+fn does_not_fit(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    let is_of_presence = |error: &PresenceError| {
+        matches!(
+            error,
+            PresenceError::KeyTooLong { .. }
+                | PresenceError::UnsafeKey
+                | PresenceError::MetaTooLong { .. }
+                | PresenceError::StateTooLong { .. }
+                | PresenceError::TooMany
+        )
+    };
+    error.is::<PayloadError>() || error.downcast_ref::<PresenceError>().is_some_and(is_of_presence)
+}
+
         let failed: Result<(), E> = Err(error);
         (|| -> Result<(), Failure> { Ok(failed?) })().unwrap_err()
     }

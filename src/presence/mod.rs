@@ -529,13 +529,19 @@ impl Tracker {
         }
     }
 
-    fn check(&self, key: &str, meta: &Payload) -> Result<RawJson, PresenceError> {
+    /// Whether a key is one that can be tracked.
+    pub(crate) fn check_key(&self, key: &str) -> Result<(), PresenceError> {
         if key.len() > self.options.key_bytes_max {
             return Err(PresenceError::KeyTooLong { bytes: key.len() });
         }
         if !self.options.prototype_keys && PROTOTYPE_KEYS.contains(&key) {
             return Err(PresenceError::UnsafeKey);
         }
+        Ok(())
+    }
+
+    fn check(&self, key: &str, meta: &Payload) -> Result<RawJson, PresenceError> {
+        self.check_key(key)?;
         let meta = meta.as_json().filter(|meta| meta.is_object());
         let meta = meta.ok_or(PresenceError::Meta(EncodeError::NotObject))?;
         match meta.as_str().len() {

@@ -451,6 +451,10 @@ fn log_failure(join: &Join, callback: Callback, failure: &Failure) {
     let callback = callback.name();
     let (chain, topic, channel) = (failure.chain(), join.quoted_topic(), join.kind().name());
     let cause = said(&chain);
+    if failure.is_of_client() {
+        debug!(%cause, callback, %topic, channel, "callback failed for what a client brought");
+        return;
+    }
     occasionally!(join.log().failures, error, %cause, callback, %topic, channel, "callback failed");
 }
 

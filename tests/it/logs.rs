@@ -30,8 +30,20 @@ impl Channel for Room {
         if topic == "room:forbidden" { Err(Failure::new(json!({}))) } else { Ok(Self) }
     }
 
-    async fn handle_in(&mut self, event: &str, _: Payload, cx: &Context<Self>) -> Handled {
+    async fn joined(&mut self, cx: &Context<Self>) -> Handled {
+        // Which is as long as the client likes.
+        if let Some(name) = cx.topic().strip_prefix("room:member:") {
+            cx.track(name, json!({})).await?;
+        }
+        Ok(noreply())
+    }
+
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
         match event {
+            "track" => {
+                cx.track(payload.parse::<String>()?, json!({})).await?;
+                Ok(reply("ok", json!({})))
+            }
             "bytes" => {
                 cx.broadcast("bytes", vec![1, 2, 3]).ok();
                 Ok(noreply())
@@ -192,6 +204,28 @@ async fn a_mount_that_believes_what_requests_say_of_its_host_says_so_once() {
 async fn a_stranger_writes_nothing_at_info() {
     let log = logged(LevelFilter::INFO, async |_, address| go_through_everything(address).await).await;
     assert_eq!(log, "");
+}
+
+/// In an answer where there is one, and in no line above `debug` where there is none.
+#[tokio::test]
+async fn a_key_that_does_not_fit_is_told_to_its_client_and_not_to_the_log() {
+    let deed = async |_: Lapwing, address| {
+        let mut client = Client::joined(address, Vsn::V2, &format!("room:member:{}", "x".repeat(300))).await;
+        client.send(json!(["1", "2", format!("room:member:{}", "x".repeat(300)), "phx_leave", {}])).await;
+        client.next_message().await;
+        client.next_message().await;
+        client.join("3", "room:1").await;
+        for (key, reason) in [
+            ("x".repeat(300), "a key of 300 bytes is too long"),
+            ("__proto__".to_owned(), "the key is a name that breaks old clients"),
+        ] {
+            client.send(json!(["3", "4", "room:1", "track", key])).await;
+            client.expect(replied(json!("3"), "4", "room:1", "error", json!({"reason": reason}))).await;
+        }
+    };
+    assert_eq!(logged(LevelFilter::INFO, deed).await, "");
+    let log = logged(LevelFilter::DEBUG, deed).await;
+    assert!(log.contains("callback failed for what a client brought"), "{log}");
 }
 
 #[tokio::test]
