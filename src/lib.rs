@@ -35,6 +35,9 @@ pub mod testing;
 mod topic;
 mod topics;
 
+/// The crate whose types requests and refusals consist of, for programs that do not name it among their own.
+pub use http;
+
 pub use channel::{
     Channel, Receive,
     context::{Context, Joining, ReplyRef},

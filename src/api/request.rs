@@ -100,6 +100,10 @@ struct Publish {
     payload: RawJson,
     #[serde(default)]
     unrecorded: bool,
+    #[serde(default)]
+    latest: Option<String>,
+    #[serde(default)]
+    volatile: bool,
 }
 
 #[derive(Deserialize)]
@@ -174,7 +178,7 @@ impl Post {
 
 impl Publish {
     fn into_broadcast(self) -> Result<Broadcast, Refused> {
-        let Self { topic, event, payload, unrecorded } = self;
+        let Self { topic, event, payload, unrecorded, latest, volatile } = self;
         check("topic", &topic)?;
         check("event", &event)?;
         if event::is_reserved(&event) || event::is_of_presence(&event) {
@@ -183,8 +187,19 @@ impl Publish {
         if !payload.is_object() {
             return Err(Refused::field("payload", "is not a JSON object"));
         }
-        let broadcast = Broadcast::new(topic, event, Payload::Json(payload));
-        Ok(if unrecorded { broadcast.unrecorded() } else { broadcast })
+        let mut broadcast = Broadcast::new(topic, event, Payload::Json(payload));
+        if unrecorded {
+            broadcast = broadcast.unrecorded();
+        }
+        match latest {
+            Some(_) if volatile => Err(Refused::field("volatile", "does not go with `latest`")),
+            Some(key) => {
+                check("latest", &key)?;
+                Ok(broadcast.latest(key))
+            }
+            None if volatile => Ok(broadcast.volatile()),
+            None => Ok(broadcast),
+        }
     }
 }
 

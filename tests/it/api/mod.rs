@@ -15,9 +15,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::support::{
+    PATIENCE,
     channels::{Client, Vsn, closed},
     http::{self, Response},
     lab,
+    sessions::{Session, Wire},
     websocket::{Event, Frame},
 };
 
@@ -302,6 +304,58 @@ async fn a_key_can_be_replaced() {
     for key in ["", "short", "a key-with-spaces", "ä-not-in-a-header", "a\nkey-of-two-lines"] {
         assert!(ApiOptions::new(key).is_err(), "{key:?}");
         assert!(options().also(key).is_err(), "{key:?}");
+    }
+}
+
+/// As of the program's own: the key of a state, and what is of no use later.
+#[tokio::test]
+async fn a_message_says_what_becomes_of_it_for_slow_clients() {
+    let lab = Lab::start(options()).await;
+    let mut session = Session::open(lab.address, "/socket", Wire::Websocket).await;
+    session.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
+    session.next().await;
+    session.cut();
+    let is_away = async {
+        while lab.lapwing.sessions().any(|session| session.is_attached) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, is_away).await.expect("nothing carries it");
+    for n in 0..3 {
+        let state = |key| json!({"topic": "room:1", "event": "moved", "payload": {"n": n}, "latest": key});
+        lab.post("publish", state("bus:12")).await;
+        lab.post(
+            "batch",
+            json!({"messages": [state("bus:13"), {"topic": "room:1", "event": "typing", "volatile": true}]}),
+        )
+        .await;
+    }
+    let slow = lab.lapwing.stats().slow;
+    assert_eq!((slow.replaced, slow.left_out), (4, 3));
+    session.resume(Wire::Websocket).await;
+    for _ in ["bus:12", "bus:13"] {
+        session.expect_json(json!([null, null, "room:1", "moved", {"n": 2}])).await;
+    }
+    // What is volatile is not recorded, and what has a key may be.
+    let of = |more: Value| {
+        let mut message = json!({"topic": "kept:1", "event": "say"});
+        message.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        message
+    };
+    assert!(lab.post("publish", of(json!({"volatile": true}))).await["position"].is_null());
+    assert!(lab.post("publish", of(json!({"latest": "a"}))).await["position"].is_string());
+    assert!(
+        lab.post("publish", of(json!({"latest": null, "volatile": false}))).await["position"].is_string()
+    );
+    for (more, field) in [
+        (json!({"latest": "a", "volatile": true}), "volatile"),
+        (json!({"latest": ""}), "latest"),
+        (json!({"latest": "x".repeat(1_025)}), "latest"),
+        (json!({"latest": 7}), "latest"),
+        (json!({"volatile": "yes"}), "volatile"),
+    ] {
+        let response = lab.ask("POST", "publish", Some(&of(more).to_string())).await;
+        assert_eq!(refusal(&response), refused(400, "invalid", Some(field)));
     }
 }
 
