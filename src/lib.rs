@@ -41,7 +41,8 @@ pub use http;
 pub use channel::{
     Channel, Receive,
     context::{Context, Joining, ReplyRef},
-    failure::Failure,
+    failure::{Cause, Failure},
+    into_state::IntoState,
     outcome::{HandleResult, Handled, StopReason, noreply, reply, stop},
     sender::{SendError, Sender},
     socket::{JoinInfo, Socket},

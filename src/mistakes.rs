@@ -45,6 +45,19 @@
 //! let mount = Mount::new().channel::<Room>("room:*", "another".to_owned());
 //! ```
 //!
+//! No state, for a channel that has one:
+//!
+//! ```compile_fail,E0277
+//! # use lapwing::{Channel, Failure, Joining, Mount, Payload, Topic};
+//! # struct Db;
+//! # struct Room;
+//! # impl Channel for Room {
+//! #     type State = Db;
+//! #     async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> { Ok(Room) }
+//! # }
+//! let mount = Mount::new().channel::<Room>("room:*", ());
+//! ```
+//!
 //! A state that threads cannot share:
 //!
 //! ```compile_fail,E0277
@@ -164,6 +177,21 @@
 //! # }
 //! ```
 //!
+//! A `?` on an error in a box ([`Failure::internal`](crate::Failure::internal) takes it):
+//!
+//! ```compile_fail,E0277
+//! # use lapwing::{Channel, Failure, Joining, Payload, Topic};
+//! # struct Room;
+//! # fn look_up() -> Result<(), Box<dyn std::error::Error + Send + Sync>> { Ok(()) }
+//! # impl Channel for Room {
+//! #     type State = ();
+//! async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+//!     look_up()?;
+//!     Ok(Room)
+//! }
+//! # }
+//! ```
+//!
 //! A result without its `Ok`:
 //!
 //! ```compile_fail,E0308
@@ -194,6 +222,13 @@
 //! #[derive(Serialize)]
 //! struct Saved;
 //! let result = reply("ok", Saved);
+//! ```
+//!
+//! A text in the place of a payload:
+//!
+//! ```compile_fail,E0277
+//! # use lapwing::reply;
+//! let result = reply("ok", "a text");
 //! ```
 //!
 //! A payload that is read into a type that cannot be read:

@@ -163,9 +163,28 @@ impl Failure {
     }
 }
 
-impl<E: Error + Send + Sync + 'static> From<E> for Failure {
+/// An error of which `?` makes a [`Failure`]: each of its own type, that threads may share.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no error that `?` can make a `Failure` of",
+    label = "no `Failure` is made of this by itself: say `.map_err(Failure::internal)?`",
+    note = "an error in a box, one of `anyhow` or `eyre`, and a text are causes that the log gets: `.map_err(Failure::internal)?`",
+    note = "a box must be a `Box<dyn Error + Send + Sync>`; what the client is to be told is a `Failure::reason` or `Failure::new`"
+)]
+pub trait Cause: Send + Sync + 'static {
+    /// The error in a box.
+    fn into_cause(self) -> Box<dyn Error + Send + Sync>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E: Error + Send + Sync + 'static> Cause for E {
+    fn into_cause(self) -> Box<dyn Error + Send + Sync> {
+        Box::new(self)
+    }
+}
+
+impl<E: Cause> From<E> for Failure {
     fn from(error: E) -> Self {
-        let cause: Box<dyn Error + Send + Sync> = Box::new(error);
+        let cause = error.into_cause();
         let cause = match cause.downcast::<PushError>() {
             Ok(error) => match *error {
                 PushError::Encode(error) => Box::new(error),
@@ -174,6 +193,7 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
             Err(cause) => cause,
         };
         match answer_of(&*cause) {
+            Some(payload) if does_not_fit(&*cause) => Self(Repr::OfClient(payload)),
             Some(payload) => Self(Repr::Answer(payload)),
             None => Self(Repr::Internal(cause)),
         }
@@ -193,7 +213,6 @@ impl From<RawJson> for Failure {
 }
 
 impl fmt::Display for Failure {
-            Some(payload) if does_not_fit(&*cause) => Self(Repr::OfClient(payload)),
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.chain())
     }
@@ -222,6 +241,21 @@ fn answer_of(error: &(dyn Error + Send + Sync + 'static)) -> Option<Payload> {
     is_told.then(|| reason_of(error))
 }
 
+/// Whether something that a client brought is what is wrong: a payload, or a name or a state to be present with.
+fn does_not_fit(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    let is_of_presence = |error: &PresenceError| {
+        matches!(
+            error,
+            PresenceError::KeyTooLong { .. }
+                | PresenceError::UnsafeKey
+                | PresenceError::MetaTooLong { .. }
+                | PresenceError::StateTooLong { .. }
+                | PresenceError::TooMany
+        )
+    };
+    error.is::<PayloadError>() || error.downcast_ref::<PresenceError>().is_some_and(is_of_presence)
+}
+
 fn can_be_told(error: &EncodeError) -> bool {
     !matches!(error, EncodeError::Json(_) | EncodeError::Custom(_))
 }
@@ -241,21 +275,6 @@ mod tests {
     where
         Failure: From<E>,
     {
-/// Whether something that a client brought is what is wrong: a payload, or a name or a state to be present with.
-fn does_not_fit(error: &(dyn Error + Send + Sync + 'static)) -> bool {
-    let is_of_presence = |error: &PresenceError| {
-        matches!(
-            error,
-            PresenceError::KeyTooLong { .. }
-                | PresenceError::UnsafeKey
-                | PresenceError::MetaTooLong { .. }
-                | PresenceError::StateTooLong { .. }
-                | PresenceError::TooMany
-        )
-    };
-    error.is::<PayloadError>() || error.downcast_ref::<PresenceError>().is_some_and(is_of_presence)
-}
-
         let failed: Result<(), E> = Err(error);
         (|| -> Result<(), Failure> { Ok(failed?) })().unwrap_err()
     }

@@ -18,6 +18,7 @@
 
 pub(crate) mod context;
 pub(crate) mod failure;
+pub(crate) mod into_state;
 pub(crate) mod outcome;
 pub(crate) mod sender;
 pub(crate) mod socket;

@@ -20,6 +20,12 @@ use super::{error::EncodeError, payload::Payload, raw_json::RawJson};
 /// assert_eq!(payload.as_json().unwrap().as_str(), r#"{"text":"hi"}"#);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no payload",
+    label = "neither JSON nor bytes",
+    note = "a text, a number or a type of your own goes out as JSON: `json!({{\"text\": text}})`, or `Json(value)` for what `Serialize` is derived for",
+    note = "pushes, broadcasts and presences carry JSON objects or bytes; replies any JSON"
+)]
 pub trait IntoPayload {
     /// The payload.
     ///
@@ -28,6 +34,7 @@ pub trait IntoPayload {
     fn into_payload(self) -> Result<Payload, EncodeError>;
 }
 
+#[diagnostic::do_not_recommend]
 impl<P: Into<Payload>> IntoPayload for P {
     fn into_payload(self) -> Result<Payload, EncodeError> {
         Ok(self.into())

@@ -13,7 +13,7 @@ use lapwing_transports::{
 };
 
 use crate::{
-    channel::Channel,
+    channel::{Channel, into_state::IntoState},
     join::{mailbox::MailboxLimits, rejoin::Rejoins},
     node::Node,
     protocol::{SerializerList, name_limits::NameLimits},
@@ -105,7 +105,8 @@ impl Mount {
         self
     }
 
-    /// Decides about a new token that a client brings while its session goes on, before the old one has run out. Without it, none
+    /// Decides about a new token that a client brings while its session goes on, before the old one has run out. It goes with
+    /// [`connect`](Self::connect), which decides about the first. Without it, none
     /// is taken, and a client whose login has [ended](Accept::expires_at) comes back by a connect.
     ///
     /// The answer is as for [`connect`](Self::connect): its [`Accept::expires_at`] counts from now on, what it assigns is there for
@@ -177,10 +178,10 @@ impl Mount {
 
     /// The public host name of the program, for the origin check: pages of other hosts are refused, whatever their port and
     /// scheme. Default: what each request says.
-    pub fn host(mut self, host: &str) -> Self {
     ///
     /// It is the name alone. With a port, a scheme or a path, no page would be of that host, and [`Builder::build`](crate::Builder::build)
     /// says so.
+    pub fn host(mut self, host: &str) -> Self {
         self.transports = self.transports.host(host);
         self
     }
@@ -404,12 +405,12 @@ impl Mount {
                 None => {}
             }
         }
-        if let Some(text) = self.serializers.invalid() {
         if self.callbacks.on_token.is_some() && self.callbacks.connect.is_none() {
             let problem = "without Mount::connect no client has a token that another one could replace: say there who comes, or \
                            leave on_token out";
             return Err(OptionError::new("Mount::on_token", problem).into());
         }
+        if let Some(text) = self.serializers.invalid() {
             return Err(BuildError::Requirement(text.to_owned()));
         }
         self.transports.check()?;

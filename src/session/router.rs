@@ -3,7 +3,7 @@
 use std::{any::Any, fmt, sync::Arc};
 
 use crate::{
-    channel::Channel,
+    channel::{Channel, into_state::IntoState},
     join::{
         Home, Join, Kind, Log, Start, assigns::Assigns, mailbox::MailboxLimits, meter::Meter, rejoin::Rejoins,
     },
@@ -45,11 +45,11 @@ impl ChannelRoute {
     ///
     /// # Errors
     /// When the pattern has a `*` that is not its last character.
-    pub fn new<C: Channel>(pattern: &str, state: impl Into<Arc<C::State>>) -> Result<Self, PatternError> {
+    pub fn new<C: Channel>(pattern: &str, state: impl IntoState<C::State>) -> Result<Self, PatternError> {
         Ok(Self {
             pattern: TopicPattern::new(pattern)?,
             kind: const { &kind::<C>() },
-            state: state.into(),
+            state: state.into_state(),
             assigns: Assigns::default(),
             start: task::start::<C>,
             succeed: task::succeed::<C>,

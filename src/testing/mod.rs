@@ -72,7 +72,7 @@ use lapwing_transports::frame::{Frame, FrameKind, Message};
 use smol_str::SmolStr;
 
 use crate::{
-    channel::{Channel, context::Context, socket::Socket},
+    channel::{Channel, context::Context, into_state::IntoState, socket::Socket},
     join::{Home, Join, Kind, Log, assigns::Assigns, mailbox::MailboxLimits, meter::Meter, refs::Refs},
     node::Node,
     protocol::{ChannelMsg, NameLimits, Ref, Serializer as _, SerializerList, V2},
@@ -158,11 +158,11 @@ pub fn new_context<C: Channel>(
     channel: ChannelId,
     transport: TransportId,
     join_ref: Option<Ref>,
-    state: impl Into<Arc<C::State>>,
+    state: impl IntoState<C::State>,
 ) -> (Context<C>, Pushed) {
     let refs = Refs { join_ref, reference: None };
     let kind = const { &Kind { name_of: std::any::type_name::<C>, intercept: C::INTERCEPT } };
-    let (join, pushed) = new_join(topic, channel, transport, refs, (kind, state.into()));
+    let (join, pushed) = new_join(topic, channel, transport, refs, (kind, state.into_state()));
     (Context::new(join), pushed)
 }
 

@@ -1,6 +1,6 @@
 //! A server whose clients are the test's.
 
-use std::{fmt, ops::Deref, panic::Location, sync::Arc};
+use std::{fmt, ops::Deref, panic::Location};
 
 use lapwing_transports::{
     connect::{ConnectRequest, Refusal, Transport},
@@ -9,7 +9,7 @@ use lapwing_transports::{
 use serde_json::Value;
 
 use crate::{
-    channel::Channel,
+    channel::{Channel, into_state::IntoState},
     protocol::IntoPayload,
     server::{Lapwing, mount::Mount},
     testing::{
@@ -45,7 +45,7 @@ impl TestServer {
     /// # Panics
     /// Never: the pattern of every topic is valid.
     #[must_use]
-    pub fn new<C: Channel>(state: impl Into<Arc<C::State>>) -> Self {
+    pub fn new<C: Channel>(state: impl IntoState<C::State>) -> Self {
         let mount = Mount::new().channel::<C>("*", state);
         let lapwing = Lapwing::builder().mount(PATH, mount).build();
         Self::from(lapwing.expect("the pattern and the path are valid"))
