@@ -21,6 +21,7 @@ pub(crate) mod meter;
 pub(crate) mod push_error;
 pub(crate) mod refs;
 pub(crate) mod rejoin;
+mod states;
 mod succession;
 mod tracking;
 mod turn;

@@ -1,5 +1,7 @@
 //! Broadcasts: an event that is published on a topic, and by whom.
 
+use std::hash::{Hash, Hasher};
+
 use crate::{
     protocol::Payload,
     topic::Topic,
@@ -51,6 +53,47 @@ pub struct Broadcast {
     pub(crate) slow: Option<SlowPolicy>,
     /// Whether it goes to clients as it is.
     pub(crate) is_uncompressed: bool,
+}
+
+/// Of what a broadcast tells the state: an event of a topic, or a thing with a key on it.
+#[derive(Clone, Debug, Eq)]
+pub(crate) struct StateKey {
+    topic: Topic,
+    of: SmolStr,
+    is_of_event: bool,
+}
+
+impl PartialEq for StateKey {
+    fn eq(&self, other: &Self) -> bool {
+        #[cfg(test)]
+        compared::note();
+        self.is_of_event == other.is_of_event && self.of == other.of && self.topic == other.topic
+    }
+}
+
+impl Hash for StateKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.topic, &self.of, self.is_of_event).hash(state);
+    }
+}
+
+/// The comparisons of keys by this thread: what it costs to find one is to depend on no number of others.
+#[cfg(test)]
+pub(crate) mod compared {
+    use std::cell::Cell;
+
+    thread_local! {
+        static COUNT: Cell<usize> = const { Cell::new(0) };
+    }
+
+    pub(super) fn note() {
+        COUNT.set(COUNT.get() + 1);
+    }
+
+    /// Those since this was last asked.
+    pub(crate) fn take() -> usize {
+        COUNT.take()
+    }
 }
 
 impl Broadcast {
@@ -132,11 +175,12 @@ impl Broadcast {
         self.slow.as_ref().filter(|_| self.position.is_none())
     }
 
-    /// Whether it tells a newer state of what another broadcast told.
-    pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
-        let Some(policy) = self.policy().filter(|policy| policy.is_latest()) else { return false };
-        let is_of_same = !policy.is_of_each_event() || self.event == other.event;
-        other.policy() == Some(policy) && is_of_same && self.topic == other.topic
+    /// Of what it tells the state, if it does. A newer state of the same takes the place of an older one.
+    pub(crate) fn state_key(&self) -> Option<StateKey> {
+        let policy = self.policy()?;
+        let is_of_event = policy.is_of_each_event();
+        let of = if is_of_event { &self.event } else { policy.key()? };
+        Some(StateKey { topic: self.topic.clone(), of: of.clone(), is_of_event })
     }
 
     /// Is never compressed on its way to clients: for what has a secret beside something that a stranger has chosen, since the
@@ -172,7 +216,8 @@ mod tests {
     #[test]
     fn a_state_is_newer_than_another_of_the_same_thing_alone() {
         let (each, of) = (SlowPolicy::latest, SlowPolicy::latest_of);
-        let is_newer = |a: &Broadcast, b: &Broadcast| a.is_newer_than(b);
+        let is_newer =
+            |a: &Broadcast, b: &Broadcast| a.state_key().is_some_and(|key| b.state_key() == Some(key));
         let this = state("t", "e", of("k"));
         assert!(is_newer(&this, &state("t", "f", of("k"))), "whatever event told it");
         assert!(is_newer(&state("t", "e", each()), &state("t", "e", each())));

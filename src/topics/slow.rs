@@ -173,9 +173,9 @@ impl SlowPolicy {
         self.kind == Kind::Volatile
     }
 
-    /// Whether it is about the latest state of something.
-    pub(crate) fn is_latest(&self) -> bool {
-        matches!(self.kind, Kind::Latest(_))
+    /// What it is about the latest state of, if that has a key.
+    pub(crate) fn key(&self) -> Option<&SmolStr> {
+        if let Kind::Latest(key) = &self.kind { key.as_ref() } else { None }
     }
 
     /// Whether it goes by events.
