@@ -10,7 +10,7 @@ use lapwing_transports::{
     close::CloseReason,
     endpoint::Endpoint,
     frame::{Frame, FrameKind, Message},
-    policy::Policy,
+    policy::{Few, Policy},
     session::{backlog::Backlog, outbox::Waiting},
 };
 use serde::Deserialize;
@@ -233,7 +233,35 @@ impl State {
                     None => self.heard.push_back(heard),
                 }
             }
+            Some(Policy::Few(few)) => {
+                self.drop_one_of_few(few);
+                self.heard.push_back(heard);
+            }
             _ => self.heard.push_back(heard),
+        }
+    }
+
+    /// Makes place for one more of a kind, and has the client told of those that are dropped, where the first of them was.
+    fn drop_one_of_few(&mut self, few: &Few) {
+        let waiting = || self.before_lost..self.heard.len();
+        let fence = waiting().rev().find(|place| self.heard[*place].frame.is_fence());
+        let from = fence.map_or(self.before_lost, |fence| fence + 1);
+        let policy = |place: usize| self.heard[place].frame.policy();
+        let is_kin = |place: &usize| matches!(policy(*place), Some(Policy::Few(of)) if of.key() == few.key());
+        let kin: Vec<_> = (from..self.heard.len()).filter(is_kin).collect();
+        if kin.len() < few.frames_max() {
+            return;
+        }
+        let gap = (from..self.heard.len()).find_map(|place| match policy(place) {
+            Some(Policy::Dropped(of, count)) if of == few.key() => Some((place, *count)),
+            _ => None,
+        });
+        let dropped = gap.map_or(0, |(_, count)| count) + 1;
+        let Some(told) = few.tell(dropped) else { return };
+        let told = Frame::told(told).with_policy(Policy::Dropped(few.key().clone(), dropped));
+        self.heard[gap.map_or(kin[0], |(place, _)| place)] = read(&told);
+        if gap.is_some() {
+            self.heard.remove(kin[0]);
         }
     }
 

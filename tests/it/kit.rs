@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use lapwing::{
     Accept, Broadcast, Channel, Context, Failure, Handled, Joining, Lapwing, LeaveReason, Mount, Payload,
-    Receive, Refusal, Sender, StopReason, Topic, noreply, reply, stop,
+    Receive, Refusal, Sender, SlowPolicy, StopReason, Topic, noreply, reply, stop,
     testing::{TestClient, TestServer},
     transports::close::CloseReason,
 };
@@ -383,6 +383,30 @@ async fn a_client_that_lost_its_connection_is_told_the_newest_state_and_nothing_
     }
     server.publish(Broadcast::new("room:1", "typing", json!({})).volatile()).unwrap();
     ada.expect("typing", json!({})).await;
+    ada.expect_nothing().await;
+}
+
+#[tokio::test]
+async fn a_client_that_lost_its_connection_is_told_how_many_were_dropped_and_the_others_in_full() {
+    let Lab { server, .. } = lab();
+    let ada = server.join("room:1", json!({})).await.unwrap();
+    let said = |n: u64| Broadcast::new("room:1", "said", json!({"n": n})).slow(SlowPolicy::drop_oldest(2));
+    let say = |numbers: std::ops::Range<u64>| numbers.for_each(|n| assert!(server.publish(said(n)).is_ok()));
+    say(0..5);
+    for n in 0..5 {
+        ada.expect("said", json!({"n": n})).await;
+    }
+    ada.client().lose_connection();
+    say(5..10);
+    ada.client().resume().unwrap();
+    ada.expect("gap", json!({"dropped": 3})).await;
+    for n in 8..10 {
+        ada.expect("said", json!({"n": n})).await;
+    }
+    say(10..15);
+    for n in 10..15 {
+        ada.expect("said", json!({"n": n})).await;
+    }
     ada.expect_nothing().await;
 }
 

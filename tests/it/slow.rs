@@ -390,6 +390,44 @@ async fn of_what_waits_the_oldest_are_dropped_and_the_client_is_told_how_many_wh
     }
 }
 
+/// However little of it has been written when the last of it is said.
+#[tokio::test]
+async fn a_burst_comes_in_full_to_those_who_read_and_its_end_to_those_who_are_late() {
+    let (lapwing, address) = serve(Mount::new().slow("feed:*", SlowPolicy::drop_oldest(3))).await;
+    for wire in WIRES {
+        let mut session = joined(address, "feed:1").await;
+        session.resume(wire).await;
+        (0..30).for_each(|number| say(&lapwing, event("feed:1", number)));
+        for number in 0..30 {
+            session.expect_json(told("feed:1", "said", json!({"n": number}))).await;
+        }
+        session.post("!close").await;
+        until("it is over", || lapwing.sessions().count() == 0).await;
+    }
+    let mut client = Client::joined(address, Vsn::V2, "feed:1").await;
+    (0..30).for_each(|number| say(&lapwing, event("feed:1", number)));
+    for number in 0..30 {
+        client.expect(told("feed:1", "said", json!({"n": number}))).await;
+    }
+    assert_eq!(lapwing.stats().slow.dropped, 0);
+    client.join("2", "other").await;
+    stall(&lapwing, "other").await;
+    until("it is late", || lapwing.sessions().all(|session| !session.waiting.age.is_zero())).await;
+    (0..30).for_each(|number| say(&lapwing, event("feed:1", number)));
+    assert_eq!(lapwing.stats().slow.dropped, 27);
+    assert_eq!(next_but_fillers(&mut client).await, told("feed:1", "gap", json!({"dropped": 27})));
+    for number in 27..30 {
+        assert_eq!(next_but_fillers(&mut client).await, told("feed:1", "said", json!({"n": number})));
+    }
+    // It has taken all, and reads.
+    client.expect_heartbeat().await;
+    (0..30).for_each(|number| say(&lapwing, event("feed:1", number)));
+    for number in 0..30 {
+        client.expect(told("feed:1", "said", json!({"n": number}))).await;
+    }
+    assert_eq!(lapwing.stats().slow.dropped, 27);
+}
+
 #[tokio::test]
 async fn presence_and_what_is_recorded_are_told_in_full_whatever_the_policy() {
     let mount = Mount::new().slow("*", SlowPolicy::volatile()).keep("kept:*", Keep::last(100));

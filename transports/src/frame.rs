@@ -112,7 +112,8 @@ impl Frame {
     }
 
     /// A frame that tells of others.
-    pub(crate) fn told(told: Told) -> Self {
+    #[must_use]
+    pub fn told(told: Told) -> Self {
         Self::new(if told.is_text { FrameKind::Text } else { FrameKind::Binary }, told.payload)
     }
 

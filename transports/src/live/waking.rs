@@ -203,11 +203,16 @@ impl Core {
     /// The sweep comes by: remembers how far the session has come, if something waits for the client.
     pub(crate) fn note_waiting(&mut self, now: Tick) {
         let (first, last) = (self.session.first_unsent(), self.session.last_pushed());
+        let mut is_late = false;
         if first > last {
             self.calls().forget_trail();
         } else {
-            self.calls().trail_mut().note(first, last, now);
+            let mut calls = self.calls();
+            let trail = calls.trail_mut();
+            trail.note(first, last, now);
+            is_late = !trail.age(first, now).is_zero();
         }
+        self.session.handle_swept(is_late);
     }
 
     /// Whether the client is not heard as the handler takes nothing for now, so that its silence says nothing.

@@ -14,6 +14,9 @@
 //!   they were not sent, and have no number yet.
 //! * *Behind* is a client whose way takes no more for now, that nothing carries, or for whom half of what may wait does. A frame that
 //!   was pushed a moment ago, and that its carrier has not come to yet, makes nobody slow.
+//! * To be behind for a moment costs nothing that a client who reads would miss: frames of a kind are dropped where nothing carries the
+//!   session, where half of what may wait does, or where a client is behind and *late*, which is what the sweep says of one for whom the
+//!   same frame has waited since it came by before. So a burst waits for whoever reads, in full, however fast it is said.
 
 use super::{Pushed, Seq, Session, outbox::OutboxLimits};
 use crate::{
@@ -36,6 +39,11 @@ impl Session {
     /// The current attachment could send something again.
     pub fn handle_flowing(&mut self) {
         self.life.flow();
+    }
+
+    /// The sweep comes by: the oldest frame that is unsent was so when it came by before, or it was not.
+    pub fn handle_swept(&mut self, is_late: bool) {
+        self.life.set_late(is_late);
     }
 
     /// So many frames that were in hand are sent.
@@ -99,29 +107,36 @@ impl Session {
         usize::try_from(told).unwrap_or(usize::MAX)
     }
 
-    /// Puts a frame at the end, and drops the oldest of its kind where as many wait as may.
+    /// Puts a frame at the end, and drops the oldest of its kind where the client is late and as many wait as may.
     fn push_one_of_few(&mut self, frame: Frame, few: &Few, limits: &OutboxLimits) -> Result<Pushed, Frame> {
-        if !limits.admits(self.unsent()) {
+        let unsent = self.unsent();
+        if unsent.frames == 0 {
+            // It has taken all that it was late for.
+            self.life.set_late(false);
+        }
+        if !limits.admits(unsent) || !self.is_late(limits) {
             return Err(frame);
         }
-        let mut displaced = 0;
-        loop {
-            let kin = self.kin(few.key());
-            let Some(oldest) = kin.oldest.filter(|_| kin.count >= few.frames_max()) else { break };
-            let dropped = kin.dropped.map_or(0, |(_, count)| count) + 1;
-            let Some(told) = few.tell(dropped) else { return Err(frame) };
-            let told = Frame::told(told).with_policy(Policy::Dropped(few.key().clone(), dropped));
-            match kin.dropped {
-                Some((place, _)) => {
-                    self.outbox.replace(place, told);
-                    self.outbox.remove(oldest);
-                }
-                None => self.outbox.replace(oldest, told),
+        let kin = self.kin(few.key());
+        let surplus = (kin.count + 1).saturating_sub(few.frames_max());
+        let Some(oldest) = kin.oldest.filter(|_| surplus > 0) else { return Err(frame) };
+        let dropped = kin.dropped.map_or(0, |(_, count)| count) + surplus as u64;
+        let Some(told) = few.tell(dropped) else { return Err(frame) };
+        let told = Frame::told(told).with_policy(Policy::Dropped(few.key().clone(), dropped));
+        let is_kin =
+            |frame: &Frame| matches!(frame.policy(), Some(Policy::Few(few_of)) if few_of.key() == few.key());
+        match kin.dropped {
+            Some((place, _)) => {
+                self.outbox.replace(place, told);
+                self.outbox.remove_first(oldest, surplus, is_kin);
             }
-            displaced += 1;
+            None => {
+                self.outbox.replace(oldest, told);
+                self.outbox.remove_first(oldest, surplus - 1, is_kin);
+            }
         }
         self.outbox.push(frame);
-        Ok(if displaced > 0 { Pushed::Displaced(displaced) } else { Pushed::Queued })
+        Ok(Pushed::Displaced(u32::try_from(surplus).unwrap_or(u32::MAX)))
     }
 
     /// What waits of a kind that the client cannot have, behind the last fence.
@@ -141,6 +156,21 @@ impl Session {
             }
         }
         kin
+    }
+
+    /// Whether it is behind, and not for a moment only.
+    fn is_late(&self, limits: &OutboxLimits) -> bool {
+        let unsent = self.unsent();
+        if !limits.is_relaxed(unsent) {
+            return true;
+        }
+        match self.life.takes_frames() {
+            Some(takes_now) if self.is_carried() => {
+                self.life.is_late() && (!takes_now || self.is_held(limits))
+            }
+            Some(_) => true,
+            None => self.life.is_late(),
+        }
     }
 
     fn is_behind(&self, limits: &OutboxLimits) -> bool {

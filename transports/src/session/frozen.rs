@@ -138,6 +138,8 @@ impl Session {
         // Whoever carries it now is not current from here on, wherever the session goes on.
         self.attach();
         self.life.carry(Carrier::Nothing);
+        // The sweep of wherever it goes on looks anew.
+        self.life.set_late(false);
         let silent_ms = now.0.wrapping_sub(heard.0);
         Ok(Frozen { session: self, silent_ms, detached_ms: detached.as_millis() as u32 })
     }

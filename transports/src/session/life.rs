@@ -129,8 +129,14 @@ pub(super) struct Life {
     pub(super) in_hand: u16,
     /// When a sweep first found the session closed.
     closed_at: Tick,
-    is_over: bool,
+    /// [`OVER`] and [`LATE`], in one byte: a session has no room for two.
+    marks: u8,
 }
+
+/// A closed session has had its time.
+const OVER: u8 = 1;
+/// What is unsent has waited since the sweep came by before.
+const LATE: u8 = 2;
 
 /// How a session is carried at this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -175,6 +181,15 @@ impl Default for LongLife {
 }
 
 impl Life {
+    /// Whether what is unsent waits for longer than a moment, as the sweep has found.
+    pub(super) fn is_late(&self) -> bool {
+        self.marks & LATE != 0
+    }
+
+    pub(super) fn set_late(&mut self, is_late: bool) {
+        self.marks = (self.marks & !LATE) | if is_late { LATE } else { 0 };
+    }
+
     pub(super) fn stall(&mut self) {
         if self.carriage == Carriage::Stream {
             self.carriage = Carriage::Stalled;
@@ -214,6 +229,7 @@ impl Life {
 impl Session {
     /// Something carries the session from now on. Returns whether its client was found away before.
     pub fn handle_carried(&mut self, carrier: Carrier) -> bool {
+        self.life.set_late(false);
         self.life.carry(carrier);
         self.counts.as_mut().is_some_and(|counts| std::mem::take(&mut counts.life.is_away))
     }
@@ -301,7 +317,12 @@ impl Session {
             Tie::Polls | Tie::Window => patience.period,
         };
         let is_over = now.since(self.life.closed_at) >= time;
-        if is_over && !std::mem::replace(&mut self.life.is_over, true) { Due::Over } else { Due::Nothing }
+        let was_over = self.life.marks & OVER != 0;
+        if is_over && !was_over {
+            self.life.marks |= OVER;
+            return Due::Over;
+        }
+        Due::Nothing
     }
 }
 

@@ -29,8 +29,8 @@
 //! 6. *The newest.* Of the states of one thing ([`Policy::Latest`]) at most one waits that the client cannot have yet, behind the last
 //!    fence: the one that was pushed last ([`behind`]).
 //! 7. *Said is said.* What the client may have under a number stays what it is.
-//! 8. *A told gap.* Where frames of a kind are dropped ([`Policy::Few`]), those that are left are the newest, and what stands in the place of
-//!    the others says how many they were.
+//! 8. *A told gap.* Frames of a kind are dropped ([`Policy::Few`]) only for a client that is late ([`behind`]); those that are left are the newest,
+//!    and what stands in the place of the others says how many they were.
 //! 9. *Volatile* frames wait for nobody who is behind, and close no session.
 //!
 //! A resumable session that is open can go on at another place, with the same laws ([`frozen`]).

@@ -105,6 +105,8 @@ struct World {
     is_stalled: bool,
     /// A poll carried the session last.
     was_polled: bool,
+    /// The sweep has found that what is unsent waits for long.
+    is_late: bool,
     /// What the server took.
     taken: Vec<u64>,
     wires: Vec<Wire>,
@@ -160,6 +162,7 @@ impl World {
             marks: Vec::new(),
             is_stalled: false,
             was_polled: false,
+            is_late: false,
             taken: Vec::new(),
             wires: Vec::new(),
             posts: Vec::new(),
@@ -186,6 +189,10 @@ impl World {
             22 => self.resume_arrives(),
             23 => self.poll(),
             28 => self.goes_on_elsewhere(),
+            26 => {
+                self.is_late = self.random.below(2) == 0;
+                self.session.handle_swept(self.is_late);
+            }
             _ => self.times.pass(&mut self.session, &mut self.random),
         }
         self.check();
@@ -212,7 +219,7 @@ impl World {
         self.times.prove(&mut self.session);
         let attachment = self.session.resume(received)?;
         self.times.carry(&mut self.session, Carrier::Stream);
-        (self.is_stalled, self.was_polled) = (false, false);
+        (self.is_stalled, self.was_polled, self.is_late) = (false, false, false);
         self.known.give_up_hand();
         self.known.sent = received.0;
         self.receipt(received.0);

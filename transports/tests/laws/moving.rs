@@ -39,7 +39,7 @@ impl World {
         assert!(!self.wires.iter().any(|wire| self.session.is_current(wire.attachment)), "carried already");
         self.known.give_up_hand();
         self.times.go_on_at(there, heard);
-        self.is_stalled = false;
+        (self.is_stalled, self.is_late) = (false, false);
     }
 }
 

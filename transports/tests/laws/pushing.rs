@@ -32,6 +32,10 @@ pub(crate) fn told(dropped: u64) -> String {
     format!("dropped {dropped}")
 }
 
+fn is_half_full(frames: usize, bytes: usize) -> bool {
+    frames > 1 && (frames > FRAMES_MAX / 2 || bytes > BYTES_MAX / 2)
+}
+
 /// What must become of a push.
 #[derive(Debug, PartialEq, Eq)]
 enum Fate {
@@ -58,6 +62,8 @@ impl World {
         };
         let (fate, asks) = (self.fate(mark), self.random.below(2) == 0);
         let was_closed = self.session.closed();
+        let unsent = self.amount(self.known.reached, self.pushed.len() as u64).1;
+        self.is_late &= !mark.is_few || unsent > 0 || was_closed.is_some();
         let pushed = match asks {
             true => self.session.try_push(mark.put_on(&text), None, &LIMITS),
             false => self.session.push(mark.put_on(&text), &LIMITS),
@@ -108,6 +114,7 @@ impl World {
         }
         if mark.is_few
             && has_room(frames, bytes)
+            && self.is_late(frames, bytes)
             && let Some(fate) = self.displaces()
         {
             return fate;
@@ -145,11 +152,20 @@ impl World {
         (from..untold.end).rev().find(|place| self.marks[*place].key == Some(key))
     }
 
+    /// Whether the few may be dropped for the client: not for a moment in which it was not written to.
+    fn is_late(&self, frames: usize, bytes: usize) -> bool {
+        is_half_full(frames, bytes)
+            || match self.times.carrier() {
+                Carrier::Stream => self.is_late && (self.is_stalled || self.session.is_held(&LIMITS)),
+                Carrier::Nothing if !self.was_polled => true,
+                Carrier::Nothing | Carrier::Poll => self.is_late && frames > 0,
+            }
+    }
+
     /// Whether a volatile frame is of no use to the client.
     fn is_behind(&self) -> bool {
         let (_, frames, bytes) = self.amount(self.known.reached, self.pushed.len() as u64);
-        let is_half_full = frames > 1 && (frames > FRAMES_MAX / 2 || bytes > BYTES_MAX / 2);
-        is_half_full
+        is_half_full(frames, bytes)
             || match self.times.carrier() {
                 Carrier::Stream => self.is_stalled || self.session.is_held(&LIMITS),
                 Carrier::Nothing if !self.was_polled => true,

@@ -291,6 +291,33 @@ impl Outbox {
         frame
     }
 
+    /// Takes out the first so many frames from a place on that are meant; those behind them move up. Looks at each once, however many go.
+    pub fn remove_first(&mut self, from: usize, count: usize, is_meant: impl Fn(&Frame) -> bool) {
+        let first =
+            |outbox: &Self| (from..outbox.len()).find(|place| outbox.get(*place).is_some_and(&is_meant));
+        if count <= 1 {
+            // As of a client that stays late, of whose index nothing else is lost.
+            if let Some(place) = first(self).filter(|_| count == 1) {
+                self.remove(place);
+            }
+            return;
+        }
+        let Kept::Many(many) = &mut self.0 else { return };
+        let (mut left, mut bytes) = (count, 0);
+        let behind = many.frames.split_off(from.min(many.frames.len()));
+        many.frames.extend(behind.into_iter().filter(|frame| {
+            let goes = left > 0 && is_meant(frame);
+            left -= usize::from(goes);
+            bytes += if goes { frame.payload().len() } else { 0 };
+            !goes
+        }));
+        many.bytes -= bytes;
+        many.index = None;
+        if many.frames.is_empty() {
+            self.0 = Kept::Nothing;
+        }
+    }
+
     /// Drops all frames but the oldest, which may be half written.
     pub fn truncate_to_first(&mut self) {
         if let Kept::Many(many) = &mut self.0 {
@@ -389,161 +416,4 @@ impl Outbox {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::compared;
-
-    fn texts(outbox: &Outbox) -> Vec<&[u8]> {
-        outbox.iter().map(|frame| &frame.payload()[..]).collect()
-    }
-
-    #[test]
-    fn frames_come_out_in_the_order_they_went_in() {
-        let mut outbox = Outbox::default();
-        for text in ["a", "bb", "ccc"] {
-            outbox.push(Frame::text(text));
-        }
-        assert_eq!((outbox.len(), outbox.bytes()), (3, 6));
-        assert_eq!(texts(&outbox), [&b"a"[..], b"bb", b"ccc"]);
-        assert_eq!(outbox.pop().unwrap().payload(), "a");
-        assert_eq!(outbox.pop().unwrap().payload(), "bb");
-        assert_eq!(outbox.pop().unwrap().payload(), "ccc");
-        assert!(outbox.pop().is_none() && outbox.is_empty() && outbox.bytes() == 0);
-    }
-
-    #[test]
-    fn the_bounds_in_bytes_are_passed_by_one_frame_at_most() {
-        let limits = OutboxLimits::new().frames_max(3).bytes_max(4);
-        let limits = limits.unacknowledged_frames_max(3).unacknowledged_bytes_max(4);
-        let may = |frames, bytes| {
-            let waiting = Waiting { frames, bytes };
-            assert_eq!(limits.admits(waiting), limits.may_send(waiting));
-            limits.admits(waiting)
-        };
-        assert!(may(0, 0) && may(1, 3) && may(2, 3));
-        assert!(!may(1, 4) && !may(1, 1_000) && !may(3, 3) && !may(4, 0));
-    }
-
-    #[test]
-    fn a_frame_is_found_by_its_key_behind_the_last_fence_and_replaced_with_its_bytes() {
-        let key = |name: &str| Policy::Latest(Key::new(name));
-        let (a, b) = (Key::new("a"), Key::new("b"));
-        let mut outbox = Outbox::default();
-        outbox.replace(0, Frame::text("nothing to replace"));
-        outbox.replace(1, Frame::text("nothing to replace"));
-        assert!(outbox.is_empty() && outbox.place_of(0, &a).is_none());
-        for (text, policy) in
-            [("1", Some(key("a"))), ("2", None), ("3", Some(key("b"))), ("4", Some(key("a")))]
-        {
-            let frame = Frame::text(text);
-            outbox.push(policy.map_or(frame.clone(), |policy| frame.with_policy(policy)));
-        }
-        assert_eq!((outbox.place_of(0, &a), outbox.place_of(0, &b)), (Some(3), Some(2)));
-        assert_eq!(
-            (outbox.place_of(3, &a), outbox.place_of(3, &b), outbox.place_of(9, &a)),
-            (Some(3), None, None)
-        );
-        outbox.replace(3, Frame::text("444").with_policy(key("a")));
-        outbox.replace(0, Frame::text("11").with_policy(key("a")));
-        assert_eq!((texts(&outbox), outbox.bytes()), (vec![&b"11"[..], b"2", b"3", b"444"], 7));
-        assert_eq!(outbox.remove(1).unwrap().payload(), "2");
-        assert_eq!((texts(&outbox), outbox.bytes()), (vec![&b"11"[..], b"3", b"444"], 6));
-        assert_eq!(outbox.remove(0).unwrap().payload(), "11");
-        assert_eq!((texts(&outbox), outbox.bytes()), (vec![&b"3"[..], b"444"], 4));
-        assert!(outbox.remove(2).is_none());
-        assert_eq!((outbox.remove(1).unwrap().payload().len(), outbox.bytes()), (3, 1));
-        outbox.push(Frame::text("5").as_fence());
-        assert_eq!((outbox.place_of(0, &a), outbox.place_of(0, &b)), (None, None));
-        outbox.push(Frame::text("6").with_policy(key("b")));
-        assert_eq!((outbox.place_of(0, &a), outbox.place_of(0, &b)), (None, Some(2)));
-    }
-
-    /// Beside what a look at each frame finds.
-    #[test]
-    fn what_waits_among_many_is_found_as_among_few() {
-        let mut dice = 1_u64;
-        let mut roll = |below: usize| {
-            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (dice >> 33) as usize % below
-        };
-        let keys: Vec<_> = (0..300).map(|number| Key::new(&number.to_string())).collect();
-        let (mut outbox, mut indexed) = (Outbox::default(), 0);
-        for step in 0..60_000 {
-            let key = &keys[roll(keys.len())];
-            let frame = Frame::text(step.to_string()).with_policy(Policy::Latest(key.clone()));
-            let skip = roll(4) * 20;
-            let naive = (skip..outbox.len()).rev().find_map(|place| {
-                let frame = outbox.get(place).unwrap();
-                let is_it = matches!(frame.policy(), Some(Policy::Latest(known)) if known == key);
-                (is_it || frame.is_fence()).then_some(is_it.then_some(place))
-            });
-            let place = outbox.place_of(skip, key);
-            assert_eq!(place, naive.flatten(), "step {step}");
-            let many = 150 + 150 * (step / 5_000 % 3);
-            let any = roll(outbox.len() + 1);
-            let stays = outbox.get(any).is_none_or(|frame| frame.policy().is_some() || frame.is_fence());
-            match (roll(100), place) {
-                (0, _) => outbox.push(Frame::text("fence").as_fence()),
-                (1..10, _) => outbox.push(Frame::text("event")),
-                // A state leaves when it is sent, and in no other way; so does a fence.
-                (10..20, _) if !stays => drop(outbox.remove(any)),
-                (20..30, _) if !stays => outbox.replace(any, Frame::text("what tells of others")),
-                (_, Some(place)) => outbox.replace(place, frame),
-                (_, None) => outbox.push(frame),
-            }
-            while outbox.len() > many || (step % 10_000 == 0 && !outbox.is_empty()) {
-                outbox.pop();
-            }
-            indexed += usize::from(matches!(&outbox.0, Kept::Many(many) if many.index.is_some()));
-        }
-        assert!(indexed > 30_000, "it is looked for in an index: {indexed}");
-    }
-
-    /// As many comparisons of keys for each state that is pushed, however many others wait.
-    #[test]
-    fn a_state_is_found_among_ten_thousand_as_fast_as_among_a_hundred() {
-        const ROUNDS: usize = 30_000;
-        for keys in [100, 1_000, 10_000] {
-            let keys: Vec<_> = (0..keys).map(|number| Key::new(&number.to_string())).collect();
-            let mut outbox = Outbox::default();
-            let push = |outbox: &mut Outbox, key: &Key| {
-                let frame = Frame::text("state").with_policy(Policy::Latest(key.clone()));
-                match outbox.place_of(0, key) {
-                    Some(place) => outbox.replace(place, frame),
-                    None => outbox.push(frame),
-                }
-            };
-            keys.iter().for_each(|key| push(&mut outbox, key));
-            compared::take();
-            for round in 0..ROUNDS {
-                push(&mut outbox, &keys[round * 7_919 % keys.len()]);
-                // The client has taken one, which tells of another thing than the next that is said.
-                if round % 3 == 0 {
-                    outbox.pop();
-                }
-            }
-            let each = compared::take() as f64 / ROUNDS as f64;
-            assert!(each < 4.0, "{each} comparisons for each, among {}", keys.len());
-            assert!(outbox.len() > keys.len() / 2, "{} wait", outbox.len());
-        }
-    }
-
-    #[test]
-    fn truncation_keeps_the_frame_that_may_be_half_written() {
-        let mut outbox = Outbox::default();
-        for text in ["a", "bb", "ccc"] {
-            outbox.push(Frame::text(text));
-        }
-        outbox.truncate_to_first();
-        assert_eq!((outbox.len(), outbox.bytes()), (1, 1));
-    }
-
-    #[test]
-    fn a_queue_is_crowded_when_an_eighth_of_either_bound_is_left() {
-        let limits = OutboxLimits::new().frames_max(80).bytes_max(800);
-        let crowded = |frames, bytes| limits.is_crowded(Waiting { frames, bytes });
-        assert!(!crowded(70, 0) && crowded(71, 0));
-        assert!(!crowded(0, 700) && crowded(0, 701));
-        assert!(!crowded(70, 700) && crowded(71, 701));
-    }
-}
+mod tests;
