@@ -203,7 +203,7 @@ impl NotAdmitted {
 /// for any other, and the reason is the body, as [one line](crate::close::reason_line). It stays away after 4401 and 4403 until
 /// its credentials are others.
 ///
-/// To stock clients it is the HTTP response, of which browsers tell their page nothing and whose body is a word where it has none; their long-poll only
+/// To stock clients it is the HTTP response, of which browsers tell their page nothing; their long-poll only
 /// understands `{"status":403}` and gets that whatever the refusal says, with the body as `reason`.
 ///
 /// ```
@@ -218,7 +218,7 @@ impl NotAdmitted {
 pub struct Refusal {
     /// The HTTP status; 403 by default.
     pub status: StatusCode,
-    /// The body, and the reason that pages are told; empty by default, and then a word in the answer.
+    /// The body, and the reason that pages are told; empty by default.
     pub body: Bytes,
     /// After how long the client may try again, for the header `Retry-After` of a 429 or a 503, which say a second by default.
     pub retry_after: Option<Duration>,
@@ -296,18 +296,17 @@ impl Refusal {
         if line.is_empty() { word.to_owned() } else { line }
     }
 
-    /// The words of an answer whose refusal has no body.
+    /// The words of an answer whose refusal has no body: none where Phoenix answers without any.
     pub(crate) fn words(&self) -> &'static str {
         match self.counted_as {
-            NotAdmitted::Origin => "this origin may not connect",
-            NotAdmitted::Version => "this version of the protocol is not spoken here",
             NotAdmitted::Draining => "the server goes down",
             NotAdmitted::Budget | NotAdmitted::Sessions => "the server is full",
             NotAdmitted::Timeout => "it was not decided in time",
-            NotAdmitted::Query | NotAdmitted::Rate | NotAdmitted::Program => match self.status {
-                StatusCode::FORBIDDEN => "forbidden",
-                status => status.canonical_reason().unwrap_or("refused"),
-            },
+            NotAdmitted::Origin
+            | NotAdmitted::Query
+            | NotAdmitted::Version
+            | NotAdmitted::Rate
+            | NotAdmitted::Program => "",
         }
     }
 
@@ -336,7 +335,7 @@ impl Refusal {
 }
 
 impl Default for Refusal {
-    /// 403 without a body of its own.
+    /// 403 with an empty body, as Phoenix answers.
     fn default() -> Self {
         Self::new(StatusCode::FORBIDDEN)
     }
@@ -358,13 +357,14 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_has_words() {
+    fn a_refusal_for_now_has_words_and_one_that_phoenix_knows_has_none() {
         for reason in NotAdmitted::ALL {
-            for status in
-                [StatusCode::FORBIDDEN, StatusCode::SERVICE_UNAVAILABLE, StatusCode::from_u16(499).unwrap()]
-            {
-                assert!(!Refusal::new(status).with_count(reason).words().is_empty(), "{reason:?}");
-            }
+            let is_for_now = ["draining", "budget", "sessions", "timeout"].contains(&reason.word());
+            assert_eq!(
+                !Refusal::unavailable().with_count(reason).words().is_empty(),
+                is_for_now,
+                "{reason:?}"
+            );
         }
     }
 }

@@ -49,9 +49,8 @@ pub(super) fn no_messages(status: Status, token: &str) -> Response<Body> {
 /// The answer to a POST whose body was not read to its end.
 pub(super) fn unread(unread: Unread) -> Response<Body> {
     match unread {
-        Unread::TooLarge => refused(StatusCode::BAD_REQUEST, "the body is too large"),
-        Unread::LineTooLong => refused(StatusCode::BAD_REQUEST, "a line of the body is too long"),
-        Unread::Cut => refused(StatusCode::BAD_REQUEST, "the body could not be read to its end"),
+        // Without a word, as Phoenix answers.
+        Unread::TooLarge | Unread::LineTooLong | Unread::Cut => refused(StatusCode::BAD_REQUEST, ""),
         Unread::TooLate => status(Status::TimedOut, None),
         Unread::OverBudget => full(),
         Unread::Unwanted => status(Status::Gone, None),
@@ -90,9 +89,9 @@ pub(super) fn later(reason: &'static str) -> Response<Body> {
     response
 }
 
-/// The answer to a method that the dialect does not know.
+/// The answer to a method that the dialect does not know: without a word, as Phoenix answers.
 pub(super) fn unknown_method() -> Response<Body> {
-    refused(StatusCode::BAD_REQUEST, "GET and POST are the methods here")
+    refused(StatusCode::BAD_REQUEST, "")
 }
 
 /// An answer that is no JSON, to requests that the dialect does not know, and where nothing is known of the session.

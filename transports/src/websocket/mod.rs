@@ -94,7 +94,7 @@ async fn upgrade<H: Handler>(
             return Ok(*response);
         }
     } else if parts.method != Method::GET {
-        return Err(Refusal::new(StatusCode::BAD_REQUEST).with_body("a WebSocket begins with GET"));
+        return Err(Refusal::new(StatusCode::BAD_REQUEST));
     }
     if !manager.allows_origin(&parts) {
         return Err(Refusal::default().with_count(NotAdmitted::Origin));
@@ -108,10 +108,8 @@ async fn upgrade<H: Handler>(
         Err(error) => {
             debug!(%error, "websocket refused: subprotocol");
             return Err(match error {
-                SubprotocolError::BadAuthToken => {
-                    Refusal::new(StatusCode::BAD_REQUEST).with_body(error.to_string())
-                }
-                SubprotocolError::Mismatch => Refusal::default().with_body(error.to_string()),
+                SubprotocolError::BadAuthToken => Refusal::new(StatusCode::BAD_REQUEST),
+                SubprotocolError::Mismatch => Refusal::default(),
             });
         }
         Ok(agreed) => agreed,
