@@ -135,6 +135,7 @@ impl<S: Send + Sync + 'static, G: Send + Unpin + 'static> Writing<S, G> {
                 let shared = payload.slice(self.offset..self.offset + PIECE_BYTES);
                 self.offset += PIECE_BYTES;
                 self.left -= shared.len();
+                self.session.common.counters.wrote(Transport::Longpoll, 0, shared.len());
                 return Some(shared);
             }
             self.offset = form.append(payload, self.offset, PIECE_BYTES - piece.len(), &mut piece);
@@ -191,5 +192,42 @@ impl<S: Send + Sync + 'static, G: Send + Unpin + 'static> http_body::Body for Wr
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::pin,
+        task::{Context, Waker},
+    };
+
+    use http_body::Body as _;
+
+    use super::*;
+    use crate::live::{Common, Kind};
+
+    #[test]
+    fn what_is_written_is_counted_also_of_large_frames() {
+        for form in [(|_| Form::Plain) as fn(&Frame) -> Form, |_| Form::Quoted] {
+            for bytes in [200, 100_000, 1_000_000] {
+                let common = Common::boundless();
+                let session = LiveSession::new(common.clone(), Transport::Longpoll, Kind::Plain, ());
+                session.push(Frame::text("x".repeat(bytes)));
+                let session = Arc::new(session);
+                let attachment = session.core().session.attach();
+                let layout = Layout { form, separator: b',', is_terminator: false };
+                let span = layout.span(&mut session.core(), &common.outbox, Seq(0), usize::MAX);
+                let around = Around { head: b"[".to_vec(), tail: b"]".to_vec() };
+                let mut body = pin!(Writing::body(session, attachment, layout, span, around, ()));
+                let (mut written, mut cx) = (0, Context::from_waker(Waker::noop()));
+                while let Poll::Ready(Some(piece)) = body.as_mut().poll_frame(&mut cx) {
+                    written += piece.unwrap().into_data().unwrap().len() as u64;
+                }
+                assert!(written > bytes as u64);
+                let counted = common.counters.traffic(Transport::Longpoll);
+                assert_eq!((counted.frames_out, counted.bytes_out), (1, written));
+            }
+        }
     }
 }
