@@ -1,6 +1,10 @@
 //! What hangs below one path: channels, who may connect, and how.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use lapwing_transports::{
     connect::{ConnectRequest, Refusal},
@@ -47,6 +51,8 @@ pub struct Mount {
     routes: Vec<Result<ChannelRoute, BuildError>>,
     callbacks: Callbacks,
     serializers: SerializerList,
+    /// Those of stock long-poll clients, once somebody asked.
+    text_serializers: OnceLock<SerializerList>,
     joins_max: usize,
     mailbox: MailboxLimits,
     names: NameLimits,
@@ -68,6 +74,7 @@ impl Mount {
             routes: Vec::new(),
             callbacks: Callbacks::default(),
             serializers: SerializerList::default(),
+            text_serializers: OnceLock::new(),
             joins_max: 100,
             mailbox: MailboxLimits::default(),
             names: NameLimits::default(),
@@ -385,8 +392,17 @@ impl Mount {
         #[cfg(feature = "deflate")]
         if let Some(options) = self.transports.deflate() {
             compression.add(self.serializers.iter(), options);
+            // They have serializers of their own.
+            if self.transports.gzips_polls() {
+                compression.add(self.text_serializers().iter(), options);
+            }
         }
         let _ = compression;
+    }
+
+    #[cfg(feature = "deflate")]
+    fn text_serializers(&self) -> &SerializerList {
+        self.text_serializers.get_or_init(|| handler::text_serializers(&self.serializers))
     }
 
     /// What the transports need: the handler, and their options.
@@ -430,7 +446,12 @@ impl Mount {
         let router = Router::new(routes, &node, self.mailbox, self.rejoins_per_second.map(Rejoins::new));
         let limits =
             handler::Limits { joins_max: self.joins_max, names: self.names, rates: self.rates.limiter()? };
-        let hub = Hub::new(node, router, self.callbacks, self.serializers, limits);
+        let text_serializers = self
+            .text_serializers
+            .into_inner()
+            .unwrap_or_else(|| handler::text_serializers(&self.serializers));
+        let hub = Hub::new(node, router, self.callbacks, self.serializers, limits)
+            .with_text_serializers(text_serializers);
         Ok((hub, self.transports))
     }
 }

@@ -8,6 +8,7 @@ use std::{
 
 use lapwing_transports::{
     close::CloseReason,
+    forms::Forms,
     frame::Frame,
     live::LiveSession,
     quoted::Quoted,
@@ -192,8 +193,8 @@ impl Lane for LiveSession<Client> {
         let _ = self.push_in_turn(frame);
     }
 
-    fn compresses(&self) -> bool {
-        LiveSession::compresses(self)
+    fn compressed_forms(&self) -> Forms {
+        LiveSession::compressed_forms(self)
     }
 
     fn serializer(&self) -> &Arc<dyn Serializer> {

@@ -152,6 +152,11 @@ fn login_expired() -> Refusal {
     Refusal::new(StatusCode::UNAUTHORIZED).with_body(CloseReason::LoginExpired.word())
 }
 
+/// The serializers of stock long-poll clients.
+pub(crate) fn text_serializers(serializers: &SerializerList) -> SerializerList {
+    serializers.map(|serializer| Arc::new(TextOnly(serializer.clone())))
+}
+
 impl Hub {
     pub(crate) fn new(
         node: Arc<Node>,
@@ -160,10 +165,16 @@ impl Hub {
         serializers: SerializerList,
         limits: Limits,
     ) -> Self {
-        let text_serializers = serializers.map(|serializer| Arc::new(TextOnly(serializer.clone())));
+        let text_serializers = text_serializers(&serializers);
         let meter = Arc::new(Meter::default());
         let logins = Logins::new(callbacks, meter.clone());
         Self { node, router, logins, serializers, text_serializers, limits, meter }
+    }
+
+    /// The same with what the serializers of stock long-poll clients are known by elsewhere.
+    pub(crate) fn with_text_serializers(mut self, text_serializers: SerializerList) -> Self {
+        self.text_serializers = text_serializers;
+        self
     }
 
     fn note(&self, client: &Client, what: impl FnOnce() -> Happening) {

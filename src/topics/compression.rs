@@ -10,7 +10,11 @@
 //! others would wait for it, a thousand at once. So the topic remembers with which serializers its clients took compressed frames when
 //! a walk last looked, which each sixteenth does, or when one joined. A client that has moved to such a connection since gets sixteen
 //! broadcasts as they are, at most.
+//!
+//! A serializer's frame is compressed in each form in which one of its clients takes it (`Forms`): WebSockets and event streams share one.
 
+#[cfg(feature = "deflate")]
+use lapwing_transports::forms::Forms;
 use lapwing_transports::frame::Frame;
 
 use super::{Lane, broadcast::Broadcast};
@@ -21,9 +25,10 @@ use lapwing_transports::options::DeflateOptions;
 #[cfg(feature = "deflate")]
 use std::sync::Arc;
 
-/// Serializers whose frames are compressed. Those beyond, of which there are none in most programs, write theirs as they are.
+/// Serializers whose frames are compressed, as many as have a place in [`Wanted`]: two of most mounts, and as many again where stock clients
+/// poll for gzip. Those beyond, of which there are none in most programs, write theirs as they are.
 #[cfg(feature = "deflate")]
-const VARIANTS_MAX: usize = 8;
+const VARIANTS_MAX: usize = (u32::BITS / Forms::BITS) as usize;
 
 /// Which frames may be compressed: those of the serializers of mounts that do so.
 #[derive(Default)]
@@ -35,13 +40,23 @@ pub(crate) struct Compression {
 /// Frames of a broadcast by the address of their serializers.
 pub(super) type Frames = Vec<(*const (), Frame)>;
 
-/// With which serializers clients take compressed frames, a bit each.
+/// With which serializers clients take compressed frames, and in which forms: some bits each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Wanted(pub(super) u8);
+pub(super) struct Wanted(pub(super) u32);
 
 impl Wanted {
     pub(super) fn add(&mut self, more: Self) {
         self.0 |= more.0;
+    }
+
+    #[cfg(feature = "deflate")]
+    fn of(index: usize, forms: Forms) -> Self {
+        Self(forms.bits() << (index as u32 * Forms::BITS))
+    }
+
+    #[cfg(feature = "deflate")]
+    fn forms(self, index: usize) -> Forms {
+        Forms::of_bits(self.0 >> (index as u32 * Forms::BITS))
     }
 }
 
@@ -64,11 +79,15 @@ impl Compression {
 
     /// What a client takes.
     pub(super) fn wanted_by(&self, lane: &(impl Lane + ?Sized)) -> Wanted {
-        if self.variants.is_empty() || !lane.compresses() {
+        if self.variants.is_empty() {
+            return Wanted::default();
+        }
+        let forms = lane.compressed_forms();
+        if forms.is_none() {
             return Wanted::default();
         }
         let is_its = |(serializer, _): &(Arc<dyn Serializer>, _)| Arc::ptr_eq(serializer, lane.serializer());
-        Wanted(self.variants.iter().position(is_its).map_or(0, |index| 1 << index))
+        self.variants.iter().position(is_its).map_or(Wanted::default(), |index| Wanted::of(index, forms))
     }
 
     /// Makes the frames of a broadcast that are wanted compressed. One that cannot be encoded is left to the walk, which says so.
@@ -79,11 +98,12 @@ impl Compression {
         }
         let Broadcast { topic, event, payload, .. } = broadcast;
         for (index, (serializer, options)) in self.variants.iter().enumerate() {
-            let is_wanted = wanted.0 & 1 << index != 0 && options.takes_broadcast(payload.size());
-            if is_wanted
+            let forms = wanted.forms(index);
+            if !forms.is_none()
+                && options.takes_broadcast(payload.size())
                 && let Ok(mut frame) = serializer.encode(Outgoing::Broadcast { topic, event, payload })
             {
-                frame.compress();
+                frame.compress(forms);
                 frames.push((Arc::as_ptr(serializer).cast(), frame));
             }
         }
@@ -130,7 +150,7 @@ mod tests {
     /// A client, and what it got.
     struct Client {
         serializer: Arc<dyn Serializer>,
-        compresses: AtomicBool,
+        forms: Mutex<Forms>,
         got: Mutex<Vec<Frame>>,
     }
 
@@ -143,8 +163,8 @@ mod tests {
             self.push_frame(frame);
         }
 
-        fn compresses(&self) -> bool {
-            self.compresses.load(Ordering::Relaxed)
+        fn compressed_forms(&self) -> Forms {
+            *self.forms.lock().unwrap()
         }
 
         fn serializer(&self) -> &Arc<dyn Serializer> {
@@ -167,10 +187,10 @@ mod tests {
         }
     }
 
-    fn join(topics: &Topics, serializer: &Arc<dyn Serializer>, compresses: bool) -> Arc<Client> {
+    fn join(topics: &Topics, serializer: &Arc<dyn Serializer>, forms: Forms) -> Arc<Client> {
         let client = Arc::new(Client {
             serializer: serializer.clone(),
-            compresses: AtomicBool::new(compresses),
+            forms: Mutex::new(forms),
             got: Mutex::default(),
         });
         let member = Member::Lane { lane: client.clone(), channel: ChannelId(1) };
@@ -192,7 +212,8 @@ mod tests {
     fn a_broadcast_is_compressed_once_for_all_and_not_for_what_is_small_or_secret() {
         let v2: Arc<dyn Serializer> = Arc::new(V2);
         let topics = compressing(std::slice::from_ref(&v2));
-        let clients: Vec<_> = [true, false, true].map(|takes| join(&topics, &v2, takes)).into();
+        let clients: Vec<_> =
+            [Forms::MESSAGES, Forms::NONE, Forms::MESSAGES].map(|forms| join(&topics, &v2, forms)).into();
         for (broadcast, is_compressed) in [
             (said(1_000), true),
             (said(100), false),
@@ -213,7 +234,7 @@ mod tests {
     fn nothing_is_compressed_where_no_client_takes_it() {
         let (v1, v2): (Arc<dyn Serializer>, Arc<dyn Serializer>) = (Arc::new(V1), Arc::new(V2));
         let topics = compressing(&[v1.clone(), v2.clone()]);
-        let (plain, other) = (join(&topics, &v2, false), join(&topics, &v1, true));
+        let (plain, other) = (join(&topics, &v2, Forms::NONE), join(&topics, &v1, Forms::MESSAGES));
         topics.dispatch(Source::Program, &said(1_000)).unwrap();
         assert_eq!(
             (plain.got_compressed(), other.got_compressed()),
@@ -222,7 +243,7 @@ mod tests {
         );
         // A serializer of a mount without compression.
         let foreign: Arc<dyn Serializer> = Arc::new(V2);
-        let foreigner = join(&topics, &foreign, true);
+        let foreigner = join(&topics, &foreign, Forms::MESSAGES);
         topics.dispatch(Source::Program, &said(1_000)).unwrap();
         assert!(!foreigner.got_compressed());
     }
@@ -231,10 +252,10 @@ mod tests {
     fn a_topic_follows_its_clients_from_one_connection_to_the_next() {
         let v2: Arc<dyn Serializer> = Arc::new(V2);
         let topics = compressing(std::slice::from_ref(&v2));
-        let client = join(&topics, &v2, false);
+        let client = join(&topics, &v2, Forms::NONE);
         let mut seen = Vec::new();
-        for compresses in [false, true, false] {
-            client.compresses.store(compresses, Ordering::Relaxed);
+        for forms in [Forms::NONE, Forms::LINES, Forms::NONE] {
+            *client.forms.lock().unwrap() = forms;
             // The last of these walks looks, and the next broadcast is as it has seen.
             for _ in 0..LOOKED_EVERY {
                 topics.dispatch(Source::Program, &said(1_000)).unwrap();
@@ -243,9 +264,23 @@ mod tests {
             seen.push(client.got_compressed());
         }
         assert_eq!(seen, [false, true, false]);
-        let other = join(&topics, &v2, true);
+        let other = join(&topics, &v2, Forms::STRINGS);
         topics.dispatch(Source::Program, &said(1_000)).unwrap();
         assert!(other.got_compressed(), "at once for who joins so");
+    }
+
+    /// As many serializers as have a place, each with all that its clients may want.
+    #[test]
+    fn what_is_wanted_of_one_serializer_is_not_wanted_of_another() {
+        for index in 0..VARIANTS_MAX {
+            for forms in (1..1 << Forms::BITS).map(Forms::of_bits) {
+                let wanted = Wanted::of(index, forms);
+                for other in 0..VARIANTS_MAX {
+                    let expected = if other == index { forms } else { Forms::NONE };
+                    assert_eq!(wanted.forms(other), expected, "{forms:?} of {index}");
+                }
+            }
+        }
     }
 
     /// V2, which looks whether the topic is locked.
@@ -275,7 +310,7 @@ mod tests {
         let serializer: Arc<dyn Serializer> = looking.clone();
         let topics = Arc::new(compressing(std::slice::from_ref(&serializer)));
         *looking.topics.lock().unwrap() = Arc::downgrade(&topics);
-        let client = join(&topics, &serializer, true);
+        let client = join(&topics, &serializer, Forms::MESSAGES);
         topics.dispatch(Source::Program, &Broadcast::new("t", "e", Payload::from(vec![7; 4_000]))).unwrap();
         assert!(looking.looked.load(Ordering::Relaxed) && client.got_compressed());
     }

@@ -34,7 +34,7 @@ use std::{
 };
 
 use foldhash::quality::RandomState;
-use lapwing_transports::{frame::Frame, shrink::Shrink};
+use lapwing_transports::{forms::Forms, frame::Frame, shrink::Shrink};
 use slab::Slab;
 
 use crate::{
@@ -42,7 +42,7 @@ use crate::{
     protocol::{EncodeError, Serializer},
     sync::{
         Mutex, MutexGuard, RwLock,
-        atomic::{AtomicU8, AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     topic::{Topic, TopicPattern},
     topics::{
@@ -77,10 +77,10 @@ pub(crate) trait Lane: Send + Sync {
     /// Queues a frame that all members of a topic get; never waits. It may be written a little later than others.
     fn push_broadcast(&self, frame: Frame);
 
-    /// Whether the client takes compressed frames now.
+    /// The form in which the client takes compressed frames now, if it does.
     #[cfg_attr(not(feature = "deflate"), allow(dead_code, reason = "nothing is compressed"))]
-    fn compresses(&self) -> bool {
-        false
+    fn compressed_forms(&self) -> Forms {
+        Forms::NONE
     }
 
     /// The serializer of the session's frames.
@@ -184,7 +184,7 @@ impl MemberInfo {
 pub(crate) struct TopicEntry {
     members: Mutex<Members>,
     /// [`Wanted`] by the members that the last walk has seen, and those that have come since.
-    wanted: AtomicU8,
+    wanted: AtomicU32,
 }
 
 #[derive(Default)]
@@ -481,7 +481,7 @@ impl Topics {
         let mut shard = self.shard(topic).write().unwrap_or_else(PoisonError::into_inner);
         let entry = shard.entry(topic.clone()).or_insert_with(|| {
             self.count.fetch_add(1, Ordering::Relaxed);
-            Arc::new(TopicEntry { members: Mutex::default(), wanted: AtomicU8::new(0) })
+            Arc::new(TopicEntry { members: Mutex::default(), wanted: AtomicU32::new(0) })
         });
         entry.clone()
     }

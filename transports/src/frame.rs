@@ -8,9 +8,11 @@ use bytes::Bytes;
 
 #[cfg(feature = "net")]
 use crate::budget::{Budget, Charge, STEP};
-#[cfg(feature = "deflate")]
-use crate::deflate;
+#[cfg(feature = "net")]
+use crate::deflate::gzip::Part;
 use crate::policy::{Policy, Told};
+#[cfg(feature = "deflate")]
+use crate::{deflate, forms::Forms};
 
 /// Whether a message is UTF-8 text or raw bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,10 +69,26 @@ struct Rare {
     /// The frame as an event of an event stream, once somebody needed it: the same bytes for all who get it.
     #[cfg(feature = "net")]
     event: OnceLock<Event>,
+    /// The same for streams that are gzip, with what their ends have to know of it.
+    #[cfg(feature = "net")]
+    packed_event: OnceLock<(Event, Part)>,
     /// The payload compressed, for connections that take that. Never changed once others have the frame: how much of it a connection
     /// has written is a number, and what it takes is counted once.
     #[cfg(feature = "deflate")]
     compressed: Option<Box<[u8]>>,
+    /// The same of the payload as a string of JSON.
+    #[cfg(feature = "deflate")]
+    string: Option<Box<Packed>>,
+}
+
+/// A form of a payload, compressed.
+#[cfg(feature = "net")]
+#[derive(Debug)]
+pub(crate) struct Packed {
+    /// Without what ends a flushed block.
+    pub(crate) bytes: Box<[u8]>,
+    /// What it stands for.
+    pub(crate) part: Part,
 }
 
 /// A frame as an event, counted if it is more than a little.
@@ -174,29 +192,48 @@ impl Frame {
         self
     }
 
-    /// Compresses the payload for all connections whose clients take that, if it is worth it. For whoever sends it, before it is pushed
-    /// or cloned: a frame that others have stays as it is. What this costs grows with the payload.
+    /// Compresses the payload for all connections whose clients take that, in the forms in which they do, if it is worth it. For whoever
+    /// sends it, before it is pushed or cloned: a frame that others have stays as it is. What this costs grows with the payload.
     #[cfg(feature = "deflate")]
-    pub fn compress(&mut self) {
-        if let Some(encoded) = Arc::get_mut(&mut self.0)
-            && encoded.counted.get().is_none()
+    pub fn compress(&mut self, forms: Forms) {
+        let Some(encoded) = Arc::get_mut(&mut self.0).filter(|encoded| encoded.counted.get().is_none())
+        else {
+            return;
+        };
+        let is_text = encoded.kind == FrameKind::Text;
+        // Bytes are base64 in a line, which is hardly worth it.
+        if (forms.has(Forms::MESSAGES) || (forms.has(Forms::LINES) && is_text))
             && let Some(compressed) = deflate::compressed(&encoded.payload)
         {
             encoded.rare_mut().compressed = Some(compressed);
         }
+        if forms.has(Forms::STRINGS) && is_text {
+            // No error: it is made of a `String`.
+            let string = serde_json::to_vec(&String::from_utf8_lossy(&encoded.payload)).unwrap_or_default();
+            if let Some(bytes) = deflate::compressed(&string) {
+                let part = Part::of(&string);
+                encoded.rare_mut().string = Some(Box::new(Packed { bytes, part }));
+            }
+        }
     }
 
-    /// Returns whether connections whose clients take that get the payload compressed.
+    /// Returns whether connections whose clients take that get the payload compressed, in one of its forms.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn is_compressed(&self) -> bool {
-        self.compressed().is_some()
+        self.compressed().is_some() || self.string().is_some()
     }
 
     /// The payload compressed, if it was.
     #[cfg(feature = "net")]
     pub(crate) fn compressed(&self) -> Option<&[u8]> {
         self.0.compressed()
+    }
+
+    /// The payload as a string of JSON, compressed, if it was.
+    #[cfg(feature = "net")]
+    pub(crate) fn string(&self) -> Option<&Packed> {
+        self.0.string()
     }
 
     /// Returns whether the frame is text or bytes.
@@ -208,13 +245,23 @@ impl Frame {
     /// The frame as an event, made at the first call for all clones of the frame.
     #[cfg(feature = "net")]
     pub(crate) fn event(&self, budget: &Arc<Budget>, make: impl FnOnce(&Self) -> Bytes) -> Bytes {
-        let event = self.0.rare.get_or_init(Box::default).event.get_or_init(|| {
-            let bytes = make(self);
-            let is_counted = bytes.len() >= STEP || self.0.counted.get().is_some();
-            let charge = is_counted.then(|| budget.charge(bytes.len()));
-            Event { bytes, _charge: charge }
+        let rare = self.0.rare.get_or_init(Box::default);
+        rare.event.get_or_init(|| self.0.counted_event(make(self), budget)).bytes.clone()
+    }
+
+    /// The same for streams that are gzip.
+    #[cfg(feature = "net")]
+    pub(crate) fn packed_event(
+        &self,
+        budget: &Arc<Budget>,
+        make: impl FnOnce(&Self) -> (Bytes, Part),
+    ) -> (Bytes, Part) {
+        let rare = self.0.rare.get_or_init(Box::default);
+        let (event, part) = rare.packed_event.get_or_init(|| {
+            let (bytes, part) = make(self);
+            (self.0.counted_event(bytes, budget), part)
         });
-        event.bytes.clone()
+        (event.bytes.clone(), *part)
     }
 
     /// What the payload looks like, found out at the first call for all clones of the frame.
@@ -264,7 +311,14 @@ impl Encoded {
 #[cfg(feature = "net")]
 impl Encoded {
     fn cost(&self) -> usize {
-        self.payload.len() + self.compressed().map_or(0, <[u8]>::len) + FRAME_BYTES
+        let string = self.string().map_or(0, |string| string.bytes.len() + size_of::<Packed>());
+        self.payload.len() + self.compressed().map_or(0, <[u8]>::len) + string + FRAME_BYTES
+    }
+
+    fn counted_event(&self, bytes: Bytes, budget: &Arc<Budget>) -> Event {
+        let is_counted = bytes.len() >= STEP || self.counted.get().is_some();
+        let charge = is_counted.then(|| budget.charge(bytes.len()));
+        Event { bytes, _charge: charge }
     }
 
     #[cfg(feature = "deflate")]
@@ -272,9 +326,19 @@ impl Encoded {
         self.rare.get()?.compressed.as_deref()
     }
 
+    #[cfg(feature = "deflate")]
+    fn string(&self) -> Option<&Packed> {
+        self.rare.get()?.string.as_deref()
+    }
+
     /// Nothing is compressed without the feature `deflate`.
     #[cfg(not(feature = "deflate"))]
     fn compressed(&self) -> Option<&[u8]> {
+        None
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    fn string(&self) -> Option<&Packed> {
         None
     }
 }
@@ -358,25 +422,25 @@ mod tests {
     #[test]
     fn a_frame_is_compressed_before_others_have_it_or_never() {
         let mut frame = Frame::text("again and again, ".repeat(50));
-        frame.compress();
+        frame.compress(Forms::MESSAGES);
         let clone = frame.clone();
         let bytes = clone.compressed().unwrap();
         assert!(bytes.len() < 100 && clone.is_compressed());
-        frame.compress();
+        frame.compress(Forms::MESSAGES);
         assert!(std::ptr::eq(frame.compressed().unwrap(), bytes), "the same bytes for all");
 
         // Half of it may be on its way.
         let mut written = frame.anew();
         let connection = written.clone();
-        written.compress();
+        written.compress(Forms::MESSAGES);
         assert_eq!((written.compressed(), connection.is_compressed()), (None, false));
 
         let mut short = Frame::text("short");
-        short.compress();
+        short.compress(Forms::MESSAGES);
         assert_eq!((short.compressed(), short.is_compressed()), (None, false));
 
         let mut marked = Frame::text("x".repeat(1_000));
-        marked.compress();
+        marked.compress(Forms::MESSAGES);
         let marked = marked.with_policy(Policy::Volatile).as_fence();
         assert!(marked.is_compressed() && marked.is_fence() && marked.policy().is_some());
     }
@@ -386,13 +450,13 @@ mod tests {
     fn a_frame_is_counted_with_what_it_is_compressed_to() {
         let (budget, mut frame) = (Arc::new(Budget::new(usize::MAX)), Frame::text("x".repeat(1_000)));
         let mut plain = frame.anew();
-        frame.compress();
+        frame.compress(Forms::MESSAGES);
         frame.charge(&budget);
         assert_eq!(budget.held(), 1_000 + frame.compressed().unwrap().len() + FRAME_BYTES);
         drop(frame);
         assert_eq!(budget.held(), 0);
         plain.charge(&budget);
-        plain.compress();
+        plain.compress(Forms::MESSAGES);
         assert_eq!(plain.compressed(), None, "what is counted stays as it is");
         drop(plain);
         assert_eq!(budget.held(), 0);

@@ -8,7 +8,7 @@
 //!
 //! ```text
 //! endpoint ─ requests ─ {websocket sse longpoll} ─ manager ─ {handler elsewhere} ─ bodies ─ live ─ connect ─ options ─ http ─
-//! dialect* ─ session* ─ frame* ─ {budget deflate* policy* surrogates*} ─ {http1 tcp sync shrink tally quoted*} ─ http2 ─ {patient turns close*}
+//! dialect* ─ session* ─ frame* ─ {budget deflate* forms* policy* surrogates*} ─ {http1 tcp sync shrink tally quoted*} ─ http2 ─ {patient turns close*}
 //! ```
 //!
 //! Rooms marked with * are pure: no task, no clock, no socket. They are all there is without the default
@@ -16,6 +16,7 @@
 
 pub mod close;
 pub mod dialect;
+pub mod forms;
 pub mod frame;
 pub mod policy;
 pub mod quoted;

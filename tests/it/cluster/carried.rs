@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use lapwing::{
-    ClusterOptions, DeflateOptions, WebsocketOptions,
+    ClusterOptions, DeflateOptions, LongpollOptions, SseOptions, WebsocketOptions,
     cluster::{Hub, RelayCounts},
     metrics::Value as Counted,
     testing::TestServer,
@@ -265,6 +265,49 @@ async fn a_websocket_that_is_carried_is_compressed_as_its_client_and_the_first_n
     }
     assert!(socket.compressed.iter().any(|bytes| *bytes < 1_000), "{:?}", socket.compressed);
     assert_eq!(nodes[1].stats().cluster.unwrap().relays.carrying, 1);
+}
+
+/// The node that has the session encodes the answer, and the other one hands it on as it is.
+#[tokio::test]
+async fn what_is_carried_is_gzip_for_the_client_that_accepts_it() {
+    let hub = Hub::new();
+    let options = DeflateOptions::default();
+    let gzip = || {
+        let sse = SseOptions::default().gzip(options);
+        rooms().0.sse(sse).longpoll(LongpollOptions::default().gzip(options))
+    };
+    let nodes = [node(&hub, "one", gzip()).await, node(&hub, "two", gzip()).await];
+    meet(&[&nodes[0], &nodes[1]]).await;
+    let addresses = [lab::serve(&nodes[0]).await, lab::serve(&nodes[1]).await];
+    let session = joined(addresses[0], Wire::Longpoll).await;
+    let accept = [("accept-encoding", "gzip")];
+    let text = "again and ".repeat(400);
+    let resume = |received: u64| format!("!resume {} {received} {BEAT}", session.token);
+    let poll = async |received| {
+        let (path, body) = (Wire::Longpoll.path("/socket"), resume(received));
+        http::request(addresses[1], "POST", &path, &accept, Some(body.as_bytes())).await
+    };
+    // What the client takes is known from the first poll that says so, and the topic learns it from a walk.
+    nodes[0].broadcast("room:1", "said", json!({})).unwrap();
+    poll(session.received).await;
+    let mut received = session.received + 1;
+    loop {
+        nodes[0].broadcast("room:1", "said", json!({"text": text})).unwrap();
+        let answer = poll(received).await;
+        received += 1;
+        assert_eq!((answer.status, answer.header("vary")), (200, Some("accept-encoding")));
+        if answer.header("content-encoding") == Some("gzip") {
+            assert!(answer.body.len() < 1_000, "{} bytes", answer.body.len());
+            break;
+        }
+        assert!(answer.text().contains(&text) && received < session.received + 30, "{}", answer.text());
+    }
+    let (path, body) = (Wire::Sse.path("/socket"), resume(received));
+    let mut stream = EventStream::request(addresses[1], "POST", &path, &accept, Some(&body)).await;
+    assert_eq!(stream.header("content-encoding"), Some("gzip"), "{}", stream.head);
+    while !stream.unread().windows(8).any(|window| window == b"!resumed") {
+        assert!(stream.fill_body().await);
+    }
 }
 
 #[tokio::test]

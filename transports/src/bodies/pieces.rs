@@ -4,7 +4,10 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::frame::{Frame, FrameKind, Look};
+use crate::{
+    deflate::gzip::Part,
+    frame::{Frame, FrameKind, Look},
+};
 
 /// How a frame is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,24 @@ impl Form {
             Self::Quoted => 2 + payload.len() + frame.look(look).escapes,
             Self::Starred => 1 + base64,
             Self::QuotedBase64 => 2 + base64,
+        }
+    }
+
+    /// The frame in this form, compressed, if it was; without what ends a flushed block.
+    pub(crate) fn compressed(self, frame: &Frame) -> Option<&[u8]> {
+        match self {
+            Self::Plain => frame.compressed(),
+            Self::Quoted => frame.string().map(|string| &*string.bytes),
+            Self::Starred | Self::QuotedBase64 => None,
+        }
+    }
+
+    /// What the frame has in this form to a member of gzip.
+    pub(crate) fn part(self, frame: &Frame) -> Option<Part> {
+        match self {
+            Self::Plain => Some(Part::of(frame.payload())),
+            Self::Quoted => frame.string().map(|string| string.part),
+            Self::Starred | Self::QuotedBase64 => None,
         }
     }
 

@@ -4,6 +4,9 @@
 //! Its length is known from the beginning. It ends early, and with it the connection, when a newer poll took its place, when
 //! the session is over and its frames are gone, or when the mount holds as much as it may: the frames stay in the session,
 //! and the next poll gets them.
+//!
+//! For a client that accepts gzip it is one member, in which frames that were compressed when they were pushed are as they were
+//! compressed, and all else is stored ([`coded`](super::coded)): if that makes it shorter.
 
 use std::{
     pin::Pin,
@@ -12,16 +15,21 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::Response;
 use http_body::SizeHint;
 
 use super::{
+    coded::{Coded, Length},
     pieces::Form,
     window::{self, Window},
 };
 use crate::{
     connect::Transport,
     frame::Frame,
-    http::body::{Body, Cut},
+    http::{
+        body::{Body, Cut},
+        encoding::Encoding,
+    },
     live::{LiveSession, waking::Core},
     session::{Attachment, Seq, outbox::OutboxLimits},
 };
@@ -72,6 +80,11 @@ impl Layout {
         core.session.handle_in_hand((span.last.0 - sent.0) as usize);
         span
     }
+
+    /// Whether something stands behind a frame of a span.
+    fn separates(self, number: Seq, span: &Span) -> bool {
+        self.is_terminator || number < span.last
+    }
 }
 
 /// A body that is being written. `G` lives as long as it does.
@@ -84,6 +97,8 @@ pub(crate) struct Writing<S, G> {
     offset: usize,
     head: Vec<u8>,
     tail: Vec<u8>,
+    /// What is written of an answer that is gzip.
+    coded: Option<Box<Coded>>,
     /// Bytes that are still to come.
     left: usize,
     window: Arc<Window>,
@@ -97,26 +112,69 @@ pub(crate) struct Around {
 }
 
 impl<S: Send + Sync + 'static, G: Send + Unpin + 'static> Writing<S, G> {
-    /// The body of an answer.
-    pub(crate) fn body(
-        session: Arc<LiveSession<S>>,
-        attachment: Attachment,
-        layout: Layout,
-        span: Span,
+    /// An answer, which is made of its body: as gzip, if the client accepts that and it is worth it.
+    pub(crate) fn answer(
+        (session, attachment): (Arc<LiveSession<S>>, Attachment),
+        (layout, span): (Layout, Span),
         around: Around,
         guard: G,
-    ) -> Body {
+        (encoding, answer): (Encoding, fn(Body) -> Response<Body>),
+    ) -> Response<Body> {
         let Around { head, tail } = around;
         let left = head.len() + span.bytes + tail.len();
-        let window = Window::new(session.common.budget.clone());
+        let (window, coded) = (Window::new(session.common.budget.clone()), None);
+        let (offset, _guard) = (0, guard);
         let mut writing =
-            Self { session, attachment, layout, span, offset: 0, head, tail, left, window, _guard: guard };
-        if left > PIECE_BYTES {
-            return Body::stream(writing);
-        }
+            Self { session, attachment, layout, span, offset, head, tail, coded, left, window, _guard };
         let session = writing.session.clone();
-        let piece = writing.next_piece(&mut session.core());
-        Body::from(piece.unwrap_or_default())
+        let mut core = session.core();
+        if encoding.is_gzip() {
+            writing.code(&core);
+        }
+        let is_coded = writing.coded.is_some();
+        if writing.left > PIECE_BYTES {
+            drop(core);
+            return encoding.said(is_coded, answer(Body::stream(writing)));
+        }
+        let piece = writing.next_piece(&mut core);
+        drop(core);
+        let is_coded = is_coded && piece.is_some();
+        encoding.said(is_coded, answer(Body::from(piece.unwrap_or_default())))
+    }
+
+    /// Makes it gzip, if that is shorter.
+    fn code(&mut self, core: &Core) {
+        let mut length = Length::new();
+        length.add(self.head.len());
+        let mut number = self.span.sent;
+        for frame in core.session.waiting_after(number).take((self.span.last.0 - number.0) as usize) {
+            number.0 += 1;
+            let form = (self.layout.form)(frame);
+            match form.compressed(frame) {
+                Some(compressed) => length.add_shared(compressed.len()),
+                None => length.add(form.bytes(frame)),
+            }
+            length.add(usize::from(self.layout.separates(number, &self.span)));
+        }
+        length.add(self.tail.len());
+        if let Some(bytes) = length.end().filter(|bytes| *bytes < self.left) {
+            self.left = bytes;
+            self.coded = Some(Box::new(Coded::new(self.head.len() + self.run(core))));
+        }
+    }
+
+    /// Bytes of the frames from the next one on that are not compressed, up to one that is, and of what is around them; without a head.
+    fn run(&self, core: &Core) -> usize {
+        let (mut run, mut number) = (0, self.span.sent);
+        for frame in core.session.waiting_after(number).take((self.span.last.0 - number.0) as usize) {
+            number.0 += 1;
+            let form = (self.layout.form)(frame);
+            if form.compressed(frame).is_some() {
+                return run;
+            }
+            run += form.bytes(frame) + usize::from(self.layout.separates(number, &self.span));
+        }
+        run + self.tail.len()
     }
 
     /// The next piece; none if the frames are gone.
@@ -124,9 +182,28 @@ impl<S: Send + Sync + 'static, G: Send + Unpin + 'static> Writing<S, G> {
         if !core.session.is_current(self.attachment) {
             return None;
         }
+        let sent = self.span.sent;
+        let piece = match self.coded.take() {
+            None => self.plain_piece(core)?,
+            Some(mut coded) => {
+                let piece = self.coded_piece(core, &mut coded)?;
+                self.coded = Some(coded);
+                piece
+            }
+        };
+        if self.span.sent > sent {
+            core.session.handle_sent(self.span.sent);
+            core.note_room(&self.session.common.outbox);
+        }
+        let frames = (self.span.sent.0 - sent.0) as usize;
+        self.session.common.counters.wrote(Transport::Longpoll, frames, piece.len());
+        self.left = self.left.saturating_sub(piece.len());
+        Some(piece)
+    }
+
+    fn plain_piece(&mut self, core: &Core) -> Option<Bytes> {
         let mut piece = std::mem::take(&mut self.head);
         piece.reserve_exact(self.left.min(PIECE_BYTES + piece.len()).saturating_sub(piece.len()));
-        let (sent, mut frames) = (self.span.sent, 0);
         while self.span.sent < self.span.last && piece.len() < PIECE_BYTES {
             let frame = core.session.waiting_after(self.span.sent).next()?;
             let (payload, form) = (frame.payload(), (self.layout.form)(frame));
@@ -134,29 +211,65 @@ impl<S: Send + Sync + 'static, G: Send + Unpin + 'static> Writing<S, G> {
                 // A large frame is shared.
                 let shared = payload.slice(self.offset..self.offset + PIECE_BYTES);
                 self.offset += PIECE_BYTES;
-                self.left -= shared.len();
-                self.session.common.counters.wrote(Transport::Longpoll, 0, shared.len());
                 return Some(shared);
             }
-            self.offset = form.append(payload, self.offset, PIECE_BYTES - piece.len(), &mut piece);
-            if self.offset == payload.len() {
-                self.offset = 0;
-                self.span.sent.0 += 1;
-                frames += 1;
-                if self.layout.is_terminator || self.span.sent < self.span.last {
-                    piece.push(self.layout.separator);
-                }
-            }
+            self.append(form, payload, PIECE_BYTES - piece.len(), &mut piece);
         }
         if self.span.sent == self.span.last {
             piece.append(&mut self.tail);
         }
-        if self.span.sent > sent {
-            core.session.handle_sent(self.span.sent);
-            core.note_room(&self.session.common.outbox);
+        Some(piece.into())
+    }
+
+    /// Appends some of a frame, and what stands behind it.
+    fn append(&mut self, form: Form, payload: &[u8], room: usize, out: &mut Vec<u8>) {
+        self.offset = form.append(payload, self.offset, room, out);
+        if self.offset == payload.len() {
+            self.pass(out);
         }
-        self.session.common.counters.wrote(Transport::Longpoll, frames, piece.len());
-        self.left = self.left.saturating_sub(piece.len());
+    }
+
+    /// A frame was written to its end.
+    fn pass(&mut self, out: &mut Vec<u8>) {
+        self.offset = 0;
+        self.span.sent.0 += 1;
+        if self.layout.separates(self.span.sent, &self.span) {
+            out.push(self.layout.separator);
+        }
+    }
+
+    fn coded_piece(&mut self, core: &Core, coded: &mut Coded) -> Option<Bytes> {
+        let mut piece = Vec::with_capacity(self.left.min(PIECE_BYTES + 64));
+        coded.begin(&mut piece);
+        // What is stored next.
+        let mut plain = std::mem::take(&mut self.head);
+        while self.span.sent < self.span.last && piece.len() + plain.len() < PIECE_BYTES {
+            let room = PIECE_BYTES - piece.len() - plain.len();
+            let frame = core.session.waiting_after(self.span.sent).next()?;
+            let form = (self.layout.form)(frame);
+            let Some(compressed) = form.compressed(frame) else {
+                self.append(form, frame.payload(), room, &mut plain);
+                continue;
+            };
+            coded.store(&plain, &mut piece);
+            plain.clear();
+            let to = compressed.len().min(self.offset + room);
+            piece.extend_from_slice(&compressed[self.offset..to]);
+            self.offset = to;
+            if to == compressed.len() {
+                let part = form.part(frame)?;
+                self.pass(&mut plain);
+                coded.shared(part, plain.len() + self.run(core), &mut piece);
+            }
+        }
+        let is_over = self.span.sent == self.span.last;
+        if is_over {
+            plain.append(&mut self.tail);
+        }
+        coded.store(&plain, &mut piece);
+        if is_over {
+            coded.end(&mut piece);
+        }
         Some(piece.into())
     }
 }
@@ -192,42 +305,5 @@ impl<S: Send + Sync + 'static, G: Send + Unpin + 'static> http_body::Body for Wr
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left as u64)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        pin::pin,
-        task::{Context, Waker},
-    };
-
-    use http_body::Body as _;
-
-    use super::*;
-    use crate::live::{Common, Kind};
-
-    #[test]
-    fn what_is_written_is_counted_also_of_large_frames() {
-        for form in [(|_| Form::Plain) as fn(&Frame) -> Form, |_| Form::Quoted] {
-            for bytes in [200, 100_000, 1_000_000] {
-                let common = Common::boundless();
-                let session = LiveSession::new(common.clone(), Transport::Longpoll, Kind::Plain, ());
-                session.push(Frame::text("x".repeat(bytes)));
-                let session = Arc::new(session);
-                let attachment = session.core().session.attach();
-                let layout = Layout { form, separator: b',', is_terminator: false };
-                let span = layout.span(&mut session.core(), &common.outbox, Seq(0), usize::MAX);
-                let around = Around { head: b"[".to_vec(), tail: b"]".to_vec() };
-                let mut body = pin!(Writing::body(session, attachment, layout, span, around, ()));
-                let (mut written, mut cx) = (0, Context::from_waker(Waker::noop()));
-                while let Poll::Ready(Some(piece)) = body.as_mut().poll_frame(&mut cx) {
-                    written += piece.unwrap().into_data().unwrap().len() as u64;
-                }
-                assert!(written > bytes as u64);
-                let counted = common.counters.traffic(Transport::Longpoll);
-                assert_eq!((counted.frames_out, counted.bytes_out), (1, written));
-            }
-        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use flate2::{Compress, Compression, FlushCompress};
+use flate2::{Compress, Compression, Crc, FlushCompress};
 
 /// What ends a message and is left out (RFC 7692, 7.2.1): an empty block behind the last one.
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
@@ -40,6 +40,13 @@ pub(crate) fn compressed(payload: &[u8]) -> Option<Box<[u8]>> {
     }
     COMPRESSOR.set(Some(compressor));
     result
+}
+
+/// The check value that gzip has of bytes.
+pub(crate) fn crc32(plain: &[u8]) -> u32 {
+    let mut crc = Crc::new();
+    crc.update(plain);
+    crc.sum()
 }
 
 impl Compressor {

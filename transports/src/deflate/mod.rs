@@ -1,8 +1,9 @@
-//! Messages made smaller: permessage-deflate (RFC 7692), without context takeover in either direction.
+//! Messages made smaller: permessage-deflate (RFC 7692), without context takeover in either direction; and the same blocks in event
+//! streams and answers to polls, as gzip.
 //!
 //! ```text
 //!   handshake ──▶ offers: what client and server agree on
-//!   outgoing  ──▶ compressing: once for each frame, for all who get it
+//!   outgoing  ──▶ compressing: once for each frame, for all who get it ──▶ gzip: the blocks among what is not compressed
 //!   incoming  ──▶ inflating: bounded while it grows
 //! ```
 //!
@@ -11,6 +12,7 @@
 
 #[cfg(feature = "deflate")]
 mod compressing;
+pub(crate) mod gzip;
 #[cfg(feature = "deflate")]
 mod inflating;
 #[cfg(not(feature = "deflate"))]
@@ -22,9 +24,12 @@ pub mod offers;
 mod tests;
 
 #[cfg(not(feature = "deflate"))]
-pub(crate) use self::off::inflated;
+pub(crate) use self::off::{crc32, inflated};
 #[cfg(feature = "deflate")]
-pub(crate) use self::{compressing::compressed, inflating::inflated};
+pub(crate) use self::{
+    compressing::{compressed, crc32},
+    inflating::inflated,
+};
 
 /// Why a compressed message cannot be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

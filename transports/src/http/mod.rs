@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 pub mod body;
+pub(crate) mod encoding;
 pub(crate) mod head;
 pub(crate) mod heard_out;
 pub mod origin;

@@ -34,9 +34,10 @@ use crate::{
     close::CloseReason,
     connect::Transport,
     dialect::{lines, server::ServerControl},
+    forms::Forms,
     frame::{FRAME_BYTES, Frame},
     session::{
-        Pushed, Seq, Session,
+        Attachment, Pushed, Seq, Session,
         backlog::Backlog,
         life::{Tick, Tie},
         outbox::{OutboxLimits, Waiting},
@@ -208,25 +209,36 @@ impl<S> LiveSession<S> {
         if self.is_resumable() { lines::guarded(frame) } else { frame }
     }
 
-    /// Whether the connection that carries the session takes compressed frames: who sends the same to many asks, and
+    /// The form in which whatever carries the session takes compressed frames, if it does: who sends the same to many asks, and
     /// compresses it once before it is pushed. A frame that is not compressed may be pushed all the same, and one that is may be
     /// pushed to everybody.
     #[must_use]
-    pub fn compresses(&self) -> bool {
-        self.slot.compresses()
+    pub fn compressed_forms(&self) -> Forms {
+        self.slot.forms()
     }
 
     /// Another connection carries the session, or will.
-    pub(crate) fn set_compresses(&self, compresses: bool) {
-        self.slot.set_compresses(compresses);
+    pub(crate) fn set_forms(&self, forms: Forms) {
+        self.slot.set_forms(forms);
+    }
+
+    /// The same, unless yet another one does by now.
+    pub(crate) fn set_forms_of(&self, attachment: Attachment, forms: Forms) {
+        let core = self.core();
+        if core.session.is_current(attachment) {
+            self.slot.set_forms(forms);
+        }
     }
 
     /// Compresses a frame that only this client gets, before it is pushed, if its connection takes that and the options say that
     /// it is worth it.
     pub fn compress(&self, frame: &mut Frame) {
         #[cfg(feature = "deflate")]
-        if self.compresses() && self.common.deflate.takes_push(frame.payload().len()) {
-            frame.compress();
+        {
+            let forms = self.compressed_forms();
+            if !forms.is_none() && self.common.deflate.takes_push(frame.payload().len()) {
+                frame.compress(forms);
+            }
         }
         let _ = frame;
     }

@@ -2,34 +2,36 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// No table has so many places.
-const COMPRESSES: u32 = 1 << 31;
+use crate::forms::Forms;
 
-/// A place in the registry, and whether what carries the session takes compressed frames.
+/// No table has so many places: the bits above are those of forms.
+const PLACES: u32 = 1 << PLACE_BITS;
+const PLACE_BITS: u32 = u32::BITS - Forms::BITS;
+
+/// A place in the registry, and in which form what carries the session takes compressed frames.
 #[derive(Debug, Default)]
 pub(crate) struct Slot(AtomicU32);
 
 impl Slot {
     pub(crate) fn get(&self) -> u32 {
-        self.0.load(Ordering::Relaxed) & !COMPRESSES
+        self.0.load(Ordering::Relaxed) % PLACES
     }
 
     pub(crate) fn set(&self, slot: u32) {
-        debug_assert!(slot < COMPRESSES, "no table has so many places");
-        let compresses = self.0.load(Ordering::Relaxed) & COMPRESSES;
+        debug_assert!(slot < PLACES, "no table has so many places");
+        let forms = self.0.load(Ordering::Relaxed) / PLACES * PLACES;
         // Before anybody else knows the session.
-        self.0.store(slot | compresses, Ordering::Relaxed);
+        self.0.store(slot | forms, Ordering::Relaxed);
     }
 
-    pub(crate) fn compresses(&self) -> bool {
-        self.0.load(Ordering::Relaxed) & COMPRESSES != 0
+    pub(crate) fn forms(&self) -> Forms {
+        Forms::of_bits(self.0.load(Ordering::Relaxed) >> PLACE_BITS)
     }
 
-    pub(crate) fn set_compresses(&self, compresses: bool) {
-        if compresses {
-            self.0.fetch_or(COMPRESSES, Ordering::Relaxed);
-        } else {
-            self.0.fetch_and(!COMPRESSES, Ordering::Relaxed);
+    /// The place stays what it is from when others know the session.
+    pub(crate) fn set_forms(&self, forms: Forms) {
+        if self.forms() != forms {
+            self.0.store(self.get() | forms.bits() << PLACE_BITS, Ordering::Relaxed);
         }
     }
 }
@@ -41,10 +43,12 @@ mod tests {
     #[test]
     fn a_place_and_what_is_known_of_the_carrier_leave_each_other_alone() {
         let slot = Slot::default();
-        slot.set_compresses(true);
-        slot.set(7);
-        assert!(slot.get() == 7 && slot.compresses());
-        slot.set_compresses(false);
-        assert!(slot.get() == 7 && !slot.compresses());
+        slot.set_forms(Forms::STRINGS);
+        slot.set(PLACES - 1);
+        assert!(slot.get() == PLACES - 1 && slot.forms() == Forms::STRINGS);
+        slot.set_forms(Forms::MESSAGES);
+        assert!(slot.get() == PLACES - 1 && slot.forms() == Forms::MESSAGES);
+        slot.set_forms(Forms::NONE);
+        assert!(slot.get() == PLACES - 1 && slot.forms().is_none());
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     },
     dialect::server::ServerControl,
     handler::Handler,
-    http::{answer, body::Body},
+    http::{answer, body::Body, encoding::Encoding},
     live::waking::Due,
     manager::{Manager, admission::Attached},
 };
@@ -32,14 +32,14 @@ impl<H: Handler> Held<H> {
     }
 
     /// Answers the poll. Cancel safe: what is not proven received stays in the session.
-    pub(crate) async fn answer(self, waits: bool) -> Response<Body> {
+    pub(crate) async fn answer(self, waits: bool, encoding: Encoding) -> Response<Body> {
         if waits {
             let window = self.manager.longpoll_options().window;
             // Over or not: the answer says what there is.
             let _ = timeout(window, self.news()).await;
         }
         self.attached.session.touch();
-        answer::of_lines(self.body())
+        self.lines(encoding)
     }
 
     /// Waits until there is something to tell.
@@ -62,12 +62,12 @@ impl<H: Handler> Held<H> {
     }
 
     /// What there is to say now: the frames that have a place in one answer, between control lines.
-    fn body(self) -> Body {
+    fn lines(self, encoding: Encoding) -> Response<Body> {
         let Attached { session, attachment, sent, .. } = &self.attached;
         let (session, attachment) = (session.clone(), *attachment);
         let mut core = session.core();
         if !core.session.is_current(attachment) {
-            return Body::from(format!("{}\n", ServerControl::Superseded));
+            return encoding.said(false, answer::line(ServerControl::Superseded));
         }
         let (mut head, mut tail) = (Vec::with_capacity(256), Vec::new());
         let taken = core.session.last_taken();
@@ -90,7 +90,8 @@ impl<H: Handler> Held<H> {
             tail.push(b'\n');
         }
         drop(core);
-        Writing::body(session, attachment, LINES, span, Around { head, tail }, self)
+        let around = Around { head, tail };
+        Writing::answer((session, attachment), (LINES, span), around, self, (encoding, answer::of_lines))
     }
 }
 

@@ -48,9 +48,13 @@ use crate::{
     close::CloseReason,
     connect::Transport,
     elsewhere::{Kind as TokenKind, TOKEN_BYTES_MAX, Whose},
+    forms::Forms,
     frame::Message,
     handler::Handler,
-    http::body::{Body, RequestBody, ResponseFuture, ready},
+    http::{
+        body::{Body, RequestBody, ResponseFuture, ready},
+        encoding::Encoding,
+    },
     live::{Kind, LiveSession, poller::Poller, waking::Core},
     manager::{Manager, dice},
     options::LongpollOptions,
@@ -89,7 +93,10 @@ pub(crate) fn respond<H: Handler, B: RequestBody>(
     match parts.method {
         Method::OPTIONS => ready(reply::preflight(parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS))),
         Method::GET => match find_session(manager, &parts) {
-            Some(found) => later(poll_session(manager.clone(), found)),
+            Some(found) => {
+                let encoding = Encoding::agree(manager.longpoll_options().gzips(), &parts.headers);
+                later(poll_session(manager.clone(), found, encoding))
+            }
             None => later(create_session(manager.clone(), parts)),
         },
         Method::POST => match find_session(manager, &parts) {
@@ -125,6 +132,8 @@ fn later(response: impl Future<Output = Response<Body>> + Send + 'static) -> Res
 
 async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> Response<Body> {
     let auth_token = manager.auth_token(&parts);
+    // What the first messages are compressed for: its polls will accept the same.
+    let forms = Encoding::agree(manager.longpoll_options().gzips(), &parts.headers).forms(Forms::STRINGS);
     // A balancer asks another server then; a stock client takes it for an error, and tries again.
     if let Err(refusal) = manager.check_open() {
         return reply::later(refusal.words());
@@ -145,6 +154,7 @@ async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> R
     let Some(session) = manager.enter(session) else {
         return reply::full();
     };
+    session.set_forms(forms);
     manager.opened(&session);
     let token = Token { slot: session.slot.get(), secret, cursor: None };
     // A session of which its client never heard ends at once.
@@ -158,10 +168,15 @@ async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> R
 }
 
 /// Waits for frames. Cancel safe: what is not proven received stays in the session.
-async fn poll_session<H: Handler>(manager: Arc<Manager<H>>, found: Found<H>) -> Response<Body> {
+async fn poll_session<H: Handler>(
+    manager: Arc<Manager<H>>,
+    found: Found<H>,
+    encoding: Encoding,
+) -> Response<Body> {
     let (session, mut token) = found;
     session.touch();
     let attachment = attach(&session, &token);
+    session.set_forms_of(attachment, encoding.forms(Forms::STRINGS));
     let options = manager.longpoll_options();
     let text = |token: &Token| manager.marks.write(TokenKind::Polled, &token.bytes());
     let woken = timeout(options.window, next_frames(&session, attachment, options.answer_bytes_max)).await;
@@ -173,7 +188,7 @@ async fn poll_session<H: Handler>(manager: Arc<Manager<H>>, found: Found<H>) -> 
             }
             token.cursor = Some(span.last);
             let around = reply::around(Status::Ok, &text(&token));
-            reply::json(Writing::body(session, attachment, MESSAGES, span, around, ()))
+            Writing::answer((session, attachment), (MESSAGES, span), around, (), (encoding, reply::json))
         }
         Ok(Woken::Closed(reason)) => {
             manager.end_session(&session, reason);
@@ -184,10 +199,12 @@ async fn poll_session<H: Handler>(manager: Arc<Manager<H>>, found: Found<H>) -> 
                     let words = reason.plain_words(words.as_deref());
                     reply::status(Status::Forbidden, Some(words.to_owned()))
                 }
-                _ => reply::no_messages(Status::Gone, &text(&token)),
+                _ => encoding.said(false, reply::no_messages(Status::Gone, &text(&token))),
             }
         }
-        Ok(Woken::Superseded) | Err(_) => reply::no_messages(Status::NoMessages, &text(&token)),
+        Ok(Woken::Superseded) | Err(_) => {
+            encoding.said(false, reply::no_messages(Status::NoMessages, &text(&token)))
+        }
     }
 }
 

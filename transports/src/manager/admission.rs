@@ -21,6 +21,7 @@ use crate::{
         token::Token,
     },
     elsewhere::{Kind as TokenKind, TOKEN_BYTES_MAX, Whose},
+    forms::Forms,
     handler::Handler,
     http::{origin::Origin, query},
     live::{Kind, LiveSession, resumable::Resumable},
@@ -246,7 +247,10 @@ impl<H: Handler> Manager<H> {
         let before = core.transport();
         let moved = transport != Transport::Longpoll || before != transport;
         core.attached(transport);
-        session.set_compresses(false);
+        // A poll like the one before takes the same; any other carrier says what it takes.
+        if moved {
+            session.set_forms(Forms::NONE);
+        }
         // A poll with a beat of 0 does not want to wait, and says nothing about the stream that comes next.
         if beat > 0 {
             core.session.set_beat(Beat::new(beat, self.resume_options().window));

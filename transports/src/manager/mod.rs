@@ -78,7 +78,7 @@ impl<H: Handler> Manager<H> {
             endings: Endings::default(),
             last_words: LastWords::default(),
             #[cfg(feature = "deflate")]
-            deflate: options.websocket.as_ref().and_then(|websocket| websocket.deflate).unwrap_or_default(),
+            deflate: options.deflate().unwrap_or_default(),
         };
         let decode_limits = options.websocket.as_ref().map(|websocket| websocket.limits).unwrap_or_default();
         Self {

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "deflate")]
+use super::deflate::DeflateOptions;
 use super::error::{FOREVER, OptionError, check_bound, check_path, check_time};
 
 /// Options of the long-poll wire. The defaults are Phoenix's, where it has the option.
@@ -14,6 +16,8 @@ pub struct LongpollOptions {
     pub(crate) body_bytes_max: usize,
     pub(crate) body_timeout: Duration,
     pub(crate) batch_max: usize,
+    #[cfg(feature = "deflate")]
+    pub(crate) gzip: Option<DeflateOptions>,
 }
 
 impl LongpollOptions {
@@ -57,6 +61,34 @@ impl LongpollOptions {
         self
     }
 
+    /// Sends answers to polls as gzip to clients that accept it, as browsers do, if that makes them smaller: see [`DeflateOptions`] for
+    /// which messages are compressed in them. Everything else is in them as it is, tokens and control lines among it. Default: not,
+    /// and what clients accept is not looked at.
+    ///
+    /// The options are those of [`WebsocketOptions::deflate`](super::WebsocketOptions::deflate) and
+    /// [`SseOptions::gzip`](super::SseOptions::gzip), where these compress, too: a message is compressed once for all transports.
+    ///
+    /// ```
+    /// use lapwing_transports::options::{DeflateOptions, LongpollOptions, TransportOptions};
+    ///
+    /// let longpoll = LongpollOptions::default().gzip(DeflateOptions::default());
+    /// assert!(TransportOptions::default().longpoll(longpoll).check().is_ok());
+    /// ```
+    #[cfg(feature = "deflate")]
+    pub fn gzip(mut self, options: DeflateOptions) -> Self {
+        self.gzip = Some(options);
+        self
+    }
+
+    /// Whether clients that accept gzip get it.
+    pub(crate) fn gzips(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        let gzips = self.gzip.is_some();
+        #[cfg(not(feature = "deflate"))]
+        let gzips = false;
+        gzips
+    }
+
     pub(super) fn check(&self) -> Result<(), OptionError> {
         check_path("LongpollOptions::path", &self.path)?;
         check_time("LongpollOptions::window", self.window)?;
@@ -76,6 +108,8 @@ impl Default for LongpollOptions {
             body_bytes_max: 8_000_000,
             body_timeout: Duration::from_secs(30),
             batch_max: 2_000,
+            #[cfg(feature = "deflate")]
+            gzip: None,
         }
     }
 }

@@ -167,11 +167,48 @@ impl TransportOptions {
         self
     }
 
-    /// Which messages are compressed for clients, if any are.
+    /// Which messages are compressed for clients, if any are: over WebSockets, event streams or polls.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(&self) -> Option<DeflateOptions> {
-        self.websocket.as_ref()?.deflate
+        self.deflates().into_iter().flatten().next()
+    }
+
+    /// Returns whether answers to polls are gzip for clients that accept it.
+    ///
+    /// ```
+    /// use lapwing_transports::options::{DeflateOptions, LongpollOptions, TransportOptions};
+    ///
+    /// let options = TransportOptions::default().longpoll(LongpollOptions::default().gzip(DeflateOptions::default()));
+    /// assert!(options.gzips_polls() && !options.without_longpoll().gzips_polls());
+    /// ```
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn gzips_polls(&self) -> bool {
+        self.longpoll.as_ref().is_some_and(LongpollOptions::gzips)
+    }
+
+    #[cfg(feature = "deflate")]
+    fn deflates(&self) -> [Option<DeflateOptions>; 3] {
+        [
+            self.websocket.as_ref().and_then(|websocket| websocket.deflate),
+            self.sse.as_ref().and_then(|sse| sse.gzip),
+            self.longpoll.as_ref().and_then(|longpoll| longpoll.gzip),
+        ]
+    }
+
+    /// What is compressed is compressed once for all transports.
+    #[cfg(feature = "deflate")]
+    fn check_deflates(&self) -> Result<(), OptionError> {
+        let first = self.deflate();
+        if self.deflates().into_iter().flatten().any(|options| Some(options) != first) {
+            let problem = "a message is compressed once for all transports: give each the same options";
+            return Err(OptionError::new(
+                "WebsocketOptions::deflate, SseOptions::gzip, LongpollOptions::gzip",
+                problem,
+            ));
+        }
+        Ok(())
     }
 
     /// Finds values that nothing can work with, and options that contradict each other.
@@ -185,6 +222,8 @@ impl TransportOptions {
         sse.as_ref().map_or(Ok(()), SseOptions::check)?;
         resume.as_ref().map_or(Ok(()), ResumeOptions::check)?;
         self.check_wires()?;
+        #[cfg(feature = "deflate")]
+        self.check_deflates()?;
         if self.host.as_ref().is_some_and(|host| !is_host(host)) {
             let problem = "it is a name, such as example.com, without a scheme, a port or a path: pages of all ports of \
                            the host may connect, and CheckOrigin::list takes ports";

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(feature = "deflate")]
+use super::deflate::DeflateOptions;
 use super::error::{FOREVER, OptionError, check_path, check_time};
 
 /// Options of the SSE wire, which only resumable sessions use.
@@ -12,6 +14,8 @@ pub struct SseOptions {
     pub(crate) prelude_bytes: usize,
     pub(crate) ticket_lifetime: Duration,
     pub(crate) tickets_max: u64,
+    #[cfg(feature = "deflate")]
+    pub(crate) gzip: Option<DeflateOptions>,
 }
 
 impl SseOptions {
@@ -42,6 +46,37 @@ impl SseOptions {
         self
     }
 
+    /// Sends event streams as gzip to clients that accept it, as browsers do: see [`DeflateOptions`] for which messages are compressed
+    /// in them. Everything else is in them as it is, tokens and control lines among it. Default: not, and what clients accept is not
+    /// looked at.
+    ///
+    /// The options are those of [`WebsocketOptions::deflate`](super::WebsocketOptions::deflate) and
+    /// [`LongpollOptions::gzip`](super::LongpollOptions::gzip), where these compress, too: a message is compressed once for all transports.
+    ///
+    /// ```
+    /// use lapwing_transports::options::{DeflateOptions, SseOptions, TransportOptions, WebsocketOptions};
+    ///
+    /// let websocket = WebsocketOptions::default().deflate(DeflateOptions::default());
+    /// let options = TransportOptions::default().websocket(websocket);
+    /// assert!(options.clone().sse(SseOptions::default().gzip(DeflateOptions::default())).check().is_ok());
+    /// let other = DeflateOptions::default().broadcasts_from(8 * 1024);
+    /// assert!(options.sse(SseOptions::default().gzip(other)).check().is_err());
+    /// ```
+    #[cfg(feature = "deflate")]
+    pub fn gzip(mut self, options: DeflateOptions) -> Self {
+        self.gzip = Some(options);
+        self
+    }
+
+    /// Whether clients that accept gzip get it.
+    pub(crate) fn gzips(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        let gzips = self.gzip.is_some();
+        #[cfg(not(feature = "deflate"))]
+        let gzips = false;
+        gzips
+    }
+
     pub(super) fn check(&self) -> Result<(), OptionError> {
         check_path("SseOptions::path", &self.path)?;
         check_time("SseOptions::ticket_lifetime", self.ticket_lifetime)?;
@@ -62,6 +97,8 @@ impl Default for SseOptions {
             prelude_bytes: 2_048,
             ticket_lifetime: Duration::from_secs(5),
             tickets_max: 10_000,
+            #[cfg(feature = "deflate")]
+            gzip: None,
         }
     }
 }

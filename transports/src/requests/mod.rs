@@ -21,10 +21,12 @@ use crate::{
         server::{Refused, ServerControl},
     },
     elsewhere::{Kind, NotCarried},
+    forms::Forms,
     handler::Handler,
     http::{
         answer,
         body::{Body, RequestBody, ResponseFuture, ready},
+        encoding::Encoding,
         head,
     },
     live::{LiveSession, waking::Due},
@@ -36,6 +38,7 @@ use crate::{
 /// What becomes of a request.
 enum Answer<H: Handler> {
     Now(Response<Body>),
+    /// A poll, and whether it waits.
     Poll(Held<H>, bool),
 }
 
@@ -64,24 +67,34 @@ pub(crate) fn respond<H: Handler, B: RequestBody>(
             "lapwing=1 is the version that is spoken here",
         ));
     }
+    let encoding = agreed(&manager, wire, &parts);
     Box::pin(async move {
         let answered = match parts.method {
-            Method::POST => Box::pin(on_post(&manager, wire, parts, body)).await,
-            Method::GET if wire == Transport::Sse => Box::pin(on_get(&manager, parts)).await,
+            Method::POST => Box::pin(on_post(&manager, (wire, encoding), parts, body)).await,
+            Method::GET if wire == Transport::Sse => Box::pin(on_get(&manager, encoding, parts)).await,
             _ if wire == Transport::Sse => Ok(Answer::Now(answer::not_allowed("GET, POST, OPTIONS"))),
             _ => Ok(Answer::Now(answer::not_allowed("POST, OPTIONS"))),
         };
         Ok(match answered {
             Ok(Answer::Now(response)) => response,
-            Ok(Answer::Poll(held, waits)) => held.answer(waits).await,
+            Ok(Answer::Poll(held, waits)) => held.answer(waits, encoding).await,
             Err(RequestError { status, reason }) => answer::status(status, &reason),
         })
     })
 }
 
+/// How the answer to a request is encoded, if it carries a session.
+fn agreed<H: Handler>(manager: &Manager<H>, wire: Transport, parts: &Parts) -> Encoding {
+    let gzips = match wire {
+        Transport::Sse => manager.sse_options().gzips(),
+        _ => manager.longpoll_options().gzips(),
+    };
+    Encoding::agree(gzips, &parts.headers)
+}
+
 async fn on_post<H: Handler, B: RequestBody>(
     manager: &Arc<Manager<H>>,
-    wire: Transport,
+    (wire, encoding): (Transport, Encoding),
     parts: Parts,
     body: B,
 ) -> Result<Answer<H>, RequestError> {
@@ -109,7 +122,7 @@ async fn on_post<H: Handler, B: RequestBody>(
             if !rest.trim_ascii().is_empty() {
                 return Err(bad("nothing may follow !open here"));
             }
-            Ok(attach(manager, wire, parts, first).await?.0)
+            Ok(attach(manager, (wire, encoding), parts, first).await?.0)
         }
         first @ (ClientControl::Send { token } | ClientControl::Resume { token, .. }) => {
             let is_resume = matches!(first, ClientControl::Resume { .. });
@@ -134,7 +147,7 @@ async fn on_post<H: Handler, B: RequestBody>(
             }
             let from = body.len() - rest.len();
             // What carries the session is there before the frames are applied: the client may hang up while they wait.
-            let (answer, attached) = attach(manager, wire, parts, first).await?;
+            let (answer, attached) = attach(manager, (wire, encoding), parts, first).await?;
             let Some(session) = attached else { return Ok(answer) };
             if wire != Transport::Sse {
                 if upload::apply(manager, &session, rest).await == Applied::Busy {
@@ -209,7 +222,11 @@ fn ticket_line(rest: &str) -> Result<&str, RequestError> {
 }
 
 /// An `EventSource` comes with its ticket.
-async fn on_get<H: Handler>(manager: &Arc<Manager<H>>, parts: Parts) -> Result<Answer<H>, RequestError> {
+async fn on_get<H: Handler>(
+    manager: &Arc<Manager<H>>,
+    encoding: Encoding,
+    parts: Parts,
+) -> Result<Answer<H>, RequestError> {
     let ticket = parameter(parts.uri.query(), "ticket").unwrap_or_default();
     if let Some(owner) = manager.owner(Kind::Ticket, ticket, &parts) {
         return Ok(carried(manager, Transport::Sse, owner, parts, Full::default()).await);
@@ -219,13 +236,13 @@ async fn on_get<H: Handler>(manager: &Arc<Manager<H>>, parts: Parts) -> Result<A
     };
     let (first, _) = post::parse(body.as_bytes())?;
     // A ticket to carry a session on needs no head; this one says nothing to anybody then.
-    Ok(attach(manager, Transport::Sse, kept.unwrap_or(parts), first).await?.0)
+    Ok(attach(manager, (Transport::Sse, encoding), kept.unwrap_or(parts), first).await?.0)
 }
 
 /// Begins a session or carries one on: the answer, and the session unless that was refused.
 async fn attach<H: Handler>(
     manager: &Arc<Manager<H>>,
-    wire: Transport,
+    (wire, encoding): (Transport, Encoding),
     parts: Parts,
     first: ClientControl<'_>,
 ) -> Result<(Answer<H>, Option<Arc<LiveSession<H::State>>>), RequestError> {
@@ -245,8 +262,9 @@ async fn attach<H: Handler>(
         Err(rejection) => return Ok((refused(wire, &rejection), None)),
     };
     let session = attached.session.clone();
+    session.set_forms_of(attached.attachment, encoding.forms(Forms::LINES));
     let answer = match (wire, waits) {
-        (Transport::Sse, _) => Answer::Now(sse::stream(manager.clone(), attached)),
+        (Transport::Sse, _) => Answer::Now(sse::stream(manager.clone(), attached, encoding)),
         (_, Some(waits)) => Answer::Poll(Held::new(manager.clone(), attached), waits),
         (_, None) => {
             manager.detach(&attached.session, attached.attachment);

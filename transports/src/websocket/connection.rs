@@ -125,7 +125,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection
     pub(super) fn extended(mut self, extensions: Extensions) -> Self {
         if let Some(state) = &mut self.0 {
             state.writing = extensions.into();
-            state.session.set_compresses(extensions.has_deflate());
+            state.session.set_forms(extensions.forms());
         }
         self
     }

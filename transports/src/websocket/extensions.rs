@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderValue};
 #[cfg(feature = "deflate")]
 use crate::deflate::offers::{Agreement, agree};
 use crate::{
+    forms::Forms,
     frame::Frame,
     options::{DecodeLimits, WebsocketOptions},
     websocket::codec::{Event, ProtocolError, append_frame, encode_header, frame_bytes, mark_compressed},
@@ -64,6 +65,11 @@ impl Extensions {
     /// Whether messages may be compressed.
     pub(super) fn has_deflate(self) -> bool {
         self.window_bits > 0
+    }
+
+    /// In which form the client takes frames compressed.
+    pub(super) fn forms(self) -> Forms {
+        if self.has_deflate() { Forms::MESSAGES } else { Forms::NONE }
     }
 
     /// What the client may send.

@@ -1,5 +1,7 @@
 //! What is compressed on its way to clients, and what is not: broadcasts, replies, pushes, secrets, joins, kept topics.
 
+mod streams;
+
 use std::{net::SocketAddr, time::Duration};
 
 use lapwing::{
