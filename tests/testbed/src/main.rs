@@ -7,6 +7,8 @@
 //!
 //! With `INSPECT_KEY=…` the doctor is at `/doctor`, and the inspector at `/inspect`, which asks for that key as a password.
 //!
+//! With `GZIP=256` event streams and answers to polls are gzip on every mount, with messages from so many bytes on compressed in them.
+//!
 //! With `ENGINE=redis://…` or `nats://…` it is a node of the cluster `APP` (default `testbed`) with the name `NODE`; what topics
 //! `kept:*` keep is then in the Redis, or in the NATS, which needs JetStream for it (`nats-server -js`). With `KEEP=0` nothing is kept.
 
@@ -42,7 +44,7 @@ use hyper_util::{
 use lapwing::{
     Accept, Body, Broadcast, Builder, Channel, CheckOrigin, ConnectRequest, Context, DeflateOptions,
     Disconnect, Failure, Gap, Handled, Joining, Keep, Lapwing, LongpollOptions, Mount, OutboxLimits, Payload,
-    PeerAddr, Rate, Rates, Read, Refusal, ResumeOptions, StopReason, Topic, WebsocketOptions,
+    PeerAddr, Rate, Rates, Read, Refusal, ResumeOptions, SseOptions, StopReason, Topic, WebsocketOptions,
     api::{ApiOptions, ApiService},
     noreply, reply, stop,
     transports::{
@@ -297,9 +299,22 @@ fn logins() -> Mount {
         .on_token(|request| async move { verify(Some(&request.token)) })
 }
 
+/// Options of streams and polls where `GZIP` says so: from how many bytes on messages are compressed in them, on every mount.
+fn streams() -> (SseOptions, LongpollOptions) {
+    let (sse, longpoll) = (SseOptions::default(), LongpollOptions::default());
+    match env::var("GZIP").ok().and_then(|bytes| bytes.parse().ok()) {
+        None => (sse, longpoll),
+        Some(bytes) => {
+            let options = DeflateOptions::default().broadcasts_from(bytes).pushes_from(bytes);
+            (sse.gzip(options), longpoll.gzip(options))
+        }
+    }
+}
+
 fn rooms() -> Mount {
     // Whoever measures is as fast as can be.
-    let mount = Mount::new().rates(Rates::none()).connect(connect);
+    let (sse, longpoll) = streams();
+    let mount = Mount::new().rates(Rates::none()).connect(connect).sse(sse).longpoll(longpoll);
     mount.channel::<Room>("room:*", ()).channel::<Room>("kept:*", ()).channel::<Present>("presence:*", ())
 }
 
@@ -320,14 +335,17 @@ fn build(builder: Builder) -> (Lapwing, Endpoint<Echo>) {
     let short = rooms()
         .check_origin(CheckOrigin::Off)
         .websocket(WebsocketOptions::default().idle_timeout(Duration::from_secs(2)))
-        .longpoll(LongpollOptions::default().window(Duration::from_secs(1)))
+        .longpoll(streams().1.window(Duration::from_secs(1)))
         .resume(ResumeOptions::default().window(Duration::from_secs(3)));
     let origin = Mount::new()
         .channel::<Room>("room:*", ())
         .check_origin(CheckOrigin::list(["https://good.example"]).expect("the pattern is valid"));
+    let options = DeflateOptions::default();
     let deflate = rooms()
         .check_origin(CheckOrigin::Off)
-        .websocket(WebsocketOptions::default().deflate(DeflateOptions::default()));
+        .websocket(WebsocketOptions::default().deflate(options))
+        .sse(SseOptions::default().gzip(options))
+        .longpoll(LongpollOptions::default().gzip(options));
     let slow = Rates::none().events(Rate::per_second(1_000).burst(5_000));
     let rates = rooms().rates(slow).check_origin(CheckOrigin::Off);
     let lapwing = builder
