@@ -249,7 +249,8 @@ pub(crate) const POST: u64 = 1;
 
 /// A POST with these lines.
 pub(crate) fn request(target: &Target, segment: &str, body: &[u8]) -> Vec<u8> {
-    let more = format!("Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n", body.len());
+    let accept = if target.deflate { "Accept-Encoding: gzip\r\n" } else { "" };
+    let more = format!("Content-Type: text/plain\r\n{accept}Content-Length: {}\r\n\r\n", body.len());
     let mut b = head("POST", target, segment, "&lapwing=1", &more);
     b.extend_from_slice(body);
     b

@@ -140,6 +140,7 @@ impl Lines {
 pub(crate) struct Response<'a> {
     pub status: u64,
     close: bool,
+    pub gzip: bool,
     pub body: &'a [u8],
     size: usize,
 }
@@ -151,6 +152,7 @@ pub(crate) struct Head {
     /// the body's length; None if it comes in chunks, or does not say
     pub length: Option<usize>,
     pub chunked: bool,
+    pub gzip: bool,
     /// bytes of the head itself
     pub size: usize,
 }
@@ -158,7 +160,7 @@ pub(crate) struct Head {
 /// Reads the head of a response once it is complete.
 pub(crate) fn response_head(b: &[u8]) -> Result<Option<Head>, Fail> {
     let Some(end) = memchr::memmem::find(b, b"\r\n\r\n") else { return Ok(None) };
-    let mut head = Head { status: 0, close: false, length: None, chunked: false, size: end + 4 };
+    let mut head = Head { status: 0, close: false, length: None, chunked: false, gzip: false, size: end + 4 };
     for (i, line) in b[..end].split(|&c| c == b'\n').enumerate() {
         if i == 0 {
             head.status = line.strip_prefix(b"HTTP/1.1 ").and_then(number).ok_or("not HTTP/1.1")?;
@@ -170,6 +172,8 @@ pub(crate) fn response_head(b: &[u8]) -> Result<Option<Head>, Fail> {
                 head.close = value.eq_ignore_ascii_case(b"close");
             } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
                 head.chunked = value.eq_ignore_ascii_case(b"chunked");
+            } else if name.eq_ignore_ascii_case(b"content-encoding") {
+                head.gzip = value.eq_ignore_ascii_case(b"gzip");
             }
         }
     }
@@ -186,7 +190,8 @@ pub(crate) fn response(b: &[u8]) -> Result<Option<Response<'_>>, Fail> {
         return Err("chunked responses are not supported here".into());
     }
     let size = h.size + h.length.ok_or("response without Content-Length")?;
-    Ok((b.len() >= size).then(|| Response { status: h.status, close: h.close, body: &b[h.size..size], size }))
+    let Head { status, close, gzip, .. } = h;
+    Ok((b.len() >= size).then(|| Response { status, close, gzip, body: &b[h.size..size], size }))
 }
 
 /// Decodes a JSON string up to and including its closing quote; returns the length.

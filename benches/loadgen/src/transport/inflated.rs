@@ -8,11 +8,13 @@ pub struct Inflated {
     /// the last compressed message, and what it stands for
     last: Vec<u8>,
     message: Vec<u8>,
+    /// scratch for what streams and answers stand for
+    pub plain: Vec<u8>,
 }
 
 impl Default for Inflated {
     fn default() -> Self {
-        Inflated { inner: Decompress::new(false), last: Vec::new(), message: Vec::new() }
+        Inflated { inner: Decompress::new(false), last: Vec::new(), message: Vec::new(), plain: Vec::new() }
     }
 }
 

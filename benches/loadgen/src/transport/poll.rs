@@ -1,6 +1,7 @@
 //! The session dialect over long-polling: role 0 is the socket that always has
 //! a poll out, role 1 the socket for POSTs. A poll says what was received.
 use super::dialect::{DOWN, POST, Session, Up, request};
+use super::gzip::Gzip;
 use super::http::Http;
 use super::*;
 
@@ -58,16 +59,30 @@ impl Transport for Poll {
             return l.up.post(io, id, &self.target, SEGMENT, &mut l.session, false);
         }
         let Link { session, poll, .. } = &mut **l;
-        poll.event(io, id, DOWN, ev, |now, r| {
+        let mut inflated = std::mem::take(&mut io.inflated);
+        let polled = poll.event(io, id, DOWN, ev, |now, r| {
             if r.status != 200 {
                 return Err(format!("poll answered {} {}", r.status, String::from_utf8_lossy(r.body)));
             }
-            for line in r.body.split(|&c| c == b'\n') {
+            let mut plain = std::mem::take(&mut inflated.plain);
+            plain.clear();
+            if r.gzip {
+                let mut gzip = Gzip::default();
+                gzip.read(r.body, &mut inflated, &mut plain)?;
+                if !gzip.is_over() {
+                    return Err("an answer that is half of gzip".into());
+                }
+            }
+            let body = if r.gzip { &plain[..] } else { r.body };
+            for line in body.split(|&c| c == b'\n') {
                 // What is said here is acknowledged by the next poll, which follows at once.
                 session.line(now, line, &mut self.text, sink, out)?;
             }
+            inflated.plain = plain;
             Ok(())
-        })?;
+        });
+        io.inflated = inflated;
+        polled?;
         if l.poll.busy { Ok(()) } else { self.poll(io, id, l) }
     }
 
