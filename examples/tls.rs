@@ -1,4 +1,4 @@
-//! The demo over TLS: HTTP/2 to those who can, HTTP/1.1 to the others. All wires of a page share one connection then.
+//! The demo over TLS: HTTP/2 to those who can, HTTP/1.1 to the others. All transports of a page share one connection then.
 //!
 //!     PORT=4443 HOST=127.0.0.1 cargo run --release --example tls
 //!     CERT=chain.pem KEY=key.pem PORT=443 HOST=0.0.0.0 cargo run --release --example tls

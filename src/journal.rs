@@ -36,12 +36,12 @@ pub struct JournalEntry {
 pub enum Happening {
     /// It began.
     Opened {
-        /// The wire that it came by.
+        /// The transport that it came by.
         transport: Transport,
     },
-    /// A resumable session is carried by this wire from now on.
+    /// A resumable session is carried by this transport from now on.
     Carried {
-        /// The wire.
+        /// The transport.
         transport: Transport,
     },
     /// Nothing carries it for longer than a moment.

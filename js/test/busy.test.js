@@ -66,7 +66,7 @@ it("a request is waited for as long as the server says that it is busy, over sse
   assert.deepEqual([seen.answers, seen.posts, seen.failures, seen.singleRequest], [["1"], 1, [], false]);
 });
 
-describe("a channel that takes longer than a wire may be silent", { concurrency: true }, () => {
+describe("a channel that takes longer than an attachment may be silent", { concurrency: true }, () => {
   const WAIT_MS = 8_000;
   /** More than a mailbox takes, so that nothing more is read, and more than a socket holds. */
   const EVENTS = 1_100;

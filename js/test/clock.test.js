@@ -88,7 +88,7 @@ describe("a session whose clock is set", () => {
     }
   }
 
-  it("back by an hour notices a wire that is mute", async () => {
+  it("back by an hour notices an attachment that is mute", async () => {
     const faults = await startFaults(testbed.port);
     await asked(faults.port, async ({ ask }) => {
       setClock(-HOUR);

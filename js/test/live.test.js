@@ -94,7 +94,7 @@ for (const transport of ALL) {
       await client.end();
     });
 
-    it("what is pushed while there is no wire arrives, and nobody joins again", async () => {
+    it("what is pushed while nothing carries the session arrives, and nobody joins again", async () => {
       const client = new Client({ transports: [transport] });
       await within("the join", client.joined);
       for (let n = 0; n < 5; n += 1) {

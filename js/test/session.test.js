@@ -1,4 +1,4 @@
-// What ends a session, and what only a wire. The session here has no wires but those that a test pretends to be.
+// What ends a session, and what only an attachment. The session here has no attachments but those that a test pretends to be.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -6,9 +6,9 @@ import { Chooser } from "../src/chooser.js";
 import { complete } from "../src/options.js";
 import { ENDS, Session } from "../src/session.js";
 
-/** A session that has taken so many frames, a wire that asked for it when it had `number`, and how each came to its end. */
+/** A session that has taken so many frames, an attachment that asked for it when it had `number`, and how each came to its end. */
 function asked({ received, number }) {
-  const ends = { session: null, wire: null };
+  const ends = { session: null, attachment: null };
   const session = new Session({
     options: complete({}),
     transports: ["websocket"],
@@ -16,20 +16,20 @@ function asked({ received, number }) {
     on: { over: ({ code }) => (ends.session = code) },
   });
   for (let frame = 1; frame <= received; frame += 1) session.ledger.take(frame, 0);
-  const wire = { name: "websocket", number, end: (how) => (ends.wire = how), drop: () => {} };
-  return { session, wire, ends };
+  const attachment = { name: "websocket", number, end: (how) => (ends.attachment = how), drop: () => {} };
+  return { session, attachment, ends };
 }
 
 describe("a resume that is refused for a gap", () => {
-  it("ends only its wire if more was taken since it was asked: the next one has the better count", () => {
-    const { session, wire, ends } = asked({ received: 2, number: 1 });
-    session.handleControl(wire, { word: "refused", reason: "gap" });
-    assert.deepEqual(ends, { session: null, wire: "overtaken" });
+  it("ends only its attachment if more was taken since it was asked: the next one has the better count", () => {
+    const { session, attachment, ends } = asked({ received: 2, number: 1 });
+    session.handleControl(attachment, { word: "refused", reason: "gap" });
+    assert.deepEqual(ends, { session: null, attachment: "overtaken" });
   });
 
   it("ends the session if it asked for what is still missing", () => {
-    const { session, wire, ends } = asked({ received: 2, number: 2 });
-    session.handleControl(wire, { word: "refused", reason: "gap" });
-    assert.deepEqual(ends, { session: ENDS.refused, wire: null });
+    const { session, attachment, ends } = asked({ received: 2, number: 2 });
+    session.handleControl(attachment, { word: "refused", reason: "gap" });
+    assert.deepEqual(ends, { session: ENDS.refused, attachment: null });
   });
 });

@@ -1,4 +1,4 @@
-// When a wire is asked, and when it is given up.
+// When an attachment is asked, and when it is given up.
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
@@ -24,7 +24,7 @@ function framed(watch, ...times) {
 const look = (watch, now, since = Infinity) => watch.look(now, now, since);
 
 describe("watch", () => {
-  it("leaves an idle wire alone until the server's sign of life is late", () => {
+  it("leaves an idle attachment alone until the server's sign of life is late", () => {
     const watch = started();
     assert.equal(watch.lookAt(Infinity), BEAT + 1_000);
     assert.equal(look(watch, 20_000), "well");
@@ -125,7 +125,7 @@ describe("watch", () => {
     assert.equal(look(watch, 62_000, 2_000), "ask", "and when it is not busy any more");
   });
 
-  it("a wire that moves bytes is not dead", () => {
+  it("an attachment that moves bytes is not dead", () => {
     const watch = started();
     watch.asked(0);
     watch.extend(1_500);

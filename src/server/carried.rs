@@ -30,11 +30,11 @@ impl Host for Inner {
     fn serve_carried(
         &self,
         mount: &str,
-        wire: Transport,
+        transport: Transport,
         request: Request<Upload>,
         variables: PathVariables,
     ) -> Option<ResponseFuture> {
-        Some(self.mounted(mount)?.endpoint.serve_carried(wire, request, variables))
+        Some(self.mounted(mount)?.endpoint.serve_carried(transport, request, variables))
     }
 
     fn serve_socket(&self, mount: &str, socket: CarriedSocket, variables: PathVariables) {

@@ -25,7 +25,7 @@ pub struct SessionInfo {
     pub transport_id: TransportId,
     /// The id that its client was given on connect; `None` for anonymous clients.
     pub socket_id: Option<String>,
-    /// The wire that carries it, or did last.
+    /// The transport that carries it, or did last.
     pub transport: Transport,
     /// Whether a connection carries it now.
     pub is_attached: bool,

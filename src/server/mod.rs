@@ -108,7 +108,7 @@ pub struct Stats {
     pub detached: usize,
     /// Live sessions that outlive their connections.
     pub resumable: usize,
-    /// Live sessions, by whatever wire.
+    /// Live sessions, by whatever transport.
     pub sessions: usize,
     /// Times a session moved to another connection so far.
     pub resumed: u64,

@@ -32,7 +32,7 @@ use crate::{
     topics::{compression::Compression, keep::Keep, slow::SlowPolicy},
 };
 
-/// Channels under one path, with the wires that lead to them. Defaults are Phoenix's where it has the option.
+/// Channels under one path, with the transports that lead to them. Defaults are Phoenix's where it has the option.
 ///
 /// ```
 /// use std::time::Duration;
@@ -68,7 +68,7 @@ pub struct Mount {
 }
 
 impl Mount {
-    /// A mount with all wires, no channels, open to every client whose page is of the same host.
+    /// A mount with all transports, no channels, open to every client whose page is of the same host.
     pub fn new() -> Self {
         Self {
             routes: Vec::new(),
@@ -268,7 +268,7 @@ impl Mount {
         self
     }
 
-    /// Options of the WebSocket wire, which is on by default.
+    /// Options of the WebSocket transport, which is on by default.
     pub fn websocket(mut self, options: WebsocketOptions) -> Self {
         self.transports = self.transports.websocket(options);
         self
@@ -280,7 +280,7 @@ impl Mount {
         self
     }
 
-    /// Options of the SSE wire, which is on by default, for resumable sessions.
+    /// Options of the SSE transport, which is on by default, for resumable sessions.
     pub fn sse(mut self, options: SseOptions) -> Self {
         self.transports = self.transports.sse(options);
         self
@@ -292,7 +292,7 @@ impl Mount {
         self
     }
 
-    /// Options of the long-poll wire, which is on by default.
+    /// Options of the long-poll transport, which is on by default.
     pub fn longpoll(mut self, options: LongpollOptions) -> Self {
         self.transports = self.transports.longpoll(options);
         self

@@ -48,7 +48,7 @@ impl MountPath {
         Ok(Self(read))
     }
 
-    /// Matches the whole of a path but its last segment, which is returned: the wire's.
+    /// Matches the whole of a path but its last segment, which is returned: the transport's.
     pub(crate) fn matches<'p>(&self, path: &'p str) -> Option<(&'p str, PathVariables)> {
         let mut variables = Map::new();
         let mut given = segments(path);
@@ -62,8 +62,8 @@ impl MountPath {
                 Segment::Literal(_) | Segment::Variable(_) => {}
             }
         }
-        let wire = given.next()?;
-        given.next().is_none().then_some((wire, PathVariables(variables)))
+        let transport = given.next()?;
+        given.next().is_none().then_some((transport, PathVariables(variables)))
     }
 }
 
@@ -76,25 +76,25 @@ fn segments(path: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use super::*;
 
-    fn wire<'p>(mount: &str, path: &'p str) -> Option<&'p str> {
-        MountPath::new(mount).unwrap().matches(path).map(|(wire, _)| wire)
+    fn transport<'p>(mount: &str, path: &'p str) -> Option<&'p str> {
+        MountPath::new(mount).unwrap().matches(path).map(|(transport, _)| transport)
     }
 
     #[test]
     fn a_mount_matches_its_path_and_one_segment_more() {
-        assert_eq!(wire("/socket", "/socket/websocket"), Some("websocket"));
-        assert_eq!(wire("/socket", "/socket/websocket/"), Some("websocket"));
-        assert_eq!(wire("/a/b", "/a/b/longpoll"), Some("longpoll"));
-        assert_eq!(wire("", "/websocket"), Some("websocket"));
+        assert_eq!(transport("/socket", "/socket/websocket"), Some("websocket"));
+        assert_eq!(transport("/socket", "/socket/websocket/"), Some("websocket"));
+        assert_eq!(transport("/a/b", "/a/b/longpoll"), Some("longpoll"));
+        assert_eq!(transport("", "/websocket"), Some("websocket"));
         for path in ["/socket", "/socket/", "/socket/websocket/x", "/other/websocket", "/"] {
-            assert_eq!(wire("/socket", path), None, "{path}");
+            assert_eq!(transport("/socket", path), None, "{path}");
         }
     }
 
     #[test]
     fn variables_are_bound_unless_they_begin_with_an_underscore() {
         let path = MountPath::new("/ws/:user_id/:_tenant").unwrap();
-        let (wire, PathVariables(variables)) = path.matches("/ws/42/acme/websocket").unwrap();
-        assert_eq!((wire, variables.len(), &variables["user_id"]), ("websocket", 1, &Value::from("42")));
+        let (transport, PathVariables(variables)) = path.matches("/ws/42/acme/websocket").unwrap();
+        assert_eq!((transport, variables.len(), &variables["user_id"]), ("websocket", 1, &Value::from("42")));
     }
 }

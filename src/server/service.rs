@@ -91,32 +91,36 @@ impl Lapwing {
 }
 
 impl LapwingService {
-    /// The endpoint and the wire that a path leads to.
+    /// The endpoint and the transport that a path leads to.
     fn find(&self, path: &str) -> Option<(&Endpoint<Hub>, Transport, PathVariables)> {
         match self.scope {
-            Scope::All => self.lapwing.mounts().iter().find_map(|mounted| wire(mounted, &mounted.path, path)),
+            Scope::All => {
+                self.lapwing.mounts().iter().find_map(|mounted| transport(mounted, &mounted.path, path))
+            }
             Scope::One(index) => {
                 let mounted = &self.lapwing.mounts()[index];
-                wire(mounted, &mounted.path, path).or_else(|| wire(mounted, MountPath::ROOT, path))
+                transport(mounted, &mounted.path, path).or_else(|| transport(mounted, MountPath::ROOT, path))
             }
         }
     }
 
     fn respond<B: RequestBody>(&self, request: Request<B>) -> ResponseFuture {
         match self.find(request.uri().path()) {
-            Some((endpoint, wire, variables)) => endpoint.serve(wire, with_peer(request), variables),
+            Some((endpoint, transport, variables)) => {
+                endpoint.serve(transport, with_peer(request), variables)
+            }
             None => Box::pin(std::future::ready(Ok(not_found(&request)))),
         }
     }
 }
 
-fn wire<'m>(
+fn transport<'m>(
     mounted: &'m Mounted,
     below: &MountPath,
     path: &str,
 ) -> Option<(&'m Endpoint<Hub>, Transport, PathVariables)> {
     let (segment, variables) = below.matches(path)?;
-    Some((&mounted.endpoint, mounted.endpoint.wire(segment)?, variables))
+    Some((&mounted.endpoint, mounted.endpoint.transport(segment)?, variables))
 }
 
 /// Translates axum's word for the address of the peer. What the program says itself is left as it is.

@@ -23,7 +23,7 @@ use crate::support::{
     PATIENCE,
     channels::ok,
     lab,
-    sessions::{Line, Session, Wire},
+    sessions::{Line, Session, Transport},
 };
 
 const BYTES_PER_SECOND: u64 = 8 * 1024;
@@ -108,7 +108,7 @@ async fn follow(mut session: Session, begun: Instant, states: u64) -> (Got, Sess
 }
 
 async fn member(address: SocketAddr) -> Session {
-    let mut session = Session::open(address, "/socket", Wire::Websocket).await;
+    let mut session = Session::open(address, "/socket", Transport::Websocket).await;
     session.send_json(json!(["1", "1", "map:1", "phx_join", {}])).await;
     session.expect_json(ok("1", "1", "map:1", json!({}))).await;
     session
@@ -178,7 +178,7 @@ async fn run(crowd: &Crowd, slow: usize) -> Seen {
     let members: Vec<JoinHandle<_>> =
         sessions.into_iter().map(|session| tokio::spawn(follow(session, begun, states))).collect();
     let held_max = tell(&lapwing, begun, states).await;
-    away.resume(Wire::Websocket).await;
+    away.resume(Transport::Websocket).await;
     let (away, _session) = follow(away, begun, states).await;
     let (mut got, mut kept) = (Vec::new(), Vec::new());
     for member in members {

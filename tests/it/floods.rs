@@ -21,7 +21,7 @@ use crate::{
         channels::{Client, Vsn, ok},
         lab,
         longpoll::LongPoll,
-        sessions::{Session, WIRES},
+        sessions::{Session, TRANSPORTS},
     },
 };
 
@@ -147,21 +147,21 @@ async fn a_stock_client_that_polls_gets_all_that_its_channel_says_when_it_has_jo
 #[tokio::test]
 async fn a_resumable_session_gets_all_that_its_channel_says_when_it_has_joined_and_joins_once() {
     let (lapwing, address, joins) = serve().await;
-    for wire in WIRES {
+    for transport in TRANSPORTS {
         for (rows, join) in requests() {
-            let (mut session, mut resumed) = (Session::open(address, "/socket", wire).await, 0);
+            let (mut session, mut resumed) = (Session::open(address, "/socket", transport).await, 0);
             session.send_json(join).await;
             assert_eq!(next_message(&mut session, &mut resumed).await, joined());
             for row in 0..rows {
-                assert_eq!(next_message(&mut session, &mut resumed).await[4]["row"], row, "{wire:?}");
+                assert_eq!(next_message(&mut session, &mut resumed).await[4]["row"], row, "{transport:?}");
             }
             session.send_json(heartbeat()).await;
             assert_eq!(next_message(&mut session, &mut resumed).await, answered());
-            assert_eq!(resumed, 0, "{wire:?}");
+            assert_eq!(resumed, 0, "{transport:?}");
             session.say("!close").await;
         }
     }
-    assert_undisturbed(&lapwing, &joins, WIRES.len() * requests().count());
+    assert_undisturbed(&lapwing, &joins, TRANSPORTS.len() * requests().count());
 }
 
 /// Which is more than may wait for it: the joins wait until there is room. It asks for all of them before it takes anything.

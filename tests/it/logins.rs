@@ -1,4 +1,4 @@
-//! Logins that end, new tokens, refusals that pages can read, and clients that are sent away for good: over all wires.
+//! Logins that end, new tokens, refusals that pages can read, and clients that are sent away for good: over all transports.
 
 use std::{
     net::SocketAddr,
@@ -23,7 +23,7 @@ use crate::support::{
     http::get,
     lab,
     longpoll::LongPoll,
-    sessions::{Carrier, Line, Session, WIRES, Wire, attach, lines_of},
+    sessions::{Attachment, Line, Session, TRANSPORTS, Transport, attach, lines_of},
     websocket::Event,
 };
 
@@ -68,22 +68,22 @@ async fn serve(mount: Mount) -> (Lapwing, SocketAddr) {
     (lapwing, address)
 }
 
-async fn open(address: SocketAddr, wire: Wire, token: &str) -> Session {
-    Session::open_as(address, "/socket", wire, &format!("&token={token}"), 30_000).await
+async fn open(address: SocketAddr, transport: Transport, token: &str) -> Session {
+    Session::open_as(address, "/socket", transport, &format!("&token={token}"), 30_000).await
 }
 
-/// The session is over, which its carrier is told, and whoever comes to carry it on.
+/// The session is over, which its attachment is told, and whoever comes to carry it on.
 async fn expect_closed(session: &mut Session, code: u16, reason: &str) {
-    match &mut session.carrier {
+    match &mut session.attachment {
         // A poll that comes late finds no session.
-        Carrier::Longpoll(_) => {
+        Attachment::Longpoll(_) => {
             let Line::Control(line) = session.next().await else { panic!("the session goes on") };
             assert!(
                 line == format!("!closed {code} {reason}") || line.starts_with("!refused closed"),
                 "{line}"
             );
         }
-        carrier => carrier.expect_end(&format!("!closed {code} {reason}"), code).await,
+        attachment => attachment.expect_end(&format!("!closed {code} {reason}"), code).await,
     }
 }
 
@@ -98,26 +98,26 @@ async fn until_nobody_is_there(lapwing: &Lapwing) {
 
 #[tokio::test]
 async fn a_session_ends_with_its_login_and_its_page_can_read_why() {
-    for wire in WIRES {
+    for transport in TRANSPORTS {
         let (lapwing, address) = serve(mount()).await;
-        let mut session = open(address, wire, "bob:400").await;
-        let mut other = open(address, wire, "eve:forever").await;
+        let mut session = open(address, transport, "bob:400").await;
+        let mut other = open(address, transport, "eve:forever").await;
         expect_closed(&mut session, 4401, "login_expired").await;
-        for wire in WIRES {
-            assert_eq!(session.refusal(wire).await, "closed 4401 login_expired", "{wire:?}");
+        for transport in TRANSPORTS {
+            assert_eq!(session.refusal(transport).await, "closed 4401 login_expired", "{transport:?}");
         }
         assert_eq!(lapwing.stats().sessions, 1);
-        other.resume(wire).await;
+        other.resume(transport).await;
     }
 }
 
 #[tokio::test]
 async fn a_session_that_nothing_carries_ends_with_its_login() {
     let (lapwing, address) = serve(mount()).await;
-    let mut session = open(address, Wire::Websocket, "bob:300").await;
+    let mut session = open(address, Transport::Websocket, "bob:300").await;
     session.cut();
     until_nobody_is_there(&lapwing).await;
-    assert_eq!(session.refusal(Wire::Sse).await, "closed 4401 login_expired");
+    assert_eq!(session.refusal(Transport::Sse).await, "closed 4401 login_expired");
     assert_eq!(lines_of(&session.post("!ack 0").await), ["!refused closed 4401 login_expired"]);
 }
 
@@ -133,7 +133,7 @@ async fn stock_clients_end_with_their_logins_too() {
         "/socket",
         Vsn::V2,
         "token=bob:300&",
-        crate::support::longpoll::Carrier::Query,
+        crate::support::longpoll::TokenIn::Query,
     )
     .await;
     let path = format!("/socket/longpoll?token=gone&vsn=2.0.0&token={}", polling.token);
@@ -147,12 +147,12 @@ async fn stock_clients_end_with_their_logins_too() {
 #[tokio::test]
 async fn the_client_is_told_for_how_long_its_login_is_good() {
     let (_lapwing, address) = serve(mount()).await;
-    for wire in WIRES {
+    for transport in TRANSPORTS {
         for (token, range) in [("bob:3600000", HOUR - 60_000..=HOUR), ("bob:forever", 0..=0)] {
-            let path = format!("{}&token={token}", wire.path("/socket"));
-            let (_carrier, greeting) = attach(address, wire, &path, "!open 30000").await;
+            let path = format!("{}&token={token}", transport.path("/socket"));
+            let (_attachment, greeting) = attach(address, transport, &path, "!open 30000").await;
             let login_ms = greeting.split(' ').nth(6).map_or(0, |ms| ms.parse().unwrap());
-            assert!(range.contains(&login_ms), "{wire:?}: {greeting}");
+            assert!(range.contains(&login_ms), "{transport:?}: {greeting}");
         }
     }
 }
@@ -163,9 +163,9 @@ fn token(reference: &str, token: Value) -> Value {
 
 #[tokio::test]
 async fn a_new_token_counts_from_when_it_is_taken_on_every_wire() {
-    for wire in WIRES {
+    for transport in TRANSPORTS {
         let (_lapwing, address) = serve(mount()).await;
-        let mut session = open(address, wire, "bob:3600000").await;
+        let mut session = open(address, transport, "bob:3600000").await;
         session.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
         session.expect_json(ok("1", "1", "room:1", json!({"role": null}))).await;
         for (wrong, reason, code) in [
@@ -271,9 +271,9 @@ async fn a_refusal_reaches_the_page_with_a_code_and_a_reason() {
         // A session that ends as soon as it begins would be opened again and again.
         ("bob:0", "!refused forbidden 4401 login_expired"),
     ] {
-        for wire in WIRES {
-            let path = format!("{}&token={token}", wire.path("/socket"));
-            assert_eq!(attach(address, wire, &path, "!open 30000").await.1, line, "{wire:?}");
+        for transport in TRANSPORTS {
+            let path = format!("{}&token={token}", transport.path("/socket"));
+            assert_eq!(attach(address, transport, &path, "!open 30000").await.1, line, "{transport:?}");
         }
     }
     let stats = lapwing.stats().resumes_refused;
@@ -295,22 +295,22 @@ async fn a_resume_can_be_checked_again_and_polls_in_a_row_are_one() {
         std::future::ready(if allowed_here.load(Ordering::Relaxed) { Ok(()) } else { Err(refusal) })
     });
     let (lapwing, address) = serve(mount).await;
-    for (round, wire) in WIRES.into_iter().enumerate() {
-        let mut session = open(address, Wire::Websocket, "bob:forever").await;
+    for (round, transport) in TRANSPORTS.into_iter().enumerate() {
+        let mut session = open(address, Transport::Websocket, "bob:forever").await;
         asked.store(0, Ordering::Relaxed);
-        session.resume(Wire::Websocket).await;
-        session.resume(Wire::Sse).await;
-        session.resume(Wire::Longpoll).await;
+        session.resume(Transport::Websocket).await;
+        session.resume(Transport::Sse).await;
+        session.resume(Transport::Longpoll).await;
         assert_eq!(asked.load(Ordering::Relaxed), 3);
         for _ in 0..5 {
             assert_eq!(session.poll(0, "").await.status, 200);
         }
         assert_eq!(asked.load(Ordering::Relaxed), 3, "a poll that follows another is no other connection");
-        session.resume(Wire::Websocket).await;
+        session.resume(Transport::Websocket).await;
         allowed.store(false, Ordering::Relaxed);
-        assert_eq!(session.refusal(wire).await, "forbidden 4403 another browser", "{wire:?}");
+        assert_eq!(session.refusal(transport).await, "forbidden 4403 another browser", "{transport:?}");
         allowed.store(true, Ordering::Relaxed);
-        assert_eq!(session.refusal(wire).await, "closed", "whoever has the token has lost it");
+        assert_eq!(session.refusal(transport).await, "closed", "whoever has the token has lost it");
         assert_eq!(lapwing.stats().resumes_refused.forbidden, round as u64 + 1);
     }
     until_nobody_is_there(&lapwing).await;
@@ -318,19 +318,19 @@ async fn a_resume_can_be_checked_again_and_polls_in_a_row_are_one() {
 
 #[tokio::test]
 async fn a_disconnect_says_why_and_whether_to_come_back() {
-    for wire in WIRES {
+    for transport in TRANSPORTS {
         let (lapwing, address) = serve(mount()).await;
-        let mut session = open(address, wire, "bob:forever").await;
+        let mut session = open(address, transport, "bob:forever").await;
         lapwing.disconnect_with("user:bob", Disconnect::because("the password\nhas changed")).unwrap();
         expect_closed(&mut session, 1001, "the password has changed").await;
-        assert_eq!(session.refusal(wire).await, "closed");
-        let mut session = open(address, wire, "bob:forever").await;
-        let mut away = open(address, wire, "bob:forever").await;
+        assert_eq!(session.refusal(transport).await, "closed");
+        let mut session = open(address, transport, "bob:forever").await;
+        let mut away = open(address, transport, "bob:forever").await;
         away.cut();
         lapwing.disconnect_with("user:bob", Disconnect::because("banned").for_good()).unwrap();
         expect_closed(&mut session, 4403, "banned").await;
-        assert_eq!(session.refusal(wire).await, "closed 4403 banned");
-        assert_eq!(away.refusal(wire).await, "closed 4403 banned");
+        assert_eq!(session.refusal(transport).await, "closed 4403 banned");
+        assert_eq!(away.refusal(transport).await, "closed 4403 banned");
     }
 }
 
@@ -354,7 +354,7 @@ async fn stock_clients_are_told_as_far_as_they_can_be() {
         "/socket",
         Vsn::V2,
         "token=bob:forever&",
-        crate::support::longpoll::Carrier::Query,
+        crate::support::longpoll::TokenIn::Query,
     )
     .await;
     lapwing.disconnect_with("user:bob", Disconnect::because("banned").for_good()).unwrap();
@@ -373,19 +373,19 @@ async fn logins_end_are_renewed_and_refused_over_http2_as_well() {
     let (server, service) = (lapwing.clone(), lapwing.service());
     tokio::spawn(async move { server.serve(listener, service).await });
     let address = gateway::start(address).await;
-    for wire in WIRES {
-        let mut session = open(address, wire, "bob:3600000").await;
+    for transport in TRANSPORTS {
+        let mut session = open(address, transport, "bob:3600000").await;
         session.send_json(token("1", json!({"token": "bob:200"}))).await;
-        assert_eq!(session.next_json().await[4]["status"], "ok", "{wire:?}");
+        assert_eq!(session.next_json().await[4]["status"], "ok", "{transport:?}");
         expect_closed(&mut session, 4401, "login_expired").await;
-        assert_eq!(session.refusal(wire).await, "closed 4401 login_expired", "{wire:?}");
-        let path = format!("{}&token=nonsense", wire.path("/socket"));
+        assert_eq!(session.refusal(transport).await, "closed 4401 login_expired", "{transport:?}");
+        let path = format!("{}&token=nonsense", transport.path("/socket"));
         let refused = "!refused forbidden 4401 the token has expired";
-        assert_eq!(attach(address, wire, &path, "!open 30000").await.1, refused, "{wire:?}");
-        let mut session = open(address, wire, "bob:forever").await;
+        assert_eq!(attach(address, transport, &path, "!open 30000").await.1, refused, "{transport:?}");
+        let mut session = open(address, transport, "bob:forever").await;
         lapwing.disconnect_with("user:bob", Disconnect::because("banned").for_good()).unwrap();
         expect_closed(&mut session, 4403, "banned").await;
-        assert_eq!(session.refusal(wire).await, "closed 4403 banned", "{wire:?}");
+        assert_eq!(session.refusal(transport).await, "closed 4403 banned", "{transport:?}");
     }
     let mut client = Client::connect_to(address, "/socket", Vsn::V2, "token=bob:3600000&").await;
     client.send(token("1", json!({"token": "bob:200"}))).await;

@@ -240,7 +240,7 @@ fn options_that_contradict_each_other() {
     let budget = ["Mount::budget", "WebsocketOptions::message_bytes_max"];
     is_told(Mount::new().budget(11_000_000), &budget);
     let nothing = Mount::new().without_websocket().without_longpoll().without_resume();
-    is_told(nothing, &["no wire is left", "without_websocket"]);
+    is_told(nothing, &["no transport is left", "without_websocket"]);
     let same = Mount::new().longpoll(LongpollOptions::default().path("websocket"));
     is_told(same, &["LongpollOptions::path", "one path", "its own"]);
     is_told(Mount::new().sse(SseOptions::default().path("websocket")), &["SseOptions::path", "one path"]);
@@ -294,9 +294,9 @@ fn what_is_left_out_stays_out_whatever_else_is_said_of_it() {
         .sse(SseOptions::default())
         .longpoll(LongpollOptions::default())
         .websocket(WebsocketOptions::default());
-    is_told(mount, &["no wire is left"]);
+    is_told(mount, &["no transport is left"]);
     let mount = Mount::new().without_resume().resume(ResumeOptions::default());
-    is_told(mount.without_websocket().without_longpoll(), &["no wire is left"]);
+    is_told(mount.without_websocket().without_longpoll(), &["no transport is left"]);
 }
 
 /// A hundred years are enough.

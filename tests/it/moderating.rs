@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use lapwing::{
     Accept, Broadcast, Channel, Context, Failure, Handled, Joining, Lapwing, LeaveReason, Mount, Payload,
-    Subscription, Topic, noreply, reply, transports::connect::Transport,
+    Subscription, Topic, noreply, reply, transports::connect,
 };
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -13,7 +13,7 @@ use crate::support::{
     PATIENCE,
     channels::{Client, Vsn, closed, ok, reply as replied},
     lab,
-    sessions::{Session, Wire},
+    sessions::{Session, Transport},
 };
 
 /// Tells the topic `left` why it ends, and does what a moderator asks for.
@@ -115,7 +115,7 @@ async fn sessions_topics_and_members_are_listed() {
     let of_bob = sessions.iter().find(|session| session.socket_id.as_deref() == Some("user:bob")).unwrap();
     assert_eq!(
         (&*of_bob.mount, of_bob.transport, of_bob.is_attached),
-        ("/socket", Transport::Websocket, true)
+        ("/socket", connect::Transport::Websocket, true)
     );
     assert!(!of_bob.is_resumable);
     let mut topics = of_bob.topics.clone();
@@ -140,7 +140,7 @@ async fn sessions_topics_and_members_are_listed() {
 #[tokio::test]
 async fn what_waits_for_a_client_can_be_asked() {
     let (lapwing, address) = serve().await;
-    let mut client = Session::open(address, "/socket", Wire::Websocket).await;
+    let mut client = Session::open(address, "/socket", Transport::Websocket).await;
     client.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
     client.expect_json(ok("1", "1", "room:1", json!({}))).await;
     client.say("!ack 1").await;

@@ -8,7 +8,7 @@ use crate::support::{
     channels::{Client, Vsn, ok},
     events::EventStream,
     longpoll::LongPoll,
-    sessions::{Session, WIRES, Wire, lines_of, post},
+    sessions::{Session, TRANSPORTS, Transport, lines_of, post},
     testbed::Testbed,
     websocket::{Event, Frame, RawSocket, TEXT},
 };
@@ -22,8 +22,8 @@ const PAUSE: Duration = Duration::from_millis(6_500);
 const ROOM: &str = "room:1";
 
 /// A resumable session that joined the room.
-async fn joined(testbed: &Testbed, wire: Wire) -> Session {
-    let mut session = Session::open(testbed.address(), MOUNT, wire).await;
+async fn joined(testbed: &Testbed, transport: Transport) -> Session {
+    let mut session = Session::open(testbed.address(), MOUNT, transport).await;
     session.send_json(json!(["1", "1", ROOM, "phx_join", {}])).await;
     session.expect_json(ok("1", "1", ROOM, json!({}))).await;
     session
@@ -42,18 +42,18 @@ async fn a_pause_of_the_program_is_nobodys_silence() {
     poller.send(json!(["1", "1", ROOM, "phx_join", {}])).await;
     assert_eq!(poller.poll().await.messages, [ok("1", "1", ROOM, json!({}))]);
     let mut sessions = Vec::new();
-    for wire in WIRES {
-        sessions.push(joined(&testbed, wire).await);
+    for transport in TRANSPORTS {
+        sessions.push(joined(&testbed, transport).await);
     }
 
-    let ticket = post(address, &Wire::Sse.path(MOUNT), "!ticket\n!open 30000").await;
+    let ticket = post(address, &Transport::Sse.path(MOUNT), "!ticket\n!open 30000").await;
     let ticket = lines_of(&ticket)[0].strip_prefix("!ticket ").expect("a ticket").to_owned();
 
     testbed.pause();
     for n in 0..10 {
         stock.send(json!(["1", n.to_string(), ROOM, "ping", {"n": n}])).await;
     }
-    // The first one's wire is a WebSocket, which needs no answer to a frame.
+    // The first one's transport is a WebSocket, which needs no answer to a frame.
     sessions[0].send_json(json!(["1", "p", ROOM, "ping", {}])).await;
     tokio::time::sleep(PAUSE).await;
     testbed.go_on();
@@ -79,7 +79,7 @@ async fn a_pause_of_the_program_is_nobodys_silence() {
 async fn a_poll_that_waited_through_a_pause_is_answered_and_its_session_lives() {
     let testbed = Testbed::start();
     let mut poller = LongPoll::open(testbed.address(), MOUNT).await;
-    let session = joined(&testbed, Wire::Longpoll).await;
+    let session = joined(&testbed, Transport::Longpoll).await;
     let polls = async { tokio::join!(poller.poll(), session.poll(30_000, "")) };
     let pause = async {
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -15,7 +15,7 @@ use crate::support::{
     channels::{Client, Vsn, ok},
     lab,
     longpoll::LongPoll,
-    sessions::{Line, Session, WIRES, Wire},
+    sessions::{Line, Session, TRANSPORTS, Transport},
 };
 
 /// What a test hears of the joins.
@@ -105,8 +105,8 @@ async fn next(news: &mut UnboundedReceiver<News>) -> News {
     }
 }
 
-async fn resumable(address: SocketAddr, wire: Wire) -> Session {
-    let mut session = Session::open(address, "/socket", wire).await;
+async fn resumable(address: SocketAddr, transport: Transport) -> Session {
+    let mut session = Session::open(address, "/socket", transport).await;
     session.send_json(json!(["1", "1", "rows:1", "phx_join", {}])).await;
     session.expect_json(ok("1", "1", "rows:1", json!({}))).await;
     session
@@ -124,7 +124,7 @@ pub(crate) async fn next_message(session: &mut Session, resumed: &mut usize) -> 
             }
             Line::End => {
                 *resumed += 1;
-                session.resume(Wire::Websocket).await;
+                session.resume(Transport::Websocket).await;
             }
             line => panic!("wanted a message, got {line:?}"),
         }
@@ -181,12 +181,12 @@ async fn a_stock_client_that_polls_gets_all_that_a_callback_says_at_once() {
 #[tokio::test]
 async fn a_resumable_session_gets_all_that_a_callback_says_at_once() {
     let (_lapwing, address, _news) = serve(Mount::new()).await;
-    for wire in WIRES {
+    for transport in TRANSPORTS {
         for (rows, bytes) in [OF_SMALL, OF_LARGE] {
-            let mut session = resumable(address, wire).await;
+            let mut session = resumable(address, transport).await;
             session.send_json(json!(["1", "2", "rows:1", "wait", {"rows": rows, "bytes": bytes}])).await;
             for row in 0..rows {
-                assert_eq!(next_message(&mut session, &mut 0).await[4]["row"], row, "{wire:?}");
+                assert_eq!(next_message(&mut session, &mut 0).await[4]["row"], row, "{transport:?}");
             }
             assert_held(&next_message(&mut session, &mut 0).await[4], BY_DEFAULT, bytes + 100);
             session.say("!close").await;
@@ -201,7 +201,7 @@ async fn a_client_that_cannot_be_heard_saying_what_it_has_says_so_on_another_con
         .mailbox(MailboxLimits::new().messages_max(1))
         .outbox(OutboxLimits::new().frames_max(20).unacknowledged_frames_max(20));
     let (_lapwing, address, _news) = serve(mount).await;
-    let mut session = resumable(address, Wire::Websocket).await;
+    let mut session = resumable(address, Transport::Websocket).await;
     session.send_json(json!(["1", "2", "rows:1", "wait", {"rows": 60, "bytes": 10}])).await;
     for n in 3..40 {
         session.send_json(json!(["1", n.to_string(), "rows:1", "nothing", {"rows": 0, "bytes": 0}])).await;
@@ -219,7 +219,7 @@ async fn a_client_that_cannot_be_heard_saying_what_it_has_says_so_on_another_con
 async fn a_client_that_asks_much_at_once_is_answered_and_not_closed() {
     let limits = OutboxLimits::new().frames_max(40).unacknowledged_frames_max(40);
     let (_lapwing, address, _news) = serve(Mount::new().outbox(limits)).await;
-    let mut session = resumable(address, Wire::Websocket).await;
+    let mut session = resumable(address, Transport::Websocket).await;
     for n in 2..300 {
         session.send_json(json!(["1", n.to_string(), "rows:1", "wait", {"rows": 0, "bytes": 0}])).await;
     }
@@ -235,14 +235,14 @@ async fn a_client_that_asks_much_at_once_is_answered_and_not_closed() {
 #[tokio::test]
 async fn a_client_that_asks_faster_than_it_hears_waits_for_its_answers() {
     let (_lapwing, address, _news) = serve(Mount::new().outbox(OutboxLimits::new().frames_max(40))).await;
-    for wire in [Wire::Sse, Wire::Longpoll] {
-        let mut session = resumable(address, wire).await;
+    for transport in [Transport::Sse, Transport::Longpoll] {
+        let mut session = resumable(address, transport).await;
         for n in 2..300 {
             session.send_json(json!(["1", n.to_string(), "rows:1", "wait", {"rows": 0, "bytes": 0}])).await;
         }
         for n in 2..300 {
             let answer = ok("1", &n.to_string(), "rows:1", json!({"frames": 0, "bytes": 0}));
-            assert_eq!(next_message(&mut session, &mut 0).await, answer, "{wire:?}");
+            assert_eq!(next_message(&mut session, &mut 0).await, answer, "{transport:?}");
         }
     }
     let mut client = LongPoll::open(address, "/socket").await;
@@ -283,7 +283,7 @@ async fn a_callback_that_fails_for_want_of_room_ends_the_session_of_the_client()
 #[tokio::test]
 async fn who_waits_for_a_client_that_goes_is_told() {
     let (lapwing, address, mut news) = serve(Mount::new()).await;
-    for wire in [None, Some(Wire::Websocket), Some(Wire::Sse)] {
+    for transport in [None, Some(Transport::Websocket), Some(Transport::Sse)] {
         let say = json!(["1", "2", "rows:1", "wait", {"rows": 1_000, "bytes": 600_000}]);
         // It does not read, and then it is gone.
         let waits = async || {
@@ -292,8 +292,8 @@ async fn who_waits_for_a_client_that_goes_is_told() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        if let Some(wire) = wire {
-            let mut session = resumable(address, wire).await;
+        if let Some(transport) = transport {
+            let mut session = resumable(address, transport).await;
             session.send_json(say).await;
             tokio::time::timeout(PATIENCE, waits()).await.expect("much waits");
             session.post("!close").await;
@@ -303,8 +303,8 @@ async fn who_waits_for_a_client_that_goes_is_told() {
             tokio::time::timeout(PATIENCE, waits()).await.expect("much waits");
             drop(client);
         }
-        assert!(matches!(next(&mut news).await, News::Waited(Err(PushError::Closed))), "{wire:?}");
-        assert!(matches!(next(&mut news).await, News::Left(LeaveReason::Disconnect)), "{wire:?}");
+        assert!(matches!(next(&mut news).await, News::Waited(Err(PushError::Closed))), "{transport:?}");
+        assert!(matches!(next(&mut news).await, News::Left(LeaveReason::Disconnect)), "{transport:?}");
     }
 }
 

@@ -9,7 +9,7 @@ use crate::support::{
     PATIENCE,
     channels::{Client, Vsn, reply},
     http, lab,
-    sessions::{Carrier, Line, Session, WIRES, attach},
+    sessions::{Attachment, Line, Session, TRANSPORTS, attach},
     websocket::Event,
 };
 
@@ -48,19 +48,19 @@ async fn a_client_that_says_too_much_is_closed_on_every_wire_and_no_other_is() {
         client.expect(answer(&n.to_string())).await;
     }
     assert_eq!(client.socket.next().await, Event::Close(4429, String::new()));
-    for wire in WIRES {
-        let mut session = Session::open(address, "/socket", wire).await;
+    for transport in TRANSPORTS {
+        let mut session = Session::open(address, "/socket", transport).await;
         for n in 0..5 {
             session.send_json(heartbeat(n.to_string().into())).await;
             session.expect_json(answer(&n.to_string())).await;
         }
         session.send_json(heartbeat("5".into())).await;
-        match &mut session.carrier {
-            Carrier::Longpoll(_) => {
+        match &mut session.attachment {
+            Attachment::Longpoll(_) => {
                 let Line::Control(line) = session.next().await else { panic!("the session goes on") };
                 assert!(line == "!closed 4429 too_fast" || line == "!refused closed", "{line}");
             }
-            carrier => carrier.expect_end("!closed 4429 too_fast", 4429).await,
+            attachment => attachment.expect_end("!closed 4429 too_fast", 4429).await,
         }
     }
     other.send(heartbeat("1".into())).await;
@@ -101,7 +101,7 @@ async fn joins_have_a_rate_of_their_own() {
 
 async fn refusal(address: SocketAddr, query: &str) -> Option<String> {
     let path = format!("/socket/longpoll?lapwing=1&vsn=2.0.0{query}");
-    let (_, line) = attach(address, WIRES[2], &path, "!open 30000").await;
+    let (_, line) = attach(address, TRANSPORTS[2], &path, "!open 30000").await;
     line.strip_prefix("!refused full 4429 ").map(str::to_owned)
 }
 
@@ -118,8 +118,8 @@ async fn until_there_are(lapwing: &Lapwing, sessions: usize) {
 async fn an_id_has_so_many_sessions_and_gets_one_back_with_each_that_ends() {
     let (lapwing, address) = serve(Rates::none().sessions_per_id(3)).await;
     let mut sessions = Vec::new();
-    for wire in WIRES {
-        sessions.push(Session::open_as(address, "/socket", wire, "&user=bob", 30_000).await);
+    for transport in TRANSPORTS {
+        sessions.push(Session::open_as(address, "/socket", transport, "&user=bob", 30_000).await);
     }
     for _ in 0..3 {
         assert_eq!(refusal(address, "&user=bob").await.as_deref(), Some("too many sessions of this user"));
@@ -164,7 +164,7 @@ async fn who_comes_too_often_is_told_when_to_come_again_and_counted_as_that() {
     assert!(lapwing.openmetrics().contains(&format!("{counted} 1\n")), "{}", lapwing.openmetrics());
 
     let (lapwing, address) = serve(Rates::none().sessions_per_id(1)).await;
-    let _session = Session::open_as(address, "/socket", WIRES[0], "&user=bob", 30_000).await;
+    let _session = Session::open_as(address, "/socket", TRANSPORTS[0], "&user=bob", 30_000).await;
     let refused = connect(address, "bob").await;
     assert_eq!((refused.status, retry_after(&refused)), (429, Some(5)), "{refused:?}");
     assert!(lapwing.openmetrics().contains(&format!("{counted} 1\n")), "{}", lapwing.openmetrics());

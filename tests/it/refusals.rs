@@ -12,7 +12,7 @@ use crate::support::{
     PATIENCE, echo,
     http::{self, Response},
     longpoll::LongPoll,
-    sessions::{Session, Wire},
+    sessions::{Session, Transport},
     testbed::Testbed,
     websocket::{Event, Frame, RawSocket, SAMPLE_KEY},
 };
@@ -132,10 +132,10 @@ async fn a_refusal_of_too_much_is_typed_and_kept_by_nobody_too() {
     let longpoll = LongpollOptions::default().body_bytes_max(1_000);
     let (_endpoint, address) =
         echo::serve(TransportOptions::default().resume(resume).longpoll(longpoll)).await;
-    let session = Session::open(address, "/echo", Wire::Longpoll).await;
+    let session = Session::open(address, "/echo", Transport::Longpoll).await;
     session.post(&"<b>".repeat(1_000)).await.assert_refuses(413);
 
-    let path = Wire::Sse.path("/echo");
+    let path = Transport::Sse.path("/echo");
     let large = [("x-large", &*"<b>".repeat(6_000))];
     http::request(address, "POST", &path, &large, Some(b"!ticket\n!open 5000")).await.assert_refuses(431);
     let offer = ("sec-websocket-protocol", "lapwing.1");

@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, time::timeout};
 use crate::support::{
     channels::{Client, Vsn},
     http, lab,
-    sessions::{Line, Session, Wire, post, upgrade},
+    sessions::{Line, Session, Transport, post, upgrade},
     websocket::{Event, Frame, RawSocket},
 };
 
@@ -68,7 +68,7 @@ impl Channel for Room {
 #[tokio::test]
 async fn a_connect_that_never_ends_does_not_keep_a_server_from_going_down() {
     let (lapwing, address) = serve(undecided()).await;
-    let mut socket = upgrade(address, &Wire::Websocket.path("/socket")).await;
+    let mut socket = upgrade(address, &Transport::Websocket.path("/socket")).await;
     socket.send(Frame::text("!open 30000")).await;
     // Answered behind the greeting, which has been read then.
     assert_eq!(socket.next_within(Duration::from_millis(200)).await, None);
@@ -88,10 +88,10 @@ async fn who_asks_a_server_that_goes_down_is_refused_in_a_way_that_balancers_und
 #[tokio::test]
 async fn a_client_that_does_not_end_its_side_does_not_keep_a_server_from_going_down() {
     let (lapwing, address) = serve(Mount::new()).await;
-    let mut refused = upgrade(address, &Wire::Websocket.path("/socket")).await;
+    let mut refused = upgrade(address, &Transport::Websocket.path("/socket")).await;
     refused.send(Frame::text("!resume nobodys 0 30000")).await;
     let mut told = RawSocket::connect(address, WEBSOCKET).await;
-    let mut silent = upgrade(address, &Wire::Websocket.path("/socket")).await;
+    let mut silent = upgrade(address, &Transport::Websocket.path("/socket")).await;
     // The clients have had their time, which is `linger`: nobody had to be dropped.
     assert!(shut_down(&lapwing).await.is_clean());
     assert_eq!(refused.next().await, Event::Text("!refused unknown".into()));
@@ -122,10 +122,12 @@ async fn a_program_that_does_not_decide_is_not_waited_for() {
     assert_eq!(refusal.status, 503);
     let stock = http::get(address, "/socket/longpoll?vsn=2.0.0").await;
     assert_eq!(stock.text(), r#"{"status":403}"#);
-    for (wire, answer) in [(Wire::Sse, "data: !refused full\n\n"), (Wire::Longpoll, "!refused full\n")] {
-        assert_eq!(post(address, &wire.path("/socket"), "!open 30000").await.text(), answer);
+    for (transport, answer) in
+        [(Transport::Sse, "data: !refused full\n\n"), (Transport::Longpoll, "!refused full\n")]
+    {
+        assert_eq!(post(address, &transport.path("/socket"), "!open 30000").await.text(), answer);
     }
-    let mut socket = upgrade(address, &Wire::Websocket.path("/socket")).await;
+    let mut socket = upgrade(address, &Transport::Websocket.path("/socket")).await;
     socket.send(Frame::text("!open 30000")).await;
     assert_eq!(socket.next().await, Event::Text("!refused full".into()));
     assert_eq!(lapwing.stats().sessions, 0);
@@ -206,8 +208,8 @@ async fn axum_goes_down_behind_the_sessions() {
     });
     let mut stock = Client::joined(address, Vsn::V2, "room:1").await;
     let mut sessions = Vec::new();
-    for wire in [Wire::Websocket, Wire::Sse] {
-        sessions.push(Session::open(address, "/socket", wire).await);
+    for transport in [Transport::Websocket, Transport::Sse] {
+        sessions.push(Session::open(address, "/socket", transport).await);
     }
     stop.send(()).unwrap();
     stock.expect_close(1012).await;

@@ -17,7 +17,7 @@ use crate::support::{
     PATIENCE,
     channels::{Client, Vsn, ok},
     lab,
-    sessions::{Line, Session, WIRES, Wire},
+    sessions::{Line, Session, TRANSPORTS, Transport},
 };
 
 /// A board that sees some of its events before its clients do, when it may.
@@ -90,7 +90,7 @@ async fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 async fn joined(address: SocketAddr, topic: &str) -> Session {
-    let mut session = Session::open(address, "/socket", Wire::Websocket).await;
+    let mut session = Session::open(address, "/socket", Transport::Websocket).await;
     session.send_json(json!(["1", "1", topic, "phx_join", {}])).await;
     session.expect_json(ok("1", "1", topic, json!({}))).await;
     session
@@ -150,7 +150,7 @@ async fn next_but_fillers(client: &mut Client) -> Value {
 #[tokio::test]
 async fn a_session_that_was_away_comes_back_to_one_state_of_each_thing_and_to_all_events() {
     let (lapwing, address) = serve(Mount::new()).await;
-    for (round, wire) in WIRES.into_iter().enumerate() {
+    for (round, transport) in TRANSPORTS.into_iter().enumerate() {
         let mut session = joined(address, "map:1").await;
         away(&lapwing, &mut session).await;
         for number in 0..100 {
@@ -163,7 +163,7 @@ async fn a_session_that_was_away_comes_back_to_one_state_of_each_thing_and_to_al
         }
         let slow = lapwing.stats().slow;
         assert_eq!((slow.replaced, slow.left_out), ((round as u64 + 1) * 198, (round as u64 + 1) * 100));
-        session.resume(wire).await;
+        session.resume(transport).await;
         session.expect_json(told("map:1", "state", json!({"a": 99}))).await;
         session.expect_json(told("map:1", "said", json!({"n": 0}))).await;
         session.expect_json(told("map:1", "state", json!({"b": 99}))).await;
@@ -197,7 +197,7 @@ async fn for_how_long_the_oldest_has_waited_is_known_whether_the_client_is_away_
         say(&lapwing, state("map:1", "a", number as usize));
         assert!(backlog(&lapwing).frames == 1 && backlog(&lapwing).age <= begun.elapsed());
     }
-    session.resume(Wire::Websocket).await;
+    session.resume(Transport::Websocket).await;
     session.expect_json(told("map:1", "state", json!({"a": 3}))).await;
     until("nothing waits", || backlog(&lapwing) == Backlog::default()).await;
     session.post("!close").await;
@@ -216,7 +216,7 @@ async fn for_how_long_the_oldest_has_waited_is_known_whether_the_client_is_away_
 #[tokio::test]
 async fn what_was_sent_before_the_connection_was_lost_comes_again_as_it_was() {
     let (lapwing, address) = serve(Mount::new()).await;
-    for wire in WIRES {
+    for transport in TRANSPORTS {
         let mut session = joined(address, "map:1").await;
         let said = session.received;
         say(&lapwing, state("map:1", "a", 1));
@@ -226,7 +226,7 @@ async fn what_was_sent_before_the_connection_was_lost_comes_again_as_it_was() {
         say(&lapwing, state("map:1", "a", 3));
         // As if the last one had not arrived.
         session.received = said;
-        session.resume(wire).await;
+        session.resume(transport).await;
         session.expect_json(told("map:1", "state", json!({"a": 1}))).await;
         session.expect_json(told("map:1", "state", json!({"a": 3}))).await;
         session.post("!close").await;
@@ -333,7 +333,7 @@ async fn what_a_channel_pushes_of_a_state_takes_the_place_of_what_it_pushed_befo
         };
         until("it is pushed, or waits for that", is_pushed).await;
     }
-    session.resume(Wire::Sse).await;
+    session.resume(Transport::Sse).await;
     session.expect_json(json!(["1", null, "board:1", "seen", {"a": 19}])).await;
     say(&lapwing, event("board:1", 1));
     session.expect_json(told("board:1", "said", json!({"n": 1}))).await;
@@ -356,7 +356,7 @@ async fn a_topic_has_the_first_policy_that_matches_unless_the_broadcast_has_its_
             }
         }
         say(&lapwing, Broadcast::new(topic, "up", json!({"n": 9})).slow(SlowPolicy::close()));
-        session.resume(Wire::Websocket).await;
+        session.resume(Transport::Websocket).await;
         for (event, number) in wanted {
             session.expect_json(told(topic, event, json!({"n": number}))).await;
         }
@@ -370,7 +370,7 @@ async fn a_topic_has_the_first_policy_that_matches_unless_the_broadcast_has_its_
 async fn of_what_waits_the_oldest_are_dropped_and_the_client_is_told_how_many_where_they_were() {
     let mount = Mount::new().slow("feed:*", SlowPolicy::drop_oldest(3));
     let (lapwing, address) = serve(mount).await;
-    for (round, wire) in WIRES.into_iter().enumerate() {
+    for (round, transport) in TRANSPORTS.into_iter().enumerate() {
         let mut session = joined(address, "feed:1").await;
         away(&lapwing, &mut session).await;
         for number in 0..10 {
@@ -380,7 +380,7 @@ async fn of_what_waits_the_oldest_are_dropped_and_the_client_is_told_how_many_wh
             }
         }
         assert_eq!(lapwing.stats().slow.dropped, 7 * (round as u64 + 1));
-        session.resume(wire).await;
+        session.resume(transport).await;
         session.expect_json(told("feed:1", "gap", json!({"dropped": 7}))).await;
         for number in [100, 7, 8, 9] {
             session.expect_json(told("feed:1", "said", json!({"n": number}))).await;
@@ -394,9 +394,9 @@ async fn of_what_waits_the_oldest_are_dropped_and_the_client_is_told_how_many_wh
 #[tokio::test]
 async fn a_burst_comes_in_full_to_those_who_read_and_its_end_to_those_who_are_late() {
     let (lapwing, address) = serve(Mount::new().slow("feed:*", SlowPolicy::drop_oldest(3))).await;
-    for wire in WIRES {
+    for transport in TRANSPORTS {
         let mut session = joined(address, "feed:1").await;
-        session.resume(wire).await;
+        session.resume(transport).await;
         (0..30).for_each(|number| say(&lapwing, event("feed:1", number)));
         for number in 0..30 {
             session.expect_json(told("feed:1", "said", json!({"n": number}))).await;
@@ -443,7 +443,7 @@ async fn presence_and_what_is_recorded_are_told_in_full_whatever_the_policy() {
         kept.push(lapwing.track("board:people", number.to_string(), json!({})).await.unwrap());
         say(&lapwing, event("kept:1", number).unrecorded());
     }
-    session.resume(Wire::Websocket).await;
+    session.resume(Transport::Websocket).await;
     let (mut said, mut came) = (Vec::new(), 0);
     while said.len() < 3 || came < 3 {
         match session.next_but_busy().await {

@@ -27,9 +27,9 @@ for (const name of ["nginx-default", "nginx", "haproxy", "squid"]) {
     });
     after(() => proxy.stop());
 
-    /** A POST to a wire, through the proxy. */
-    async function post(wire, body) {
-      const path = `${MOUNT}/${wire}?lapwing=1&vsn=2.0.0`;
+    /** A POST to a transport, through the proxy. */
+    async function post(transport, body) {
+      const path = `${MOUNT}/${transport}?lapwing=1&vsn=2.0.0`;
       const isForward = name === "squid";
       const request = http.request({
         host: "127.0.0.1",

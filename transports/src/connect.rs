@@ -11,7 +11,7 @@ use crate::{
     dialect::{rejection::Rejection, server::Refused},
 };
 
-/// Which wire a client came by.
+/// Which transport a client came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Transport {
@@ -54,9 +54,9 @@ pub struct PathVariables(pub Map<String, Value>);
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ConnectRequest {
-    /// The wire it comes by.
+    /// The transport it comes by.
     pub transport: Transport,
-    /// Whether the session will outlive this connection, and may move to any other wire.
+    /// Whether the session will outlive this connection, and may move to any other transport.
     pub is_resumable: bool,
     /// The query's parameters, `vsn` included, and the mount path's variables.
     pub params: Map<String, Value>,

@@ -30,7 +30,7 @@ pub trait Elsewhere: Send + Sync + 'static {
     fn is_reachable(&self) -> bool;
 
     /// Carries a request to the node that has its session. Dropping the future, or the body of the answer, ends it.
-    fn carry(&self, owner: u64, wire: Transport, request: Request<CarriedBody>) -> Carrying;
+    fn carry(&self, owner: u64, transport: Transport, request: Request<CarriedBody>) -> Carrying;
 
     /// Carries a WebSocket there, until one of both ends it.
     fn carry_socket(&self, owner: u64, socket: CarriedSocket) -> CarryingSocket;

@@ -1,4 +1,4 @@
-//! An endpoint: one handler with its wires, as a value that answers HTTP requests.
+//! An endpoint: one handler with its transports, as a value that answers HTTP requests.
 
 use std::{
     convert::Infallible,
@@ -31,10 +31,10 @@ use crate::{
 /// Time for a connection that has come as the server went down to hear so, beyond the second that its greeting may take.
 const LATECOMERS: Duration = Duration::from_secs(2);
 
-/// A handler and its wires. Cheap to clone; the sessions live as long as any clone or connection.
+/// A handler and its transports. Cheap to clone; the sessions live as long as any clone or connection.
 ///
-/// It answers by path: a request whose path ends in the path segment of one of its wires goes to
-/// that wire, any other gets 404. Use [`Endpoint::serve`] when you route yourself, or mount it as the
+/// It answers by path: a request whose path ends in the path segment of one of its transports goes to
+/// that transport, any other gets 404. Use [`Endpoint::serve`] when you route yourself, or mount it as the
 /// `tower::Service` or `hyper::service::Service` that it is:
 ///
 /// ```no_run
@@ -86,9 +86,9 @@ impl<H: Handler> Endpoint<H> {
         &self.0.handler
     }
 
-    /// The wire that a path segment below the mount stands for.
+    /// The transport that a path segment below the mount stands for.
     #[must_use]
-    pub fn wire(&self, segment: &str) -> Option<Transport> {
+    pub fn transport(&self, segment: &str) -> Option<Transport> {
         let options = &self.0.options;
         if options.websocket.as_ref().is_some_and(|websocket| websocket.path == segment) {
             Some(Transport::Websocket)
@@ -108,7 +108,7 @@ impl<H: Handler> Endpoint<H> {
     /// session that was created stays until it is found abandoned.
     pub fn serve<B>(
         &self,
-        wire: Transport,
+        transport: Transport,
         mut request: Request<B>,
         variables: PathVariables,
     ) -> ResponseFuture
@@ -121,16 +121,16 @@ impl<H: Handler> Endpoint<H> {
         let rest = || Rest { tasks: manager.tasks.clone(), draining: manager.draining.clone() };
         let request = HeardOut::of(request, rest);
         if !wants_websocket(&request) {
-            return self.answer(wire, request);
+            return self.answer(transport, request);
         }
-        let answer = self.answer(wire, request);
+        let answer = self.answer(transport, request);
         Box::pin(async move { answer.await.map(without_upgrade) })
     }
 
     /// Answers a request that another node got and has carried here. Carried on it is not: it is this node's, or nobody's.
     pub fn serve_carried<B>(
         &self,
-        wire: Transport,
+        transport: Transport,
         mut request: Request<B>,
         variables: PathVariables,
     ) -> ResponseFuture
@@ -140,7 +140,7 @@ impl<H: Handler> Endpoint<H> {
         self.0.start_sweep();
         request.extensions_mut().insert(variables);
         request.extensions_mut().insert(Carried);
-        self.answer(wire, request)
+        self.answer(transport, request)
     }
 
     /// Serves a WebSocket that another node got and carries here, from the message on that says which session it is for.
@@ -152,23 +152,23 @@ impl<H: Handler> Endpoint<H> {
         }
     }
 
-    fn answer<B: RequestBody>(&self, wire: Transport, request: Request<B>) -> ResponseFuture {
+    fn answer<B: RequestBody>(&self, transport: Transport, request: Request<B>) -> ResponseFuture {
         if is_ambiguous(&request) {
             return ready(refusal(StatusCode::BAD_REQUEST, "a request is for one host"));
         }
-        match wire {
+        match transport {
             Transport::Websocket if self.0.options.websocket.is_some() => {
                 websocket::respond(self.0.clone(), request)
             }
             Transport::Longpoll if self.0.options.longpoll.is_some() => {
                 if self.0.options.resume.is_some() && requests::is_spoken(&request) {
-                    requests::respond(self.0.clone(), wire, request)
+                    requests::respond(self.0.clone(), transport, request)
                 } else {
                     longpoll::respond(&self.0, request)
                 }
             }
             Transport::Sse if self.0.options.sse.is_some() && self.0.options.resume.is_some() => {
-                requests::respond(self.0.clone(), wire, request)
+                requests::respond(self.0.clone(), transport, request)
             }
             _ => ready(not_found(&request)),
         }
@@ -289,8 +289,8 @@ impl<H: Handler> fmt::Debug for Endpoint<H> {
 impl<H: Handler> Endpoint<H> {
     fn respond<B: RequestBody>(&self, request: Request<B>) -> ResponseFuture {
         let segment = request.uri().path().trim_end_matches('/').rsplit('/').next().unwrap_or_default();
-        match self.wire(segment) {
-            Some(wire) => self.serve(wire, request, PathVariables::default()),
+        match self.transport(segment) {
+            Some(transport) => self.serve(transport, request, PathVariables::default()),
             None => ready(not_found(&request)),
         }
     }

@@ -12,7 +12,7 @@ use crate::{
 /// The seam to what becomes of sessions: implemented by whoever gives the frames their meaning.
 ///
 /// The calls for one session never overlap, and come in this order: [`connect`](Self::connect), and if that
-/// succeeds and the wire comes up [`opened`](Self::opened), any number of [`received`](Self::received),
+/// succeeds and the transport comes up [`opened`](Self::opened), any number of [`received`](Self::received),
 /// [`away`](Self::away) and [`back`](Self::back), and exactly one [`closed`](Self::closed). They come from different
 /// tasks, one after the other: what has to be told while a call is under way is told by whoever made that call, when it
 /// returns. None of them may block, since they run on the tasks of connections and of the sweep.
@@ -83,7 +83,7 @@ pub trait Handler: Send + Sync + 'static {
         let _ = session;
     }
 
-    /// This wire carries a resumable session from now on. One poll after the other is one wire. Like [`resuming`](Self::resuming), this comes beside
+    /// This transport carries a resumable session from now on. One poll after the other is one transport. Like [`resuming`](Self::resuming), this comes beside
     /// the other calls.
     fn carried(&self, session: &Arc<LiveSession<Self::State>>, transport: Transport) {
         let _ = (session, transport);

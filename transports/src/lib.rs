@@ -1,4 +1,4 @@
-//! The session manager of lapwing and its wires: ordered streams of frames over WebSocket, SSE and HTTP long-poll.
+//! The session manager of lapwing and its transports: ordered streams of frames over WebSocket, SSE and HTTP long-poll.
 //!
 //! This crate knows frames and sessions, never topics. Whoever gives the frames their meaning implements one
 //! trait, [`handler::Handler`]; an [`endpoint::Endpoint`] makes an HTTP service of it. Most users want the

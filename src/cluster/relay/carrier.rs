@@ -61,9 +61,9 @@ impl Elsewhere for Carrier {
         self.cluster.is_up()
     }
 
-    fn carry(&self, owner: u64, wire: Transport, request: Request<CarriedBody>) -> Carrying {
+    fn carry(&self, owner: u64, transport: Transport, request: Request<CarriedBody>) -> Carrying {
         let (parts, body) = request.into_parts();
-        let relay = self.open(owner, &RequestHead::of(&self.mount, wire, &parts, None));
+        let relay = self.open(owner, &RequestHead::of(&self.mount, transport, &parts, None));
         Box::pin(async move { answered(Arc::new(relay?), body).await })
     }
 

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct RequestHead {
     pub(super) mount: String,
-    wire: String,
+    transport: String,
     method: String,
     uri: String,
     headers: Vec<(String, String)>,
@@ -48,11 +48,11 @@ pub(super) struct ResponseHead {
 }
 
 impl RequestHead {
-    pub(super) fn of(mount: &str, wire: Transport, parts: &Parts, socket: Option<SocketHead>) -> Self {
+    pub(super) fn of(mount: &str, transport: Transport, parts: &Parts, socket: Option<SocketHead>) -> Self {
         let variables = parts.extensions.get::<PathVariables>().cloned().unwrap_or_default();
         Self {
             mount: mount.to_owned(),
-            wire: wire.name().to_owned(),
+            transport: transport.name().to_owned(),
             method: parts.method.as_str().to_owned(),
             uri: parts.uri.to_string(),
             headers: pairs(&parts.headers),
@@ -70,10 +70,10 @@ impl RequestHead {
         serde_json::from_slice(bytes).ok()
     }
 
-    pub(super) fn wire(&self) -> Option<Transport> {
+    pub(super) fn transport(&self) -> Option<Transport> {
         [Transport::Websocket, Transport::Sse, Transport::Longpoll]
             .into_iter()
-            .find(|wire| wire.name() == self.wire)
+            .find(|transport| transport.name() == self.transport)
     }
 
     pub(super) fn variables(&self) -> PathVariables {
@@ -158,7 +158,7 @@ mod tests {
         let head = RequestHead::read(&sent).unwrap();
         let read = head.parts().unwrap();
         assert_eq!((&read.method, &read.uri, &read.headers), (&parts.method, &parts.uri, &parts.headers));
-        assert_eq!((head.mount.as_str(), head.wire()), ("/socket", Some(Transport::Sse)));
+        assert_eq!((head.mount.as_str(), head.transport()), ("/socket", Some(Transport::Sse)));
         assert_eq!(head.variables().0["user"], "7");
         assert_eq!(read.extensions.get::<PeerAddr>(), parts.extensions.get());
 

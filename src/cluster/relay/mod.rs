@@ -30,7 +30,7 @@ pub(crate) trait Host: Send + Sync {
     fn serve_carried(
         &self,
         mount: &str,
-        wire: Transport,
+        transport: Transport,
         request: Request<Upload>,
         variables: PathVariables,
     ) -> Option<ResponseFuture>;

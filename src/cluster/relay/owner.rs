@@ -24,8 +24,8 @@ pub(crate) async fn serve(host: Arc<dyn Host>, relay: Relay, head: Bytes) {
     let read = RequestHead::read(&head);
     relay.used(head.len());
     drop(head);
-    let request = read.and_then(|head| Some((head.wire()?, head.parts()?, head.variables(), head)));
-    let Some((wire, parts, variables, head)) = request else {
+    let request = read.and_then(|head| Some((head.transport()?, head.parts()?, head.variables(), head)));
+    let Some((transport, parts, variables, head)) = request else {
         return debug!(from = %relay.peer(), "a request that was carried here cannot be read");
     };
     let RequestHead { mount, socket, .. } = head;
@@ -37,7 +37,7 @@ pub(crate) async fn serve(host: Arc<dyn Host>, relay: Relay, head: Bytes) {
     let relay = Arc::new(relay);
     let request = Request::from_parts(parts, Upload::new(relay.clone()));
     tokio::select! {
-        () = answer(&*host, &mount, (wire, request, variables), &relay) => {}
+        () = answer(&*host, &mount, (transport, request, variables), &relay) => {}
         // Dropping the answer detaches what it carried.
         () = relay.ended() => {}
     }
@@ -46,10 +46,10 @@ pub(crate) async fn serve(host: Arc<dyn Host>, relay: Relay, head: Bytes) {
 async fn answer(
     host: &dyn Host,
     mount: &str,
-    (wire, request, variables): (Transport, Request<Upload>, PathVariables),
+    (transport, request, variables): (Transport, Request<Upload>, PathVariables),
     relay: &Relay,
 ) {
-    let Some(answered) = host.serve_carried(mount, wire, request, variables) else {
+    let Some(answered) = host.serve_carried(mount, transport, request, variables) else {
         return debug!(mount, "a request was carried here for a mount that is not here");
     };
     // It cannot fail.

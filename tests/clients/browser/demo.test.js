@@ -134,19 +134,19 @@ describe("the demo", { timeout: 120_000 }, () => {
     await seesPeople(ben, ["Ben"]);
   });
 
-  for (const [wire, name, missing] of [
+  for (const [transport, name, missing] of [
     ["an event stream", "event stream", ["WebSocket"]],
     ["long-poll", "long-poll", ["WebSocket", "ReadableStream", "EventSource"]],
   ]) {
-    it(`goes on by ${wire} in a browser without ${missing.join(", ")}`, async () => {
+    it(`goes on by ${transport} in a browser without ${missing.join(", ")}`, async () => {
       const context = await contextOf(name, "#7c3aed");
       await context.addInitScript((missing) => missing.forEach((name) => delete window[name]), missing);
       const cleo = await open(context);
       await cleo.locator("#status", { hasText: name }).waitFor();
-      await say(cleo, `Round by ${wire}`);
-      await ben.locator(".text", { hasText: `Round by ${wire}` }).waitFor();
-      await say(ben, `You are here by ${wire} all the same`);
-      await cleo.locator(".text", { hasText: `You are here by ${wire} all the same` }).waitFor();
+      await say(cleo, `Round by ${transport}`);
+      await ben.locator(".text", { hasText: `Round by ${transport}` }).waitFor();
+      await say(ben, `You are here by ${transport} all the same`);
+      await cleo.locator(".text", { hasText: `You are here by ${transport} all the same` }).waitFor();
     });
   }
 

@@ -42,7 +42,7 @@ describe("a page over HTTP/2", { timeout: 120_000 }, () => {
     });
   }
 
-  it("moves a session from wire to wire on it", async () => {
+  it("moves a session from transport to transport on it", async () => {
     const { before, after, during } = await counted(() => page.evaluate(moving, CLIENT));
     assert.equal(after.accepted, before.accepted, "no other connection");
     assert.ok(during.resumed - before.resumed >= 3, "polls resume as well");
@@ -107,7 +107,7 @@ async function talk({ name, client }) {
   return during;
 }
 
-/** One session on all wires, one after another. */
+/** One session over all transports, one after another. */
 async function moving(client) {
   const [{ Socket }, { Lapwing }] = await Promise.all([import("/phoenix.mjs"), import(`${client}index.js`)]);
   const socket = new Socket("/socket", { transport: Lapwing.with({ storage: null }) });

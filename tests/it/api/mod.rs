@@ -19,7 +19,7 @@ use crate::support::{
     channels::{Client, Vsn, closed},
     http::{self, Response},
     lab,
-    sessions::{Session, Wire},
+    sessions::{Session, Transport},
     websocket::{Event, Frame},
 };
 
@@ -311,7 +311,7 @@ async fn a_key_can_be_replaced() {
 #[tokio::test]
 async fn a_message_says_what_becomes_of_it_for_slow_clients() {
     let lab = Lab::start(options()).await;
-    let mut session = Session::open(lab.address, "/socket", Wire::Websocket).await;
+    let mut session = Session::open(lab.address, "/socket", Transport::Websocket).await;
     session.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
     session.next().await;
     session.cut();
@@ -332,7 +332,7 @@ async fn a_message_says_what_becomes_of_it_for_slow_clients() {
     }
     let slow = lab.lapwing.stats().slow;
     assert_eq!((slow.replaced, slow.left_out), (4, 3));
-    session.resume(Wire::Websocket).await;
+    session.resume(Transport::Websocket).await;
     for _ in ["bus:12", "bus:13"] {
         session.expect_json(json!([null, null, "room:1", "moved", {"n": 2}])).await;
     }

@@ -19,7 +19,7 @@ use tokio::{
 use super::{all_of, begin_post, narrow, serve, until, until_all_is_given_back};
 use crate::support::{
     http, longpoll,
-    sessions::{BEAT, Line, Session, Wire, lines_of, text},
+    sessions::{BEAT, Line, Session, Transport, lines_of, text},
 };
 
 const BUDGET: usize = 64_000_000;
@@ -39,7 +39,7 @@ async fn polls_that_nobody_reads_hold_the_frames_once_and_little_more() {
             .longpoll(LongpollOptions::default().answer_bytes_max(BUDGET))
     })
     .await;
-    let mut session = Session::open(address, "/echo", Wire::Longpoll).await;
+    let mut session = Session::open(address, "/echo", Transport::Longpoll).await;
     let live = endpoint.sessions().pop().unwrap();
     for number in 0..FRAMES {
         live.push(Frame::text(frame(number, BYTES)));
@@ -51,7 +51,7 @@ async fn polls_that_nobody_reads_hold_the_frames_once_and_little_more() {
     for _ in 0..40 {
         let mut stream = narrow(address).await;
         let framing = format!("Content-Length: {}", body.len());
-        begin_post(&mut stream, &Wire::Longpoll.path("/echo"), &framing, body.as_bytes()).await;
+        begin_post(&mut stream, &Transport::Longpoll.path("/echo"), &framing, body.as_bytes()).await;
         let mut first = [0; 12];
         stream.read_exact(&mut first).await.unwrap();
         assert_eq!(&first, b"HTTP/1.1 200");
@@ -82,7 +82,7 @@ async fn an_answer_has_as_many_frames_as_fit_and_the_next_poll_gets_the_rest() {
     // 400 bytes each and one that is larger than the bound.
     let frames: Vec<_> = [380, 380, 380, 5_000, 40_000, 380, 380].into_iter().enumerate().collect();
 
-    let mut session = Session::open(address, "/echo", Wire::Longpoll).await;
+    let mut session = Session::open(address, "/echo", Transport::Longpoll).await;
     let live = endpoint.sessions().pop().unwrap();
     for (number, bytes) in &frames {
         live.push(Frame::text(frame(*number, *bytes)));
@@ -179,11 +179,11 @@ async fn a_state_in_an_answer_that_is_being_written_stays_what_it_is_and_the_new
     let (endpoint, address) = serve(BUDGET, |options| options.longpoll(longpoll)).await;
     let state = |number, bytes| Frame::text(frame(number, bytes)).with_policy(Policy::Latest(Key::new("a")));
 
-    let mut session = Session::open(address, "/echo", Wire::Longpoll).await;
+    let mut session = Session::open(address, "/echo", Transport::Longpoll).await;
     let live = endpoint.sessions().pop().unwrap();
     live.push(Frame::text(frame(0, FILLER)));
     live.push(state(1, 1_000));
-    let (path, body) = (Wire::Longpoll.path("/echo"), format!("!resume {} 0 30000", session.token));
+    let (path, body) = (Transport::Longpoll.path("/echo"), format!("!resume {} 0 30000", session.token));
     let head =
         format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {}", body.len());
     let stream = begun(address, format!("{head}\r\n\r\n{body}")).await;
@@ -215,7 +215,7 @@ async fn a_state_in_an_answer_that_is_being_written_stays_what_it_is_and_the_new
 #[tokio::test]
 async fn all_forms_of_frames_arrive_as_they_were_in_answers_of_many_pieces() {
     let (endpoint, address) = serve(BUDGET, |options| options).await;
-    let mut session = Session::open(address, "/echo", Wire::Longpoll).await;
+    let mut session = Session::open(address, "/echo", Transport::Longpoll).await;
     let live = endpoint.sessions().pop().unwrap();
     let bytes: Vec<u8> = (0..100_000u32).map(|n| (n * 7) as u8).collect();
     let lines = "a\u{e9}\n\"\u{1}\u{1f600}".repeat(9_000);

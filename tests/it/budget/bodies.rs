@@ -26,7 +26,7 @@ use tokio::{
 use super::{all_of, begin_post, direct, narrow, serve, until, until_all_is_given_back};
 use crate::support::{
     PATIENCE,
-    sessions::{Session, Wire, lines_of},
+    sessions::{Session, Transport, lines_of},
 };
 
 const BUDGET: usize = 8_000_000;
@@ -48,7 +48,8 @@ async fn a_body_without_a_session_is_refused_after_its_first_line() {
     ] {
         let mut stream = narrow(address).await;
         let body = chunked(format!("{first}{}", "x".repeat(20_000)).as_bytes());
-        begin_post(&mut stream, &Wire::Longpoll.path("/echo"), "Transfer-Encoding: chunked", &body).await;
+        begin_post(&mut stream, &Transport::Longpoll.path("/echo"), "Transfer-Encoding: chunked", &body)
+            .await;
         assert_eq!(endpoint.bytes_held(), 0, "nothing is kept of what nobody is to get");
         // The body never ends, and is answered for all that.
         let mut answer = Vec::new();
@@ -67,12 +68,12 @@ async fn a_body_without_a_session_is_refused_after_its_first_line() {
 #[tokio::test]
 async fn a_body_in_pieces_of_one_byte_takes_what_its_bytes_take() {
     let (endpoint, address) = serve(BUDGET, |options| options).await;
-    let session = Session::open(address, "/echo", Wire::Longpoll).await;
+    let session = Session::open(address, "/echo", Transport::Longpoll).await;
     let body = format!("!send {}\n!from 1\n{}", session.token, "x".repeat(100_000));
     let mut stream = narrow(address).await;
     begin_post(
         &mut stream,
-        &Wire::Longpoll.path("/echo"),
+        &Transport::Longpoll.path("/echo"),
         "Transfer-Encoding: chunked",
         &chunked(body.as_bytes()),
     )
@@ -90,14 +91,14 @@ async fn a_body_in_pieces_of_one_byte_takes_what_its_bytes_take() {
 #[tokio::test]
 async fn of_large_bodies_for_one_session_the_newest_is_read() {
     let (endpoint, address) = serve(BUDGET, |options| options).await;
-    let session = Session::open(address, "/echo", Wire::Longpoll).await;
+    let session = Session::open(address, "/echo", Transport::Longpoll).await;
     let mut stalled = Vec::new();
     for _ in 0..20 {
         let body = format!("!send {}\n!from 1\n{}", session.token, "x".repeat(1_000_000));
         // The one before it has its turn by then.
         let mut stream = direct(address).await;
         let framing = format!("Content-Length: {}", body.len() + 1);
-        begin_post(&mut stream, &Wire::Longpoll.path("/echo"), &framing, body.as_bytes()).await;
+        begin_post(&mut stream, &Transport::Longpoll.path("/echo"), &framing, body.as_bytes()).await;
         until("it is held", || endpoint.bytes_held() >= 900_000).await;
         stalled.push(stream);
         until("the older ones are given up", || endpoint.bytes_held() <= 2_200_000).await;
@@ -112,14 +113,14 @@ async fn of_large_bodies_for_one_session_the_newest_is_read() {
 #[tokio::test]
 async fn a_large_body_that_keeps_coming_is_given_up_for_a_newer_one() {
     let (endpoint, address) = serve(BUDGET, |options| options).await;
-    let session = Session::open(address, "/echo", Wire::Longpoll).await;
+    let session = Session::open(address, "/echo", Transport::Longpoll).await;
     let body = format!("!send {}\n!from 1\n{}", session.token, "x".repeat(1_000_000));
     let framing = format!("Content-Length: {}", body.len() + 100_000);
     let mut older = narrow(address).await;
-    begin_post(&mut older, &Wire::Longpoll.path("/echo"), &framing, body.as_bytes()).await;
+    begin_post(&mut older, &Transport::Longpoll.path("/echo"), &framing, body.as_bytes()).await;
     until("there is room for it", || endpoint.bytes_held() >= body.len()).await;
     let mut newer = narrow(address).await;
-    begin_post(&mut newer, &Wire::Longpoll.path("/echo"), &framing, body.as_bytes()).await;
+    begin_post(&mut newer, &Transport::Longpoll.path("/echo"), &framing, body.as_bytes()).await;
     let (mut reads, mut writes) = older.split();
     let keeps_coming = async {
         while writes.write_all(b"x").await.is_ok() {
@@ -156,8 +157,8 @@ async fn until_taken(session: &Session) {
 #[tokio::test]
 async fn bodies_at_the_budget_are_refused_with_503_and_small_ones_are_not() {
     let (endpoint, address) = serve(1_000_000, |options| options).await;
-    let session = Session::open(address, "/echo", Wire::Longpoll).await;
-    let honest = Session::open(address, "/echo", Wire::Longpoll).await;
+    let session = Session::open(address, "/echo", Transport::Longpoll).await;
+    let honest = Session::open(address, "/echo", Transport::Longpoll).await;
     let answer = session.post(&format!("!from 1\n{}", "x".repeat(3_000_000))).await;
     assert_eq!(answer.status, 503);
     assert_eq!(honest.post_lines("!from 1\nx").await, ["!ack 1"]);
@@ -223,7 +224,7 @@ async fn of_posts_that_wait_the_newest_waits_and_the_others_are_told_where_the_s
     let gate = Arc::new(AtomicBool::new(true));
     // Nobody is told for any other reason.
     let (endpoint, address) = serve_gated(gate.clone(), Duration::from_secs(3_600)).await;
-    let session = Arc::new(Session::open(address, "/echo", Wire::Longpoll).await);
+    let session = Arc::new(Session::open(address, "/echo", Transport::Longpoll).await);
     session.poll(0, "").await;
     gate.store(false, Ordering::Release);
     let body = format!("!from 1\n{}", "x".repeat(1_000_000));
@@ -249,7 +250,7 @@ async fn of_posts_that_wait_the_newest_waits_and_the_others_are_told_where_the_s
 async fn a_post_that_waits_for_too_long_is_told_where_the_session_stands() {
     let gate = Arc::new(AtomicBool::new(false));
     let (endpoint, address) = serve_gated(gate.clone(), Duration::from_millis(300)).await;
-    let session = Session::open(address, "/echo", Wire::Longpoll).await;
+    let session = Session::open(address, "/echo", Transport::Longpoll).await;
     assert_eq!(session.post_lines("!from 1\nx\ny").await, ["!ack 0", "!busy 0"]);
     gate.store(true, Ordering::Release);
     assert_eq!(session.post_lines("!from 1\nx\ny").await, ["!ack 2"]);

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use http_body_util::{BodyExt as _, Full};
 use lapwing::transports::{
-    connect::{PathVariables, Transport},
+    connect::{self, PathVariables},
     endpoint::Endpoint,
     options::{ResumeOptions, SseOptions, TransportOptions},
 };
@@ -14,7 +14,7 @@ use super::{serve, until, until_all_is_given_back};
 use crate::support::{
     echo::Echo,
     http,
-    sessions::{Session, Wire, attach, lines_of, text},
+    sessions::{Session, Transport, attach, lines_of, text},
     websocket::RawSocket,
 };
 
@@ -27,7 +27,7 @@ fn unproven(timeout: Duration) -> impl FnOnce(TransportOptions) -> TransportOpti
 #[tokio::test]
 async fn a_session_that_was_only_opened_is_soon_over_whatever_is_posted_to_it() {
     let (endpoint, address) = serve(BUDGET, unproven(Duration::from_millis(400))).await;
-    let session = Session::open(address, "/echo", Wire::Longpoll).await;
+    let session = Session::open(address, "/echo", Transport::Longpoll).await;
     let mut count = 0;
     until("it is over", || endpoint.session_count() <= 1).await;
     let over = async {
@@ -39,9 +39,9 @@ async fn a_session_that_was_only_opened_is_soon_over_whatever_is_posted_to_it() 
     };
     tokio::time::timeout(Duration::from_secs(10), over).await.expect("it is over");
     let mut session = session;
-    assert_eq!(session.refusal(Wire::Longpoll).await, "expired");
+    assert_eq!(session.refusal(Transport::Longpoll).await, "expired");
     // Of an event stream that is cut at once, as well.
-    let (events, _) = attach(address, Wire::Sse, &Wire::Sse.path("/echo"), "!open 30000").await;
+    let (events, _) = attach(address, Transport::Sse, &Transport::Sse.path("/echo"), "!open 30000").await;
     drop(events);
     until("it is over, too", || endpoint.session_count() == 0).await;
     until_all_is_given_back(&endpoint).await;
@@ -50,10 +50,10 @@ async fn a_session_that_was_only_opened_is_soon_over_whatever_is_posted_to_it() 
 #[tokio::test]
 async fn a_session_that_was_polled_or_acknowledged_or_is_carried_lives_for_the_window() {
     let (endpoint, address) = serve(BUDGET, unproven(Duration::from_millis(400))).await;
-    let carried = Session::open(address, "/echo", Wire::Sse).await;
-    let polled = Session::open(address, "/echo", Wire::Longpoll).await;
+    let carried = Session::open(address, "/echo", Transport::Sse).await;
+    let polled = Session::open(address, "/echo", Transport::Longpoll).await;
     polled.poll(0, "").await;
-    let mut acknowledged = Session::open(address, "/echo", Wire::Websocket).await;
+    let mut acknowledged = Session::open(address, "/echo", Transport::Websocket).await;
     acknowledged.send(text("x")).await;
     assert_eq!(acknowledged.next().await, text("x"));
     acknowledged.say("!ack 1").await;
@@ -62,15 +62,15 @@ async fn a_session_that_was_polled_or_acknowledged_or_is_carried_lives_for_the_w
     sleep(Duration::from_millis(1_500)).await;
     assert_eq!(endpoint.session_count(), 3);
     drop((carried, polled));
-    acknowledged.resume(Wire::Longpoll).await;
+    acknowledged.resume(Transport::Longpoll).await;
 }
 
 async fn answer_of(
     endpoint: &Endpoint<Echo>,
     request: ::http::Request<Full<bytes::Bytes>>,
 ) -> ::http::Response<lapwing::Body> {
-    let wire = Transport::Longpoll;
-    endpoint.serve(wire, request, PathVariables::default()).await.unwrap()
+    let transport = connect::Transport::Longpoll;
+    endpoint.serve(transport, request, PathVariables::default()).await.unwrap()
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn ticket(address: SocketAddr, header: &str, line: &str) -> Result<String,
     let body = format!("!ticket\n{line}");
     let headers = [("x-large", header)];
     let answer =
-        http::request(address, "POST", &Wire::Sse.path("/echo"), &headers, Some(body.as_bytes())).await;
+        http::request(address, "POST", &Transport::Sse.path("/echo"), &headers, Some(body.as_bytes())).await;
     match answer.status {
         200 => Ok(lines_of(&answer)[0].clone()),
         status => Err(status),

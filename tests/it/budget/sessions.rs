@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{close_code, serve, until, until_all_is_given_back};
 use crate::support::{
     http,
-    sessions::{Wire, attach},
+    sessions::{Transport, attach},
     websocket::{BINARY, Event, Frame, RawSocket},
 };
 
@@ -70,9 +70,9 @@ async fn frames_that_nobody_reads_are_counted_once_and_the_slowest_are_closed() 
     let (endpoint, address) =
         serve(8_000_000, |options| options.outbox(OutboxLimits::new().bytes_max(usize::MAX))).await;
     let mut readers = Vec::new();
-    for wire in [Wire::Websocket, Wire::Sse] {
-        let (carrier, _) = attach(address, wire, &wire.path("/echo"), "!open 30000").await;
-        readers.push(carrier);
+    for transport in [Transport::Websocket, Transport::Sse] {
+        let (attachment, _) = attach(address, transport, &transport.path("/echo"), "!open 30000").await;
+        readers.push(attachment);
     }
     let stuck = RawSocket::connect(address, PATH).await;
     let frame = lapwing::transports::frame::Frame::binary(vec![1; 100_000]);
@@ -130,9 +130,9 @@ async fn a_session_that_is_refused_for_want_of_room_is_told_to_try_later() {
     let refused = RawSocket::handshake(address, PATH, &[]).await.err();
     assert_eq!(refused.map(|response| response.status), Some(503));
     assert_eq!(http::get(address, "/echo/longpoll?vsn=2.0.0").await.status, 503);
-    for wire in [Wire::Sse, Wire::Longpoll, Wire::Websocket] {
-        let (_, greeting) = attach(address, wire, &wire.path("/echo"), "!open 30000").await;
-        assert_eq!(greeting, "!refused full", "{wire:?}");
+    for transport in [Transport::Sse, Transport::Longpoll, Transport::Websocket] {
+        let (_, greeting) = attach(address, transport, &transport.path("/echo"), "!open 30000").await;
+        assert_eq!(greeting, "!refused full", "{transport:?}");
     }
     let refused: Vec<_> = endpoint.counters().not_admitted().filter(|(_, count)| *count > 0).collect();
     assert_eq!(refused, [(NotAdmitted::Budget, 5)]);

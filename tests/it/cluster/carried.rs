@@ -20,7 +20,7 @@ use crate::support::{
     events::EventStream,
     http, lab,
     longpoll::LongPoll,
-    sessions::{self, BEAT, Line, Session, WIRES, Wire, attach, post, upgrade},
+    sessions::{self, BEAT, Line, Session, TRANSPORTS, Transport, attach, post, upgrade},
     websocket::{Event, Frame, RawSocket},
 };
 
@@ -47,8 +47,8 @@ fn said(n: u64) -> Value {
 }
 
 /// A session at an address, in the room.
-async fn joined(address: SocketAddr, wire: Wire) -> Session {
-    let mut session = Session::open(address, "/socket", wire).await;
+async fn joined(address: SocketAddr, transport: Transport) -> Session {
+    let mut session = Session::open(address, "/socket", transport).await;
     session.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
     session.expect_json(ok("1", "1", "room:1", json!({}))).await;
     session.expect_json(json!(["1", null, "room:1", "joined", {}])).await;
@@ -58,12 +58,12 @@ async fn joined(address: SocketAddr, wire: Wire) -> Session {
 async fn a_session_is_carried_by_any_node_and_every_wire<C: Carrier>() {
     let carrier = C::start().await;
     let (nodes, addresses) = three(&carrier).await;
-    let mut session = joined(addresses[0], Wire::Websocket).await;
+    let mut session = joined(addresses[0], Transport::Websocket).await;
     let mut n = 0;
-    // Each wire at each node, the owner among them; and from each to each other one.
-    for (round, wire) in WIRES.iter().cycle().take(9).enumerate() {
+    // Each transport at each node, the owner among them; and from each to each other one.
+    for (round, transport) in TRANSPORTS.iter().cycle().take(9).enumerate() {
         session.address = addresses[(round + 1) % 3];
-        session.resume(*wire).await;
+        session.resume(*transport).await;
         for _ in 0..3 {
             n += 1;
             nodes[round % 3].broadcast("room:1", "said", json!({"n": n})).unwrap();
@@ -78,7 +78,7 @@ async fn a_session_is_carried_by_any_node_and_every_wire<C: Carrier>() {
     }
     // POSTs reach it whatever node they come to, beside a stream of another one.
     session.address = addresses[1];
-    session.resume(Wire::Sse).await;
+    session.resume(Transport::Sse).await;
     session.address = addresses[2];
     for reference in 30..40 {
         n += 1;
@@ -91,7 +91,7 @@ async fn a_session_is_carried_by_any_node_and_every_wire<C: Carrier>() {
     eventually("it is over", || nodes[0].stats().sessions == 0).await;
     // What is over is told by its owner.
     session.address = addresses[1];
-    assert_eq!(session.refusal(Wire::Longpoll).await, "closed");
+    assert_eq!(session.refusal(Transport::Longpoll).await, "closed");
 }
 
 async fn a_stock_client_polls_any_node<C: Carrier>() {
@@ -125,10 +125,10 @@ async fn a_stock_client_polls_any_node<C: Carrier>() {
 async fn a_dead_owner_is_told_at_once<C: Carrier>() {
     let carrier = C::start().await;
     let (nodes, addresses) = three(&carrier).await;
-    let mut session = joined(addresses[0], Wire::Sse).await;
+    let mut session = joined(addresses[0], Transport::Sse).await;
     let mut client = LongPoll::open(addresses[0], "/socket").await;
     session.address = addresses[1];
-    session.resume(Wire::Sse).await;
+    session.resume(Transport::Sse).await;
     let [one, two, three] = nodes;
     one.shutdown().await;
     drop(one);
@@ -136,8 +136,8 @@ async fn a_dead_owner_is_told_at_once<C: Carrier>() {
     // A stream that was carried says what its owner has said last.
     assert_eq!(session.next().await, Line::Control("!closed 1012 draining".into()));
     assert_eq!(session.next().await, Line::End);
-    for wire in WIRES {
-        assert_eq!(session.refusal(wire).await, "unknown", "{wire:?}");
+    for transport in TRANSPORTS {
+        assert_eq!(session.refusal(transport).await, "unknown", "{transport:?}");
     }
     let before = client.token.clone();
     client.address = addresses[1];
@@ -151,10 +151,10 @@ async fn a_dead_owner_is_told_at_once<C: Carrier>() {
 async fn an_owner_that_cannot_be_reached_may_live_and_is_asked_later() {
     let hub = Hub::new();
     let (nodes, addresses) = three(&hub).await;
-    let mut session = joined(addresses[0], Wire::Longpoll).await;
+    let mut session = joined(addresses[0], Transport::Longpoll).await;
     let mut client = LongPoll::open(addresses[0], "/socket").await;
     session.address = addresses[1];
-    session.resume(Wire::Longpoll).await;
+    session.resume(Transport::Longpoll).await;
     hub.stop();
     eventually("it is away", || !nodes[1].is_ready()).await;
     let answer = session.poll(0, "").await;
@@ -182,12 +182,12 @@ async fn an_owner_that_cannot_be_reached_may_live_and_is_asked_later() {
 async fn what_is_lost_on_the_way_comes_again() {
     let hub = Hub::new();
     let (nodes, addresses) = three(&hub).await;
-    let mut session = joined(addresses[0], Wire::Websocket).await;
+    let mut session = joined(addresses[0], Transport::Websocket).await;
     let mut n = 0;
     for round in 0..12_usize {
         session.address = addresses[1 + round % 2];
-        let wire = WIRES[round % 3];
-        while session.try_resume(wire, session.received).await.is_err() {}
+        let transport = TRANSPORTS[round % 3];
+        while session.try_resume(transport, session.received).await.is_err() {}
         n += 1;
         nodes[0].broadcast("room:1", "said", json!({"n": n})).unwrap();
         session.expect_json(said(n)).await;
@@ -199,7 +199,7 @@ async fn what_is_lost_on_the_way_comes_again() {
         nodes[0].broadcast("room:1", "said", json!({"n": n})).unwrap();
         eventually("it is back", || connects() > before && nodes.iter().all(|node| node.is_ready())).await;
         session.address = addresses[2 - round % 2];
-        while session.try_resume(wire, session.received).await.is_err() {}
+        while session.try_resume(transport, session.received).await.is_err() {}
         session.expect_json(said(n)).await;
         session.settle().await;
     }
@@ -211,10 +211,10 @@ async fn what_is_carried_is_counted() {
     let hub = Hub::new();
     let (nodes, addresses) = three(&hub).await;
     let counts = |node: usize| nodes[node].stats().cluster.unwrap().relays;
-    let mut session = joined(addresses[0], Wire::Sse).await;
+    let mut session = joined(addresses[0], Transport::Sse).await;
     assert_eq!((counts(0), counts(1)), (RelayCounts::default(), RelayCounts::default()), "it costs nothing");
     session.address = addresses[1];
-    session.resume(Wire::Sse).await;
+    session.resume(Transport::Sse).await;
     assert_eq!((counts(1).carrying, counts(1).carried, counts(1).begun), (1, 0, 1));
     assert_eq!((counts(0).carrying, counts(0).carried, counts(0).taken), (0, 1, 1));
     let before = counts(0).messages;
@@ -245,12 +245,12 @@ async fn a_websocket_that_is_carried_is_compressed_as_its_client_and_the_first_n
     let nodes = [node(&hub, "one", deflate()).await, node(&hub, "two", deflate()).await];
     meet(&[&nodes[0], &nodes[1]]).await;
     let addresses = [lab::serve(&nodes[0]).await, lab::serve(&nodes[1]).await];
-    let session = joined(addresses[0], Wire::Longpoll).await;
+    let session = joined(addresses[0], Transport::Longpoll).await;
     let offers = [
         ("sec-websocket-protocol", "lapwing.1"),
         ("sec-websocket-extensions", "permessage-deflate; client_max_window_bits"),
     ];
-    let path = Wire::Websocket.path("/socket");
+    let path = Transport::Websocket.path("/socket");
     let mut socket = RawSocket::handshake(addresses[1], &path, &offers).await.unwrap();
     socket
         .send(Frame::text(format!("!resume {} {} {BEAT}", session.token, session.received)).deflated())
@@ -279,12 +279,12 @@ async fn what_is_carried_is_gzip_for_the_client_that_accepts_it() {
     let nodes = [node(&hub, "one", gzip()).await, node(&hub, "two", gzip()).await];
     meet(&[&nodes[0], &nodes[1]]).await;
     let addresses = [lab::serve(&nodes[0]).await, lab::serve(&nodes[1]).await];
-    let session = joined(addresses[0], Wire::Longpoll).await;
+    let session = joined(addresses[0], Transport::Longpoll).await;
     let accept = [("accept-encoding", "gzip")];
     let text = "again and ".repeat(400);
     let resume = |received: u64| format!("!resume {} {received} {BEAT}", session.token);
     let poll = async |received| {
-        let (path, body) = (Wire::Longpoll.path("/socket"), resume(received));
+        let (path, body) = (Transport::Longpoll.path("/socket"), resume(received));
         http::request(addresses[1], "POST", &path, &accept, Some(body.as_bytes())).await
     };
     // What the client takes is known from the first poll that says so, and the topic learns it from a walk.
@@ -302,7 +302,7 @@ async fn what_is_carried_is_gzip_for_the_client_that_accepts_it() {
         }
         assert!(answer.text().contains(&text) && received < session.received + 30, "{}", answer.text());
     }
-    let (path, body) = (Wire::Sse.path("/socket"), resume(received));
+    let (path, body) = (Transport::Sse.path("/socket"), resume(received));
     let mut stream = EventStream::request(addresses[1], "POST", &path, &accept, Some(&body)).await;
     assert_eq!(stream.header("content-encoding"), Some("gzip"), "{}", stream.head);
     while !stream.unread().windows(8).any(|window| window == b"!resumed") {
@@ -314,15 +314,16 @@ async fn what_is_carried_is_gzip_for_the_client_that_accepts_it() {
 async fn a_ticket_is_good_at_any_node() {
     let hub = Hub::new();
     let (nodes, addresses) = three(&hub).await;
-    let mut session = joined(addresses[0], Wire::Sse).await;
+    let mut session = joined(addresses[0], Transport::Sse).await;
     for (issued, redeemed) in [(0, 1), (1, 0), (1, 2)] {
         let line = format!("!resume {} {} {BEAT}", session.token, session.received);
-        let answer = post(addresses[issued], &Wire::Sse.path("/socket"), &format!("!ticket\n{line}")).await;
+        let answer =
+            post(addresses[issued], &Transport::Sse.path("/socket"), &format!("!ticket\n{line}")).await;
         let text = answer.text();
         let ticket = text.trim_end().strip_prefix("!ticket ").expect("a ticket").to_owned();
-        let path = format!("{}&ticket={ticket}", Wire::Sse.path("/socket"));
+        let path = format!("{}&ticket={ticket}", Transport::Sse.path("/socket"));
         let events = EventStream::request(addresses[redeemed], "GET", &path, &[], None).await;
-        session.carrier = sessions::Carrier::Sse(events);
+        session.attachment = sessions::Attachment::Sse(events);
         session.expect_control(&format!("!resumed {}", session.sent.len())).await;
         let n = 10 * issued as u64 + redeemed as u64;
         nodes[2].broadcast("room:1", "said", json!({"n": n})).unwrap();
@@ -340,23 +341,23 @@ async fn a_token_that_no_node_has_made_costs_no_question() {
     let two = node_with(&hub, options("two"), "two", rooms().0).await;
     meet(&[&one, &two]).await;
     let (at_one, at_two) = (lab::serve(&one).await, lab::serve(&two).await);
-    let mut session = joined(at_one, Wire::Longpoll).await;
+    let mut session = joined(at_one, Transport::Longpoll).await;
     assert_eq!(session.token.len(), 60);
     session.address = at_two;
-    session.resume(Wire::Longpoll).await;
-    let (path, token) = (Wire::Longpoll.path("/socket"), session.token.clone());
+    session.resume(Transport::Longpoll).await;
+    let (path, token) = (Transport::Longpoll.path("/socket"), session.token.clone());
     hub.stop();
     eventually("nobody can be asked", || !two.is_ready()).await;
     for at in 0..token.len() {
         let other = if token.as_bytes()[at] == b'A' { "B" } else { "A" };
         let forged = format!("{}{other}{}", &token[..at], &token[at + 1..]);
-        let (_, answer) = attach(at_two, Wire::Longpoll, &path, &format!("!resume {forged} 0 0")).await;
+        let (_, answer) = attach(at_two, Transport::Longpoll, &path, &format!("!resume {forged} 0 0")).await;
         assert_eq!(answer, "!refused unknown", "{at}");
     }
     let real = post(at_two, &path, &format!("!resume {token} 0 0")).await;
     assert_eq!(real.status, 503, "it is nobody's but the other node's to refuse");
     // A WebSocket is told in its way.
-    let mut socket = upgrade(at_two, &Wire::Websocket.path("/socket")).await;
+    let mut socket = upgrade(at_two, &Transport::Websocket.path("/socket")).await;
     socket.send(Frame::text(format!("!resume {token} 0 {BEAT}"))).await;
     assert_eq!(socket.next_but_pongs().await, Event::Close(1012, String::new()));
 }

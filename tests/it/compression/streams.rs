@@ -16,8 +16,8 @@ use crate::support::{
     http::{self, Response},
     http2::{Connection, Stream},
     lab,
-    longpoll::{Carrier, LongPoll},
-    sessions::{Wire, lines_of, post},
+    longpoll::{LongPoll, TokenIn},
+    sessions::{Transport, lines_of, post},
 };
 
 const GZIP: (&str, &str) = ("accept-encoding", "gzip, deflate, br, zstd");
@@ -86,7 +86,7 @@ struct Events {
 
 impl Events {
     async fn open(address: SocketAddr) -> Events {
-        let path = Wire::Sse.path("/socket");
+        let path = Transport::Sse.path("/socket");
         let stream = EventStream::request(address, "POST", &path, &[GZIP], Some("!open 30000")).await;
         assert!(stream.has_events());
         assert_eq!(
@@ -128,7 +128,7 @@ impl Events {
     async fn send(&mut self, message: Value) {
         self.sent += 1;
         let body = format!("!send {}\n!from {}\n{message}", self.token, self.sent);
-        assert_eq!(post(self.address, &Wire::Sse.path("/socket"), &body).await.status, 200);
+        assert_eq!(post(self.address, &Transport::Sse.path("/socket"), &body).await.status, 200);
     }
 
     async fn join(&mut self, topic: &str) {
@@ -191,7 +191,7 @@ async fn the_same_block_is_in_streams_and_polls_and_is_a_websockets_message() {
         blocks.push(event[5 + b"data: ".len()..event.len() - 5 - b"\n\n".len()].to_vec());
     }
     assert!(blocks[0] == blocks[1] && blocks[0].len() * 10 < payload.to_string().len() * 4);
-    let polled = Wire::Longpoll.path("/socket");
+    let polled = Transport::Longpoll.path("/socket");
     let opened = poll(address, "!open 30000").await;
     let token = lines_of(&opened)[0].split(' ').nth(1).unwrap().to_owned();
     let join = json!(["1", "1", "plain:1", "phx_join", {}]);
@@ -216,7 +216,7 @@ async fn the_same_block_is_in_streams_and_polls_and_is_a_websockets_message() {
 }
 
 async fn poll(address: SocketAddr, body: &str) -> Response {
-    let path = Wire::Longpoll.path("/socket");
+    let path = Transport::Longpoll.path("/socket");
     http::request(address, "POST", &path, &[GZIP], Some(body.as_bytes())).await
 }
 
@@ -236,8 +236,8 @@ async fn polled(client: &mut LongPoll, accept: &[(&str, &str)]) -> (Vec<u8>, Val
 async fn stock_clients_that_accept_it_are_answered_in_gzip_where_that_is_smaller() {
     let (lapwing, address) = serve().await;
     let (payload, secret) = (rows(40), json!({"code": "7f3a09"}));
-    for (vsn, carrier) in BOTH.into_iter().zip([Carrier::Query, Carrier::Header]) {
-        let mut client = LongPoll::open_as(address, "/socket", vsn, "", carrier).await;
+    for (vsn, token_in) in BOTH.into_iter().zip([TokenIn::Query, TokenIn::Header]) {
+        let mut client = LongPoll::open_as(address, "/socket", vsn, "", token_in).await;
         client.send(json!(["1", "1", "room:1", "phx_join", rows(100)])).await;
         let (_, joined, is_gzip) = polled(&mut client, &[GZIP]).await;
         assert!(
@@ -308,20 +308,20 @@ async fn stock_clients_that_accept_it_are_answered_in_gzip_where_that_is_smaller
 async fn over_http2_it_is_the_same() {
     let (lapwing, address) = serve_with(async |lapwing| serve_http2(lapwing).await).await;
     let connection = Connection::connect(address).await;
-    let open = async |wire: Wire, body: String| {
+    let open = async |transport: Transport, body: String| {
         let request =
-            Request::builder().method(Method::POST).uri(wire.path("/socket")).header(GZIP.0, GZIP.1);
+            Request::builder().method(Method::POST).uri(transport.path("/socket")).header(GZIP.0, GZIP.1);
         let (response, mut up) = connection.begin(request.body(()).unwrap(), false).await.unwrap();
         up.send_data(body.into(), true).unwrap();
         Stream::answered(response, up).await.unwrap()
     };
-    let opened = open(Wire::Longpoll, "!open 30000".into()).await.into_response().await;
+    let opened = open(Transport::Longpoll, "!open 30000".into()).await.into_response().await;
     let token = lines_of(&opened)[0].split(' ').nth(1).unwrap().to_owned();
     let join = json!(["1", "1", "plain:1", "phx_join", {}]);
-    open(Wire::Longpoll, format!("!send {token}\n!from 1\n{join}")).await.into_response().await;
-    let joined = open(Wire::Longpoll, format!("!resume {token} 0 30000")).await.into_response().await;
+    open(Transport::Longpoll, format!("!send {token}\n!from 1\n{join}")).await.into_response().await;
+    let joined = open(Transport::Longpoll, format!("!resume {token} 0 30000")).await.into_response().await;
     assert!(joined.text().contains("phx_reply"));
-    let stream = open(Wire::Sse, format!("!resume {token} 1 30000")).await;
+    let stream = open(Transport::Sse, format!("!resume {token} 1 30000")).await;
     // Some of them fit into no piece.
     let payloads = [rows(40), rows(4_000), json!({"text": "x".repeat(3_000_000)}), rows(1)];
     for payload in &payloads {
@@ -350,7 +350,7 @@ async fn without_it_everything_is_as_it_was() {
     let (_lapwing, address) = serve().await;
     let off = Mount::new().channel::<Plain>("plain:*", ());
     let off = lab::serve(&Lapwing::builder().mount("/socket", off).build().unwrap()).await;
-    let path = Wire::Sse.path("/socket");
+    let path = Transport::Sse.path("/socket");
     for (address, accept, vary) in [
         (address, "identity", Some("accept-encoding")),
         (address, "gzip;q=0, *", Some("accept-encoding")),
@@ -367,7 +367,7 @@ async fn without_it_everything_is_as_it_was() {
 #[tokio::test]
 async fn an_event_source_is_answered_as_it_asks_itself() {
     let (_lapwing, address) = serve().await;
-    let path = Wire::Sse.path("/socket");
+    let path = Transport::Sse.path("/socket");
     for (of_post, of_get) in [(&[][..], &[GZIP][..]), (&[GZIP], &[])] {
         let ticket = http::request(address, "POST", &path, of_post, Some(b"!ticket\n!open 30000")).await;
         let ticket = ticket.text().trim().strip_prefix("!ticket ").expect("a ticket").to_owned();

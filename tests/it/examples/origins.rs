@@ -9,9 +9,9 @@ use crate::support::{
 };
 
 /// Asks with the given `Host` and `Origin`; the status of the answer.
-async fn status(program: &Program, wire: &str, host: &str, origin: &str) -> u16 {
+async fn status(program: &Program, transport: &str, host: &str, origin: &str) -> u16 {
     let head = format!("Host: {host}\r\nOrigin: {origin}\r\n");
-    if wire == "websocket" {
+    if transport == "websocket" {
         let request = format!(
             "GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\n{head}Upgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {SAMPLE_KEY}\r\n\r\n"
@@ -22,11 +22,11 @@ async fn status(program: &Program, wire: &str, host: &str, origin: &str) -> u16 
             Err(refusal) => refusal.status,
         };
     }
-    let (method, path, body) = match wire {
+    let (method, path, body) = match transport {
         "longpoll" => ("GET", "/socket/longpoll?vsn=2.0.0", ""),
-        wire => (
+        transport => (
             "POST",
-            if wire == "sse" { "/socket/sse?lapwing=1" } else { "/socket/longpoll?lapwing=1" },
+            if transport == "sse" { "/socket/sse?lapwing=1" } else { "/socket/longpoll?lapwing=1" },
             "!open 5000",
         ),
     };
@@ -51,20 +51,24 @@ async fn a_page_whose_name_leads_here_does_not_connect() {
         let program = Program::start(name).await;
         let port = program.outside.port();
         let (evil, own) = (format!("rebound.example:{port}"), format!("localhost:{port}"));
-        for wire in ["websocket", "longpoll", "sse", "poll"] {
+        for transport in ["websocket", "longpoll", "sse", "poll"] {
             for host in [&evil, &own] {
                 for scheme in ["http", "https"] {
                     let origin = format!("{scheme}://{evil}");
                     assert_eq!(
-                        status(&program, wire, host, &origin).await,
+                        status(&program, transport, host, &origin).await,
                         403,
-                        "{name}, {wire}: {origin} at {host}"
+                        "{name}, {transport}: {origin} at {host}"
                     );
                 }
             }
             let origin = format!("http://{own}");
-            let wanted = if wire == "websocket" { 101 } else { 200 };
-            assert_eq!(status(&program, wire, &own, &origin).await, wanted, "{name}, {wire}: {origin}");
+            let wanted = if transport == "websocket" { 101 } else { 200 };
+            assert_eq!(
+                status(&program, transport, &own, &origin).await,
+                wanted,
+                "{name}, {transport}: {origin}"
+            );
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::support::{
     PATIENCE, echo,
     http::{self, Response, ResponseReader},
     longpoll::{LongPoll, status},
-    sessions::{Session, Wire},
+    sessions::{Session, Transport},
     testbed::Testbed,
 };
 
@@ -82,10 +82,10 @@ async fn a_post_that_is_refused_for_what_it_is_is_told_so_whatever_it_brings() {
 
 /// Where a body for a live session goes, and how it begins: in the dialect of sessions and in the stock one.
 async fn bodies(address: SocketAddr, mount: &str) -> [(String, String); 2] {
-    let session = Session::open(address, mount, Wire::Longpoll).await;
+    let session = Session::open(address, mount, Transport::Longpoll).await;
     let stock = LongPoll::open(address, mount).await;
     [
-        (Wire::Longpoll.path(mount), format!("!send {}\n!from 1\n", session.token)),
+        (Transport::Longpoll.path(mount), format!("!send {}\n!from 1\n", session.token)),
         (format!("{mount}/longpoll?vsn=2.0.0&token={}", stock.token), "[".to_owned()),
     ]
 }

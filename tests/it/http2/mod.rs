@@ -1,4 +1,4 @@
-//! HTTP/2 from end to end: all wires over the streams of one connection, and what goes wrong with streams.
+//! HTTP/2 from end to end: all transports over the streams of one connection, and what goes wrong with streams.
 
 mod handshake;
 mod hostile;

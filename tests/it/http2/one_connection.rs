@@ -8,7 +8,7 @@ use crate::support::{
     gateway,
     http2::{Connection, Next, Stream},
     longpoll::LongPoll,
-    sessions::{self, WIRES},
+    sessions::{self, TRANSPORTS},
     testbed::Testbed,
 };
 
@@ -100,13 +100,13 @@ async fn a_session_moves_from_wire_to_wire_on_one_connection_and_loses_nothing()
     let testbed = Testbed::start();
     let address = gateway::start(testbed.address()).await;
     let before = testbed.stat("accepted").await;
-    let mut session = sessions::Session::open(address, "/socket", WIRES[0]).await;
+    let mut session = sessions::Session::open(address, "/socket", TRANSPORTS[0]).await;
     session.send_json(json!(["1", "1", "room:moves", "phx_join", {}])).await;
     session.expect_json(ok("1", "1", "room:moves", json!({}))).await;
-    for (round, wire) in WIRES.iter().cycle().skip(1).take(9).enumerate() {
+    for (round, transport) in TRANSPORTS.iter().cycle().skip(1).take(9).enumerate() {
         let reference = format!("m{round}");
         session.send_json(json!(["1", reference, "room:moves", "ping", {}])).await;
-        session.resume(*wire).await;
+        session.resume(*transport).await;
         session.expect_json(ok("1", &reference, "room:moves", json!({}))).await;
     }
     assert_eq!(testbed.stat("accepted").await, before + 1);

@@ -7,16 +7,16 @@ use serde_json::json;
 use super::{AT_ONCE, joined};
 use crate::support::{
     channels::{Client, Vsn, binary, binary_push, closed, crashed, ok, unmatched},
-    longpoll::{Carrier, LongPoll, NDJSON},
+    longpoll::{LongPoll, NDJSON, TokenIn},
     testbed::Testbed,
 };
 
 #[tokio::test]
 async fn reply_broadcast_and_push_are_polled_in_order_and_then_nothing() {
     let testbed = Testbed::shared();
-    for carrier in [Carrier::Query, Carrier::Header] {
-        let mut session = LongPoll::open_as(testbed.address(), "/socket_short", Vsn::V2, "", carrier).await;
-        let topic = format!("room:lp-{carrier:?}");
+    for token_in in [TokenIn::Query, TokenIn::Header] {
+        let mut session = LongPoll::open_as(testbed.address(), "/socket_short", Vsn::V2, "", token_in).await;
+        let topic = format!("room:lp-{token_in:?}");
         session.send(json!(["1", "1", topic, "phx_join", {}])).await;
         session.send(json!(["1", "2", topic, "shout", {"n": 2}])).await;
         session.send(json!(["1", "3", topic, "push_me", {"n": 3}])).await;
@@ -28,19 +28,19 @@ async fn reply_broadcast_and_push_are_polled_in_order_and_then_nothing() {
         let mut got = Vec::new();
         while got.len() < wanted.len() {
             let polled = session.poll().await;
-            assert_eq!(polled.status, 200, "{carrier:?}");
+            assert_eq!(polled.status, 200, "{token_in:?}");
             got.extend(polled.messages);
         }
-        assert_eq!(got, wanted, "{carrier:?}");
+        assert_eq!(got, wanted, "{token_in:?}");
         let polled = session.poll().await;
-        assert_eq!((polled.status, polled.messages.len()), (204, 0), "{carrier:?}");
+        assert_eq!((polled.status, polled.messages.len()), (204, 0), "{token_in:?}");
     }
 }
 
 #[tokio::test]
 async fn v1_messages_are_objects_in_strings() {
     let testbed = Testbed::shared();
-    let mut session = LongPoll::open_as(testbed.address(), "/socket", Vsn::V1, "", Carrier::Query).await;
+    let mut session = LongPoll::open_as(testbed.address(), "/socket", Vsn::V1, "", TokenIn::Query).await;
     session.send(json!([null, "1", "room:lpv1", "phx_join", {}])).await;
     let reply = json!({
         "topic": "room:lpv1", "event": "phx_reply", "ref": "1", "payload": {"status": "ok", "response": {}}

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{AT_ONCE, joined};
 use crate::support::{
     channels::{BOTH, binary_push, crashed, ok, reply},
-    longpoll::{Carrier, JSON, LongPoll, NDJSON, status},
+    longpoll::{JSON, LongPoll, NDJSON, TokenIn, status},
     testbed::Testbed,
 };
 
@@ -44,7 +44,7 @@ async fn a_batch_may_end_in_a_newline_name_a_charset_and_be_of_either_version() 
         for content_type in
             [NDJSON, "application/x-ndjson; charset=utf-8", "Application/X-NDJSON;charset=UTF-8"]
         {
-            let mut session = LongPoll::open_as(testbed.address(), "/socket", vsn, "", Carrier::Query).await;
+            let mut session = LongPoll::open_as(testbed.address(), "/socket", vsn, "", TokenIn::Query).await;
             let join = vsn.encode(&json!(["1", "1", "room:lp-nl", "phx_join", {}]));
             let ping = vsn.encode(&json!(["1", "2", "room:lp-nl", "ping", {}]));
             let body = format!("{join}\n\n{ping}\r\n");

@@ -8,7 +8,7 @@ use super::{AT_ONCE, joined};
 use crate::support::{
     channels::{Client, Vsn, ok},
     http,
-    longpoll::{Carrier, JSON, LongPoll},
+    longpoll::{JSON, LongPoll, TokenIn},
     testbed::Testbed,
 };
 
@@ -54,7 +54,7 @@ async fn of_two_polls_at_once_only_the_later_gets_the_messages() {
 async fn a_disconnect_ends_the_session_and_wakes_its_poll() {
     let testbed = Testbed::start();
     let query = "user=lpkick&";
-    let mut session = LongPoll::open_as(testbed.address(), "/socket", Vsn::V2, query, Carrier::Query).await;
+    let mut session = LongPoll::open_as(testbed.address(), "/socket", Vsn::V2, query, TokenIn::Query).await;
     session.send(json!(["1", "1", "room:lp-kick", "phx_join", {}])).await;
     session.poll().await;
     let poll = async {

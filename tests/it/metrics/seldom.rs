@@ -18,7 +18,7 @@ use super::{Counts, gauge, until};
 use crate::support::{
     channels::{Client, Vsn},
     lab,
-    sessions::{Session, Wire},
+    sessions::{Session, Transport},
 };
 
 /// Waits with what it is told, and with its end, until the gate lets it.
@@ -134,7 +134,7 @@ async fn a_message_too_many_is_counted() {
 async fn who_is_held_back_and_what_is_not_acknowledged_is_known_by_the_next_sweep() {
     let (lapwing, gate) = server(|mount| mount.mailbox(MailboxLimits::new().messages_max(2)));
     let address = lab::serve(&lapwing).await;
-    let mut session = Session::open(address, "/socket", Wire::Websocket).await;
+    let mut session = Session::open(address, "/socket", Transport::Websocket).await;
     session.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
     session.next().await;
     let now = |what| gauge(&lapwing.metrics(), what, &["/socket"]);
@@ -159,7 +159,7 @@ async fn who_is_held_back_and_what_is_not_acknowledged_is_known_by_the_next_swee
 #[tokio::test]
 async fn frames_that_a_client_is_spared_are_counted() {
     let (lapwing, _gate) = server(|mount| mount);
-    let mut session = Session::open(lab::serve(&lapwing).await, "/socket", Wire::Websocket).await;
+    let mut session = Session::open(lab::serve(&lapwing).await, "/socket", Transport::Websocket).await;
     session.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
     session.next().await;
     session.cut();
@@ -242,12 +242,14 @@ async fn requests_to_presence_that_has_ended_are_counted() {
 async fn a_handshake_that_finds_the_last_place_taken_is_counted_by_every_way_in() {
     let (lapwing, _gate) = server(|mount| mount.sessions_max(1).outbox(OutboxLimits::new()));
     let address = lab::serve(&lapwing).await;
-    let _first = Session::open(address, "/socket", Wire::Websocket).await;
+    let _first = Session::open(address, "/socket", Transport::Websocket).await;
     let before = Counts::of(&lapwing);
-    for (n, wire) in [Wire::Websocket, Wire::Sse, Wire::Longpoll].into_iter().enumerate() {
+    for (n, transport) in [Transport::Websocket, Transport::Sse, Transport::Longpoll].into_iter().enumerate()
+    {
         let (_, greeting) =
-            crate::support::sessions::attach(address, wire, &wire.path("/socket"), "!open 30000").await;
-        assert_eq!(greeting, "!refused full", "{wire:?}");
+            crate::support::sessions::attach(address, transport, &transport.path("/socket"), "!open 30000")
+                .await;
+        assert_eq!(greeting, "!refused full", "{transport:?}");
         let wanted = format!("connects_refused_total /socket sessions +{}", n + 1);
         assert_eq!(moved(&before, &lapwing, "connects_refused"), [wanted]);
     }

@@ -14,7 +14,7 @@ use crate::support::{
     channels::{Client, Vsn},
     http, lab,
     longpoll::LongPoll,
-    sessions::{Session, WIRES, Wire},
+    sessions::{Session, TRANSPORTS, Transport},
     websocket::{Frame, RawSocket},
 };
 
@@ -76,25 +76,29 @@ async fn a_polled_session_is_counted() {
 
 #[tokio::test]
 async fn bytes_are_those_of_the_frames() {
-    for wire in WIRES {
+    for transport in TRANSPORTS {
         let (lapwing, address) = serve(Mount::new()).await;
-        let mut session = Session::open(address, "/socket", wire).await;
+        let mut session = Session::open(address, "/socket", transport).await;
         let heartbeat = json!([null, "1", "phoenix", "heartbeat", {}]);
         let answer = json!([null, "1", "phoenix", "phx_reply", {"status": "ok", "response": {}}]);
         session.send_json(heartbeat.clone()).await;
         session.expect_json(answer.clone()).await;
-        let name = match wire {
-            Wire::Websocket => "websocket",
-            Wire::Sse => "sse",
-            Wire::Longpoll => "longpoll",
+        let name = match transport {
+            Transport::Websocket => "websocket",
+            Transport::Sse => "sse",
+            Transport::Longpoll => "longpoll",
         };
         let bytes =
             |direction| count(&lapwing.metrics(), "lapwing_frame_bytes_total", &["/socket", name, direction]);
-        assert_eq!(bytes("receive"), heartbeat.to_string().len() as u64, "{wire:?}");
+        assert_eq!(bytes("receive"), heartbeat.to_string().len() as u64, "{transport:?}");
         until("the answer is counted", || bytes("transmit") > 0).await;
         // With what the wire puts around it.
         let text = answer.to_string().len() as u64;
-        assert!((text..text + 20).contains(&bytes("transmit")), "{wire:?}: {} for {text}", bytes("transmit"));
+        assert!(
+            (text..text + 20).contains(&bytes("transmit")),
+            "{transport:?}: {} for {text}",
+            bytes("transmit")
+        );
     }
 }
 
@@ -102,15 +106,15 @@ async fn bytes_are_those_of_the_frames() {
 async fn a_session_that_moves_is_counted_by_where_from_and_where_to() {
     let (lapwing, address) = serve(Mount::new()).await;
     let before = Counts::of(&lapwing);
-    let mut session = Session::open(address, "/socket", Wire::Websocket).await;
+    let mut session = Session::open(address, "/socket", Transport::Websocket).await;
     let mut wanted = vec!["sessions_opened_total /socket websocket resumable +1"];
-    for (wire, moved) in [
-        (Wire::Sse, "resumes_total /socket websocket sse +1"),
-        (Wire::Longpoll, "resumes_total /socket sse longpoll +1"),
-        (Wire::Websocket, "resumes_total /socket longpoll websocket +1"),
-        (Wire::Websocket, "resumes_total /socket websocket websocket +1"),
+    for (transport, moved) in [
+        (Transport::Sse, "resumes_total /socket websocket sse +1"),
+        (Transport::Longpoll, "resumes_total /socket sse longpoll +1"),
+        (Transport::Websocket, "resumes_total /socket longpoll websocket +1"),
+        (Transport::Websocket, "resumes_total /socket websocket websocket +1"),
     ] {
-        session.resume(wire).await;
+        session.resume(transport).await;
         wanted.push(moved);
         before.expect(&lapwing, &wanted).await;
     }
@@ -118,16 +122,18 @@ async fn a_session_that_moves_is_counted_by_where_from_and_where_to() {
     wanted
         .extend(["sessions_ended_total /socket client +1", "session_duration_seconds /socket websocket +1"]);
     before.expect(&lapwing, &wanted).await;
-    assert_eq!(session.refusal(Wire::Sse).await, "closed");
+    assert_eq!(session.refusal(Transport::Sse).await, "closed");
     wanted.push("resumes_refused_total /socket closed +1");
     before.expect(&lapwing, &wanted).await;
 }
 
 #[tokio::test]
 async fn round_trips_are_those_that_clients_tell_of() {
-    for (wire, name) in [(Wire::Websocket, "websocket"), (Wire::Sse, "sse"), (Wire::Longpoll, "longpoll")] {
+    for (transport, name) in
+        [(Transport::Websocket, "websocket"), (Transport::Sse, "sse"), (Transport::Longpoll, "longpoll")]
+    {
         let (lapwing, address) = serve(Mount::new()).await;
-        let mut session = Session::open(address, "/socket", wire).await;
+        let mut session = Session::open(address, "/socket", transport).await;
         session.say("!path 40 websocket:closed").await;
         // One that it does not know is none.
         session.say("!path 0").await;
@@ -147,7 +153,7 @@ async fn expect_end(mount: Mount, reason: &str, end: impl AsyncFnOnce(&Lapwing, 
     let (lapwing, address) = serve(mount.channel::<Room>("room:*", ())).await;
     // It may end as soon as it has begun.
     let before = Counts::of(&lapwing);
-    let mut session = Session::open_as(address, "/socket", Wire::Websocket, "&user=bob", 30_000).await;
+    let mut session = Session::open_as(address, "/socket", Transport::Websocket, "&user=bob", 30_000).await;
     end(&lapwing, &mut session).await;
     let ended = format!("sessions_ended_total /socket {reason} +1");
     until(reason, || before.moved(&lapwing).contains(&ended)).await;
@@ -244,8 +250,8 @@ async fn clients_that_are_not_let_in_are_counted_by_the_reason() {
 async fn what_there_is_is_known_by_the_next_sweep() {
     let (lapwing, address) = serve(Mount::new().channel::<Room>("room:*", ())).await;
     let mut sessions = Vec::new();
-    for wire in [Wire::Websocket, Wire::Websocket, Wire::Sse, Wire::Longpoll] {
-        sessions.push(Session::open(address, "/socket", wire).await);
+    for transport in [Transport::Websocket, Transport::Websocket, Transport::Sse, Transport::Longpoll] {
+        sessions.push(Session::open(address, "/socket", transport).await);
     }
     let _plain = RawSocket::connect(address, WEBSOCKET).await;
     let by = |transport| gauge(&lapwing.metrics(), "lapwing_sessions", &["/socket", transport]);

@@ -13,7 +13,7 @@ use crate::support::{
     channels::brief,
     echo::{self, Echo},
     http2::Connection,
-    sessions::Wire,
+    sessions::Transport,
     testbed::Testbed,
     websocket::{BINARY, CLOSE, CONTINUATION, Event, Frame, PING, PONG, RawSocket, TEXT},
 };
@@ -269,7 +269,7 @@ async fn a_large_compressed_frame_arrives_whole_at_a_slow_client() {
 #[tokio::test]
 async fn a_resumable_session_moves_between_connections_with_and_without() {
     let (_endpoint, address) = serve().await;
-    let path = Wire::Websocket.path("/echo");
+    let path = Transport::Websocket.path("/echo");
     let message = "said again and again ".repeat(50);
     let protocol = ("Sec-WebSocket-Protocol", "lapwing.1");
     let with = [protocol, (EXTENSIONS, "permessage-deflate")];
@@ -304,7 +304,8 @@ async fn a_resumable_session_moves_between_connections_with_and_without() {
 async fn a_greeting_that_becomes_too_much_is_too_big() {
     let (endpoint, address) = serve().await;
     let offers = [("Sec-WebSocket-Protocol", "lapwing.1"), (EXTENSIONS, "permessage-deflate")];
-    let mut socket = RawSocket::handshake(address, &Wire::Websocket.path("/echo"), &offers).await.unwrap();
+    let mut socket =
+        RawSocket::handshake(address, &Transport::Websocket.path("/echo"), &offers).await.unwrap();
     socket.send(Frame::text("x".repeat(64 * 1024 + 1)).deflated()).await;
     assert_eq!(socket.next().await, Event::Close(1009, String::new()));
     assert_eq!(endpoint.session_count(), 0);

@@ -18,7 +18,7 @@ use crate::support::{
     PATIENCE,
     channels::brief,
     echo::{self, Echo},
-    sessions::{Carrier, Session, Wire, text, upgrade},
+    sessions::{Attachment, Session, Transport, text, upgrade},
     testbed::Testbed,
     websocket::{CONTINUATION, Event, Frame, PING, RawSocket, TEXT},
 };
@@ -78,12 +78,12 @@ async fn nothing_that_comes_behind_an_error_belongs_to_a_resumable_session() {
     let (_endpoint, address) = echo::serve(TransportOptions::default()).await;
     for breach in breaches() {
         for in_one_segment in [true, false] {
-            let mut session = Session::open(address, "/echo", Wire::Websocket).await;
+            let mut session = Session::open(address, "/echo", Transport::Websocket).await;
             session.send(text("before")).await;
             assert_eq!(session.next().await, text("before"), "{}", breach.0);
-            let Carrier::Websocket(socket) = &mut session.carrier else { panic!("a WebSocket") };
+            let Attachment::Websocket(socket) = &mut session.attachment else { panic!("a WebSocket") };
             breaks(socket, None, &breach, in_one_segment).await;
-            session.resume(Wire::Websocket).await;
+            session.resume(Transport::Websocket).await;
             session.send(text("after")).await;
             assert_eq!(session.next().await, text("after"), "{}", breach.0);
         }
@@ -95,7 +95,7 @@ async fn nothing_that_comes_behind_an_error_begins_a_session() {
     let (endpoint, address) = echo::serve(TransportOptions::default()).await;
     for breach in breaches() {
         for in_one_segment in [true, false] {
-            let mut socket = upgrade(address, &Wire::Websocket.path("/echo")).await;
+            let mut socket = upgrade(address, &Transport::Websocket.path("/echo")).await;
             breaks(&mut socket, None, &breach, in_one_segment).await;
         }
     }
@@ -113,7 +113,7 @@ async fn the_server_ends_tcp_first_when_it_fails_a_connection() {
         expect(&mut socket, Event::Close(code, String::new()), &name).await;
         expect(&mut socket, Event::End, &name).await;
 
-        let mut early = upgrade(address, &Wire::Websocket.path("/echo")).await;
+        let mut early = upgrade(address, &Transport::Websocket.path("/echo")).await;
         early.send_bytes(&breach).await.unwrap();
         expect(&mut early, Event::Close(code, String::new()), &name).await;
         expect(&mut early, Event::End, &name).await;

@@ -7,7 +7,7 @@ use lapwing::{LongpollOptions, Mount, ResumeOptions};
 use super::{broadcast, broadcasted, count, diary, expect_diary, join, joined, pause, serve};
 use crate::support::{
     lateness::on_time,
-    sessions::{Carrier, Session, WIRES, Wire},
+    sessions::{Attachment, Session, TRANSPORTS, Transport},
 };
 
 /// Clients are away after so long.
@@ -23,13 +23,13 @@ fn mount_with(away_after: Duration) -> Mount {
 
 #[tokio::test]
 async fn a_channel_hears_that_its_client_is_away_and_that_it_is_back() {
-    for wire in WIRES {
+    for transport in TRANSPORTS {
         let (lapwing, address) = serve(mount()).await;
-        let mut session = joined(address, wire).await;
+        let mut session = joined(address, transport).await;
         session.cut();
         expect_diary(&lapwing, &["join", "away"]).await;
         broadcast(&lapwing, 1);
-        session.resume(wire).await;
+        session.resume(transport).await;
         expect_diary(&lapwing, &["join", "away", "back"]).await;
         session.expect_json(broadcasted(1)).await;
         count(&mut session, 1).await;
@@ -42,11 +42,11 @@ async fn a_channel_hears_that_its_client_is_away_and_that_it_is_back() {
 async fn quick_moves_are_nobodys_business() {
     on_time(|pace| async move {
         let (lapwing, address) = serve(mount_with(pace.ms(AWAY_AFTER_MS))).await;
-        let mut session = joined(address, Wire::Websocket).await;
-        for wire in [&WIRES[..], &WIRES[..]].concat() {
+        let mut session = joined(address, Transport::Websocket).await;
+        for transport in [&TRANSPORTS[..], &TRANSPORTS[..]].concat() {
             session.cut();
             pace.pause(150).await;
-            session.resume(wire).await;
+            session.resume(transport).await;
             count_only(&mut session).await;
         }
         assert_eq!(diary(&lapwing), ["join"]);
@@ -59,11 +59,12 @@ async fn quick_moves_are_nobodys_business() {
 async fn a_quick_move_after_a_long_silence_is_a_quick_move() {
     on_time(|pace| async move {
         let (lapwing, address) = serve(mount_with(pace.ms(AWAY_AFTER_MS))).await;
-        let mut session = join(Session::open_as(address, "/socket", Wire::Websocket, "", 60_000).await).await;
+        let mut session =
+            join(Session::open_as(address, "/socket", Transport::Websocket, "", 60_000).await).await;
         pace.pause(1_100).await;
         session.cut();
         pace.pause(150).await;
-        session.resume(Wire::Sse).await;
+        session.resume(Transport::Sse).await;
         count_only(&mut session).await;
         assert_eq!(diary(&lapwing), ["join"]);
     })
@@ -77,7 +78,7 @@ async fn a_client_that_polls_is_not_away() {
             mount_with(pace.ms(AWAY_AFTER_MS)).longpoll(LongpollOptions::default().window(pace.ms(1_000))),
         )
         .await;
-        let session = joined(address, Wire::Longpoll).await;
+        let session = joined(address, Transport::Longpoll).await;
         for _ in 0..2 {
             assert_eq!(session.poll(30_000, "").await.status, 200);
             pace.pause(50).await;
@@ -91,17 +92,17 @@ async fn a_client_that_polls_is_not_away() {
 #[tokio::test]
 async fn a_client_that_hangs_up_while_its_resume_waits_is_away() {
     let limits = lapwing::MailboxLimits::new().messages_max(4);
-    for wire in [Wire::Sse, Wire::Longpoll] {
+    for transport in [Transport::Sse, Transport::Longpoll] {
         let (lapwing, address) = serve(mount().mailbox(limits)).await;
-        let mut session = joined(address, wire).await;
+        let mut session = joined(address, transport).await;
         session.cut();
         let wait = r#"["1","w","room:1","wait",{}]"#;
         let body = format!("!resume {} 1 5000\n!from 2{}", session.token, format!("\n{wait}").repeat(20));
-        let path = wire.path("/socket");
+        let path = transport.path("/socket");
         let resume = crate::support::sessions::post(address, &path, &body);
         assert!(
             tokio::time::timeout(Duration::from_millis(200), resume).await.is_err(),
-            "{wire:?}: it waits"
+            "{transport:?}: it waits"
         );
         // The room is busy: its diary has to wait.
         pause(1_200).await;
@@ -113,11 +114,11 @@ async fn a_client_that_hangs_up_while_its_resume_waits_is_away() {
 #[tokio::test]
 async fn nobody_is_called_away_where_nobody_asked_for_it() {
     let (lapwing, address) = serve(Mount::new()).await;
-    let mut session = joined(address, Wire::Websocket).await;
+    let mut session = joined(address, Transport::Websocket).await;
     session.cut();
     pause(800).await;
-    session.resume(Wire::Sse).await;
-    assert!(matches!(session.carrier, Carrier::Sse(_)));
+    session.resume(Transport::Sse).await;
+    assert!(matches!(session.attachment, Attachment::Sse(_)));
     count_only(&mut session).await;
     assert_eq!(diary(&lapwing), ["join"]);
 }

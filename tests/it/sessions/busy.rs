@@ -9,7 +9,7 @@ use super::{joined, serve};
 use crate::support::{
     channels::ok,
     events::EventStream,
-    sessions::{Line, Session, Wire, lines_of},
+    sessions::{Line, Session, Transport, lines_of},
 };
 
 /// Shorter than the channel takes, in each test.
@@ -47,7 +47,7 @@ async fn hear(session: &mut Session, wanted: &str, times: usize) {
 #[tokio::test]
 async fn a_websocket_that_is_not_read_says_so_and_keeps_its_session() {
     let (lapwing, address) = serve(mount()).await;
-    let mut session = joined(address, Wire::Websocket).await;
+    let mut session = joined(address, Transport::Websocket).await;
     for reference in 2..=5 {
         session.send_json(wait(reference)).await;
     }
@@ -63,7 +63,7 @@ async fn a_websocket_that_is_not_read_says_so_and_keeps_its_session() {
 #[tokio::test]
 async fn a_stream_says_that_a_channel_is_busy_and_so_does_the_answer_to_a_post() {
     let (lapwing, address) = serve(mount()).await;
-    let mut session = joined(address, Wire::Sse).await;
+    let mut session = joined(address, Transport::Sse).await;
     for reference in 2..=4 {
         session.send_json(wait(reference)).await;
     }
@@ -82,7 +82,7 @@ async fn a_stream_says_that_a_channel_is_busy_and_so_does_the_answer_to_a_post()
 #[tokio::test]
 async fn a_poll_says_that_a_channel_is_busy() {
     let (lapwing, address) = serve(mount()).await;
-    let mut session = joined(address, Wire::Longpoll).await;
+    let mut session = joined(address, Transport::Longpoll).await;
     for reference in 2..=4 {
         session.send_json(wait(reference)).await;
     }
@@ -99,12 +99,12 @@ async fn a_poll_says_that_a_channel_is_busy() {
 #[tokio::test]
 async fn a_stream_is_answered_before_the_frames_are_taken_that_came_with_it() {
     let (lapwing, address) = serve(mount()).await;
-    let mut session = joined(address, Wire::Longpoll).await;
+    let mut session = joined(address, Transport::Longpoll).await;
     for reference in 2..=4 {
         session.send_json(wait(reference)).await;
     }
     let body = format!("!resume {} {} 30000\n!from 5\n{}", session.token, session.received, wait(5));
-    let path = Wire::Sse.path("/socket");
+    let path = Transport::Sse.path("/socket");
     let mut stream = EventStream::request(address, "POST", &path, &[], Some(&body)).await;
     assert_eq!(stream.next().await.as_deref(), Some("!resumed 4"));
     assert_eq!(stream.next().await.as_deref(), Some("!busy 4"));
@@ -122,10 +122,10 @@ async fn a_stream_is_answered_before_the_frames_are_taken_that_came_with_it() {
 #[tokio::test]
 async fn frames_that_came_with_a_stream_are_acknowledged_on_it() {
     let (_lapwing, address) = serve(mount()).await;
-    let session = joined(address, Wire::Longpoll).await;
+    let session = joined(address, Transport::Longpoll).await;
     let count = json!(["1", "c", "room:1", "count", {}]);
     let body = format!("!resume {} {} 30000\n!from 2\n{count}", session.token, session.received);
-    let path = Wire::Sse.path("/socket");
+    let path = Transport::Sse.path("/socket");
     let mut stream = EventStream::request(address, "POST", &path, &[], Some(&body)).await;
     assert_eq!(stream.next().await.as_deref(), Some("!resumed 1"));
     let mut lines = [stream.next().await.unwrap(), stream.next().await.unwrap()];

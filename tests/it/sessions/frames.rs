@@ -1,8 +1,8 @@
-//! Frames of every kind, both ways, on every wire; and the vectors of `docs/sessions.json` on a WebSocket.
+//! Frames of every kind, both ways, over every transport; and the vectors of `docs/sessions.json` on a WebSocket.
 
 use crate::support::{
     echo,
-    sessions::{Carrier, Line, Session, WIRES, Wire, text},
+    sessions::{Attachment, Line, Session, TRANSPORTS, Transport, text},
     websocket::{BINARY, Event, Frame},
 };
 use lapwing::transports::options::TransportOptions;
@@ -39,22 +39,22 @@ async fn any_text_and_any_bytes_come_back_as_they_were_on_every_wire() {
     for bytes in [&[][..], &[0], &[0, 1, 255], b"\n\r\n", b"!open 5", &every, &every.repeat(300)] {
         frames.push(Line::Binary(bytes.to_vec()));
     }
-    for wire in WIRES {
-        let mut session = Session::open(address, "/echo", wire).await;
+    for transport in TRANSPORTS {
+        let mut session = Session::open(address, "/echo", transport).await;
         for frame in &frames {
             session.send(frame.clone()).await;
-            assert_eq!(session.next().await, *frame, "{wire:?}");
+            assert_eq!(session.next().await, *frame, "{transport:?}");
         }
         // All of them waiting at once, and the same again after a move.
         for frame in &frames {
             session.send(frame.clone()).await;
         }
         session.cut();
-        for wire in WIRES {
+        for transport in TRANSPORTS {
             let received = session.received;
-            session.resume(wire).await;
+            session.resume(transport).await;
             for frame in &frames {
-                assert_eq!(session.next().await, *frame, "{wire:?}, moved");
+                assert_eq!(session.next().await, *frame, "{transport:?}, moved");
             }
             session.received = received;
         }
@@ -65,8 +65,8 @@ async fn any_text_and_any_bytes_come_back_as_they_were_on_every_wire() {
 #[tokio::test]
 async fn a_quoted_frame_is_the_same_as_an_unquoted_one() {
     let (_, address) = echo::serve(TransportOptions::default()).await;
-    let mut session = Session::open(address, "/echo", Wire::Websocket).await;
-    let Carrier::Websocket(socket) = &mut session.carrier else { panic!("a WebSocket") };
+    let mut session = Session::open(address, "/echo", Transport::Websocket).await;
+    let Attachment::Websocket(socket) = &mut session.attachment else { panic!("a WebSocket") };
     socket.send(Frame::text(r#""[\u00e9]""#)).await;
     socket.send(Frame::text("*AAH/")).await;
     socket.send(Frame::text("")).await;
@@ -82,8 +82,8 @@ async fn the_vectors_of_the_document_hold_on_a_websocket() {
     let vectors: serde_json::Value =
         serde_json::from_str(include_str!("../../../docs/sessions.json")).unwrap();
     let (_, address) = echo::serve(TransportOptions::default()).await;
-    let mut session = Session::open(address, "/echo", Wire::Websocket).await;
-    let Carrier::Websocket(socket) = &mut session.carrier else { panic!("a WebSocket") };
+    let mut session = Session::open(address, "/echo", Transport::Websocket).await;
+    let Attachment::Websocket(socket) = &mut session.attachment else { panic!("a WebSocket") };
     let cases = vectors["frames"]["cases"].as_array().unwrap();
     for case in cases {
         let (sent, wanted) = match (case["message"].as_str(), case["bytes"].as_str()) {

@@ -8,13 +8,13 @@ use lapwing::{Mount, ResumeOptions};
 use super::{count, joined, serve};
 use crate::support::{
     echo,
-    sessions::{Carrier, Line, Session, Wire, message, text, upgrade},
+    sessions::{Attachment, Line, Session, Transport, message, text, upgrade},
     websocket::{Event, Frame, PING, RawSocket},
 };
 
 async fn upgraded(mount: Mount) -> (super::Lab, RawSocket) {
     let (lapwing, address) = serve(mount).await;
-    (lapwing, upgrade(address, &Wire::Websocket.path("/socket")).await)
+    (lapwing, upgrade(address, &Transport::Websocket.path("/socket")).await)
 }
 
 #[tokio::test]
@@ -36,7 +36,7 @@ async fn whatever_is_no_greeting_ends_the_connection_with_4002() {
     for line in
         ["", "[]", "!ack 5", "!send x", "!ping", "!open", "!open x", "!somethingnew", "!resume x", "!"]
     {
-        let mut socket = upgrade(address, &Wire::Websocket.path("/socket")).await;
+        let mut socket = upgrade(address, &Transport::Websocket.path("/socket")).await;
         socket.send(Frame::text(line)).await;
         assert_eq!(socket.next().await, Event::Close(4002, String::new()), "{line}");
         assert_eq!(socket.next().await, Event::End, "{line}");
@@ -47,7 +47,7 @@ async fn whatever_is_no_greeting_ends_the_connection_with_4002() {
 #[tokio::test]
 async fn a_greeting_may_come_byte_by_byte_and_after_a_ping() {
     let (_, address) = echo::serve(TransportOptions::default()).await;
-    let mut socket = upgrade(address, &Wire::Websocket.path("/echo")).await;
+    let mut socket = upgrade(address, &Transport::Websocket.path("/echo")).await;
     let mut bytes = Frame::new(PING, "x").encode();
     bytes.extend(Frame::text("!op").more().encode());
     bytes.extend(Frame::new(crate::support::websocket::CONTINUATION, "en 5000").encode());
@@ -55,9 +55,9 @@ async fn a_greeting_may_come_byte_by_byte_and_after_a_ping() {
     for byte in bytes {
         socket.send_bytes(&[byte]).await.unwrap();
     }
-    let mut carrier = Carrier::Websocket(socket);
-    assert!(matches!(carrier.next().await, Line::Control(line) if line.starts_with("!opened ")));
-    assert_eq!(carrier.next().await, text("x"));
+    let mut attachment = Attachment::Websocket(socket);
+    assert!(matches!(attachment.next().await, Line::Control(line) if line.starts_with("!opened ")));
+    assert_eq!(attachment.next().await, text("x"));
 }
 
 /// In 64 KiB, nobody has still not said which session it is.
@@ -88,7 +88,7 @@ async fn a_websocket_that_says_too_much_before_its_greeting_is_dropped() {
 #[tokio::test]
 async fn a_breach_ends_the_connection_with_4002_and_not_the_session() {
     let (lapwing, address) = serve(Mount::new()).await;
-    let mut session = joined(address, Wire::Websocket).await;
+    let mut session = joined(address, Transport::Websocket).await;
     let too_long = format!("!ack 1 {}", "x".repeat(250));
     let breaches = [
         "!ack",
@@ -106,9 +106,9 @@ async fn a_breach_ends_the_connection_with_4002_and_not_the_session() {
     ];
     for (n, breach) in (1..).zip(breaches) {
         session.say(breach).await;
-        assert_eq!(session.carrier.next().await, Line::Close(4002), "{breach}");
-        assert_eq!(session.carrier.next().await, Line::End, "{breach}");
-        session.resume(Wire::Websocket).await;
+        assert_eq!(session.attachment.next().await, Line::Close(4002), "{breach}");
+        assert_eq!(session.attachment.next().await, Line::End, "{breach}");
+        session.resume(Transport::Websocket).await;
         count(&mut session, n).await;
     }
     assert_eq!(super::diary(&lapwing), ["join"]);
@@ -118,7 +118,7 @@ async fn a_breach_ends_the_connection_with_4002_and_not_the_session() {
 #[tokio::test]
 async fn a_broken_websocket_is_a_lost_connection() {
     let (lapwing, address) = serve(Mount::new()).await;
-    let mut session = joined(address, Wire::Websocket).await;
+    let mut session = joined(address, Transport::Websocket).await;
     for (n, (frame, code)) in (1..).zip([
         (Frame::text("x").rsv(1), 1002),
         (Frame::text("x").unmasked(), 1002),
@@ -127,16 +127,16 @@ async fn a_broken_websocket_is_a_lost_connection() {
         (Frame::close(1000, ""), 1000),
         (Frame::close(1001, ""), 1001),
     ]) {
-        let Carrier::Websocket(socket) = &mut session.carrier else { panic!("a WebSocket") };
+        let Attachment::Websocket(socket) = &mut session.attachment else { panic!("a WebSocket") };
         socket.send(frame).await;
-        let answer = session.carrier.next().await;
+        let answer = session.attachment.next().await;
         // A client's close is answered, with whatever code.
         if code > 1001 {
             assert_eq!(answer, Line::Close(code));
         } else {
             assert!(matches!(answer, Line::Close(_)), "{answer:?}");
         }
-        session.resume(Wire::Websocket).await;
+        session.resume(Transport::Websocket).await;
         count(&mut session, n).await;
     }
     assert_eq!(super::diary(&lapwing), ["join"]);
@@ -148,9 +148,9 @@ async fn a_mount_without_resumable_sessions_does_not_speak_the_dialect() {
     let offer = [("sec-websocket-protocol", "lapwing.1")];
     let socket = RawSocket::handshake(address, "/socket/websocket?vsn=2.0.0", &offer).await.unwrap();
     assert_eq!(socket.response.header("sec-websocket-protocol"), None);
-    let sse = crate::support::sessions::post(address, &Wire::Sse.path("/socket"), "!open 5").await;
+    let sse = crate::support::sessions::post(address, &Transport::Sse.path("/socket"), "!open 5").await;
     assert_eq!(sse.status, 404);
-    let poll = crate::support::sessions::post(address, &Wire::Longpoll.path("/socket"), "!open 5").await;
+    let poll = crate::support::sessions::post(address, &Transport::Longpoll.path("/socket"), "!open 5").await;
     assert!(!poll.text().contains("!opened"), "{}", poll.text());
 }
 
@@ -162,7 +162,7 @@ async fn who_does_not_offer_the_dialect_gets_a_session_that_ends_with_its_connec
     assert_eq!((lapwing.stats().sessions, lapwing.stats().resumable), (1, 0));
     drop(client);
     super::until(|| lapwing.stats().sessions == 0, || "it is still there".into()).await;
-    let session = Session::open(address, "/socket", Wire::Websocket).await;
+    let session = Session::open(address, "/socket", Transport::Websocket).await;
     assert_eq!((lapwing.stats().sessions, lapwing.stats().resumable), (1, 1));
     drop(session);
 }

@@ -9,7 +9,7 @@ use crate::support::{
     echo,
     events::EventStream,
     http::{self, Response},
-    sessions::{Line, Session, Wire, post, text},
+    sessions::{Line, Session, Transport, post, text},
 };
 
 const HEADERS: [(&str, &str); 3] = [
@@ -31,8 +31,8 @@ fn assert_headers(response: &Response) {
 #[tokio::test]
 async fn no_answer_may_be_stored_changed_held_back_or_of_unknown_length() {
     let (_lapwing, address) = serve(Mount::new()).await;
-    let session = Session::open(address, "/socket", Wire::Longpoll).await;
-    let (sse, longpoll) = (Wire::Sse.path("/socket"), Wire::Longpoll.path("/socket"));
+    let session = Session::open(address, "/socket", Transport::Longpoll).await;
+    let (sse, longpoll) = (Transport::Sse.path("/socket"), Transport::Longpoll.path("/socket"));
     assert_headers(&post(address, &longpoll, "!open 5000").await);
     assert_headers(&session.poll(0, "").await);
     assert_headers(&session.post("!ack 0").await);
@@ -47,7 +47,7 @@ async fn no_answer_may_be_stored_changed_held_back_or_of_unknown_length() {
 }
 
 async fn stream(address: SocketAddr) -> EventStream {
-    EventStream::request(address, "POST", &Wire::Sse.path("/socket"), &[], Some("!open 5000")).await
+    EventStream::request(address, "POST", &Transport::Sse.path("/socket"), &[], Some("!open 5000")).await
 }
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn an_event_stream_begins_with_two_kilobytes_of_comment_in_chunks() {
 #[tokio::test]
 async fn a_client_of_http_1_0_gets_the_stream_without_chunks_and_its_end() {
     let (lapwing, address) = serve(Mount::new()).await;
-    let path = Wire::Sse.path("/socket");
+    let path = Transport::Sse.path("/socket");
     let body = "!open 5000";
     let request = format!("POST {path} HTTP/1.0\r\nHost: x\r\nContent-Length: {}\r\n\r\n{body}", body.len());
     let mut stream = EventStream::exchange(address, request.as_bytes()).await;
@@ -86,7 +86,7 @@ async fn a_client_of_http_1_0_gets_the_stream_without_chunks_and_its_end() {
 #[tokio::test]
 async fn a_poll_of_http_1_0_is_answered_like_any_other() {
     let (_lapwing, address) = serve(Mount::new()).await;
-    let path = Wire::Longpoll.path("/socket");
+    let path = Transport::Longpoll.path("/socket");
     let request = format!("POST {path} HTTP/1.0\r\nContent-Length: 10\r\n\r\n!open 5000");
     let answer = http::exchange(address, request.as_bytes(), false).await.unwrap();
     assert_headers(&answer);
@@ -96,11 +96,11 @@ async fn a_poll_of_http_1_0_is_answered_like_any_other() {
 #[tokio::test]
 async fn a_preflight_allows_what_was_asked_for_for_an_hour() {
     let (_lapwing, address) = serve(Mount::new().check_origin(CheckOrigin::Off)).await;
-    for wire in [Wire::Sse, Wire::Longpoll] {
+    for transport in [Transport::Sse, Transport::Longpoll] {
         let asked =
             [("origin", "https://x.example"), ("access-control-request-headers", "x-phoenix-authtoken")];
-        let answer = http::request(address, "OPTIONS", &wire.path("/socket"), &asked, None).await;
-        assert_eq!((answer.status, answer.text().as_str()), (200, ""), "{wire:?}");
+        let answer = http::request(address, "OPTIONS", &transport.path("/socket"), &asked, None).await;
+        assert_eq!((answer.status, answer.text().as_str()), (200, ""), "{transport:?}");
         assert_eq!(answer.header("access-control-allow-headers"), Some("x-phoenix-authtoken"));
         assert_eq!(answer.header("access-control-max-age"), Some("3600"));
         let methods = answer.header("access-control-allow-methods").unwrap();
@@ -112,20 +112,20 @@ async fn a_preflight_allows_what_was_asked_for_for_an_hour() {
 async fn a_method_without_a_meaning_is_405() {
     let (_lapwing, address) = serve(Mount::new()).await;
     for method in ["PUT", "DELETE", "PATCH", "HEAD"] {
-        for wire in [Wire::Sse, Wire::Longpoll] {
-            let answer = http::request(address, method, &wire.path("/socket"), &[], None).await;
-            assert_eq!(answer.status, 405, "{method} {wire:?}");
+        for transport in [Transport::Sse, Transport::Longpoll] {
+            let answer = http::request(address, method, &transport.path("/socket"), &[], None).await;
+            assert_eq!(answer.status, 405, "{method} {transport:?}");
         }
     }
-    assert_eq!(http::get(address, &Wire::Longpoll.path("/socket")).await.status, 405);
+    assert_eq!(http::get(address, &Transport::Longpoll.path("/socket")).await.status, 405);
 }
 
 #[tokio::test]
 async fn a_version_that_is_not_spoken_is_400() {
     let (lapwing, address) = serve(Mount::new()).await;
     for version in ["", "0", "2", "11", "1.0", "x"] {
-        for wire in ["sse", "longpoll"] {
-            let path = format!("/socket/{wire}?vsn=2.0.0&lapwing={version}");
+        for transport in ["sse", "longpoll"] {
+            let path = format!("/socket/{transport}?vsn=2.0.0&lapwing={version}");
             assert_eq!(post(address, &path, "!open 5000").await.status, 400, "{path}");
         }
     }
@@ -138,7 +138,7 @@ async fn the_content_type_of_a_body_does_not_matter() {
     let (_lapwing, address) = serve(Mount::new()).await;
     for content_type in ["text/plain", "text/plain;charset=UTF-8", "application/json", "x"] {
         let headers = [("content-type", content_type)];
-        let path = Wire::Longpoll.path("/socket");
+        let path = Transport::Longpoll.path("/socket");
         let answer = http::request(address, "POST", &path, &headers, Some(b"!open 5000")).await;
         assert!(answer.text().starts_with("!opened "), "{content_type}");
     }
@@ -148,8 +148,8 @@ async fn the_content_type_of_a_body_does_not_matter() {
 #[tokio::test]
 async fn a_thousand_pings_have_one_pong() {
     let (_endpoint, address) = echo::serve(TransportOptions::default()).await;
-    for wire in [Wire::Sse, Wire::Longpoll] {
-        let mut session = Session::open(address, "/echo", wire).await;
+    for transport in [Transport::Sse, Transport::Longpoll] {
+        let mut session = Session::open(address, "/echo", transport).await;
         session.post_lines(&"!ping\n".repeat(1_000)).await;
         session.send(text("behind")).await;
         let mut pongs = 0;
@@ -157,9 +157,9 @@ async fn a_thousand_pings_have_one_pong() {
             match session.next().await {
                 Line::Control(line) if line.starts_with("!pong ") => pongs += 1,
                 Line::Control(line) if line.starts_with("!ack ") => {}
-                line => break assert_eq!(line, text("behind"), "{wire:?}"),
+                line => break assert_eq!(line, text("behind"), "{transport:?}"),
             }
         }
-        assert!((1..=2).contains(&pongs), "{wire:?}: {pongs}");
+        assert!((1..=2).contains(&pongs), "{transport:?}: {pongs}");
     }
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use super::{serve, until};
 use crate::support::{
     channels::ok,
-    sessions::{Session, Wire},
+    sessions::{Session, Transport},
 };
 
 fn told(entry: &JournalEntry) -> String {
@@ -33,12 +33,12 @@ async fn a_life_is_noted_in_its_order() {
     let (lab, address) = serve(Mount::new()).await;
     let before = SystemTime::now();
     let query = "&user=ada";
-    let mut session = Session::open_as(address, "/socket", Wire::Websocket, query, 30_000).await;
+    let mut session = Session::open_as(address, "/socket", Transport::Websocket, query, 30_000).await;
     session.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
     session.expect_json(ok("1", "1", "room:1", json!({}))).await;
-    session.resume(Wire::Sse).await;
+    session.resume(Transport::Sse).await;
     // A poll after a poll is no move.
-    session.resume(Wire::Longpoll).await;
+    session.resume(Transport::Longpoll).await;
     session.poll(0, "").await;
     session.post("!close").await;
     let life = [
@@ -62,7 +62,7 @@ async fn a_life_is_noted_in_its_order() {
 async fn nothing_is_noted_unless_the_program_asks_for_it() {
     let lapwing = Lapwing::builder().mount("/socket", Mount::new()).build().unwrap();
     let address = crate::support::lab::serve(&lapwing).await;
-    let session = Session::open(address, "/socket", Wire::Sse).await;
+    let session = Session::open(address, "/socket", Transport::Sse).await;
     session.post("!close").await;
     until(|| lapwing.stats().sessions == 0, || "the session lives".to_owned()).await;
     assert!(lapwing.journal(0).is_empty());

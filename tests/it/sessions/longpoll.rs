@@ -10,7 +10,7 @@ use super::{AT_ONCE, broadcast, broadcasted, join, joined, pause, serve};
 use crate::support::{
     channels::ok,
     echo,
-    sessions::{Session, Wire, lines_of, text},
+    sessions::{Session, Transport, lines_of, text},
 };
 
 const HOLD: Duration = Duration::from_millis(600);
@@ -22,7 +22,7 @@ fn mount() -> Mount {
 #[tokio::test]
 async fn a_poll_waits_for_the_hold_and_says_that_there_is_nothing() {
     let (_lapwing, address) = serve(mount()).await;
-    let session = joined(address, Wire::Longpoll).await;
+    let session = joined(address, Transport::Longpoll).await;
     let asked = Instant::now();
     let answer = session.poll(30_000, "").await;
     assert_eq!(answer.text(), "!resumed 1\n");
@@ -35,7 +35,7 @@ async fn a_poll_waits_for_the_hold_and_says_that_there_is_nothing() {
 #[tokio::test]
 async fn a_poll_is_answered_at_once_when_something_waits_or_comes() {
     let (lapwing, address) = serve(Mount::new()).await;
-    let session = joined(address, Wire::Longpoll).await;
+    let session = joined(address, Transport::Longpoll).await;
     broadcast(&lapwing, 1);
     let asked = Instant::now();
     let waited = session.poll(30_000, "").await;
@@ -60,7 +60,7 @@ async fn a_poll_is_answered_at_once_when_something_waits_or_comes() {
 #[tokio::test]
 async fn a_beat_of_0_does_not_wait() {
     let (_lapwing, address) = serve(Mount::new()).await;
-    let session = joined(address, Wire::Longpoll).await;
+    let session = joined(address, Transport::Longpoll).await;
     let asked = Instant::now();
     for _ in 0..3 {
         assert_eq!(session.poll(0, "").await.text(), "!resumed 1\n");
@@ -71,7 +71,7 @@ async fn a_beat_of_0_does_not_wait() {
 #[tokio::test]
 async fn a_second_poll_supersedes_the_first() {
     let (lapwing, address) = serve(Mount::new()).await;
-    let session = joined(address, Wire::Longpoll).await;
+    let session = joined(address, Transport::Longpoll).await;
     let first = async {
         let asked = Instant::now();
         (session.poll(30_000, "").await.text(), asked.elapsed())
@@ -93,7 +93,7 @@ async fn a_second_poll_supersedes_the_first() {
 #[tokio::test]
 async fn a_poll_can_bring_frames_and_is_answered_with_what_they_cause() {
     let (_, address) = echo::serve(TransportOptions::default()).await;
-    let mut session = Session::open(address, "/echo", Wire::Longpoll).await;
+    let mut session = Session::open(address, "/echo", Transport::Longpoll).await;
     for (beat, first) in [(0, 1), (30_000, 3)] {
         let asked = Instant::now();
         let answer = session.poll(beat, &format!("!ack {}\n!from {first}\na\nb", first - 1)).await;
@@ -112,7 +112,7 @@ async fn a_poll_can_bring_frames_and_is_answered_with_what_they_cause() {
 #[tokio::test]
 async fn a_poll_with_a_gap_in_its_frames_says_where_to_go_on() {
     let (_, address) = echo::serve(TransportOptions::default()).await;
-    let session = Session::open(address, "/echo", Wire::Longpoll).await;
+    let session = Session::open(address, "/echo", Transport::Longpoll).await;
     assert_eq!(session.poll(0, "!from 5\ne").await.text(), "!resumed 0\n");
     assert_eq!(session.poll(0, "!from 1\na\n!from 5\ne").await.text(), "!resumed 1\na\n");
 }
@@ -120,7 +120,7 @@ async fn a_poll_with_a_gap_in_its_frames_says_where_to_go_on() {
 #[tokio::test]
 async fn a_ping_wakes_a_poll() {
     let (_lapwing, address) = serve(Mount::new()).await;
-    let session = joined(address, Wire::Longpoll).await;
+    let session = joined(address, Transport::Longpoll).await;
     let (answer, posted) = tokio::join!(session.poll(30_000, ""), async {
         pause(100).await;
         session.post_lines("!ping").await
@@ -136,7 +136,7 @@ async fn the_end_of_a_session_wakes_its_poll() {
     for end in ["disconnect", "drain", "close", "bad message"] {
         let (lapwing, address) = serve(Mount::new()).await;
         let session =
-            join(Session::open_as(address, "/socket", Wire::Longpoll, "&user=bob", 30_000).await).await;
+            join(Session::open_as(address, "/socket", Transport::Longpoll, "&user=bob", 30_000).await).await;
         let asked = Instant::now();
         let ending = async {
             pause(100).await;
@@ -164,7 +164,7 @@ async fn the_end_of_a_session_wakes_its_poll() {
 #[tokio::test]
 async fn replies_and_broadcasts_come_in_one_answer_in_order() {
     let (lapwing, address) = serve(Mount::new()).await;
-    let mut session = joined(address, Wire::Longpoll).await;
+    let mut session = joined(address, Transport::Longpoll).await;
     session.send_json(json!(["1", "2", "room:1", "count", {}])).await;
     session.expect_json(ok("1", "2", "room:1", json!({"count": 1}))).await;
     (0..50).for_each(|n| broadcast(&lapwing, n));
@@ -179,7 +179,7 @@ async fn replies_and_broadcasts_come_in_one_answer_in_order() {
 #[tokio::test]
 async fn a_poll_that_was_broken_off_loses_nothing() {
     let (lapwing, address) = serve(Mount::new()).await;
-    let mut session = joined(address, Wire::Longpoll).await;
+    let mut session = joined(address, Transport::Longpoll).await;
     let broken = tokio::time::timeout(Duration::from_millis(100), session.poll(30_000, "")).await;
     assert!(broken.is_err());
     broadcast(&lapwing, 1);

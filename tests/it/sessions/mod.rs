@@ -40,7 +40,7 @@ use tokio::sync::Semaphore;
 use crate::support::{
     channels::ok,
     lab,
-    sessions::{Session, Wire},
+    sessions::{Session, Transport},
 };
 
 /// What the joins of a lab share.
@@ -158,8 +158,8 @@ async fn until(is_so: impl Fn() -> bool, otherwise: impl Fn() -> String) {
 }
 
 /// A session that joined `room:1`.
-async fn joined(address: SocketAddr, wire: Wire) -> Session {
-    join(Session::open(address, "/socket", wire).await).await
+async fn joined(address: SocketAddr, transport: Transport) -> Session {
+    join(Session::open(address, "/socket", transport).await).await
 }
 
 async fn join(mut session: Session) -> Session {

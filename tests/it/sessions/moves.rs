@@ -6,18 +6,18 @@ use serde_json::json;
 use super::{broadcast, broadcasted, count, diary, joined, pause, serve};
 use crate::support::{
     channels::ok,
-    sessions::{Carrier, Line, Session, WIRES, Wire},
+    sessions::{Attachment, Line, Session, TRANSPORTS, Transport},
 };
 
 /// A connection that the test keeps while the session goes on elsewhere: a poll has to be waiting for that.
 enum Before {
-    Connection(Carrier),
+    Connection(Attachment),
     Poll(tokio::task::JoinHandle<String>),
 }
 
-/// Leaves a poll waiting, if that is the wire.
-async fn hold(session: &Session, wire: Wire) -> Option<tokio::task::JoinHandle<String>> {
-    if wire != Wire::Longpoll {
+/// Leaves a poll waiting, if that is the transport.
+async fn hold(session: &Session, transport: Transport) -> Option<tokio::task::JoinHandle<String>> {
+    if transport != Transport::Longpoll {
         return None;
     }
     let poller = Session {
@@ -26,7 +26,7 @@ async fn hold(session: &Session, wire: Wire) -> Option<tokio::task::JoinHandle<S
         token: session.token.clone(),
         received: session.received,
         sent: Vec::new(),
-        carrier: Carrier::Longpoll(Default::default()),
+        attachment: Attachment::Longpoll(Default::default()),
     };
     let poll = tokio::spawn(async move { poller.poll(30_000, "").await.text() });
     pause(100).await;
@@ -35,18 +35,18 @@ async fn hold(session: &Session, wire: Wire) -> Option<tokio::task::JoinHandle<S
 
 async fn expect_superseded(before: Before) {
     match before {
-        Before::Connection(mut carrier) => carrier.expect_end("!superseded", 4000).await,
+        Before::Connection(mut attachment) => attachment.expect_end("!superseded", 4000).await,
         Before::Poll(poll) => assert_eq!(poll.await.unwrap(), "!superseded\n"),
     }
 }
 
-async fn moves(from: Wire, to: Wire) {
+async fn moves(from: Transport, to: Transport) {
     let (lapwing, address) = serve(Mount::new()).await;
     let mut session = joined(address, from).await;
     count(&mut session, 1).await;
     let poll = hold(&session, from).await;
-    let carrier = session.resume(to).await;
-    expect_superseded(poll.map_or(Before::Connection(carrier), Before::Poll)).await;
+    let attachment = session.resume(to).await;
+    expect_superseded(poll.map_or(Before::Connection(attachment), Before::Poll)).await;
     broadcast(&lapwing, 1);
     session.expect_json(broadcasted(1)).await;
     count(&mut session, 2).await;
@@ -63,7 +63,7 @@ async fn moves(from: Wire, to: Wire) {
 
 #[tokio::test]
 async fn a_session_moves_between_any_two_wires_and_its_channel_notices_nothing() {
-    let pairs = WIRES.into_iter().flat_map(|from| WIRES.map(|to| (from, to)));
+    let pairs = TRANSPORTS.into_iter().flat_map(|from| TRANSPORTS.map(|to| (from, to)));
     let runs: Vec<_> = pairs.map(|(from, to)| tokio::spawn(moves(from, to))).collect();
     assert_eq!(runs.len(), 9);
     for run in runs {
@@ -76,10 +76,10 @@ async fn a_session_moves_between_any_two_wires_and_its_channel_notices_nothing()
 #[tokio::test]
 async fn what_was_under_way_on_a_lost_connection_arrives_on_the_next_in_order_and_once() {
     let (lapwing, address) = serve(Mount::new()).await;
-    for (turn, wire) in WIRES.into_iter().enumerate() {
-        let mut session = joined(address, wire).await;
+    for (turn, transport) in TRANSPORTS.into_iter().enumerate() {
+        let mut session = joined(address, transport).await;
         let mut wanted = Vec::new();
-        for (round, next) in WIRES.into_iter().cycle().skip(turn).take(7).enumerate() {
+        for (round, next) in TRANSPORTS.into_iter().cycle().skip(turn).take(7).enumerate() {
             let round = round as u64;
             broadcast(&lapwing, round);
             wanted.push(broadcasted(round));
@@ -98,7 +98,7 @@ async fn what_was_under_way_on_a_lost_connection_arrives_on_the_next_in_order_an
             messages.iter().filter(|message| message[3] == event).cloned().collect::<Vec<_>>()
         };
         for event in ["n", "phx_reply"] {
-            assert_eq!(of_kind(&got, event), of_kind(&wanted, event), "{wire:?}");
+            assert_eq!(of_kind(&got, event), of_kind(&wanted, event), "{transport:?}");
         }
         session.say("!close").await;
     }
@@ -107,8 +107,8 @@ async fn what_was_under_way_on_a_lost_connection_arrives_on_the_next_in_order_an
 #[tokio::test]
 async fn a_client_that_did_not_take_what_it_got_gets_it_again() {
     let (lapwing, address) = serve(Mount::new()).await;
-    for from in WIRES {
-        for to in WIRES {
+    for from in TRANSPORTS {
+        for to in TRANSPORTS {
             let mut session = joined(address, from).await;
             broadcast(&lapwing, 1);
             session.expect_json(broadcasted(1)).await;
@@ -124,8 +124,8 @@ async fn a_client_that_did_not_take_what_it_got_gets_it_again() {
 #[tokio::test]
 async fn a_superseded_connection_gets_nothing_any_more_and_what_it_still_says_counts() {
     let (lapwing, address) = serve(Mount::new()).await;
-    let mut session = joined(address, Wire::Websocket).await;
-    let mut before = session.resume(Wire::Sse).await;
+    let mut session = joined(address, Transport::Websocket).await;
+    let mut before = session.resume(Transport::Sse).await;
     broadcast(&lapwing, 1);
     session.expect_json(broadcasted(1)).await;
     assert_eq!(before.next().await, Line::Control("!superseded".into()));
@@ -138,7 +138,7 @@ async fn a_superseded_connection_gets_nothing_any_more_and_what_it_still_says_co
 async fn hundreds_of_moves_and_frames_at_once_lose_nothing() {
     const FRAMES: u64 = 600;
     let (lapwing, address) = serve(Mount::new()).await;
-    let mut session = joined(address, Wire::Sse).await;
+    let mut session = joined(address, Transport::Sse).await;
     let shouter = {
         let lapwing = lapwing.clone();
         tokio::spawn(async move {
@@ -154,7 +154,7 @@ async fn hundreds_of_moves_and_frames_at_once_lose_nothing() {
     for n in 0..FRAMES {
         if n % 7 == 3 {
             session.cut();
-            session.resume(WIRES[n as usize % 3]).await;
+            session.resume(TRANSPORTS[n as usize % 3]).await;
         }
         session.expect_json(broadcasted(n)).await;
     }

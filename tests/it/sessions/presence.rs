@@ -1,4 +1,4 @@
-//! Nobody is seen to leave who only changed wires.
+//! Nobody is seen to leave who only changed transports.
 
 use lapwing::{Channel, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, noreply};
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::pause;
 use crate::support::{
     channels::ok,
     lab,
-    sessions::{Session, WIRES, Wire},
+    sessions::{Session, TRANSPORTS, Transport},
 };
 
 /// Tracks whoever joins.
@@ -32,7 +32,7 @@ impl Channel for Present {
 }
 
 async fn present(address: std::net::SocketAddr, name: &str) -> Session {
-    let mut session = Session::open(address, "/socket", Wire::Websocket).await;
+    let mut session = Session::open(address, "/socket", Transport::Websocket).await;
     session.send_json(json!(["1", "1", "here:1", "phx_join", {"name": name}])).await;
     session.expect_json(ok("1", "1", "here:1", json!({}))).await;
     session
@@ -47,10 +47,10 @@ async fn presence_sees_nobody_leave_who_moves_and_everybody_who_ends() {
     assert!(watcher.next_json().await[4]["joins"].get("watcher").is_some());
     let mut mover = present(address, "mover").await;
     assert!(watcher.next_json().await[4]["joins"].get("mover").is_some());
-    for wire in [&WIRES[..], &WIRES[..]].concat() {
+    for transport in [&TRANSPORTS[..], &TRANSPORTS[..]].concat() {
         mover.cut();
         pause(30).await;
-        mover.resume(wire).await;
+        mover.resume(transport).await;
     }
     watcher.expect_silence().await;
     mover.say("!close").await;

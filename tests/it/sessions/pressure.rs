@@ -5,7 +5,7 @@ use lapwing::{Mount, OutboxLimits};
 use serde_json::json;
 
 use super::{broadcast, broadcasted, joined, serve};
-use crate::support::sessions::{Line, Session, WIRES, Wire};
+use crate::support::sessions::{Line, Session, TRANSPORTS, Transport};
 
 /// The next message of a client that acknowledges when it is asked and never else.
 async fn next_message(session: &mut Session) -> serde_json::Value {
@@ -25,12 +25,12 @@ async fn next_message(session: &mut Session) -> serde_json::Value {
 async fn a_client_that_reads_large_frames_is_not_too_slow() {
     let (lapwing, address) = serve(Mount::new()).await;
     let large = "x".repeat(300_000);
-    for wire in WIRES {
-        let mut session = joined(address, wire).await;
+    for transport in TRANSPORTS {
+        let mut session = joined(address, transport).await;
         // Less than 32, so that an acknowledgement is due only after two seconds, and more than is kept.
         for n in 0..30 {
             lapwing.broadcast("room:1", "large", json!({"n": n, "large": large})).unwrap();
-            assert_eq!(next_message(&mut session).await[4]["n"], n, "{wire:?}");
+            assert_eq!(next_message(&mut session).await[4]["n"], n, "{transport:?}");
         }
         session.say("!close").await;
     }
@@ -39,11 +39,11 @@ async fn a_client_that_reads_large_frames_is_not_too_slow() {
 #[tokio::test]
 async fn as_many_frames_as_are_read_do_not_count_as_waiting() {
     let (lapwing, address) = serve(Mount::new().outbox(OutboxLimits::new().frames_max(4))).await;
-    for wire in WIRES {
-        let mut session = joined(address, wire).await;
+    for transport in TRANSPORTS {
+        let mut session = joined(address, transport).await;
         for n in 0..31 {
             broadcast(&lapwing, n);
-            assert_eq!(next_message(&mut session).await, broadcasted(n), "{wire:?}");
+            assert_eq!(next_message(&mut session).await, broadcasted(n), "{transport:?}");
         }
         session.say("!close").await;
     }
@@ -59,11 +59,11 @@ async fn a_client_is_asked_and_waited_for_where_much_is_not_acknowledged() {
     ];
     for limits in limits {
         let (lapwing, address) = serve(Mount::new().outbox(limits)).await;
-        for wire in WIRES {
-            let mut session = joined(address, wire).await;
+        for transport in TRANSPORTS {
+            let mut session = joined(address, transport).await;
             (0..100).for_each(|n| broadcast(&lapwing, n));
             for n in 0..100 {
-                assert_eq!(next_message(&mut session).await, broadcasted(n), "{wire:?} {limits:?}");
+                assert_eq!(next_message(&mut session).await, broadcasted(n), "{transport:?} {limits:?}");
             }
             session.say("!close").await;
         }
@@ -75,7 +75,7 @@ async fn a_client_is_asked_and_waited_for_where_much_is_not_acknowledged() {
 async fn a_session_that_comes_back_with_much_unacknowledged_is_not_too_slow() {
     let limits = OutboxLimits::new().frames_max(10).unacknowledged_frames_max(20);
     let (lapwing, address) = serve(Mount::new().outbox(limits)).await;
-    let mut session = joined(address, Wire::Websocket).await;
+    let mut session = joined(address, Transport::Websocket).await;
     for n in 0..19 {
         broadcast(&lapwing, n);
         // It hears that it is asked, and does not answer.
@@ -86,11 +86,11 @@ async fn a_session_that_comes_back_with_much_unacknowledged_is_not_too_slow() {
     session.cut();
     session.received = 1;
     (19..27).for_each(|n| broadcast(&lapwing, n));
-    for wire in [Wire::Sse, Wire::Websocket, Wire::Longpoll] {
-        session.resume(wire).await;
+    for transport in [Transport::Sse, Transport::Websocket, Transport::Longpoll] {
+        session.resume(transport).await;
         session.cut();
     }
-    session.resume(Wire::Websocket).await;
+    session.resume(Transport::Websocket).await;
     for n in 0..27 {
         assert_eq!(next_message(&mut session).await, broadcasted(n));
     }

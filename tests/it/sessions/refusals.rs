@@ -8,23 +8,23 @@ use lapwing::{Mount, ResumeOptions};
 use super::{AT_ONCE, expect_diary, joined, serve};
 use crate::support::{
     lateness::on_time,
-    sessions::{Line, Session, WIRES, Wire, attach, lines_of},
+    sessions::{Line, Session, TRANSPORTS, Transport, attach, lines_of},
 };
 
 #[tokio::test]
 async fn a_session_that_was_silent_for_its_window_is_expired() {
     on_time(|pace| async move {
-        for wire in WIRES {
+        for transport in TRANSPORTS {
             let (lapwing, address) =
                 serve(Mount::new().resume(ResumeOptions::default().window(pace.ms(400)))).await;
-            let mut session = joined(address, wire).await;
+            let mut session = joined(address, transport).await;
             session.cut();
             let asked = Instant::now();
             expect_diary(&lapwing, &["join", "leave Disconnect"]).await;
-            assert!(asked.elapsed() > pace.ms(300), "{wire:?}: after {:?}", asked.elapsed());
+            assert!(asked.elapsed() > pace.ms(300), "{transport:?}: after {:?}", asked.elapsed());
             assert_eq!(lapwing.stats().sessions, 0);
-            for other in WIRES {
-                assert_eq!(session.refusal(other).await, "expired", "{wire:?}");
+            for other in TRANSPORTS {
+                assert_eq!(session.refusal(other).await, "expired", "{transport:?}");
             }
             assert_eq!(lines_of(&session.post("!ack 0").await), ["!refused expired"]);
         }
@@ -38,13 +38,13 @@ async fn a_session_that_is_heard_of_does_not_expire() {
     on_time(|pace| async move {
         let (_lapwing, address) =
             serve(Mount::new().resume(ResumeOptions::default().window(pace.ms(1_500)))).await;
-        let mut session = joined(address, Wire::Websocket).await;
+        let mut session = joined(address, Transport::Websocket).await;
         session.cut();
         for _ in 0..7 {
             pace.pause(300).await;
             assert_eq!(lines_of(&session.post("").await), ["!ack 1"]);
         }
-        session.resume(Wire::Longpoll).await;
+        session.resume(Transport::Longpoll).await;
     })
     .await;
 }
@@ -52,7 +52,7 @@ async fn a_session_that_is_heard_of_does_not_expire() {
 #[tokio::test]
 async fn a_token_that_was_changed_anywhere_is_unknown_and_hurts_nobody() {
     let (lapwing, address) = serve(Mount::new()).await;
-    let mut session = joined(address, Wire::Sse).await;
+    let mut session = joined(address, Transport::Sse).await;
     let token = session.token.clone();
     assert_eq!(token.len(), 38);
     for at in 0..token.len() {
@@ -63,7 +63,7 @@ async fn a_token_that_was_changed_anywhere_is_unknown_and_hurts_nobody() {
         forged.replace_range(at..=at, &other.to_string());
         assert_ne!(forged, token);
         session.token = forged;
-        assert_eq!(session.refusal(WIRES[at % 3]).await, "unknown", "character {at}");
+        assert_eq!(session.refusal(TRANSPORTS[at % 3]).await, "unknown", "character {at}");
         assert_eq!(lines_of(&session.post("!close").await), ["!refused unknown"], "character {at}");
     }
     session.token = token;
@@ -74,18 +74,18 @@ async fn a_token_that_was_changed_anywhere_is_unknown_and_hurts_nobody() {
 #[tokio::test]
 async fn a_guess_and_a_token_of_another_mount_are_unknown() {
     let (_lapwing, address) = serve(Mount::new()).await;
-    let mut session = joined(address, Wire::Websocket).await;
-    let mut other = Session::open(address, "/other", Wire::Websocket).await;
+    let mut session = joined(address, Transport::Websocket).await;
+    let mut other = Session::open(address, "/other", Transport::Websocket).await;
     std::mem::swap(&mut session.token, &mut other.token);
-    for wire in WIRES {
-        assert_eq!(session.refusal(wire).await, "unknown");
-        assert_eq!(other.refusal(wire).await, "unknown");
+    for transport in TRANSPORTS {
+        assert_eq!(session.refusal(transport).await, "unknown");
+        assert_eq!(other.refusal(transport).await, "unknown");
     }
     let zeros = "A".repeat(38);
     for guess in [zeros.as_str(), "x", "====", &"A".repeat(37), &"A".repeat(39), &"A".repeat(200), "Ä"] {
         session.token = guess.to_owned();
-        for wire in WIRES {
-            assert_eq!(session.refusal(wire).await, "unknown", "{guess}");
+        for transport in TRANSPORTS {
+            assert_eq!(session.refusal(transport).await, "unknown", "{guess}");
         }
     }
 }
@@ -93,20 +93,20 @@ async fn a_guess_and_a_token_of_another_mount_are_unknown() {
 #[tokio::test]
 async fn a_client_that_the_program_does_not_want_is_forbidden() {
     let (lapwing, address) = serve(Mount::new()).await;
-    for wire in WIRES {
+    for transport in TRANSPORTS {
         for query in ["&user=nobody", "&vsn=123.4.5"] {
-            let path = format!("{}{query}", wire.path("/socket"));
+            let path = format!("{}{query}", transport.path("/socket"));
             let path = if query.contains("vsn") {
                 path.replace("&vsn=2.0.0", "").replace("?vsn=2.0.0", "?")
             } else {
                 path
             };
-            let (mut carrier, greeting) = attach(address, wire, &path, "!open 30000").await;
-            assert_eq!(greeting, "!refused forbidden", "{wire:?}");
-            if wire == Wire::Websocket {
-                assert_eq!(carrier.next().await, Line::Close(4001));
+            let (mut attachment, greeting) = attach(address, transport, &path, "!open 30000").await;
+            assert_eq!(greeting, "!refused forbidden", "{transport:?}");
+            if transport == Transport::Websocket {
+                assert_eq!(attachment.next().await, Line::Close(4001));
             }
-            assert_eq!(carrier.next().await, Line::End);
+            assert_eq!(attachment.next().await, Line::End);
         }
     }
     assert_eq!((lapwing.stats().sessions, lapwing.stats().resumes_refused.forbidden), (0, 6));
@@ -115,16 +115,16 @@ async fn a_client_that_the_program_does_not_want_is_forbidden() {
 #[tokio::test]
 async fn one_session_too_many_is_told_that_the_server_is_full_until_another_ends() {
     let (lapwing, address) = serve(Mount::new().sessions_max(1)).await;
-    let mut first = joined(address, Wire::Websocket).await;
-    for wire in WIRES {
-        let (_, greeting) = attach(address, wire, &wire.path("/socket"), "!open 30000").await;
-        assert_eq!(greeting, "!refused full", "{wire:?}");
+    let mut first = joined(address, Transport::Websocket).await;
+    for transport in TRANSPORTS {
+        let (_, greeting) = attach(address, transport, &transport.path("/socket"), "!open 30000").await;
+        assert_eq!(greeting, "!refused full", "{transport:?}");
     }
     // A move takes no place.
-    first.resume(Wire::Sse).await;
+    first.resume(Transport::Sse).await;
     first.say("!close").await;
     super::until(|| lapwing.stats().sessions == 0, || "the session is still there".into()).await;
-    joined(address, Wire::Longpoll).await;
+    joined(address, Transport::Longpoll).await;
 }
 
 #[tokio::test]
@@ -133,14 +133,14 @@ async fn only_so_many_ended_sessions_are_remembered() {
     let (_lapwing, address) = serve(Mount::new().resume(ResumeOptions::default().ended_max(ENDED_MAX))).await;
     let mut sessions = Vec::new();
     for _ in 0..200 {
-        let session = Session::open(address, "/socket", Wire::Sse).await;
+        let session = Session::open(address, "/socket", Transport::Sse).await;
         session.post("!close").await;
         sessions.push(session);
     }
     let mut remembered = 0;
     for session in &mut sessions {
         session.cut();
-        match session.refusal(Wire::Longpoll).await.as_str() {
+        match session.refusal(Transport::Longpoll).await.as_str() {
             "closed" => remembered += 1,
             other => assert_eq!(other, "unknown"),
         }
@@ -154,12 +154,12 @@ async fn an_ended_session_is_forgotten_after_a_while() {
     on_time(|pace| async move {
         let (_lapwing, address) =
             serve(Mount::new().resume(ResumeOptions::default().ended_lifetime(pace.ms(300)))).await;
-        let mut session = joined(address, Wire::Websocket).await;
+        let mut session = joined(address, Transport::Websocket).await;
         session.say("!close").await;
-        session.carrier.expect_end("!closed 1000 client", 1000).await;
-        assert_eq!(session.refusal(Wire::Sse).await, "closed");
+        session.attachment.expect_end("!closed 1000 client", 1000).await;
+        assert_eq!(session.refusal(Transport::Sse).await, "closed");
         pace.pause(400).await;
-        assert_eq!(session.refusal(Wire::Sse).await, "unknown");
+        assert_eq!(session.refusal(Transport::Sse).await, "unknown");
     })
     .await;
 }
@@ -167,11 +167,11 @@ async fn an_ended_session_is_forgotten_after_a_while() {
 #[tokio::test]
 async fn a_refusal_comes_at_once() {
     let (_lapwing, address) = serve(Mount::new()).await;
-    let mut session = joined(address, Wire::Websocket).await;
+    let mut session = joined(address, Transport::Websocket).await;
     session.say("!close").await;
     let asked = Instant::now();
-    for wire in WIRES {
-        assert_eq!(session.refusal(wire).await, "closed");
+    for transport in TRANSPORTS {
+        assert_eq!(session.refusal(transport).await, "closed");
     }
     assert!(asked.elapsed() < AT_ONCE, "{:?}", asked.elapsed());
 }

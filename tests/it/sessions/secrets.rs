@@ -13,7 +13,7 @@ use super::{count, join, serve};
 use crate::support::{
     events::EventStream,
     http,
-    sessions::{Carrier, Session, WIRES, Wire, lines_of, post},
+    sessions::{Attachment, Session, TRANSPORTS, Transport, lines_of, post},
 };
 
 /// Everything that anybody logged.
@@ -43,25 +43,26 @@ impl MakeWriter<'_> for Log {
 async fn go_through_everything() -> (Vec<String>, Vec<String>) {
     let (_lapwing, address) = serve(Mount::new()).await;
     let (mut tokens, mut tickets) = (Vec::new(), Vec::new());
-    for wire in WIRES {
-        let mut session = join(Session::open_as(address, "/socket", wire, "&user=bob", 5_000).await).await;
+    for transport in TRANSPORTS {
+        let mut session =
+            join(Session::open_as(address, "/socket", transport, "&user=bob", 5_000).await).await;
         tokens.push(session.token.clone());
-        for (n, to) in (1..).zip(WIRES) {
+        for (n, to) in (1..).zip(TRANSPORTS) {
             session.resume(to).await;
             count(&mut session, n).await;
         }
-        assert_eq!(session.try_resume(wire, 999).await.err().as_deref(), Some("!refused ahead"));
+        assert_eq!(session.try_resume(transport, 999).await.err().as_deref(), Some("!refused ahead"));
         session.post("!ack x").await;
         session.post("\"").await;
         session.post("!from 900\nx").await;
         let body = format!("!ticket\n!resume {} {} 5000", session.token, session.received);
-        let ticket = lines_of(&post(address, &Wire::Sse.path("/socket"), &body).await).remove(0);
+        let ticket = lines_of(&post(address, &Transport::Sse.path("/socket"), &body).await).remove(0);
         let ticket = ticket.strip_prefix("!ticket ").unwrap().to_owned();
         let path = format!("/socket/sse?lapwing=1&vsn=2.0.0&ticket={ticket}");
         tickets.push(ticket);
         let evil = [("origin", "https://evil.example")];
         assert_eq!(http::request(address, "GET", &path, &evil, None).await.status, 403);
-        session.carrier = Carrier::Sse(EventStream::request(address, "GET", &path, &[], None).await);
+        session.attachment = Attachment::Sse(EventStream::request(address, "GET", &path, &[], None).await);
         session.expect_control("!resumed 4").await;
         assert_eq!(http::get(address, &path).await.status, 400);
         let elsewhere = path.replace("/socket/", "/other/");
@@ -72,9 +73,9 @@ async fn go_through_everything() -> (Vec<String>, Vec<String>) {
         http::get(address, &wrong).await;
         session.say("!close").await;
         session.cut();
-        assert_eq!(session.refusal(wire).await, "closed");
+        assert_eq!(session.refusal(transport).await, "closed");
         session.mount = "/other".into();
-        assert_eq!(session.refusal(wire).await, "unknown");
+        assert_eq!(session.refusal(transport).await, "unknown");
     }
     (tokens, tickets)
 }

@@ -8,12 +8,12 @@ use super::{count, pause, serve};
 use crate::support::{
     events::EventStream,
     http,
-    sessions::{Carrier, Session, Wire, lines_of, post},
+    sessions::{Attachment, Session, Transport, lines_of, post},
 };
 
 /// The ticket for a GET that says this.
 async fn ticket(address: SocketAddr, line: &str) -> String {
-    let answer = post(address, &Wire::Sse.path("/socket"), &format!("!ticket\n{line}")).await;
+    let answer = post(address, &Transport::Sse.path("/socket"), &format!("!ticket\n{line}")).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     let lines = lines_of(&answer);
     assert_eq!(lines.len(), 1);
@@ -42,11 +42,12 @@ async fn a_session_can_be_begun_and_resumed_by_ticket() {
         token,
         received: 0,
         sent: Vec::new(),
-        carrier: Carrier::Sse(events),
+        attachment: Attachment::Sse(events),
     };
     session = super::join(session).await;
     let again = ticket(address, &format!("!resume {} {} 30000", session.token, session.received)).await;
-    let mut before = std::mem::replace(&mut session.carrier, Carrier::Sse(redeem(address, &again).await));
+    let mut before =
+        std::mem::replace(&mut session.attachment, Attachment::Sse(redeem(address, &again).await));
     before.expect_end("!superseded", 4000).await;
     session.expect_control("!resumed 1").await;
     count(&mut session, 1).await;
@@ -111,7 +112,7 @@ async fn of_too_many_tickets_the_oldest_are_forgotten() {
 async fn a_ticket_for_what_begins_no_stream_is_400_and_one_for_a_refusal_is_refused() {
     let (_lapwing, address) = serve(Mount::new()).await;
     for lines in ["", "!ping", "x", "!open", "!ticket", "!ticket\n!open 5", "!send x", "!open 5\n!ack 0"] {
-        let answer = post(address, &Wire::Sse.path("/socket"), &format!("!ticket\n{lines}")).await;
+        let answer = post(address, &Transport::Sse.path("/socket"), &format!("!ticket\n{lines}")).await;
         assert_eq!(answer.status, 400, "{lines}");
     }
     let ticket = ticket(address, &format!("!resume {} 0 5000\n\n", "A".repeat(38))).await;
@@ -126,7 +127,7 @@ async fn a_ticket_keeps_a_line_and_not_a_body() {
     let frames = format!("!resume {token} 0 5000\n!from 1\n{}", "x".repeat(100_000));
     let unknown = format!("!resume {token} 0 5000\n{}", "!somethingnew\n".repeat(1_000));
     for lines in [frames, unknown] {
-        let answer = post(address, &Wire::Sse.path("/socket"), &format!("!ticket\n{lines}")).await;
+        let answer = post(address, &Transport::Sse.path("/socket"), &format!("!ticket\n{lines}")).await;
         assert_eq!(answer.status, 400, "{lines:.60}");
     }
 }
@@ -134,7 +135,7 @@ async fn a_ticket_keeps_a_line_and_not_a_body() {
 #[tokio::test]
 async fn a_ticket_carries_what_the_program_wants_to_know_of_the_client() {
     let (lapwing, address) = serve(Mount::new()).await;
-    let open = |user: &str| format!("{}&user={user}", Wire::Sse.path("/socket"));
+    let open = |user: &str| format!("{}&user={user}", Transport::Sse.path("/socket"));
     let issue = async |user: &str| {
         let answer = post(address, &open(user), "!ticket\n!open 30000").await.text();
         answer.trim().strip_prefix("!ticket ").unwrap().to_owned()

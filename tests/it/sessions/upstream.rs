@@ -7,18 +7,18 @@ use super::{AT_ONCE, count, joined, pause, serve};
 use crate::support::{
     channels::ok,
     echo,
-    sessions::{Line, Session, Wire, lines_of, message, text},
+    sessions::{Line, Session, Transport, lines_of, message, text},
 };
 
-async fn echoing(wire: Wire) -> Session {
+async fn echoing(transport: Transport) -> Session {
     let (_, address) = echo::serve(TransportOptions::default()).await;
-    Session::open(address, "/echo", wire).await
+    Session::open(address, "/echo", transport).await
 }
 
 #[tokio::test]
 async fn a_post_that_is_repeated_is_applied_once() {
-    for wire in [Wire::Sse, Wire::Longpoll] {
-        let mut session = echoing(wire).await;
+    for transport in [Transport::Sse, Transport::Longpoll] {
+        let mut session = echoing(transport).await;
         for _ in 0..3 {
             assert_eq!(session.post_lines("!from 1\na\nb").await, ["!ack 2"]);
         }
@@ -27,13 +27,13 @@ async fn a_post_that_is_repeated_is_applied_once() {
             assert_eq!(session.next().await, text(wanted));
         }
         assert_eq!(session.post_lines("!from 5\ne").await, ["!ack 5"]);
-        assert_eq!(session.next().await, text("e"), "{wire:?}: nothing came twice");
+        assert_eq!(session.next().await, text("e"), "{transport:?}: nothing came twice");
     }
 }
 
 #[tokio::test]
 async fn a_post_with_a_gap_takes_nothing_and_says_where_to_go_on() {
-    let mut session = echoing(Wire::Sse).await;
+    let mut session = echoing(Transport::Sse).await;
     assert_eq!(session.post_lines("!from 1\na").await, ["!ack 1"]);
     assert_eq!(session.post_lines("!from 3\nc\nd").await, ["!ack 1"]);
     assert_eq!(session.post_lines("!from 9007199254740991\nz\nz").await, ["!ack 1"]);
@@ -48,7 +48,7 @@ async fn a_post_with_a_gap_takes_nothing_and_says_where_to_go_on() {
 
 #[tokio::test]
 async fn a_post_that_breaks_the_protocol_takes_nothing_of_itself() {
-    let mut session = echoing(Wire::Sse).await;
+    let mut session = echoing(Transport::Sse).await;
     for body in [
         "!from 1\na\n\"unfinished",
         "!from 1\na\n*A",
@@ -69,7 +69,7 @@ async fn a_post_that_breaks_the_protocol_takes_nothing_of_itself() {
 
 #[tokio::test]
 async fn posts_at_once_are_applied_one_after_the_other() {
-    let mut session = echoing(Wire::Sse).await;
+    let mut session = echoing(Transport::Sse).await;
     let frames: Vec<_> = (1..=200).map(|n| format!("f{n}")).collect();
     let body = format!("!from 1\n{}", frames.join("\n"));
     let (a, b, c) = tokio::join!(session.post(&body), session.post(&body), session.post(&body));
@@ -84,10 +84,10 @@ async fn posts_at_once_are_applied_one_after_the_other() {
 
 #[tokio::test]
 async fn a_late_post_of_the_wire_before_changes_nothing() {
-    let mut session = echoing(Wire::Sse).await;
+    let mut session = echoing(Transport::Sse).await;
     session.send(text("a")).await;
     assert_eq!(session.next().await, text("a"));
-    session.resume(Wire::Websocket).await;
+    session.resume(Transport::Websocket).await;
     session.send(text("b")).await;
     assert_eq!(session.next().await, text("b"));
     // It was sent before the move and comes after it; or it brings what the WebSocket is about to.
@@ -101,14 +101,14 @@ async fn a_late_post_of_the_wire_before_changes_nothing() {
 
 #[tokio::test]
 async fn what_a_websocket_repeats_after_a_resume_is_dropped() {
-    let mut session = echoing(Wire::Websocket).await;
+    let mut session = echoing(Transport::Websocket).await;
     for frame in ["a", "b"] {
         session.send(text(frame)).await;
         assert_eq!(session.next().await, text(frame));
     }
     // Two connections bring the same frames: one was counted from before the other's.
-    let before = session.resume(Wire::Websocket).await;
-    let crate::support::sessions::Carrier::Websocket(mut before) = before else { panic!("a WebSocket") };
+    let before = session.resume(Transport::Websocket).await;
+    let crate::support::sessions::Attachment::Websocket(mut before) = before else { panic!("a WebSocket") };
     session.send(text("c")).await;
     assert_eq!(session.next().await, text("c"));
     before.send(message(&text("c"))).await;
@@ -120,22 +120,22 @@ async fn what_a_websocket_repeats_after_a_resume_is_dropped() {
 #[tokio::test]
 async fn the_client_need_not_wait_for_opened() {
     let (_, address) = echo::serve(TransportOptions::default()).await;
-    let mut socket = crate::support::sessions::upgrade(address, &Wire::Websocket.path("/echo")).await;
+    let mut socket = crate::support::sessions::upgrade(address, &Transport::Websocket.path("/echo")).await;
     let mut bytes = message(&text("x")).encode();
     let open = crate::support::websocket::Frame::text("!open 30000").encode();
     bytes.splice(0..0, open);
     socket.send_bytes(&bytes).await.unwrap();
-    let mut carrier = crate::support::sessions::Carrier::Websocket(socket);
-    assert!(matches!(carrier.next().await, Line::Control(line) if line.starts_with("!opened ")));
-    assert_eq!(carrier.next().await, text("x"));
+    let mut attachment = crate::support::sessions::Attachment::Websocket(socket);
+    assert!(matches!(attachment.next().await, Line::Control(line) if line.starts_with("!opened ")));
+    assert_eq!(attachment.next().await, text("x"));
 }
 
 #[tokio::test]
 async fn a_flood_waits_for_the_channel_and_loses_nothing() {
     let limits = lapwing::MailboxLimits::new().messages_max(4);
-    for wire in [Wire::Sse, Wire::Longpoll, Wire::Websocket] {
+    for transport in [Transport::Sse, Transport::Longpoll, Transport::Websocket] {
         let (lapwing, address) = serve(Mount::new().mailbox(limits)).await;
-        let mut session = joined(address, wire).await;
+        let mut session = joined(address, transport).await;
         let flood = |n: u64| json!(["1", n.to_string(), "room:1", "wait", {"n": n}]).to_string();
         let lines: Vec<_> = (2..=30).map(flood).collect();
         let body = format!("!from 2\n{}", lines.join("\n"));
@@ -146,14 +146,14 @@ async fn a_flood_waits_for_the_channel_and_loses_nothing() {
         };
         let asked = std::time::Instant::now();
         let (answer, ()) = tokio::join!(post, opened);
-        assert_eq!(lines_of(&answer), ["!ack 30"], "{wire:?}");
-        assert!(asked.elapsed() < AT_ONCE, "{wire:?}: {:?}", asked.elapsed());
+        assert_eq!(lines_of(&answer), ["!ack 30"], "{transport:?}");
+        assert!(asked.elapsed() < AT_ONCE, "{transport:?}: {:?}", asked.elapsed());
         for n in 2..=30_u64 {
             session.expect_json(ok("1", &n.to_string(), "room:1", json!({"n": n}))).await;
         }
         session.sent = vec![text(""); 30];
         // A WebSocket counts what came by itself: it has to learn of the POST.
-        session.resume(wire).await;
+        session.resume(transport).await;
         count(&mut session, 1).await;
     }
 }
@@ -163,11 +163,11 @@ async fn a_flood_waits_for_the_channel_and_loses_nothing() {
 async fn a_post_that_waits_goes_on_when_the_channel_does_although_the_stream_was_cut() {
     let limits = lapwing::MailboxLimits::new().messages_max(4);
     let (lapwing, address) = serve(Mount::new().mailbox(limits)).await;
-    let mut session = joined(address, Wire::Sse).await;
+    let mut session = joined(address, Transport::Sse).await;
     let flood = |n: u64| json!(["1", n.to_string(), "room:1", "wait", {"n": n}]).to_string();
     let lines: Vec<_> = (2..=30).map(flood).collect();
     let body = format!("!send {}\n!from 2\n{}", session.token, lines.join("\n"));
-    let path = Wire::Sse.path("/socket");
+    let path = Transport::Sse.path("/socket");
     let post =
         tokio::spawn(async move { crate::support::sessions::post(address, &path, &body).await.text() });
     pause(100).await;

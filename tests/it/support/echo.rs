@@ -1,4 +1,4 @@
-//! A server of resumable sessions without channels, on all wires: every frame goes back.
+//! A server of resumable sessions without channels, on all transports: every frame goes back.
 
 use std::{net::SocketAddr, sync::Arc};
 

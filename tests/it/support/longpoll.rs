@@ -1,4 +1,4 @@
-//! A long-poll client: the session's token, its two carriers, polls and posts.
+//! A long-poll client: the session's token, the two places of it, polls and posts.
 
 use std::net::SocketAddr;
 
@@ -11,7 +11,7 @@ use super::{
 
 /// Where the token is put: clients up to 1.8 use the query, later ones the header.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Carrier {
+pub(crate) enum TokenIn {
     Query,
     Header,
 }
@@ -25,7 +25,7 @@ pub(crate) struct LongPoll {
     pub(crate) address: SocketAddr,
     /// Path and query of every request, but for the token.
     path: String,
-    carrier: Carrier,
+    token_in: TokenIn,
     pub(crate) vsn: Vsn,
     pub(crate) token: String,
 }
@@ -41,7 +41,7 @@ pub(crate) struct Polled {
 
 impl LongPoll {
     pub(crate) async fn open(address: SocketAddr, mount: &str) -> LongPoll {
-        LongPoll::open_as(address, mount, Vsn::V2, "", Carrier::Query).await
+        LongPoll::open_as(address, mount, Vsn::V2, "", TokenIn::Query).await
     }
 
     /// `query` is put before the version, as in `user=bob&`.
@@ -50,14 +50,14 @@ impl LongPoll {
         mount: &str,
         vsn: Vsn,
         query: &str,
-        carrier: Carrier,
+        token_in: TokenIn,
     ) -> LongPoll {
         let path = format!("{mount}/longpoll?{query}{}", vsn.query());
         let opened = polled(&http::get(address, &path).await);
         assert_eq!(opened.status, 410, "a session is created with 410");
         assert!(opened.messages.is_empty(), "a new session has nothing to say");
         let token = opened.token.expect("a new session has a token");
-        LongPoll { address, path, carrier, vsn, token }
+        LongPoll { address, path, token_in, vsn, token }
     }
 
     /// Polls, and takes the token of the answer as a client does.
@@ -97,9 +97,9 @@ impl LongPoll {
         body: Option<&[u8]>,
     ) -> Response {
         let mut headers = headers.to_vec();
-        let path = match self.carrier {
-            Carrier::Query => format!("{}&token={}", self.path, percent_encoded(token)),
-            Carrier::Header => {
+        let path = match self.token_in {
+            TokenIn::Query => format!("{}&token={}", self.path, percent_encoded(token)),
+            TokenIn::Header => {
                 headers.push((TOKEN_HEADER, token));
                 self.path.clone()
             }

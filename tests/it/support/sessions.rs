@@ -1,4 +1,4 @@
-//! A client of the session dialect that shares no code with the server: three wires, one session. It does what
+//! A client of the session dialect that shares no code with the server: three transports, one session. It does what
 //! `docs/sessions.md` asks of a client and nothing by itself; a test can also speak line by line.
 
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
@@ -14,15 +14,15 @@ use super::{
 };
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wire {
+pub(crate) enum Transport {
     Websocket,
     Sse,
     Longpoll,
 }
 
-pub(crate) const WIRES: [Wire; 3] = [Wire::Websocket, Wire::Sse, Wire::Longpoll];
+pub(crate) const TRANSPORTS: [Transport; 3] = [Transport::Websocket, Transport::Sse, Transport::Longpoll];
 
-/// What a client takes off a wire, and what it puts on one.
+/// What a client takes off a transport, and what it puts on one.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Line {
     Text(String),
@@ -35,7 +35,7 @@ pub(crate) enum Line {
 }
 
 /// A connection that carries a session, or did.
-pub(crate) enum Carrier {
+pub(crate) enum Attachment {
     Websocket(RawSocket),
     Sse(EventStream),
     /// The lines of the last answer that nobody looked at.
@@ -52,60 +52,65 @@ pub(crate) struct Session {
     pub(crate) received: u64,
     /// Everything that was sent so far.
     pub(crate) sent: Vec<Line>,
-    pub(crate) carrier: Carrier,
+    pub(crate) attachment: Attachment,
 }
 
 /// Milliseconds of silence that most tests are content with.
 pub(crate) const BEAT: u64 = 30_000;
 
-impl Wire {
+impl Transport {
     pub(crate) fn path(self, mount: &str) -> String {
         match self {
-            Wire::Websocket => format!("{mount}/websocket?vsn=2.0.0"),
-            Wire::Sse => format!("{mount}/sse?lapwing=1&vsn=2.0.0"),
-            Wire::Longpoll => format!("{mount}/longpoll?lapwing=1&vsn=2.0.0"),
+            Transport::Websocket => format!("{mount}/websocket?vsn=2.0.0"),
+            Transport::Sse => format!("{mount}/sse?lapwing=1&vsn=2.0.0"),
+            Transport::Longpoll => format!("{mount}/longpoll?lapwing=1&vsn=2.0.0"),
         }
     }
 }
 
 impl Session {
-    pub(crate) async fn open(address: SocketAddr, mount: &str, wire: Wire) -> Session {
-        Session::open_as(address, mount, wire, "", BEAT).await
+    pub(crate) async fn open(address: SocketAddr, mount: &str, transport: Transport) -> Session {
+        Session::open_as(address, mount, transport, "", BEAT).await
     }
 
     /// `query` is put behind the rest, as in `&user=bob`.
     pub(crate) async fn open_as(
         address: SocketAddr,
         mount: &str,
-        wire: Wire,
+        transport: Transport,
         query: &str,
         beat: u64,
     ) -> Session {
-        let path = format!("{}{query}", wire.path(mount));
-        let (carrier, greeting) = attach(address, wire, &path, &format!("!open {beat}")).await;
+        let path = format!("{}{query}", transport.path(mount));
+        let (attachment, greeting) = attach(address, transport, &path, &format!("!open {beat}")).await;
         let words: Vec<_> = greeting.split(' ').collect();
         let ["!opened", token, _window, _hold, ..] = words[..] else { panic!("opened: {greeting}") };
         let (mount, token) = (mount.to_owned(), token.to_owned());
-        Session { address, mount, token, received: 0, sent: Vec::new(), carrier }
+        Session { address, mount, token, received: 0, sent: Vec::new(), attachment }
     }
 
-    /// Goes on by another wire; returns what carried it before.
-    pub(crate) async fn resume(&mut self, wire: Wire) -> Carrier {
-        match self.try_resume(wire, self.received).await {
+    /// Goes on by another transport; returns what carried it before.
+    pub(crate) async fn resume(&mut self, transport: Transport) -> Attachment {
+        match self.try_resume(transport, self.received).await {
             Ok(before) => before,
-            Err(refusal) => panic!("{wire:?}: {refusal}"),
+            Err(refusal) => panic!("{transport:?}: {refusal}"),
         }
     }
 
     /// The same with any claim; the greeting if it is no `!resumed`.
-    pub(crate) async fn try_resume(&mut self, wire: Wire, received: u64) -> Result<Carrier, String> {
+    pub(crate) async fn try_resume(
+        &mut self,
+        transport: Transport,
+        received: u64,
+    ) -> Result<Attachment, String> {
         // A poll is only to say what there is: `next` waits.
-        let beat = if wire == Wire::Longpoll { 0 } else { BEAT };
+        let beat = if transport == Transport::Longpoll { 0 } else { BEAT };
         let line = format!("!resume {} {received} {beat}", self.token);
-        let (carrier, greeting) = attach(self.address, wire, &wire.path(&self.mount), &line).await;
+        let (attachment, greeting) =
+            attach(self.address, transport, &transport.path(&self.mount), &line).await;
         let Some(taken) = greeting.strip_prefix("!resumed ") else { return Err(greeting) };
         let taken: usize = taken.parse().expect("a number");
-        let before = std::mem::replace(&mut self.carrier, carrier);
+        let before = std::mem::replace(&mut self.attachment, attachment);
         let missing = self.sent.split_off(taken);
         for frame in missing {
             self.send(frame).await;
@@ -114,17 +119,17 @@ impl Session {
     }
 
     /// Why the server refuses to go on.
-    pub(crate) async fn refusal(&mut self, wire: Wire) -> String {
-        match self.try_resume(wire, self.received).await {
-            Ok(_) => panic!("{wire:?}: the session was resumed"),
+    pub(crate) async fn refusal(&mut self, transport: Transport) -> String {
+        match self.try_resume(transport, self.received).await {
+            Ok(_) => panic!("{transport:?}: the session was resumed"),
             Err(greeting) => greeting.strip_prefix("!refused ").expect("a refusal").to_owned(),
         }
     }
 
     pub(crate) async fn send(&mut self, frame: Line) {
         self.sent.push(frame.clone());
-        match &mut self.carrier {
-            Carrier::Websocket(socket) => socket.send(message(&frame)).await,
+        match &mut self.attachment {
+            Attachment::Websocket(socket) => socket.send(message(&frame)).await,
             _ => {
                 let number = self.sent.len();
                 let answer = self.post_lines(&format!("!from {number}\n{}", encoded(&frame))).await;
@@ -139,15 +144,15 @@ impl Session {
 
     /// Says a control line: in a WebSocket as it is, else in a POST.
     pub(crate) async fn say(&mut self, line: &str) {
-        match &mut self.carrier {
-            Carrier::Websocket(socket) => socket.send(Frame::text(line)).await,
+        match &mut self.attachment {
+            Attachment::Websocket(socket) => socket.send(Frame::text(line)).await,
             _ => assert_eq!(self.post(line).await.status, 200, "{line}"),
         }
     }
 
     /// Waits until the server has acted on what was said: a POST was answered, a WebSocket has to be asked.
     pub(crate) async fn settle(&mut self) {
-        if matches!(self.carrier, Carrier::Websocket(_)) {
+        if matches!(self.attachment, Attachment::Websocket(_)) {
             let taken = self.sent.len();
             self.say("!ping").await;
             self.expect_control(&format!("!pong {taken}")).await;
@@ -156,7 +161,7 @@ impl Session {
 
     /// The same where the server may ask what the client has.
     pub(crate) async fn settle_but_pings(&mut self) {
-        if matches!(self.carrier, Carrier::Websocket(_)) {
+        if matches!(self.attachment, Attachment::Websocket(_)) {
             let (taken, mut line) = (self.sent.len(), None);
             self.say("!ping").await;
             while line.as_ref().is_none_or(|line| *line == Line::Control(format!("!ping {taken}"))) {
@@ -179,27 +184,27 @@ impl Session {
     }
 
     pub(crate) async fn post_body(&self, body: &str) -> Response {
-        post(self.address, &Wire::Sse.path(&self.mount), body).await
+        post(self.address, &Transport::Sse.path(&self.mount), body).await
     }
 
     /// Polls once, with what follows the first line.
     pub(crate) async fn poll(&self, beat: u64, lines: &str) -> Response {
         let body = format!("!resume {} {} {beat}\n{lines}", self.token, self.received);
-        post(self.address, &Wire::Longpoll.path(&self.mount), &body).await
+        post(self.address, &Transport::Longpoll.path(&self.mount), &body).await
     }
 
     /// What comes next. Frames are counted; polls until there is something.
     pub(crate) async fn next(&mut self) -> Line {
-        while let Carrier::Longpoll(lines) = &self.carrier
+        while let Attachment::Longpoll(lines) = &self.attachment
             && lines.is_empty()
         {
             let mut answer: VecDeque<_> = lines_of(&self.poll(BEAT, "").await).into();
             if answer.front().is_some_and(|line| line.starts_with("!resumed ")) {
                 answer.pop_front();
             }
-            self.carrier = Carrier::Longpoll(answer);
+            self.attachment = Attachment::Longpoll(answer);
         }
-        let line = self.carrier.next().await;
+        let line = self.attachment.next().await;
         self.received += u64::from(matches!(line, Line::Text(_) | Line::Binary(_)));
         line
     }
@@ -244,29 +249,29 @@ impl Session {
 
     /// Leaves the session without a word, as a lost network does.
     pub(crate) fn cut(&mut self) {
-        self.carrier = Carrier::Longpoll(VecDeque::new());
+        self.attachment = Attachment::Longpoll(VecDeque::new());
     }
 }
 
-impl Carrier {
+impl Attachment {
     pub(crate) async fn next(&mut self) -> Line {
         match self {
-            Carrier::Websocket(socket) => match socket.next_but_pongs().await {
+            Attachment::Websocket(socket) => match socket.next_but_pongs().await {
                 Event::Text(line) => decoded(&line),
                 Event::Binary(bytes) => Line::Binary(bytes),
                 Event::Close(code, _) => Line::Close(code),
                 Event::End => Line::End,
                 event => panic!("wanted a line, got {event:?}"),
             },
-            Carrier::Sse(events) => events.next().await.map_or(Line::End, |line| decoded(&line)),
-            Carrier::Longpoll(lines) => lines.pop_front().map_or(Line::End, |line| decoded(&line)),
+            Attachment::Sse(events) => events.next().await.map_or(Line::End, |line| decoded(&line)),
+            Attachment::Longpoll(lines) => lines.pop_front().map_or(Line::End, |line| decoded(&line)),
         }
     }
 
     /// The last thing that a connection hears: the line, the WebSocket's close code, the end.
     pub(crate) async fn expect_end(&mut self, line: &str, code: u16) {
         assert_eq!(self.next().await, Line::Control(line.into()));
-        if let Carrier::Websocket(socket) = self {
+        if let Attachment::Websocket(socket) = self {
             assert_eq!(
                 socket.next_within(Duration::from_secs(5)).await,
                 Some(Event::Close(code, String::new()))
@@ -278,19 +283,24 @@ impl Carrier {
 }
 
 /// A new connection that says this line: what it is, and what it is answered.
-pub(crate) async fn attach(address: SocketAddr, wire: Wire, path: &str, line: &str) -> (Carrier, String) {
-    let mut carrier = match wire {
-        Wire::Websocket => {
+pub(crate) async fn attach(
+    address: SocketAddr,
+    transport: Transport,
+    path: &str,
+    line: &str,
+) -> (Attachment, String) {
+    let mut attachment = match transport {
+        Transport::Websocket => {
             let mut socket = upgrade(address, path).await;
             socket.send(Frame::text(line)).await;
-            Carrier::Websocket(socket)
+            Attachment::Websocket(socket)
         }
-        Wire::Sse => Carrier::Sse(EventStream::request(address, "POST", path, &[], Some(line)).await),
-        Wire::Longpoll => Carrier::Longpoll(lines_of(&post(address, path, line).await).into()),
+        Transport::Sse => Attachment::Sse(EventStream::request(address, "POST", path, &[], Some(line)).await),
+        Transport::Longpoll => Attachment::Longpoll(lines_of(&post(address, path, line).await).into()),
     };
-    match carrier.next().await {
-        Line::Control(greeting) => (carrier, greeting),
-        other => panic!("{wire:?}: wanted a greeting, got {other:?}"),
+    match attachment.next().await {
+        Line::Control(greeting) => (attachment, greeting),
+        other => panic!("{transport:?}: wanted a greeting, got {other:?}"),
     }
 }
 

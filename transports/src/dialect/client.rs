@@ -42,7 +42,7 @@ pub enum ClientControl<'a> {
     From(Seq),
     /// The last frame that the client has.
     Ack(Seq),
-    /// Answer on the wire that carries frames.
+    /// Answer on the transport that carries frames.
     Ping,
     /// End the session.
     Close,

@@ -1,4 +1,4 @@
-//! The session dialect: the lines and tokens by which a client and a server carry one session over any wire.
+//! The session dialect: the lines and tokens by which a client and a server carry one session over any transport.
 //!
 //! Pure, and read and written in both directions, for a server, a client, and their tests. `docs/sessions.md` is the
 //! specification.

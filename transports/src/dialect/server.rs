@@ -60,7 +60,7 @@ pub struct Opened<'a> {
     pub window_ms: u64,
     /// Milliseconds for which a poll is held.
     pub hold_ms: u64,
-    /// Bytes of a frame, on any wire; a server that does not say so has no bound.
+    /// Bytes of a frame, over any transport; a server that does not say so has no bound.
     pub frame_bytes_max: u64,
     /// Bytes of a POST's body; a server that does not say so has no bound.
     pub body_bytes_max: u64,

@@ -53,7 +53,7 @@ pub(crate) fn later(reason: &str) -> Response<Body> {
     response
 }
 
-/// An answer to another method than those of a wire.
+/// An answer to another method than those of a transport.
 pub(crate) fn not_allowed(methods: &'static str) -> Response<Body> {
     let mut response = status(StatusCode::METHOD_NOT_ALLOWED, "POST is the method here");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));

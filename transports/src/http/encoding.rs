@@ -31,7 +31,7 @@ impl Encoding {
         self == Self::Gzip
     }
 
-    /// What the carrier of a session takes that reads frames in this form.
+    /// What the attachment of a session takes that reads frames in this form.
     pub(crate) fn forms(self, form: Forms) -> Forms {
         if self.is_gzip() { form } else { Forms::NONE }
     }

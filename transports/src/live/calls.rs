@@ -35,7 +35,7 @@ pub(crate) struct CallState {
 #[derive(Debug, Default)]
 pub(crate) struct Aside {
     calls: VecDeque<Call>,
-    /// Who waits to give the handler another message, where that is not the carrier: a long-poll's POST.
+    /// Who waits to give the handler another message, where that is not the attachment: a long-poll's POST.
     reader: Option<Waker>,
     /// Who waits until less waits for the client: callbacks of the program, one for each task of its.
     pushers: Vec<Waker>,

@@ -116,7 +116,7 @@ struct Traffic {
 pub struct TrafficCount {
     /// Frames written to clients.
     pub frames_out: u64,
-    /// Bytes written to clients in frames, headers of the wire not counted for long-poll.
+    /// Bytes written to clients in frames, headers not counted for long-poll.
     pub bytes_out: u64,
     /// Frames that came from clients and were handed on.
     pub frames_in: u64,
@@ -151,7 +151,7 @@ impl Counters {
         Transport::ALL.into_iter().map(|transport| self.traffic(transport).frames_out).sum()
     }
 
-    /// Bytes written to clients in frames, headers of the wire not counted for long-poll.
+    /// Bytes written to clients in frames, headers not counted for long-poll.
     pub fn bytes_out(&self) -> u64 {
         Transport::ALL.into_iter().map(|transport| self.traffic(transport).bytes_out).sum()
     }

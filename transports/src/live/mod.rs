@@ -148,7 +148,7 @@ impl<S> LiveSession<S> {
         self.handle_pushed(pushed)
     }
 
-    /// Queues a frame that many get at the same time. Each session's carrier is woken in its turn, so that a reply to
+    /// Queues a frame that many get at the same time. Each session's attachment is woken in its turn, so that a reply to
     /// somebody need not wait until a whole fan-out is written.
     pub fn push_in_turn(&self, frame: Frame) -> Pushed {
         let mut core = self.core();
@@ -348,7 +348,7 @@ impl<S> LiveSession<S> {
         std::ptr::from_ref(self).addr()
     }
 
-    /// Tells the carrier that [`Handler::is_ready`](crate::handler::Handler::is_ready) may have changed.
+    /// Tells the attachment that [`Handler::is_ready`](crate::handler::Handler::is_ready) may have changed.
     pub fn resume_reading(&self) {
         self.core().wake_readers();
     }
@@ -375,7 +375,7 @@ impl<S> LiveSession<S> {
         (limits.frames_max.saturating_sub(waiting.frames), limits.bytes_max.saturating_sub(waiting.bytes))
     }
 
-    /// The wire that carries the session, or did last.
+    /// The transport that carries the session, or did last.
     pub fn transport(&self) -> Transport {
         self.core().transport()
     }

@@ -1,4 +1,4 @@
-//! Where the registry keeps a session, and what is known of its carrier, in one number: every session has it.
+//! Where the registry keeps a session, and what is known of its attachment, in one number: every session has it.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_place_and_what_is_known_of_the_carrier_leave_each_other_alone() {
+    fn a_place_and_what_is_known_of_the_attachment_leave_each_other_alone() {
         let slot = Slot::default();
         slot.set_forms(Forms::STRINGS);
         slot.set(PLACES - 1);

@@ -11,7 +11,7 @@ use crate::{
     session::{
         Session,
         backlog::Backlog,
-        life::{Carrier, Tick},
+        life::{CarriedBy, Tick},
         outbox::OutboxLimits,
     },
 };
@@ -20,23 +20,23 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) session: Session,
-    /// The wire that carries the session, or did last.
+    /// The transport that carries the session, or did last.
     transport: Transport,
-    /// What the carrier is to say besides frames.
+    /// What the attachment is to say besides frames.
     pub(crate) due: Due,
-    /// The carrier's waker, kept between wake-ups: a clone per wake-up would cost two atomic operations.
+    /// The attachment's waker, kept between wake-ups: a clone per wake-up would cost two atomic operations.
     waker: Option<Waker>,
     rest: Rest,
-    /// What the handler is to be told, where that comes from more than the carrier.
+    /// What the handler is to be told, where that comes from more than the attachment.
     call_state: CallState,
     aside: Option<Box<Aside>>,
-    /// The carrier reads nothing, since the handler takes nothing for now.
+    /// The attachment reads nothing, since the handler takes nothing for now.
     pub(crate) is_held_back: bool,
     /// The linger time is over: the connection is to be dropped, whatever is left to write.
     pub(crate) expired: bool,
 }
 
-/// Whether the carrier sleeps.
+/// Whether the attachment sleeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
     Awake,
@@ -46,7 +46,7 @@ enum Rest {
     Queued,
 }
 
-/// What the carrier of a resumable session is to say besides frames.
+/// What the attachment of a resumable session is to say besides frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Due(u8);
 
@@ -55,7 +55,7 @@ impl Due {
     pub(crate) const PONG: Self = Self(2);
     /// The handler takes nothing for now.
     pub(crate) const BUSY: Self = Self(4);
-    /// Frames were taken that came with the request that the carrier answers.
+    /// Frames were taken that came with the request that the attachment answers.
     pub(crate) const ACK: Self = Self(8);
     /// The client has to say on another connection what it has, as it is not heard on this one.
     pub(crate) const RENEW: Self = Self(16);
@@ -77,7 +77,7 @@ impl Core {
     /// A session that is attached to this transport.
     pub(super) fn new(session: Session, transport: Transport) -> Self {
         let mut session = session;
-        session.handle_carried(carrier(transport));
+        session.handle_carried(carried_by(transport));
         Self {
             session,
             transport,
@@ -91,7 +91,7 @@ impl Core {
         }
     }
 
-    /// The wake step, in one place: everything that makes a carrier look again goes through here.
+    /// The wake step, in one place: everything that makes an attachment look again goes through here.
     pub(crate) fn wake(&mut self) {
         if std::mem::replace(&mut self.rest, Rest::Awake) != Rest::Awake
             && let Some(waker) = &self.waker
@@ -144,7 +144,7 @@ impl Core {
         }
     }
 
-    /// The carrier goes to sleep until the next [`Core::wake`].
+    /// The attachment goes to sleep until the next [`Core::wake`].
     pub(crate) fn park(&mut self, cx: &Context<'_>) {
         self.rest = Rest::Parked;
         if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -152,7 +152,7 @@ impl Core {
         }
     }
 
-    /// Leaves a waker for [`LiveSession::resume_reading`], from a task that is not the carrier.
+    /// Leaves a waker for [`LiveSession::resume_reading`], from a task that is not the attachment.
     pub(crate) fn wait_to_read(&mut self, cx: &Context<'_>) {
         let before = self.calls().set_reader(Some(cx.waker().clone()));
         if let Some(before) = before.filter(|before| !before.will_wake(cx.waker())) {
@@ -169,7 +169,7 @@ impl Core {
     /// Another attachment has become the current one; the one before is woken to learn it.
     pub(crate) fn attached(&mut self, transport: Transport) {
         self.transport = transport;
-        if self.session.handle_carried(carrier(transport)) {
+        if self.session.handle_carried(carried_by(transport)) {
             self.calls().push(Call::Back);
         }
         // A question that came by POST between two polls is answered by the next one.
@@ -178,12 +178,12 @@ impl Core {
         self.wake();
     }
 
-    /// The carrier is gone: its waker would only keep its memory alive.
+    /// The attachment is gone: its waker would only keep its memory alive.
     pub(crate) fn detach(&mut self, now: Tick) {
         self.session.handle_detached(now);
         self.rest = Rest::Awake;
         self.waker = None;
-        // A POST that waits for the handler does so with or without a carrier: it leaves its waker again.
+        // A POST that waits for the handler does so with or without an attachment: it leaves its waker again.
         self.wake_reader();
     }
 
@@ -220,12 +220,12 @@ impl Core {
         self.is_held_back || self.calls().has_reader()
     }
 
-    /// The wire that carries the session, or did last.
+    /// The transport that carries the session, or did last.
     pub(crate) fn transport(&self) -> Transport {
         self.transport
     }
 
-    /// Whether this wire carries the session, or did last.
+    /// Whether this transport carries the session, or did last.
     pub(crate) fn is_carried_by(&self, transport: Transport) -> bool {
         self.transport == transport
     }
@@ -237,9 +237,9 @@ impl Core {
 }
 
 /// The way in which a transport carries a session.
-fn carrier(transport: Transport) -> Carrier {
+fn carried_by(transport: Transport) -> CarriedBy {
     match transport {
-        Transport::Websocket | Transport::Sse => Carrier::Stream,
-        Transport::Longpoll => Carrier::Poll,
+        Transport::Websocket | Transport::Sse => CarriedBy::Stream,
+        Transport::Longpoll => CarriedBy::Poll,
     }
 }

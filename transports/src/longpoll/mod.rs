@@ -74,7 +74,7 @@ enum Woken {
     Superseded,
 }
 
-/// Answers a request of the long-poll wire.
+/// Answers a request of the long-poll transport.
 pub(crate) fn respond<H: Handler, B: RequestBody>(
     manager: &Arc<Manager<H>>,
     request: Request<B>,

@@ -247,7 +247,7 @@ impl<H: Handler> Manager<H> {
         let before = core.transport();
         let moved = transport != Transport::Longpoll || before != transport;
         core.attached(transport);
-        // A poll like the one before takes the same; any other carrier says what it takes.
+        // A poll like the one before takes the same; any other attachment says what it takes.
         if moved {
             session.set_forms(Forms::NONE);
         }

@@ -22,7 +22,7 @@ impl<H: Handler> Manager<H> {
     pub(crate) async fn carry<B>(
         &self,
         owner: u64,
-        wire: Transport,
+        transport: Transport,
         parts: Parts,
         body: B,
     ) -> Result<Response<Body>, NotCarried>
@@ -31,6 +31,6 @@ impl<H: Handler> Manager<H> {
     {
         let Some(elsewhere) = self.marks.elsewhere() else { return Err(NotCarried::Gone) };
         let body = body.map_err(|error| -> Box<dyn std::error::Error + Send + Sync> { error.into() });
-        elsewhere.carry(owner, wire, Request::from_parts(parts, body.boxed_unsync())).await
+        elsewhere.carry(owner, transport, Request::from_parts(parts, body.boxed_unsync())).await
     }
 }

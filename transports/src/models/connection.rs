@@ -373,14 +373,14 @@ fn a_post_that_waits_for_the_handler_goes_on() {
             let (manager, session) = (manager.clone(), session.clone());
             async move { manager.until_ready(&session).await }
         });
-        let carrier = thread::spawn({
+        let attachment = thread::spawn({
             let session = session.clone();
             move || session.core().detach(Tick(1))
         });
         manager.handler.is_ready.store(true, Ordering::Release);
         session.resume_reading();
         future::block_on(post).unwrap();
-        carrier.join().unwrap();
+        attachment.join().unwrap();
     });
 }
 

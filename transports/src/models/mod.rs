@@ -1,7 +1,7 @@
 //! The hand-overs between tasks, in interleavings that a checker chooses. `scripts/interleavings` runs this.
 //!
 //! The code is the real one; only its locks are the checker's ([`crate::sync`]), which may switch to another task at each of
-//! them. A carrier that sleeps for ever is a deadlock, which the checker reports with the schedule that led to it.
+//! them. An attachment that sleeps for ever is a deadlock, which the checker reports with the schedule that led to it.
 
 mod calls;
 mod connection;

@@ -28,7 +28,7 @@ fn flush(session: &LiveSession<()>) -> future::JoinHandle<()> {
     future::spawn(async move { common.flusher.run().await })
 }
 
-/// Carries a session as the wires do, takes what waits or else parks under one lock, until `count` frames have come or the
+/// Carries a session as the transports do, takes what waits or else parks under one lock, until `count` frames have come or the
 /// session is closed.
 async fn carry(session: &LiveSession<()>, count: usize) -> (Vec<String>, Option<CloseReason>) {
     let mut carried = Vec::new();
@@ -70,7 +70,7 @@ fn every_frame_is_carried_in_the_order_in_which_it_was_pushed() {
     check(|| {
         let session = session();
         let flusher = flush(&session);
-        let carrier = future::spawn({
+        let attachment = future::spawn({
             let session = session.clone();
             async move { carry(&session, 6).await.0 }
         });
@@ -79,7 +79,7 @@ fn every_frame_is_carried_in_the_order_in_which_it_was_pushed() {
             thread::spawn(move || push(&session, name, in_turn, 3))
         });
         // Nothing but the wake-ups of the pushes wakes it: one that is lost stays lost.
-        let carried = future::block_on(carrier).unwrap();
+        let carried = future::block_on(attachment).unwrap();
         for pusher in pushers {
             pusher.join().unwrap();
         }
@@ -94,7 +94,7 @@ fn frames_in_their_turn_are_carried_when_the_flusher_ends() {
     check(|| {
         let session = session();
         let flusher = flush(&session);
-        let carrier = future::spawn({
+        let attachment = future::spawn({
             let session = session.clone();
             async move { carry(&session, 3).await.0 }
         });
@@ -107,7 +107,7 @@ fn frames_in_their_turn_are_carried_when_the_flusher_ends() {
             }
         });
         flusher.abort();
-        assert_in_order(&future::block_on(carrier).unwrap(), "a", 3);
+        assert_in_order(&future::block_on(attachment).unwrap(), "a", 3);
         pusher.join().unwrap();
     });
 }
@@ -117,7 +117,7 @@ fn a_close_is_seen_with_all_that_was_pushed_before_it() {
     check(|| {
         let session = session();
         let flusher = flush(&session);
-        let carrier = future::spawn({
+        let attachment = future::spawn({
             let session = session.clone();
             async move { carry(&session, usize::MAX).await }
         });
@@ -129,7 +129,7 @@ fn a_close_is_seen_with_all_that_was_pushed_before_it() {
             let session = session.clone();
             move || session.close(CloseReason::Disconnected)
         });
-        let (carried, closed) = future::block_on(carrier).unwrap();
+        let (carried, closed) = future::block_on(attachment).unwrap();
         closer.join().unwrap();
         assert_eq!(closed, Some(CloseReason::Disconnected));
         assert_in_order(&carried, "a", pusher.join().unwrap());
@@ -145,7 +145,7 @@ fn a_reply_does_not_wait_for_the_flusher() {
         // It has begun, and has no turn after that.
         let mut flusher = pin!(common.flusher.run());
         assert!(flusher.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
-        let carrier = future::spawn({
+        let attachment = future::spawn({
             let session = session.clone();
             async move {
                 let (mut carried, _) = carry(&session, 1).await;
@@ -160,7 +160,7 @@ fn a_reply_does_not_wait_for_the_flusher() {
             move || session.push_in_turn(Frame::text("broadcast"))
         });
         session.push(Frame::text("reply"));
-        let mut carried = future::block_on(carrier).unwrap();
+        let mut carried = future::block_on(attachment).unwrap();
         pusher.join().unwrap();
         carried.retain(|frame| frame != "broadcast");
         assert_eq!(carried, ["reply"]);
@@ -168,12 +168,12 @@ fn a_reply_does_not_wait_for_the_flusher() {
 }
 
 #[test]
-fn a_carrier_that_something_else_woke_is_woken_by_what_comes_then() {
+fn an_attachment_that_something_else_woke_is_woken_by_what_comes_then() {
     check(|| {
         let session = session();
         let flusher = flush(&session);
         let waker = Arc::new(std::sync::Mutex::new(None::<Waker>));
-        let carrier = future::spawn({
+        let attachment = future::spawn({
             let (session, waker) = (session.clone(), waker.clone());
             async move {
                 let mut carrying = pin!(carry(&session, 4));
@@ -194,7 +194,7 @@ fn a_carrier_that_something_else_woke_is_woken_by_what_comes_then() {
             }
         });
         push(&session, "a", true, 4);
-        assert_in_order(&future::block_on(carrier).unwrap(), "a", 4);
+        assert_in_order(&future::block_on(attachment).unwrap(), "a", 4);
         socket.join().unwrap();
         flusher.abort();
     });

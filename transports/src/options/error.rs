@@ -59,10 +59,10 @@ pub fn check_time(option: &'static str, time: Duration) -> Result<(), OptionErro
     }
 }
 
-/// Checks the path segment of a wire.
+/// Checks the path segment of a transport.
 pub(super) fn check_path(option: &'static str, path: &str) -> Result<(), OptionError> {
     match path {
-        "" => Err(OptionError::new(option, "a wire needs a path segment, such as the default")),
+        "" => Err(OptionError::new(option, "a transport needs a path segment, such as the default")),
         path if path.contains(['/', '?', '#', ' ']) => {
             Err(OptionError::new(option, "it is one segment of a path: take out '/', '?', '#' and spaces"))
         }

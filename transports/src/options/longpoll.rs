@@ -1,4 +1,4 @@
-//! Options of the long-poll wire.
+//! Options of the long-poll transport.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::deflate::DeflateOptions;
 use super::error::{FOREVER, OptionError, check_bound, check_path, check_time};
 
-/// Options of the long-poll wire. The defaults are Phoenix's, where it has the option.
+/// Options of the long-poll transport. The defaults are Phoenix's, where it has the option.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct LongpollOptions {
@@ -21,7 +21,7 @@ pub struct LongpollOptions {
 }
 
 impl LongpollOptions {
-    /// The last segment of the wire's path, below the mount. Default `longpoll`, where the stock client looks for it.
+    /// The last segment of the transport's path, below the mount. Default `longpoll`, where the stock client looks for it.
     pub fn path(mut self, segment: impl Into<String>) -> Self {
         self.path = segment.into();
         self

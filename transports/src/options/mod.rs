@@ -31,7 +31,7 @@ pub use self::{
     websocket::{DecodeLimits, WebsocketOptions},
 };
 
-/// Options of one mount: which wires it has and how they behave.
+/// Options of one mount: which transports it has and how they behave.
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,7 +41,7 @@ pub use self::{
 ///     .websocket(WebsocketOptions::default().idle_timeout(Duration::from_secs(30)))
 ///     .without_longpoll();
 /// assert!(options.check().is_ok());
-/// assert!(options.without_websocket().without_sse().check().is_err(), "no wire is left");
+/// assert!(options.without_websocket().without_sse().check().is_err(), "no transport is left");
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
@@ -61,7 +61,7 @@ pub struct TransportOptions {
 }
 
 impl TransportOptions {
-    /// Options of the WebSocket wire, which is on by default.
+    /// Options of the WebSocket transport, which is on by default.
     pub fn websocket(mut self, options: WebsocketOptions) -> Self {
         self.websocket = self.websocket.map(|_| options);
         self
@@ -73,7 +73,7 @@ impl TransportOptions {
         self
     }
 
-    /// Options of the long-poll wire. It is on by default, unlike Phoenix's: fallback is what this library is for.
+    /// Options of the long-poll transport. It is on by default, unlike Phoenix's: fallback is what this library is for.
     pub fn longpoll(mut self, options: LongpollOptions) -> Self {
         self.longpoll = self.longpoll.map(|_| options);
         self
@@ -85,7 +85,7 @@ impl TransportOptions {
         self
     }
 
-    /// Options of the wire of event streams, for resumable sessions only; on by default.
+    /// Options of the transport of event streams, for resumable sessions only; on by default.
     pub fn sse(mut self, options: SseOptions) -> Self {
         self.sse = self.sse.map(|_| options);
         self
@@ -103,7 +103,7 @@ impl TransportOptions {
         self
     }
 
-    /// Does without such sessions, whatever else is said of them: every session ends with its connection, and the SSE wire
+    /// Does without such sessions, whatever else is said of them: every session ends with its connection, and the SSE transport
     /// has no use.
     pub fn without_resume(mut self) -> Self {
         self.resume = None;
@@ -263,23 +263,23 @@ impl TransportOptions {
         Ok(())
     }
 
-    /// The wires that there are have paths of their own.
+    /// The transports that there are have paths of their own.
     fn check_wires(&self) -> Result<(), OptionError> {
-        let wires = [
+        let transports = [
             self.websocket.as_ref().map(|websocket| &websocket.path),
             self.longpoll.as_ref().map(|longpoll| &longpoll.path),
             self.sse.as_ref().filter(|_| self.resume.is_some()).map(|sse| &sse.path),
         ];
-        let paths: Vec<_> = wires.into_iter().flatten().collect();
+        let paths: Vec<_> = transports.into_iter().flatten().collect();
         if paths.is_empty() {
             let problem =
-                "no wire is left: leave out one of without_websocket, without_longpoll and without_sse";
+                "no transport is left: leave out one of without_websocket, without_longpoll and without_sse";
             return Err(OptionError::new("Mount", problem));
         }
         let is_taken = |(index, path)| paths[..index].contains(path);
         if paths.iter().enumerate().any(is_taken) {
             let problem =
-                "two wires have one path: give each its own, or leave the paths out for the defaults";
+                "two transports have one path: give each its own, or leave the paths out for the defaults";
             return Err(OptionError::new(
                 "WebsocketOptions::path, LongpollOptions::path, SseOptions::path",
                 problem,
@@ -288,7 +288,7 @@ impl TransportOptions {
         Ok(())
     }
 
-    /// Bytes of a frame that a client of a resumable session may send, whatever carries it: a frame that one wire
+    /// Bytes of a frame that a client of a resumable session may send, whatever carries it: a frame that one transport
     /// takes and another does not would be sent again for ever once the session has moved.
     pub(crate) fn resumable_frame_bytes_max(&self) -> usize {
         let body = self.resume.as_ref().map_or(usize::MAX, |resume| resume.body_bytes_max);

@@ -64,7 +64,7 @@ impl ResumeOptions {
     }
 
     /// Bytes of a POST. Default 13,400,000: the largest message that a WebSocket takes has its place in it, as text and in
-    /// base64. Clients are told this bound, and do not send a message beyond it on any wire; a larger POST is answered with 413.
+    /// base64. Clients are told this bound, and do not send a message beyond it over any transport; a larger POST is answered with 413.
     pub fn body_bytes_max(mut self, bytes: usize) -> Self {
         self.body_bytes_max = bytes;
         self

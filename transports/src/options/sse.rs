@@ -1,4 +1,4 @@
-//! Options of the SSE wire.
+//! Options of the SSE transport.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::deflate::DeflateOptions;
 use super::error::{FOREVER, OptionError, check_path, check_time};
 
-/// Options of the SSE wire, which only resumable sessions use.
+/// Options of the SSE transport, which only resumable sessions use.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct SseOptions {
@@ -19,7 +19,7 @@ pub struct SseOptions {
 }
 
 impl SseOptions {
-    /// The last segment of the wire's path, below the mount. Default `sse`, where `lapwing-transport` looks for it.
+    /// The last segment of the transport's path, below the mount. Default `sse`, where `lapwing-transport` looks for it.
     pub fn path(mut self, segment: impl Into<String>) -> Self {
         self.path = segment.into();
         self

@@ -1,4 +1,4 @@
-//! Options of the WebSocket wire.
+//! Options of the WebSocket transport.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ impl Default for DecodeLimits {
     }
 }
 
-/// Options of the WebSocket wire. The defaults are Phoenix's, where it has the option.
+/// Options of the WebSocket transport. The defaults are Phoenix's, where it has the option.
 ///
 /// ```
 /// use std::time::Duration;
@@ -91,7 +91,7 @@ pub struct WebsocketOptions {
 }
 
 impl WebsocketOptions {
-    /// The last segment of the wire's path, below the mount. Default `websocket`, where the stock client looks for it.
+    /// The last segment of the transport's path, below the mount. Default `websocket`, where the stock client looks for it.
     pub fn path(mut self, segment: impl Into<String>) -> Self {
         self.path = segment.into();
         self

@@ -47,11 +47,11 @@ pub(crate) fn is_spoken<B>(request: &Request<B>) -> bool {
     parameter(request.uri().query(), VERSION_PARAM).is_some()
 }
 
-/// Answers a request of the SSE or the long-poll wire. While it waits in a poll, the future holds neither the request
+/// Answers a request of the SSE or the long-poll transport. While it waits in a poll, the future holds neither the request
 /// nor its body.
 pub(crate) fn respond<H: Handler, B: RequestBody>(
     manager: Arc<Manager<H>>,
-    wire: Transport,
+    transport: Transport,
     request: Request<B>,
 ) -> ResponseFuture {
     let (parts, body) = request.into_parts();
@@ -67,12 +67,12 @@ pub(crate) fn respond<H: Handler, B: RequestBody>(
             "lapwing=1 is the version that is spoken here",
         ));
     }
-    let encoding = agreed(&manager, wire, &parts);
+    let encoding = agreed(&manager, transport, &parts);
     Box::pin(async move {
         let answered = match parts.method {
-            Method::POST => Box::pin(on_post(&manager, (wire, encoding), parts, body)).await,
-            Method::GET if wire == Transport::Sse => Box::pin(on_get(&manager, encoding, parts)).await,
-            _ if wire == Transport::Sse => Ok(Answer::Now(answer::not_allowed("GET, POST, OPTIONS"))),
+            Method::POST => Box::pin(on_post(&manager, (transport, encoding), parts, body)).await,
+            Method::GET if transport == Transport::Sse => Box::pin(on_get(&manager, encoding, parts)).await,
+            _ if transport == Transport::Sse => Ok(Answer::Now(answer::not_allowed("GET, POST, OPTIONS"))),
             _ => Ok(Answer::Now(answer::not_allowed("POST, OPTIONS"))),
         };
         Ok(match answered {
@@ -84,8 +84,8 @@ pub(crate) fn respond<H: Handler, B: RequestBody>(
 }
 
 /// How the answer to a request is encoded, if it carries a session.
-fn agreed<H: Handler>(manager: &Manager<H>, wire: Transport, parts: &Parts) -> Encoding {
-    let gzips = match wire {
+fn agreed<H: Handler>(manager: &Manager<H>, transport: Transport, parts: &Parts) -> Encoding {
+    let gzips = match transport {
         Transport::Sse => manager.sse_options().gzips(),
         _ => manager.longpoll_options().gzips(),
     };
@@ -94,7 +94,7 @@ fn agreed<H: Handler>(manager: &Manager<H>, wire: Transport, parts: &Parts) -> E
 
 async fn on_post<H: Handler, B: RequestBody>(
     manager: &Arc<Manager<H>>,
-    (wire, encoding): (Transport, Encoding),
+    (transport, encoding): (Transport, Encoding),
     parts: Parts,
     body: B,
 ) -> Result<Answer<H>, RequestError> {
@@ -103,16 +103,16 @@ async fn on_post<H: Handler, B: RequestBody>(
     let first = body.first_line().await.map_err(|unread| RequestError::unread(unread, options))?;
     let first = post::purpose(first)?;
     if let Some(owner) = owner(manager, &parts, first) {
-        return Ok(carried(manager, wire, owner, parts, body.into_body()).await);
+        return Ok(carried(manager, transport, owner, parts, body.into_body()).await);
     }
     match first {
         // Who has no session has little to say.
-        ClientControl::Ticket if wire == Transport::Sse => {
+        ClientControl::Ticket if transport == Transport::Sse => {
             let body = body.all_of_little().await.map_err(|unread| RequestError::unread(unread, options))?;
             let line = ticket_line(post::parse(&body)?.1)?;
             let of = post::only_line(line).and_then(|line| owner(manager, &parts, line));
             if let Some(owner) = of {
-                return Ok(carried(manager, wire, owner, parts, Full::from(body)).await);
+                return Ok(carried(manager, transport, owner, parts, Full::from(body)).await);
             }
             Ok(Answer::Now(issue(manager, parts, line)?))
         }
@@ -122,7 +122,7 @@ async fn on_post<H: Handler, B: RequestBody>(
             if !rest.trim_ascii().is_empty() {
                 return Err(bad("nothing may follow !open here"));
             }
-            Ok(attach(manager, (wire, encoding), parts, first).await?.0)
+            Ok(attach(manager, (transport, encoding), parts, first).await?.0)
         }
         first @ (ClientControl::Send { token } | ClientControl::Resume { token, .. }) => {
             let is_resume = matches!(first, ClientControl::Resume { .. });
@@ -130,9 +130,9 @@ async fn on_post<H: Handler, B: RequestBody>(
                 Ok(session) => session,
                 Err(rejection) => {
                     // What asks for a stream is answered by one: an `EventSource` reads nothing else.
-                    let wire = if is_resume { wire } else { Transport::Longpoll };
+                    let transport = if is_resume { transport } else { Transport::Longpoll };
                     let rejection = if is_resume { manager.refused(rejection) } else { rejection };
-                    return Ok(refused(wire, &rejection));
+                    return Ok(refused(transport, &rejection));
                 }
             };
             session.touch();
@@ -147,9 +147,9 @@ async fn on_post<H: Handler, B: RequestBody>(
             }
             let from = body.len() - rest.len();
             // What carries the session is there before the frames are applied: the client may hang up while they wait.
-            let (answer, attached) = attach(manager, (wire, encoding), parts, first).await?;
+            let (answer, attached) = attach(manager, (transport, encoding), parts, first).await?;
             let Some(session) = attached else { return Ok(answer) };
-            if wire != Transport::Sse {
+            if transport != Transport::Sse {
                 if upload::apply(manager, &session, rest).await == Applied::Busy {
                     session.core().due.set(Due::BUSY);
                 }
@@ -172,14 +172,14 @@ fn owner<H: Handler>(manager: &Manager<H>, parts: &Parts, line: ClientControl<'_
 /// The answer of the node that has the session. What asks for a stream is refused by one.
 async fn carried<H: Handler, B: RequestBody<Data = Bytes>>(
     manager: &Manager<H>,
-    wire: Transport,
+    transport: Transport,
     owner: u64,
     parts: Parts,
     body: B,
 ) -> Answer<H> {
-    match manager.carry(owner, wire, parts, body).await {
+    match manager.carry(owner, transport, parts, body).await {
         Ok(response) => Answer::Now(response),
-        Err(NotCarried::Gone) => refused(wire, &manager.refused(Refused::Unknown.into())),
+        Err(NotCarried::Gone) => refused(transport, &manager.refused(Refused::Unknown.into())),
         Err(NotCarried::Later) => Answer::Now(answer::later("the node with this session cannot be reached")),
     }
 }
@@ -242,28 +242,28 @@ async fn on_get<H: Handler>(
 /// Begins a session or carries one on: the answer, and the session unless that was refused.
 async fn attach<H: Handler>(
     manager: &Arc<Manager<H>>,
-    (wire, encoding): (Transport, Encoding),
+    (transport, encoding): (Transport, Encoding),
     parts: Parts,
     first: ClientControl<'_>,
 ) -> Result<(Answer<H>, Option<Arc<LiveSession<H::State>>>), RequestError> {
     let (attached, waits) = match first {
         ClientControl::Open { beat } => {
             let auth_token = manager.auth_token(&parts);
-            (manager.open(wire, parts, auth_token, beat).await, None)
+            (manager.open(transport, parts, auth_token, beat).await, None)
         }
         ClientControl::Resume { token, received, beat } => {
             let auth_token = manager.auth_token(&parts);
-            (manager.resume(wire, (parts, auth_token), token, received, beat).await, Some(beat > 0))
+            (manager.resume(transport, (parts, auth_token), token, received, beat).await, Some(beat > 0))
         }
         _ => return Err(bad("the first line has no meaning here")),
     };
     let attached = match attached {
         Ok(attached) => attached,
-        Err(rejection) => return Ok((refused(wire, &rejection), None)),
+        Err(rejection) => return Ok((refused(transport, &rejection), None)),
     };
     let session = attached.session.clone();
     session.set_forms_of(attached.attachment, encoding.forms(Forms::LINES));
-    let answer = match (wire, waits) {
+    let answer = match (transport, waits) {
         (Transport::Sse, _) => Answer::Now(sse::stream(manager.clone(), attached, encoding)),
         (_, Some(waits)) => Answer::Poll(Held::new(manager.clone(), attached), waits),
         (_, None) => {
@@ -284,8 +284,8 @@ fn opened<H: Handler>(manager: &Arc<Manager<H>>, attached: &Attached<H>) -> Resp
     }))
 }
 
-fn refused<H: Handler>(wire: Transport, rejection: &Rejection) -> Answer<H> {
-    Answer::Now(match wire {
+fn refused<H: Handler>(transport: Transport, rejection: &Rejection) -> Answer<H> {
+    Answer::Now(match transport {
         Transport::Sse => sse::refusal(rejection),
         _ => answer::line(rejection.control()),
     })

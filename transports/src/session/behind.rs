@@ -13,7 +13,7 @@
 //! * Where the oldest of a kind are dropped, what tells of them stands in the place of the first, and those behind the others move up:
 //!   they were not sent, and have no number yet.
 //! * *Behind* is a client whose way takes no more for now, that nothing carries, or for whom half of what may wait does. A frame that
-//!   was pushed a moment ago, and that its carrier has not come to yet, makes nobody slow.
+//!   was pushed a moment ago, and that its attachment has not come to yet, makes nobody slow.
 //! * To be behind for a moment costs nothing that a client who reads would miss: frames of a kind are dropped where nothing carries the
 //!   session, where half of what may wait does, or where a client is behind and *late*, which is what the sweep says of one for whom the
 //!   same frame has waited since it came by before. So a burst waits for whoever reads, in full, however fast it is said.

@@ -33,7 +33,7 @@ use bytes::{Buf, BufMut as _, Bytes};
 
 use super::{
     Attachment, Counts, Seq, Session,
-    life::{Carrier, Lasting, Life, LongLife, Tick},
+    life::{CarriedBy, Lasting, Life, LongLife, Tick},
     outbox::{Outbox, OutboxLimits},
     retained::Retained,
 };
@@ -137,7 +137,7 @@ impl Session {
         let detached = self.detached_for(now);
         // Whoever carries it now is not current from here on, wherever the session goes on.
         self.attach();
-        self.life.carry(Carrier::Nothing);
+        self.life.carry(CarriedBy::Nothing);
         // The sweep of wherever it goes on looks anew.
         self.life.set_late(false);
         let silent_ms = now.0.wrapping_sub(heard.0);
@@ -214,8 +214,8 @@ pub fn thaw(
     let lasting = Lasting { beat_ms, is_away: flags & IS_AWAY != 0, is_proven: flags & IS_PROVEN != 0 };
     let mut life = Life::default();
     if flags & IS_BETWEEN_POLLS != 0 {
-        life.carry(Carrier::Poll);
-        life.carry(Carrier::Nothing);
+        life.carry(CarriedBy::Poll);
+        life.carry(CarriedBy::Nothing);
     }
     let counts = Counts {
         taken,

@@ -60,7 +60,7 @@ pub enum Tie {
 
 /// The way in which a session is carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Carrier {
+pub enum CarriedBy {
     /// Nothing carries it.
     #[default]
     Nothing,
@@ -216,27 +216,27 @@ impl Life {
         self.carriage == Carriage::BetweenPolls
     }
 
-    pub(super) fn carry(&mut self, carrier: Carrier) {
-        self.carriage = match (carrier, self.carriage) {
-            (Carrier::Stream, _) => Carriage::Stream,
-            (Carrier::Poll, _) => Carriage::Poll,
-            (Carrier::Nothing, Carriage::Poll | Carriage::BetweenPolls) => Carriage::BetweenPolls,
-            (Carrier::Nothing, _) => Carriage::Nothing,
+    pub(super) fn carry(&mut self, carried_by: CarriedBy) {
+        self.carriage = match (carried_by, self.carriage) {
+            (CarriedBy::Stream, _) => Carriage::Stream,
+            (CarriedBy::Poll, _) => Carriage::Poll,
+            (CarriedBy::Nothing, Carriage::Poll | Carriage::BetweenPolls) => Carriage::BetweenPolls,
+            (CarriedBy::Nothing, _) => Carriage::Nothing,
         };
     }
 }
 
 impl Session {
     /// Something carries the session from now on. Returns whether its client was found away before.
-    pub fn handle_carried(&mut self, carrier: Carrier) -> bool {
+    pub fn handle_carried(&mut self, carried_by: CarriedBy) -> bool {
         self.life.set_late(false);
-        self.life.carry(carrier);
+        self.life.carry(carried_by);
         self.counts.as_mut().is_some_and(|counts| std::mem::take(&mut counts.life.is_away))
     }
 
     /// Nothing carries the session from now on.
     pub fn handle_detached(&mut self, now: Tick) {
-        self.life.carry(Carrier::Nothing);
+        self.life.carry(CarriedBy::Nothing);
         if let Some(counts) = &mut self.counts {
             counts.life.detached = now;
         }

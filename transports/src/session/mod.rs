@@ -23,7 +23,7 @@
 //!    is closed; after a close, `push` says so.
 //! 3. *Bounded.* What was never sent, and what was sent and is not acknowledged, stay each within [`OutboxLimits`], but for the
 //!    last frame of each, which may pass the bound in bytes ([`retained`]), and for what tells of dropped frames in their place.
-//! 4. *One carrier.* At most one [`Attachment`] is current; an older one never becomes current again.
+//! 4. *One attachment.* At most one [`Attachment`] is current; an older one never becomes current again.
 //! 5. *Taken once.* The numbers for which [`Session::take`] says [`Taken::Next`] are 1, 2, 3, and so on.
 //!
 //! 6. *The newest.* Of the states of one thing ([`Policy::Latest`]) at most one waits that the client cannot have yet, behind the last

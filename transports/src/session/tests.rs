@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::{life::Carrier, outbox::Waiting, *};
+use super::{life::CarriedBy, outbox::Waiting, *};
 use crate::policy::{Key, Policy};
 
 #[derive(Clone, Debug)]
@@ -9,21 +9,21 @@ enum Step {
     /// The state of one of a few things.
     PushState(u8, usize),
     PushVolatile,
-    /// The carrier wrote so many frames, at most.
+    /// The attachment wrote so many frames, at most.
     Written(usize),
-    /// The carrier copies so many frames, at most.
+    /// The attachment copies so many frames, at most.
     Gather(usize),
     /// It could write none of them, or a part of the first.
     Stall(bool),
     Flow,
-    Carry(Carrier),
+    Carry(CarriedBy),
     Receipt(u64),
     Attach,
     Close,
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let carrier = prop_oneof![Just(Carrier::Stream), Just(Carrier::Poll)];
+    let carried_by = prop_oneof![Just(CarriedBy::Stream), Just(CarriedBy::Poll)];
     prop_oneof![
         6 => (0usize..40).prop_map(Step::Push),
         6 => (0u8..3, 0usize..40).prop_map(|(key, len)| Step::PushState(key, len)),
@@ -32,7 +32,7 @@ fn step() -> impl Strategy<Value = Step> {
         2 => (0usize..4).prop_map(Step::Gather),
         2 => any::<bool>().prop_map(Step::Stall),
         2 => Just(Step::Flow),
-        2 => carrier.prop_map(Step::Carry),
+        2 => carried_by.prop_map(Step::Carry),
         3 => (0u64..80).prop_map(Step::Receipt),
         1 => Just(Step::Attach),
         1 => Just(Step::Close),
@@ -48,7 +48,7 @@ struct Model {
     received: usize,
     in_hand: usize,
     is_stalled: bool,
-    carrier: Carrier,
+    carried_by: CarriedBy,
 }
 
 impl Model {
@@ -71,10 +71,10 @@ impl Model {
         let is_half_full = self.frames() > 1
             && (self.frames() > LIMITS.frames_max / 2 || self.bytes() > LIMITS.bytes_max / 2);
         is_half_full
-            || match self.carrier {
-                Carrier::Nothing => true,
-                Carrier::Stream => self.is_stalled,
-                Carrier::Poll => self.frames() > 0,
+            || match self.carried_by {
+                CarriedBy::Nothing => true,
+                CarriedBy::Stream => self.is_stalled,
+                CarriedBy::Poll => self.frames() > 0,
             }
     }
 
@@ -143,16 +143,16 @@ proptest! {
                 }
                 Step::Stall(is_begun) => {
                     model.in_hand = usize::from(is_begun).min(model.frames());
-                    model.is_stalled |= model.carrier == Carrier::Stream;
+                    model.is_stalled |= model.carried_by == CarriedBy::Stream;
                     session.handle_stalled(model.in_hand);
                 }
                 Step::Flow => {
                     model.is_stalled = false;
                     session.handle_flowing();
                 }
-                Step::Carry(carrier) => {
-                    (model.carrier, model.is_stalled) = (carrier, false);
-                    session.handle_carried(carrier);
+                Step::Carry(carried_by) => {
+                    (model.carried_by, model.is_stalled) = (carried_by, false);
+                    session.handle_carried(carried_by);
                 }
                 Step::Receipt(seq) => {
                     if seq <= model.pushed.len() as u64 {

@@ -1,4 +1,4 @@
-//! The SSE wire: an event stream down. What goes up comes in POSTs, which `resumable` answers.
+//! The SSE transport: an event stream down. What goes up comes in POSTs, which `resumable` answers.
 
 pub(crate) mod stream;
 #[cfg(feature = "deflate")]

@@ -169,13 +169,13 @@ async fn admit<H: Handler>(
     auth_token: Option<String>,
     line: &str,
 ) -> Result<Attached<H>, Unfit> {
-    let wire = Transport::Websocket;
+    let transport = Transport::Websocket;
     let attached = match ClientLine::parse(line) {
         Ok(ClientLine::Control(ClientControl::Open { beat })) => {
-            manager.open(wire, parts, auth_token, beat).await
+            manager.open(transport, parts, auth_token, beat).await
         }
         Ok(ClientLine::Control(ClientControl::Resume { token, received, beat })) => {
-            manager.resume(wire, (parts, auth_token), token, received, beat).await
+            manager.resume(transport, (parts, auth_token), token, received, beat).await
         }
         _ => return Err(Unfit::Failed(CloseCode::BREACH)),
     };

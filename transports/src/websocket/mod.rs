@@ -1,4 +1,4 @@
-//! The WebSocket wire: handshake, codec, and the task of a connection.
+//! The WebSocket transport: handshake, codec, and the task of a connection.
 //!
 //! ```text
 //! greeting ─ task ─ connection ─ farewell ─ closing*        * = pure

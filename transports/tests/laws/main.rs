@@ -18,7 +18,7 @@ use lapwing_transports::{
     frame::Frame,
     session::{
         Attachment, ResumeError, Seq, Session, Taken,
-        life::{Carrier, Tie},
+        life::{CarriedBy, Tie},
         outbox::OutboxLimits,
     },
 };
@@ -70,7 +70,7 @@ struct Client {
 }
 
 /// A connection that carries a session, with what is under way on it.
-struct Wire {
+struct Connection {
     attachment: Attachment,
     /// What the server has sent on it.
     server_sent: Seq,
@@ -109,7 +109,7 @@ struct World {
     is_late: bool,
     /// What the server took.
     taken: Vec<u64>,
-    wires: Vec<Wire>,
+    connections: Vec<Connection>,
     posts: Vec<Post>,
     /// Resumes under way: what the client had when it asked. They may arrive late, or never.
     asked: Vec<u64>,
@@ -164,7 +164,7 @@ impl World {
             was_polled: false,
             is_late: false,
             taken: Vec::new(),
-            wires: Vec::new(),
+            connections: Vec::new(),
             posts: Vec::new(),
             asked: Vec::new(),
             known: Known::default(),
@@ -218,7 +218,7 @@ impl World {
         self.times.hear();
         self.times.prove(&mut self.session);
         let attachment = self.session.resume(received)?;
-        self.times.carry(&mut self.session, Carrier::Stream);
+        self.times.carry(&mut self.session, CarriedBy::Stream);
         (self.is_stalled, self.was_polled, self.is_late) = (false, false, false);
         self.known.give_up_hand();
         self.known.sent = received.0;
@@ -247,7 +247,7 @@ impl World {
         self.known.settle();
     }
 
-    /// A resume arrives late: the client may have taken and acknowledged more since, by another wire.
+    /// A resume arrives late: the client may have taken and acknowledged more since, by another connection.
     fn resume_arrives(&mut self) {
         if self.session.closed().is_some() || self.asked.is_empty() {
             return;
@@ -266,7 +266,7 @@ impl World {
     fn carry(&mut self, attachment: Attachment, received: Seq) {
         let server_has = self.session.last_taken().0;
         self.client.acknowledged = self.client.acknowledged.max(server_has);
-        self.wires.push(Wire {
+        self.connections.push(Connection {
             attachment,
             server_sent: received,
             client_received: received.0,
@@ -278,41 +278,43 @@ impl World {
         });
     }
 
-    fn any_wire(&mut self) -> Option<&mut Wire> {
-        let count = self.wires.len() as u64;
+    fn any_wire(&mut self) -> Option<&mut Connection> {
+        let count = self.connections.len() as u64;
         if count == 0 {
             return None;
         }
         let index = self.random.below(count) as usize;
-        self.wires.get_mut(index)
+        self.connections.get_mut(index)
     }
 
     /// The current attachment copies frames into a write, which comes of it later, whatever happens meanwhile.
     fn server_gathers(&mut self) {
-        let Some(index) = self.wires.iter().position(|wire| self.session.is_current(wire.attachment)) else {
+        let Some(index) =
+            self.connections.iter().position(|connection| self.session.is_current(connection.attachment))
+        else {
             return;
         };
-        let wire = &mut self.wires[index];
-        let frames = self.session.sendable_after(wire.server_sent, &LIMITS).take(3);
-        wire.hand = frames.map(|frame| String::from_utf8(frame.payload().to_vec()).unwrap()).collect();
-        self.known.in_hand = wire.hand.len() as u64;
-        self.session.handle_in_hand(wire.hand.len());
+        let connection = &mut self.connections[index];
+        let frames = self.session.sendable_after(connection.server_sent, &LIMITS).take(3);
+        connection.hand = frames.map(|frame| String::from_utf8(frame.payload().to_vec()).unwrap()).collect();
+        self.known.in_hand = connection.hand.len() as u64;
+        self.session.handle_in_hand(connection.hand.len());
     }
 
     /// A write takes some of the frames in hand, or all. One whose attachment was superseded meanwhile may do that, too.
     fn server_writes(&mut self) {
         self.server_gathers();
         let Some(index) =
-            (!self.wires.is_empty()).then(|| self.random.below(self.wires.len() as u64) as usize)
+            (!self.connections.is_empty()).then(|| self.random.below(self.connections.len() as u64) as usize)
         else {
             return;
         };
-        let count = self.random.below(self.wires[index].hand.len() as u64 + 1) as usize;
-        let wire = &mut self.wires[index];
-        let hand = std::mem::take(&mut wire.hand);
-        wire.server_sent.0 += count as u64;
-        let (sent, is_current) = (wire.server_sent, self.session.is_current(wire.attachment));
-        wire.down.extend(hand[..count].iter().cloned());
+        let count = self.random.below(self.connections[index].hand.len() as u64 + 1) as usize;
+        let connection = &mut self.connections[index];
+        let hand = std::mem::take(&mut connection.hand);
+        connection.server_sent.0 += count as u64;
+        let (sent, is_current) = (connection.server_sent, self.session.is_current(connection.attachment));
+        connection.down.extend(hand[..count].iter().cloned());
         if !is_current {
             return;
         }
@@ -329,19 +331,19 @@ impl World {
         if self.session.is_question_due(&LIMITS) {
             self.session.handle_asked();
             assert!(!self.session.is_question_due(&LIMITS), "one question is open at a time");
-            self.wires[index].down.push_back(QUESTION.into());
+            self.connections[index].down.push_back(QUESTION.into());
         }
     }
 
     fn client_reads(&mut self) {
         let have = self.client.handed_on.len() as u64;
-        let Some(wire) = self.any_wire() else { return };
-        let Some(text) = wire.down.pop_front() else { return };
+        let Some(connection) = self.any_wire() else { return };
+        let Some(text) = connection.down.pop_front() else { return };
         if text == QUESTION {
-            return wire.acks.push_back(have);
+            return connection.acks.push_back(have);
         }
-        wire.client_received += 1;
-        let number = wire.client_received;
+        connection.client_received += 1;
+        let number = connection.client_received;
         self.client_takes(number, text);
     }
 
@@ -355,16 +357,16 @@ impl World {
 
     fn client_writes(&mut self) {
         let made = self.client.made;
-        let Some(wire) = self.any_wire() else { return };
-        while wire.client_sent < made {
-            wire.client_sent += 1;
-            wire.up.push_back(wire.client_sent);
+        let Some(connection) = self.any_wire() else { return };
+        while connection.client_sent < made {
+            connection.client_sent += 1;
+            connection.up.push_back(connection.client_sent);
         }
     }
 
     fn server_reads(&mut self) {
-        let Some(wire) = self.any_wire() else { return };
-        let (ack, frame) = (wire.acks.pop_front(), wire.up.pop_front());
+        let Some(connection) = self.any_wire() else { return };
+        let (ack, frame) = (connection.acks.pop_front(), connection.up.pop_front());
         if let Some(ack) = ack {
             self.handle_receipt(ack);
         }
@@ -397,8 +399,8 @@ impl World {
 
     fn acknowledge(&mut self) {
         let have = self.client.handed_on.len() as u64;
-        if let Some(wire) = self.any_wire() {
-            wire.acks.push_back(have);
+        if let Some(connection) = self.any_wire() {
+            connection.acks.push_back(have);
         }
     }
 
@@ -431,10 +433,10 @@ impl World {
 
     /// A connection dies, with all that is under way on it.
     fn cut(&mut self) {
-        if !self.wires.is_empty() {
-            let index = self.random.below(self.wires.len() as u64) as usize;
-            let wire = self.wires.swap_remove(index);
-            if self.session.is_current(wire.attachment) {
+        if !self.connections.is_empty() {
+            let index = self.random.below(self.connections.len() as u64) as usize;
+            let connection = self.connections.swap_remove(index);
+            if self.session.is_current(connection.attachment) {
                 self.times.detach(&mut self.session);
             }
         }
@@ -444,7 +446,7 @@ impl World {
     fn poll(&mut self) {
         let before = self.client.handed_on.len() as u64;
         match self.resume(Seq(before)) {
-            Ok(_) => self.times.carry(&mut self.session, Carrier::Poll),
+            Ok(_) => self.times.carry(&mut self.session, CarriedBy::Poll),
             Err(ResumeError::Gap | ResumeError::Ahead) => panic!("an honest client is never refused"),
         }
         self.was_polled = true;
@@ -484,8 +486,12 @@ impl World {
         let waiting = self.session.waiting().count();
         assert_eq!(self.session.is_drained(), waiting == 0);
         self.check_bounds();
-        let current = self.wires.iter().filter(|wire| self.session.is_current(wire.attachment)).count();
-        assert!(current <= 1, "two carriers");
+        let current = self
+            .connections
+            .iter()
+            .filter(|connection| self.session.is_current(connection.attachment))
+            .count();
+        assert!(current <= 1, "two attachments");
         assert_eq!(self.session.last_received().0 + waiting as u64, self.session.last_pushed().0);
     }
 
@@ -523,9 +529,9 @@ impl World {
             return;
         }
         self.attach();
-        let newest = self.wires.len() - 1;
-        self.wires.swap(0, newest);
-        self.wires.truncate(1);
+        let newest = self.connections.len() - 1;
+        self.connections.swap(0, newest);
+        self.connections.truncate(1);
         for _ in 0..200 {
             self.server_writes();
             self.client_reads();

@@ -7,7 +7,7 @@ use lapwing_transports::{
     session::{
         Pushed, Seq, Session,
         frozen::{ThawError, Thawed, thaw},
-        life::{Carrier, Tick},
+        life::{CarriedBy, Tick},
         outbox::OutboxLimits,
     },
 };
@@ -36,7 +36,10 @@ impl World {
         };
         self.session = session;
         assert!(!self.session.is_carried());
-        assert!(!self.wires.iter().any(|wire| self.session.is_current(wire.attachment)), "carried already");
+        assert!(
+            !self.connections.iter().any(|connection| self.session.is_current(connection.attachment)),
+            "carried already"
+        );
         self.known.give_up_hand();
         self.times.go_on_at(there, heard);
         (self.is_stalled, self.is_late) = (false, false);
@@ -50,7 +53,7 @@ fn session() -> Session {
     let mut session = Session::resumable();
     let key = || Key::new("ä key");
     let few = few("few", 2).unwrap();
-    session.handle_carried(Carrier::Stream);
+    session.handle_carried(CarriedBy::Stream);
     for frame in [
         Frame::text("acknowledged"),
         Frame::text("sent"),
@@ -160,7 +163,7 @@ fn the_frozen_bytes_of_version_1_are_written_and_read() {
         "40000000000000000300000001660000000163",
     );
     let mut session = Session::resumable();
-    session.handle_carried(Carrier::Poll);
+    session.handle_carried(CarriedBy::Poll);
     for frame in [
         Frame::text("a").with_policy(Policy::Latest(Key::new("k"))),
         Frame::binary(vec![1, 2]).as_fence(),

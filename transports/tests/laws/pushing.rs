@@ -4,7 +4,7 @@ use lapwing_transports::{
     close::CloseReason,
     frame::Frame,
     policy::{Few, Key, Policy, Told},
-    session::{Pushed, life::Carrier},
+    session::{Pushed, life::CarriedBy},
 };
 
 use super::{BYTES_MAX, FRAMES_MAX, LIMITS, World};
@@ -155,10 +155,10 @@ impl World {
     /// Whether the few may be dropped for the client: not for a moment in which it was not written to.
     fn is_late(&self, frames: usize, bytes: usize) -> bool {
         is_half_full(frames, bytes)
-            || match self.times.carrier() {
-                Carrier::Stream => self.is_late && (self.is_stalled || self.session.is_held(&LIMITS)),
-                Carrier::Nothing if !self.was_polled => true,
-                Carrier::Nothing | Carrier::Poll => self.is_late && frames > 0,
+            || match self.times.carried_by() {
+                CarriedBy::Stream => self.is_late && (self.is_stalled || self.session.is_held(&LIMITS)),
+                CarriedBy::Nothing if !self.was_polled => true,
+                CarriedBy::Nothing | CarriedBy::Poll => self.is_late && frames > 0,
             }
     }
 
@@ -166,10 +166,10 @@ impl World {
     fn is_behind(&self) -> bool {
         let (_, frames, bytes) = self.amount(self.known.reached, self.pushed.len() as u64);
         is_half_full(frames, bytes)
-            || match self.times.carrier() {
-                Carrier::Stream => self.is_stalled || self.session.is_held(&LIMITS),
-                Carrier::Nothing if !self.was_polled => true,
-                Carrier::Nothing | Carrier::Poll => frames > 0,
+            || match self.times.carried_by() {
+                CarriedBy::Stream => self.is_stalled || self.session.is_held(&LIMITS),
+                CarriedBy::Nothing if !self.was_polled => true,
+                CarriedBy::Nothing | CarriedBy::Poll => frames > 0,
             }
     }
 }

@@ -6,7 +6,7 @@ use lapwing_transports::{
     close::CloseReason,
     session::{
         Session,
-        life::{Beat, Carrier, Due, Patience, Tick, Tie},
+        life::{Beat, CarriedBy, Due, Patience, Tick, Tie},
     },
 };
 
@@ -34,7 +34,7 @@ pub(crate) struct Times {
     tie: Tie,
     now: Tick,
     heard: Tick,
-    carrier: Carrier,
+    carried_by: CarriedBy,
     detached: Tick,
     is_proven: bool,
     is_away: bool,
@@ -54,7 +54,7 @@ impl Times {
             tie,
             now,
             heard: now,
-            carrier: Carrier::Nothing,
+            carried_by: CarriedBy::Nothing,
             detached: now,
             is_proven: false,
             is_away: false,
@@ -64,8 +64,8 @@ impl Times {
         }
     }
 
-    pub(crate) fn carrier(&self) -> Carrier {
-        self.carrier
+    pub(crate) fn carried_by(&self) -> CarriedBy {
+        self.carried_by
     }
 
     /// Something came from the client.
@@ -78,17 +78,17 @@ impl Times {
         self.is_proven = true;
     }
 
-    pub(crate) fn carry(&mut self, session: &mut Session, carrier: Carrier) {
-        assert_eq!(session.handle_carried(carrier), self.is_away, "back without away, or not back");
+    pub(crate) fn carry(&mut self, session: &mut Session, carried_by: CarriedBy) {
+        assert_eq!(session.handle_carried(carried_by), self.is_away, "back without away, or not back");
         assert!(session.is_carried());
-        self.carrier = carrier;
+        self.carried_by = carried_by;
         self.is_away = false;
     }
 
     pub(crate) fn detach(&mut self, session: &mut Session) {
         session.handle_detached(self.now);
         assert!(!session.is_carried());
-        self.carrier = Carrier::Nothing;
+        self.carried_by = CarriedBy::Nothing;
         self.detached = self.now;
     }
 
@@ -96,9 +96,9 @@ impl Times {
     pub(crate) fn go_on_at(&mut self, now: Tick, heard: Tick) {
         let ahead = now.0.wrapping_sub(self.now.0);
         let shifted = |tick: Tick| Tick(tick.0.wrapping_add(ahead));
-        self.detached = if self.carrier == Carrier::Nothing { shifted(self.detached) } else { now };
+        self.detached = if self.carried_by == CarriedBy::Nothing { shifted(self.detached) } else { now };
         assert_eq!(heard, shifted(self.heard), "when its client was heard");
-        (self.now, self.heard, self.carrier, self.asked) = (now, heard, Carrier::Nothing, None);
+        (self.now, self.heard, self.carried_by, self.asked) = (now, heard, CarriedBy::Nothing, None);
     }
 
     pub(crate) fn now(&self) -> (Tick, Tick) {
@@ -132,7 +132,7 @@ impl Times {
         let needs_time = match self.tie {
             Tie::Connection => true,
             Tie::Polls => false,
-            Tie::Window => self.carrier != Carrier::Nothing,
+            Tie::Window => self.carried_by != CarriedBy::Nothing,
         };
         let time = if needs_time { PATIENCE.linger } else { PATIENCE.period };
         if since >= time && !self.is_over { Due::Over } else { Due::Nothing }
@@ -140,7 +140,7 @@ impl Times {
 
     fn due_when_open(&self) -> Due {
         let is_past = |since: Tick, limit: Duration| self.now.since(since) >= limit + PATIENCE.period;
-        let (is_resumable, is_detached) = (self.tie == Tie::Window, self.carrier == Carrier::Nothing);
+        let (is_resumable, is_detached) = (self.tie == Tie::Window, self.carried_by == CarriedBy::Nothing);
         let (limit, reason) = match self.tie {
             Tie::Connection => (PATIENCE.idle, CloseReason::Idle),
             Tie::Polls => (PATIENCE.abandoned, CloseReason::Abandoned),
@@ -157,7 +157,7 @@ impl Times {
         }
         let is_silent = self.now.since(self.heard) >= BEAT;
         let was_asked = self.asked.is_some_and(|asked| self.now.since(asked) < BEAT);
-        if is_resumable && self.carrier == Carrier::Stream && is_silent && !was_asked {
+        if is_resumable && self.carried_by == CarriedBy::Stream && is_silent && !was_asked {
             return Due::Ping;
         }
         Due::Nothing
@@ -172,8 +172,8 @@ fn run(tie: Tie, seed: u64, counts: &mut [u64; 5]) {
     for _ in 0..80 {
         match random.below(16) {
             0..=4 => times.hear(),
-            5 => times.carry(&mut session, Carrier::Stream),
-            6 => times.carry(&mut session, Carrier::Poll),
+            5 => times.carry(&mut session, CarriedBy::Stream),
+            6 => times.carry(&mut session, CarriedBy::Poll),
             7 => times.detach(&mut session),
             8 if tie == Tie::Window && random.below(4) == 0 => times.prove(&mut session),
             9 if random.below(40) == 0 => {
