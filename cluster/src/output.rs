@@ -42,6 +42,8 @@ pub enum Output {
     Presence(Instance, Bytes),
     /// What a peer says about relays: for [`Relays::handle_message`](crate::relay::Relays::handle_message).
     Relay(Instance, Bytes),
+    /// What a peer says about moves: for [`Moves::handle_message`](crate::moves::Moves::handle_message).
+    Move(Instance, Bytes),
     /// A peer asks; answer with [`Node::answer`](crate::Node::answer).
     Call(Instance, u64, Bytes),
     /// A call of this node is over.

@@ -76,6 +76,12 @@ fn the_frozen_bytes_of_version_1_are_written_and_read() {
 }
 
 #[test]
+fn the_frozen_bytes_of_version_3_are_written_and_read() {
+    let says = Message::Move(Bytes::from_static(b"\x01"));
+    check_frozen("move 030d010203040506070801\n", vec![("move", says)]);
+}
+
+#[test]
 fn the_frozen_bytes_of_version_2_are_written_and_read() {
     check_frozen(include_str!("data/wire-2.txt"), samples_of_version_2());
 }
@@ -110,8 +116,8 @@ fn limits_are_kept() {
 fn what_is_not_known_here_is_an_error_that_says_whose_it_was() {
     let bytes = Message::Departed.encode(Instance(7));
     let mut later = bytes.to_vec();
-    later[0] = 3;
-    assert_eq!(Message::decode(&later.clone().into(), &WireLimits::default()), Err(WireError::Version(3)));
+    later[0] = 4;
+    assert_eq!(Message::decode(&later.clone().into(), &WireLimits::default()), Err(WireError::Version(4)));
     assert_eq!(sender(&later), Some(Instance(7)));
     let mut unknown = bytes.to_vec();
     unknown[1] = 99;

@@ -257,6 +257,12 @@ impl Moves {
         self.incoming.len()
     }
 
+    /// Whether something waits to be said.
+    #[must_use]
+    pub fn has_something(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
     /// Bytes of baggage that is sent from here, and of what is gathered here.
     #[must_use]
     pub fn held(&self) -> (usize, usize) {

@@ -1,5 +1,7 @@
 //! What moves tell their program.
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use super::{MoveKey, wire::Why};
@@ -51,6 +53,18 @@ pub enum NotOffered {
     TooLarge,
 }
 
+impl fmt::Display for NotOffered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Away => "the other node cannot be reached",
+            Self::Full => "as many sessions are on their way as may be",
+            Self::TooLarge => "more is said about the session than may be",
+        })
+    }
+}
+
+impl std::error::Error for NotOffered {}
+
 /// Why a session was not sent. The move is as it was: [withdraw](super::Moves::withdraw) it, or try again later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -62,3 +76,15 @@ pub enum NotSent {
     /// The move is over, or not at this point.
     Over,
 }
+
+impl fmt::Display for NotSent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "as many bytes of sessions are on their way as may be",
+            Self::Size => "the session has more bytes than one may, or none",
+            Self::Over => "the move is over, or not at this point",
+        })
+    }
+}
+
+impl std::error::Error for NotSent {}

@@ -1,4 +1,4 @@
-//! What a node has to do with relays: it hands on what is said about them, and knows who is there.
+//! What a node has to do with relays and moves: it hands on what is said about them, and knows who is there.
 
 use bytes::Bytes;
 
@@ -33,6 +33,13 @@ impl Node {
         Work::Publish { number: None, channel: Channel::Node(to), bytes }
     }
 
+    /// A message about moves for the engine: see [`Moves::poll_message`](crate::moves::Moves::poll_message).
+    #[must_use]
+    pub fn move_work(&self, to: Instance, bytes: Bytes) -> Work {
+        let bytes = Message::Move(bytes).encode(self.identity.instance);
+        Work::Publish { number: None, channel: Channel::Node(to), bytes }
+    }
+
     /// A peer has ended, or seems to have.
     pub(super) fn note_gone(&mut self, instance: Instance) {
         if self.gone.len() >= self.config.peers_max {
@@ -43,8 +50,19 @@ impl Node {
 
     pub(super) fn handle_relay(&mut self, from: Instance, bytes: Bytes) {
         // Who is not known to live has no requests to carry, and none of this node's sessions.
-        if self.members.get(from).is_some_and(|member| member.peer.is_some()) {
+        if self.is_living(from) {
             self.outputs.push_back(Output::Relay(from, bytes));
         }
+    }
+
+    pub(super) fn handle_move(&mut self, from: Instance, bytes: Bytes) {
+        // Nor has it a session to give: of what it gave it may be thought dead already.
+        if self.is_living(from) {
+            self.outputs.push_back(Output::Move(from, bytes));
+        }
+    }
+
+    fn is_living(&mut self, instance: Instance) -> bool {
+        self.members.get(instance).is_some_and(|member| member.peer.is_some())
     }
 }

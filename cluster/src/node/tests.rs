@@ -222,6 +222,19 @@ fn what_is_said_about_relays_is_heard_of_the_living_alone() {
 }
 
 #[test]
+fn what_is_said_about_moves_is_heard_of_the_living_alone() {
+    let mut node = up(Config::default());
+    let says = Message::Move(Bytes::from_static(b"m"));
+    tell(&mut node, PEER, &says);
+    assert_eq!(outputs(&mut node), []);
+    tell(&mut node, PEER, &beat(0, 0));
+    tell(&mut node, PEER, &says);
+    assert_eq!(outputs(&mut node)[1..], [Output::Move(PEER, Bytes::from_static(b"m"))]);
+    let work = node.move_work(PEER, Bytes::from_static(b"m"));
+    assert_eq!(work, Work::Publish { number: None, channel: Channel::Node(PEER), bytes: says.encode(ME) });
+}
+
+#[test]
 fn of_what_comes_back_beats_count_and_what_a_store_has_kept() {
     let mut node = up(Config::default());
     tell(&mut node, ME, &Message::Departed);

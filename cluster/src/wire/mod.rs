@@ -19,6 +19,7 @@
 //! 10 answer   id · bytes (the rest)
 //! 11 kept     epoch u64 · number u64 · check u32 · before u32 (all big-endian) · entry (the rest)
 //! 12 relay    bytes (the rest): see [`relay::wire`](crate::relay::wire)
+//! 13 move     in version 3: bytes (the rest): see [`moves::wire`](crate::moves::wire)
 //!
 //! tops        top · since · lost · part u8 · parts u8 · count · (key · number) each
 //! slow        0 u8 close | 1 volatile | 2 latest of each event | 3 latest, key | 4 few, count · event
@@ -26,8 +27,9 @@
 //!
 //! A payload's kind is 0 for JSON and 1 for bytes, and 2 and 3 where it is not to be compressed on its way to clients.
 //!
-//! A message is written in the oldest version that has room for it: version 2 is that of publications with a policy for slow clients,
-//! and everything else is written in version 1. While a node lives that reads version 1 alone, policies are left out.
+//! A message is written in the oldest version that has room for it: version 2 is that of publications with a policy for slow clients, version 3
+//! that of what is said about moves, and everything else is written in version 1. While a node lives that reads version 1 alone, policies are
+//! left out; no session is offered to a node that does not read version 3.
 
 mod read;
 mod slow;
@@ -40,9 +42,11 @@ use crate::{channel::Key, id::Instance};
 pub use self::slow::Slow;
 
 /// The newest version that is read. Messages are written in the oldest that has room for them.
-pub const VERSION: u8 = 2;
+pub const VERSION: u8 = 3;
 /// The first version that has room for a policy for slow clients.
 pub const VERSION_SLOW: u8 = 2;
+/// The first version that has room for what is said about moves.
+pub const VERSION_MOVES: u8 = 3;
 /// The oldest version that is read.
 pub const VERSION_OLDEST: u8 = 1;
 
@@ -96,6 +100,8 @@ pub enum Message {
     Kept(Kept),
     /// What is said about relays.
     Relay(Bytes),
+    /// What is said about sessions that go from one node to another.
+    Move(Bytes),
 }
 
 /// A place in the order in which a store keeps what is broadcast on a topic: behind one entry and before the next.

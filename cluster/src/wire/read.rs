@@ -49,6 +49,7 @@ impl Reader<'_> {
             10 => Message::Answer { id: self.varint()?, body: self.all() },
             KEPT => Message::Kept(self.kept()?),
             12 => Message::Relay(self.all()),
+            13 => Message::Move(self.all()),
             kind => return Err(WireError::Kind(kind)),
         })
     }

@@ -3,7 +3,8 @@
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use super::{
-    Beat, KEPT, Kept, Message, PayloadKind, Publish, Repair, Slow, Tops, VERSION_OLDEST, VERSION_SLOW,
+    Beat, KEPT, Kept, Message, PayloadKind, Publish, Repair, Slow, Tops, VERSION_MOVES, VERSION_OLDEST,
+    VERSION_SLOW,
 };
 use crate::{id::Instance, varint::put as varint};
 
@@ -24,7 +25,9 @@ pub(super) fn message(message: &Message, from: Instance) -> Bytes {
         Message::Repair(it) => repair(it, &mut out),
         Message::AskTops { after } => varint(*after, &mut out),
         Message::Tops(it) => tops(it, &mut out),
-        Message::Presence(bytes) | Message::Relay(bytes) => out.extend_from_slice(bytes),
+        Message::Presence(bytes) | Message::Relay(bytes) | Message::Move(bytes) => {
+            out.extend_from_slice(bytes)
+        }
         Message::Call { id, body } | Message::Answer { id, body } => {
             varint(*id, &mut out);
             out.extend_from_slice(body);
@@ -38,6 +41,7 @@ pub(super) fn message(message: &Message, from: Instance) -> Bytes {
 fn version(message: &Message) -> u8 {
     match message {
         Message::Publish(Publish { slow: Some(_), .. }) => VERSION_SLOW,
+        Message::Move(_) => VERSION_MOVES,
         _ => VERSION_OLDEST,
     }
 }
@@ -56,6 +60,7 @@ fn kind(message: &Message) -> u8 {
         Message::Answer { .. } => 10,
         Message::Kept(_) => KEPT,
         Message::Relay(_) => 12,
+        Message::Move(_) => 13,
     }
 }
 

@@ -396,6 +396,7 @@ impl World {
                 | Output::Kept { .. }
                 | Output::Presence(..)
                 | Output::Relay(..)
+                | Output::Move(..)
                 | Output::Call(..)
                 | Output::Answered { .. } => {}
             }

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 
+pub mod moves;
 mod node;
 mod pipe;
 mod process;
@@ -92,12 +93,33 @@ macro_rules! contract {
             a_program_that_does_not_listen_is_told_what_it_missed
             a_start_without_a_server_fails_or_waits_as_set
         );
+        $crate::move_contract!($server;
+            sessions_move_to_another_node_whole_and_once
+            a_node_that_ends_waits_until_it_is_known_where_its_sessions_are
+            sessions_that_move_over_connections_that_are_cut_are_at_one_node
+            a_session_whose_target_dies_is_where_it_was_or_told_to_be_lost
+            a_session_that_nobody_answers_for_stays
+            a_node_that_takes_no_sessions_refuses_them_at_once
+        );
     };
     ($server:ty; $($name:ident)*) => {
         $(
             #[tokio::test]
             async fn $name() {
                 $crate::tests::$name::<$server>().await;
+            }
+        )*
+    };
+}
+
+/// Makes a test of each item of the contract about moves.
+#[macro_export]
+macro_rules! move_contract {
+    ($server:ty; $($name:ident)*) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                $crate::moves::$name::<$server>().await;
             }
         )*
     };

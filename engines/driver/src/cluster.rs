@@ -23,6 +23,7 @@ use tokio::{
 
 use crate::{
     call::{Answers, CallError},
+    moves::SessionMoves,
     relays::Relay,
     shared::{Shared, Verdict, Wanted},
     stats::Stats,
@@ -163,6 +164,12 @@ impl Cluster {
     #[must_use]
     pub fn relays(&self) -> (usize, usize) {
         self.shared().relays().counts()
+    }
+
+    /// What the program says of sessions that go from one node to another.
+    #[must_use]
+    pub fn moves(&self) -> SessionMoves<'_> {
+        SessionMoves::new(self.shared().moves())
     }
 
     /// This start of this node.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use lapwing_cluster::{
     Gap, Instance, Key, Peer, PeerEnd,
+    moves::MoveOutput,
     wire::{Kept, Publish},
 };
 
@@ -53,6 +54,8 @@ pub enum ClusterEvent {
         /// What it says of the request; it counts as bytes that came, until they are [used](Relay::used).
         head: Bytes,
     },
+    /// Something is known of a session that goes from one node to another; never unless [`Options::moves`](crate::Options::moves) says so.
+    Move(MoveOutput),
     /// There is a connection to the engine.
     EngineUp,
     /// There is none any more. Everything local goes on; publications are kept as far as the ring goes.

@@ -8,7 +8,7 @@ use std::{
     },
 };
 
-use lapwing_cluster::{Gap, GapCause, Instance, Scope};
+use lapwing_cluster::{Gap, GapCause, Instance, Scope, moves::MoveOutput};
 use tokio::sync::mpsc;
 
 use crate::event::ClusterEvent;
@@ -87,6 +87,9 @@ impl Inbox {
                 ClusterEvent::Presence { bytes, .. } => bytes.len(),
                 ClusterEvent::Call(call) => call.body().len(),
                 ClusterEvent::Relay { head, .. } => head.len(),
+                ClusterEvent::Move(MoveOutput::Offered(_, bytes) | MoveOutput::Arrived(_, bytes)) => {
+                    bytes.len()
+                }
                 _ => 0,
             };
         self.room.take(bytes);
@@ -118,6 +121,8 @@ impl Inbox {
 #[cfg(test)]
 mod tests {
     use lapwing_cluster::Key;
+
+    use lapwing_cluster::moves::{MoveKey, Side};
 
     use super::*;
 
@@ -153,6 +158,14 @@ mod tests {
         let inbox = Inbox::new(tx, Room::new(100, 1_000));
         let bytes = vec![0; 900].into();
         inbox.push(ClusterEvent::Presence { from: Instance(1), bytes });
+        assert!(!inbox.has_room());
+
+        let (tx, _rx) = mpsc::unbounded_channel();
+        let inbox = Inbox::new(tx, Room::new(100, 1_000));
+        let key = MoveKey { peer: Instance(1), side: Side::Target, number: 1 };
+        inbox.push(ClusterEvent::Move(MoveOutput::Offered(key, vec![0; 300].into())));
+        assert!(inbox.has_room());
+        inbox.push(ClusterEvent::Move(MoveOutput::Arrived(key, vec![0; 500].into())));
         assert!(!inbox.has_room());
     }
 

@@ -35,7 +35,7 @@
 
 // The rooms, each using only those to its right; those in braces do not use each other, those with * are pure:
 //
-// options ─ {cluster driver events hub} ─ shared ─ {inbox stats engine backoff* seal* shelf*} ─ {event store*} ─ {call relays}
+// options ─ {cluster driver events hub} ─ shared ─ {inbox stats engine backoff* seal* shelf*} ─ {event store*} ─ {call relays moves}
 
 mod backoff;
 mod call;
@@ -46,6 +46,7 @@ mod event;
 mod events;
 mod hub;
 mod inbox;
+mod moves;
 mod options;
 mod relays;
 mod seal;
@@ -60,6 +61,7 @@ pub use engine::{ConnectError, Connection, Engine, Lost};
 pub use event::ClusterEvent;
 pub use events::Events;
 pub use hub::{HalfOpen, Hub, HubConnection, HubEngine};
+pub use moves::{MoveStats, SessionMoves};
 pub use options::{AtStart, Options, StartError};
 pub use relays::{Relay, RelayStats};
 pub use shelf::Shelf;

@@ -3,7 +3,7 @@
 use std::{error::Error, fmt, sync::Arc, time::Duration};
 
 use lapwing_cluster::{
-    AppNameError, Config, Identity, Instance, Names, Node, TopicHasher, relay::RelayConfig,
+    AppNameError, Config, Identity, Instance, Names, Node, TopicHasher, moves::MoveConfig, relay::RelayConfig,
 };
 use tokio::sync::{mpsc, watch};
 
@@ -26,6 +26,7 @@ pub struct Options {
     secret: Option<Secret>,
     config: Config,
     relays: RelayConfig,
+    moves: Option<MoveConfig>,
     at_start: AtStart,
     connect_timeout: Duration,
     pause_first: Duration,
@@ -63,6 +64,7 @@ impl Options {
             secret: None,
             config: Config::default(),
             relays: RelayConfig::default(),
+            moves: None,
             at_start: AtStart::default(),
             connect_timeout: Duration::from_secs(2),
             pause_first: Duration::from_millis(50),
@@ -98,6 +100,13 @@ impl Options {
     /// Options of the requests that nodes carry for each other.
     pub fn relays(mut self, relays: RelayConfig) -> Self {
         self.relays = relays;
+        self
+    }
+
+    /// Lets sessions go from one node to another. By default none goes or comes, and what other nodes offer is refused: it is for programs that act
+    /// on [`ClusterEvent::Move`](crate::ClusterEvent::Move).
+    pub fn moves(mut self, moves: MoveConfig) -> Self {
+        self.moves = Some(moves);
         self
     }
 
@@ -160,7 +169,7 @@ impl Options {
         let seal = self.secret.map(|Secret(secret)| Seal::new(&secret, &self.app));
         let identity = Identity { app: self.app, name, instance };
         let node = Node::new(identity, self.config, Duration::ZERO);
-        let shared = Arc::new(Shared::new(inbox, node, seal, self.relays));
+        let shared = Arc::new(Shared::new(inbox, node, seal, self.relays, self.moves));
         let (stop, stopped) = watch::channel(None);
         let driver = Driver::new(
             engine,

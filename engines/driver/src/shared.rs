@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 use lapwing_cluster::{
     Channel, Event, Instance, Interest, Key, Node, Output, Sent, Standing, Work,
+    moves::{MoveConfig, MoveOutput},
     relay::RelayConfig,
     wire::{self, PayloadKind, Slow},
 };
@@ -21,6 +22,7 @@ use crate::{
     call::{Answers, Call, CallError, TakesAnswers},
     event::ClusterEvent,
     inbox::Inbox,
+    moves::MoveTable,
     relays::RelayTable,
     seal::Seal,
     stats::Stats,
@@ -41,6 +43,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     /// Requests that are carried for other nodes, and by them. Locked behind the state, where both are.
     relays: Arc<RelayTable>,
+    /// Sessions that go from one node to another. Locked behind the state, as well.
+    moves: MoveTable,
     /// There may be work for the engine.
     wake: Arc<Notify>,
     ready: watch::Sender<bool>,
@@ -59,8 +63,10 @@ struct State {
     wants_reconnect: bool,
     /// Something was dropped since the last tick for want of room.
     has_dropped: bool,
-    /// Whether relays come before publications, next time: they take turns.
+    /// Whether relays and moves come before publications, next time: they take turns.
     prefers_relays: bool,
+    /// Whether moves come before relays, next time.
+    prefers_moves: bool,
     up_since: Option<Instant>,
     /// When the last beat was handed to the engine.
     beat_at: Option<Instant>,
@@ -85,12 +91,19 @@ pub(crate) enum Wanted {
 
 impl Shared {
     /// `node` was made at the time zero.
-    pub(crate) fn new(inbox: Inbox, node: Node, seal: Option<Seal>, relays: RelayConfig) -> Self {
+    pub(crate) fn new(
+        inbox: Inbox,
+        node: Node,
+        seal: Option<Seal>,
+        relays: RelayConfig,
+        moves: Option<MoveConfig>,
+    ) -> Self {
         // Without a secret the application's name is all that is needed to make one, which costs a question to another node.
         let tags = seal.clone().unwrap_or_else(|| Seal::new(&[], &node.identity().app));
         let wake = Arc::<Notify>::default();
         Self {
             relays: RelayTable::new(relays, wake.clone()),
+            moves: MoveTable::new(moves, wake.clone()),
             instance: node.identity().instance,
             seal,
             tags,
@@ -104,6 +117,7 @@ impl Shared {
                 wants_reconnect: false,
                 has_dropped: false,
                 prefers_relays: false,
+                prefers_moves: false,
                 up_since: None,
                 beat_at: None,
                 echoes_left: ECHOES,
@@ -210,7 +224,7 @@ impl Shared {
     pub(crate) fn depart(&self, is_late: bool) -> bool {
         let mut state = self.lock();
         // What others carry is answered to its end: its clients hear why there is none.
-        let may = is_late || state.node.is_flushed() && !self.relays.is_busy();
+        let may = is_late || state.node.is_flushed() && !self.relays.is_busy() && !self.moves.is_busy();
         if may {
             state.node.depart();
         }
@@ -227,10 +241,11 @@ impl Shared {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let relays = self.relays.stats();
+        let (relays, moves) = (self.relays.stats(), self.moves.stats());
         let state = self.lock();
         Stats {
             relays,
+            moves,
             up_for: state.up_since.map(|since| since.elapsed()),
             peers: state.node.living().count(),
             unreadable: state.node.unreadable(),
@@ -265,6 +280,7 @@ impl Shared {
         state.node.handle_tick(now);
         state.inbox.push_late_gaps();
         state.act(self, false);
+        state.tell_moves(self.moves.handle_tick(now));
         self.tell_ready(&state);
         drop(state);
         self.relays.handle_tick(now);
@@ -293,14 +309,14 @@ impl Shared {
     pub(crate) fn next_work(&self) -> Option<Work> {
         let mut state = self.lock();
         let relays_first = std::mem::replace(&mut state.prefers_relays, false);
-        let mut work = match relays_first.then(|| self.relay_work(&state)).flatten() {
+        let mut work = match relays_first.then(|| self.relay_or_move_work(&mut state)).flatten() {
             Some(work) => work,
             None => match state.node.poll_work(self.now()) {
                 Some(work) => {
                     state.prefers_relays = true;
                     work
                 }
-                None => self.relay_work(&state)?,
+                None => self.relay_or_move_work(&mut state)?,
             },
         };
         if let Work::Publish { channel: Channel::Control, .. } = &work {
@@ -326,9 +342,13 @@ impl Shared {
         opened
     }
 
-    fn relay_work(&self, state: &State) -> Option<Work> {
-        let (to, bytes) = self.relays.next_message()?;
-        Some(state.node.relay_work(to, bytes))
+    /// What is to be said about relays or moves: they take turns, too.
+    fn relay_or_move_work(&self, state: &mut State) -> Option<Work> {
+        let relay = || self.relays.next_message().map(|(to, bytes)| state.node.relay_work(to, bytes));
+        let moves = || self.moves.next_message().map(|(to, bytes)| state.node.move_work(to, bytes));
+        let work = if state.prefers_moves { moves().or_else(relay) } else { relay().or_else(moves) };
+        state.prefers_moves = !state.prefers_moves;
+        work
     }
 
     /// Whether an instance is there.
@@ -342,6 +362,10 @@ impl Shared {
 
     pub(crate) fn relays(&self) -> &Arc<RelayTable> {
         &self.relays
+    }
+
+    pub(crate) fn moves(&self) -> &MoveTable {
+        &self.moves
     }
 
     /// Whether the node wants another connection, once.
@@ -389,12 +413,14 @@ impl State {
                 self.up_since = Some(Instant::now());
                 self.stats.connects += 1;
                 shared.relays.handle_up();
+                shared.moves.handle_up();
                 self.inbox.push(ClusterEvent::EngineUp);
             }
             Event::Down => {
                 (self.up_since, self.beat_at) = (None, None);
                 self.stats.round_trip = None;
                 shared.relays.handle_down();
+                shared.moves.handle_down();
                 self.inbox.push(ClusterEvent::EngineDown);
             }
             Event::Dropped => self.inbox.push(ClusterEvent::Dropped),
@@ -451,11 +477,15 @@ impl State {
                     let known = self.node.living().find(|(instance, _)| *instance == peer);
                     if let Some((_, known)) = known {
                         let known = known.clone();
+                        if known.versions.1 >= wire::VERSION_MOVES {
+                            shared.moves.handle_taker(peer);
+                        }
                         self.inbox.push(ClusterEvent::PeerUp(peer, known));
                     }
                 }
                 Output::PeerDown(peer, end) => {
                     shared.relays.handle_gone(peer);
+                    self.tell_moves(shared.moves.handle_gone(peer));
                     self.inbox.push(ClusterEvent::PeerDown(peer, end));
                 }
                 Output::Relay(from, bytes) => {
@@ -463,6 +493,7 @@ impl State {
                         self.inbox.push(ClusterEvent::Relay { relay, head });
                     }
                 }
+                Output::Move(from, bytes) => self.tell_moves(shared.moves.handle_message(from, &bytes)),
                 Output::Presence(from, bytes) => {
                     // It may be lost, and is said again.
                     if self.inbox.has_room() {
@@ -482,6 +513,11 @@ impl State {
                 Output::Reconnect => self.wants_reconnect = true,
             }
         }
+    }
+
+    /// They are as few as moves are, and must not be lost.
+    fn tell_moves(&self, outputs: Vec<MoveOutput>) {
+        outputs.into_iter().for_each(|output| self.inbox.push(ClusterEvent::Move(output)));
     }
 
     fn tell_waiting(&mut self, key: Key, verdict: Verdict) {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crate::relays::RelayStats;
+use crate::{moves::MoveStats, relays::RelayStats};
 
 /// How a node and its engine do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,4 +44,6 @@ pub struct Stats {
     pub held_bytes: usize,
     /// Requests that nodes carry for each other.
     pub relays: RelayStats,
+    /// Sessions that go from one node to another.
+    pub moves: MoveStats,
 }

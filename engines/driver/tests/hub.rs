@@ -4,9 +4,15 @@
 
 use std::time::Duration;
 
-use lapwing_cluster::{Config, Sent};
+use bytes::Bytes;
+use lapwing_cluster::{
+    Channel, Config, Instance, Names, Sent, Spread, Work,
+    moves::MoveConfig,
+    wire::{Beat, Message, Tops, VERSION_MOVES, VERSION_OLDEST},
+};
 use lapwing_cluster_driver::{
-    AtStart, ConnectError, HalfOpen, Hub, HubEngine, NotConfirmed, Options, StartError,
+    AtStart, ConnectError, Connection as _, Engine as _, HalfOpen, Hub, HubEngine, NotConfirmed, Options,
+    StartError,
 };
 use lapwing_engine_contract::{
     KeepingServer, PATIENCE, Server, TestNode, contract, eventually, store_contract,
@@ -254,4 +260,26 @@ async fn nodes_with_a_secret_hear_nobody_without_it() {
     }
     assert_eq!(one.cluster.stats().unreadable, 0);
     assert!(!format!("{:?}", with("one", "open sesame")).contains("sesame"));
+}
+
+#[tokio::test]
+async fn no_session_is_offered_to_a_node_of_a_release_that_moves_none() {
+    let hub = Hub::new();
+    let options = Options::new("contract").name("one").moves(MoveConfig::default());
+    let one = TestNode::with(options, hub.engine("one")).await;
+    let names = Names::new("contract", HubEngine::SEPARATOR, Spread::default()).unwrap();
+    let mut other = hub.engine("other").connect(&names).await.unwrap();
+    for (instance, newest, is_offered) in [(8, VERSION_MOVES - 1, false), (9, VERSION_MOVES, true)] {
+        let instance = Instance(instance);
+        let tops = Tops { top: 0, since: 0, lost: 0, part: (0, 1), changed: Vec::new() };
+        let versions = (VERSION_OLDEST, newest);
+        let beat =
+            Message::Beat(Beat { number: 1, name: "other".into(), versions, is_draining: false, tops });
+        let bytes = beat.encode(instance);
+        other.submit(Work::Publish { number: None, channel: Channel::Control, bytes });
+        let is_known = || one.cluster.peers().iter().any(|(peer, _)| *peer == instance);
+        eventually("it is known", is_known).await;
+        let offered = one.cluster.moves().offer(instance, Bytes::new());
+        assert_eq!(offered.is_ok(), is_offered, "{offered:?}");
+    }
 }
