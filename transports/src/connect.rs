@@ -315,7 +315,7 @@ impl Refusal {
         let is_for_now =
             matches!(self.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
         let time = self.retry_after.unwrap_or_default();
-        is_for_now.then(|| (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1))
+        is_for_now.then(|| time.as_secs().saturating_add(u64::from(time.subsec_nanos() > 0)).max(1))
     }
 
     /// A refusal for the moment: 503.
@@ -353,6 +353,8 @@ mod tests {
             assert_eq!(secs, [1, 1, 1, 2, 60].map(Some));
             assert_eq!(Refusal::new(status).retry_after_secs(), Some(1));
         }
+        let forever = Refusal::new(StatusCode::SERVICE_UNAVAILABLE).with_retry_after(Duration::MAX);
+        assert_eq!(forever.retry_after_secs(), Some(u64::MAX));
         assert_eq!(refusal(StatusCode::FORBIDDEN, 5_000).retry_after_secs(), None);
     }
 
