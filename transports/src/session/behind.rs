@@ -46,6 +46,14 @@ impl Session {
         self.life.set_late(is_late);
     }
 
+    /// Another frame comes: who has taken all that there was before is late for nothing.
+    #[inline]
+    pub(super) fn forget_lateness(&mut self) {
+        if self.life.is_late() && self.unsent().frames == 0 {
+            self.life.set_late(false);
+        }
+    }
+
     /// So many frames that were in hand are sent.
     pub(super) fn let_go(&mut self, frames: u64) {
         // At its bound the number says "all of them".
@@ -110,17 +118,13 @@ impl Session {
     /// Puts a frame at the end, and drops the oldest of its kind where the client is late and as many wait as may.
     fn push_one_of_few(&mut self, frame: Frame, few: &Few, limits: &OutboxLimits) -> Result<Pushed, Frame> {
         let unsent = self.unsent();
-        if unsent.frames == 0 {
-            // It has taken all that it was late for.
-            self.life.set_late(false);
-        }
         if !limits.admits(unsent) || !self.is_late(limits) {
             return Err(frame);
         }
         let kin = self.kin(few.key());
         let surplus = (kin.count + 1).saturating_sub(few.frames_max());
         let Some(oldest) = kin.oldest.filter(|_| surplus > 0) else { return Err(frame) };
-        let dropped = kin.dropped.map_or(0, |(_, count)| count) + surplus as u64;
+        let dropped = kin.dropped.map_or(0, |(_, count)| count).saturating_add(surplus as u64);
         let Some(told) = few.tell(dropped) else { return Err(frame) };
         let told = Frame::told(told).with_policy(Policy::Dropped(few.key().clone(), dropped));
         let is_kin =

@@ -159,6 +159,7 @@ impl Session {
         if self.closed.is_some() {
             return Pushed::Closed;
         }
+        self.forget_lateness();
         let mut frame = frame;
         if frame.policy().is_some() {
             frame = match self.push_by_policy(frame, limits) {
@@ -190,6 +191,7 @@ impl Session {
         if self.closed.is_some() {
             return Pushed::Closed;
         }
+        self.forget_lateness();
         let frame = match then {
             Some(_) => frame,
             None => match self.push_by_policy(frame, limits) {

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::{life::CarriedBy, outbox::Waiting, *};
-use crate::policy::{Key, Policy};
+use crate::policy::{Few, Key, Policy, Told};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -202,4 +202,52 @@ fn what_is_shed_is_all_but_a_frame_that_may_be_half_sent() {
 #[test]
 fn a_session_is_no_larger_than_it_was() {
     assert!(size_of::<Session>() <= 48, "{} bytes", size_of::<Session>());
+}
+
+fn one_of_two(text: &str) -> Frame {
+    let tell = |dropped: u64| Some(Told { is_text: true, payload: dropped.to_string().into() });
+    Frame::text(text).with_policy(Policy::Few(Few::new(Key::new("k"), 2, tell).into()))
+}
+
+/// Whatever kind the first frame is of that comes then.
+#[test]
+fn who_has_taken_everything_is_not_late_any_more() {
+    let limits = OutboxLimits::new();
+    let polled: fn(&mut Session) = |session| session.handle_receipt(session.last_pushed());
+    let written: fn(&mut Session) = |session| {
+        session.handle_written(|_| true);
+        session.handle_stalled(0);
+    };
+    for (carried_by, takes_all) in [(CarriedBy::Poll, polled), (CarriedBy::Stream, written)] {
+        let mut session = Session::default();
+        session.handle_carried(carried_by);
+        session.push(Frame::text("old"), &limits);
+        session.handle_swept(true);
+        takes_all(&mut session);
+        session.push(Frame::text("reply"), &limits);
+        let burst: Vec<_> = (0..5).map(|n| session.push(one_of_two(&n.to_string()), &limits)).collect();
+        assert_eq!(burst, [Pushed::Queued; 5], "{carried_by:?}");
+        session.handle_swept(true);
+        assert_eq!(session.push(one_of_two("5"), &limits), Pushed::Displaced(4), "{carried_by:?}");
+    }
+}
+
+/// A session that comes from elsewhere says any number.
+#[test]
+fn as_many_as_can_be_counted_were_dropped() {
+    let (limits, now) = (OutboxLimits::new(), life::Tick(7));
+    let mut session = Session::resumable();
+    (0..4).for_each(|n| _ = session.push(one_of_two(&n.to_string()), &limits));
+    let mut bytes = session.freeze(now, now).unwrap().encode().to_vec();
+    // Behind the head the only number of eight bytes is that of those that were dropped.
+    let at = (62..bytes.len()).find(|at| bytes[*at..].starts_with(&2_u64.to_be_bytes())).unwrap();
+    bytes[at..at + 8].fill(0xff);
+    let few = |key: &str, most| {
+        Some(Few::new(Key::new(key), most, |dropped| {
+            Some(Told { is_text: true, payload: dropped.to_string().into() })
+        }))
+    };
+    let mut session = frozen::thaw(&bytes, now, &limits, &few).unwrap().session;
+    assert_eq!(session.push(one_of_two("4"), &limits), Pushed::Displaced(1));
+    assert_eq!(session.waiting().next().unwrap().payload(), &*u64::MAX.to_string());
 }

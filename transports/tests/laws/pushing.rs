@@ -63,7 +63,7 @@ impl World {
         let (fate, asks) = (self.fate(mark), self.random.below(2) == 0);
         let was_closed = self.session.closed();
         let unsent = self.amount(self.known.reached, self.pushed.len() as u64).1;
-        self.is_late &= !mark.is_few || unsent > 0 || was_closed.is_some();
+        self.is_late &= unsent > 0 || was_closed.is_some();
         let pushed = match asks {
             true => self.session.try_push(mark.put_on(&text), None, &LIMITS),
             false => self.session.push(mark.put_on(&text), &LIMITS),
