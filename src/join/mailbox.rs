@@ -242,8 +242,13 @@ impl Mailbox {
             let older =
                 broadcast.state_key().zip(self.queue.as_mut()).and_then(|(key, queue)| queue.find(&key));
             if let Some(older) = older {
-                let before = number(older.bytes());
-                self.bytes = self.bytes.saturating_sub(before).saturating_add(number(message.bytes()));
+                let (before, after) = (older.bytes(), message.bytes());
+                let others = (self.bytes as usize).saturating_sub(before);
+                // One that does not grow takes no room, however full it is.
+                if after > before && others + after > limits.bytes_max {
+                    return Err(message);
+                }
+                self.bytes = number(others).saturating_add(number(after));
                 *older = message;
                 return Ok(Deposited::Replaced);
             }
@@ -378,6 +383,23 @@ mod tests {
 
     fn state(key: &str) -> ChannelMailbox {
         ChannelMailbox::Broadcast(Arc::new(Broadcast::new("t", "e", Payload::empty()).latest(key)))
+    }
+
+    #[test]
+    fn a_state_that_grows_beyond_the_bound_has_no_room_and_one_that_shrinks_has() {
+        let large = |bytes| {
+            let payload = Payload::Binary(vec![0; bytes].into());
+            ChannelMailbox::Broadcast(Arc::new(Broadcast::new("t", "e", payload).latest("k")))
+        };
+        let mut mailbox = Mailbox::default();
+        let limits = MailboxLimits::new().bytes_max(2_000);
+        mailbox.push_by_policy(large(1_000), &limits).unwrap();
+        assert_eq!(mailbox.push_by_policy(large(1_500), &limits).unwrap(), Deposited::Replaced);
+        assert!(mailbox.push_by_policy(large(2_000), &limits).is_err());
+        let narrow = MailboxLimits::new().bytes_max(10);
+        assert!(mailbox.push_by_policy(large(1_501), &narrow).is_err());
+        assert_eq!(mailbox.push_by_policy(large(1_500), &narrow).unwrap(), Deposited::Replaced);
+        assert_eq!(mailbox.len(), 1);
     }
 
     /// Beside what a look at each message finds.

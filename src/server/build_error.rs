@@ -32,8 +32,6 @@ pub enum BuildError {
     KeptInCluster(String),
     /// An option has a value that nothing can work with, or contradicts another.
     Option(OptionError),
-    /// The policy of a pattern is for topics that no channel of any mount has.
-    UnusedPattern(String),
     /// A pattern is never looked at, since one before it matches all of its topics.
     HiddenPattern {
         /// The option, as `Struct::setter`.
@@ -77,11 +75,6 @@ impl fmt::Display for BuildError {
                  remember: leave out `keep`, or use Redis, or a NATS with JetStream and `Nats::keeping`"
             ),
             Self::Option(error) => error.fmt(f),
-            Self::UnusedPattern(pattern) => write!(
-                f,
-                "Mount::slow: no channel has topics of {pattern:?}: correct the pattern, or give the policy to the broadcasts \
-                 themselves, with Broadcast::slow"
-            ),
             Self::HiddenPattern { option, pattern, by } => write!(
                 f,
                 "{option}: {pattern:?} is never looked at, as {by:?} before it matches all of its topics, over all mounts: put it \

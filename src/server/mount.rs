@@ -342,8 +342,8 @@ impl Mount {
     /// [says nothing itself](crate::Broadcast::slow). Without it their sessions are closed at the bound of the
     /// [`outbox`](Self::outbox). The first pattern that matches counts, over all mounts. Presence is not concerned.
     ///
-    /// A bad pattern is reported by [`Builder::build`](crate::Builder::build), and so is one of which no channel has topics, or that one
-    /// before it hides.
+    /// A bad pattern is reported by [`Builder::build`](crate::Builder::build), and so is one that one before it hides. One of which no
+    /// channel has topics is of use where a channel [subscribes](crate::Socket::subscribe) to them; `build` writes a warning, as it may be mistyped.
     ///
     /// ```
     /// use lapwing::{BuildError, Channel, Failure, Joining, Lapwing, Mount, Payload, SlowPolicy, Topic};
@@ -361,8 +361,8 @@ impl Mount {
     /// let mount = || Mount::new().channel::<Prices>("prices:*", ());
     /// let built = |mount| Lapwing::builder().mount("/socket", mount).build();
     /// assert!(built(mount().slow("prices:*", SlowPolicy::latest())).is_ok());
-    /// let mistyped = built(mount().slow("price:*", SlowPolicy::latest()));
-    /// assert_eq!(mistyped.err(), Some(BuildError::UnusedPattern("price:*".into())));
+    /// let twice = mount().slow("prices:*", SlowPolicy::latest()).slow("prices:gold", SlowPolicy::volatile());
+    /// assert!(matches!(built(twice), Err(BuildError::HiddenPattern { .. })));
     /// ```
     pub fn slow(mut self, pattern: impl Into<String>, policy: SlowPolicy) -> Self {
         self.slow.push((pattern.into(), policy));

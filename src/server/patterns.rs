@@ -1,5 +1,7 @@
 //! What the mounts of a server say of topics by patterns: each pattern is to be of some use.
 
+use tracing::warn;
+
 use crate::{
     server::{build_error::BuildError, mount::Mount},
     topic::TopicPattern,
@@ -16,7 +18,7 @@ pub(super) struct Patterns {
 /// Collects the patterns of all mounts.
 ///
 /// # Errors
-/// For one that is none, that no channel has, or that is never looked at.
+/// For one that is none, or that is never looked at.
 pub(super) fn collect<'m>(mounts: impl Iterator<Item = &'m Mount> + Clone) -> Result<Patterns, BuildError> {
     let mut patterns = Patterns::default();
     for mount in mounts.clone() {
@@ -26,7 +28,8 @@ pub(super) fn collect<'m>(mounts: impl Iterator<Item = &'m Mount> + Clone) -> Re
             let pattern = TopicPattern::new(pattern).map_err(BuildError::Pattern)?;
             let mut routes = mounts.clone().flat_map(Mount::routes);
             if !routes.any(|route| route.topics().meets(&pattern)) {
-                return Err(BuildError::UnusedPattern(pattern.as_str().to_owned()));
+                // A channel may subscribe to them by itself, of which nobody knows yet.
+                warn!(pattern = pattern.as_str(), "Mount::slow: no channel has topics of this pattern");
             }
             add(&mut patterns.slow, slow, ("Mount::slow", pattern), policy.clone())?;
         }

@@ -258,6 +258,8 @@ async fn an_engine_that_comes_back_without_its_data_is_told_of<C: Keeps>() {
     say(&two, 1..=3);
     hears(&here, 1..=3).await;
     let left_at = stands_at(&one, 3).await;
+    // What was not confirmed is given again, to a store that does not know it any more.
+    eventually("all is known to be kept", || two.stats().cluster.unwrap().store.unwrap().waiting == 0).await;
     carrier.kill();
     for node in [&one, &two] {
         eventually("the engine is missed", || !node.is_ready()).await;
