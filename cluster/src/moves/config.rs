@@ -86,7 +86,8 @@ impl MoveConfig {
         self
     }
 
-    /// Peers that moves are had with, or were. Default 256, as many as a node knows. Messages of others are not read.
+    /// Peers that moves are had with, or were. Default 256, as many as a node knows. Messages of others are not read. Of as many that
+    /// are gone a node knows which of their offers are old.
     pub fn peers_max(mut self, peers: usize) -> Self {
         self.peers_max = peers;
         self

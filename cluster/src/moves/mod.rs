@@ -144,6 +144,8 @@ pub struct Moves {
     outgoing: BTreeMap<MoveKey, Outgoing>,
     incoming: BTreeMap<MoveKey, Incoming>,
     peers: BTreeMap<Instance, Peer>,
+    /// The last offers of peers that were taken for dead, newest last: one that lives may come back, and so may what it said.
+    gone: VecDeque<(Instance, u64)>,
     /// Peers that something is to be said to, each once.
     ready: VecDeque<Instance>,
     outputs: VecDeque<MoveOutput>,
@@ -166,6 +168,7 @@ impl Moves {
             outgoing: BTreeMap::new(),
             incoming: BTreeMap::new(),
             peers: BTreeMap::new(),
+            gone: VecDeque::new(),
             ready: VecDeque::new(),
             outputs: VecDeque::new(),
             last_number: 0,
@@ -210,7 +213,7 @@ impl Moves {
         for key in incoming {
             self.drop_incoming(key);
         }
-        self.peers.remove(&peer);
+        self.leave(peer);
     }
 
     /// A peer says something.

@@ -133,6 +133,20 @@ impl Moves {
         if !self.peers.contains_key(&peer) && self.peers.len() >= self.config.peers_max {
             return None;
         }
-        Some(self.peers.entry(peer).or_default())
+        let gone = &self.gone;
+        Some(self.peers.entry(peer).or_insert_with(|| {
+            let known = gone.iter().find(|(instance, _)| *instance == peer);
+            Peer { highest: known.map_or(0, |(_, highest)| *highest), ..Peer::default() }
+        }))
+    }
+
+    /// A peer is gone: what is remembered of it is which of its offers are old.
+    pub(super) fn leave(&mut self, peer: Instance) {
+        let Some(Peer { highest: highest @ 1.., .. }) = self.peers.remove(&peer) else { return };
+        self.gone.retain(|(instance, _)| *instance != peer);
+        if self.gone.len() >= self.config.peers_max {
+            self.gone.pop_front();
+        }
+        self.gone.push_back((peer, highest));
     }
 }

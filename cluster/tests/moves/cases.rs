@@ -334,6 +334,45 @@ fn a_death_before_the_release_leaves_the_session_where_it_was_and_after_it_nowhe
     assert_eq!(outputs(&mut target), [MoveOutput::Dropped(comes)], "nobody takes what is told to be lost");
 }
 
+/// The target takes the source for dead, and then it is not; what it had said comes once more.
+#[test]
+fn what_a_source_said_before_it_was_taken_for_dead_brings_no_session_back() {
+    let (mut source, mut target) = pair();
+    let of_source = source.offer(TARGET, "about".into()).unwrap();
+    let mut heard = Vec::new();
+    let mut tell = |source: &mut Moves, target: &mut Moves| {
+        while let Some((_, message)) = source.poll_message() {
+            target.handle_message(SOURCE, &message);
+            heard.push(message);
+        }
+        while let Some((_, message)) = target.poll_message() {
+            source.handle_message(TARGET, &message);
+        }
+    };
+    tell(&mut source, &mut target);
+    let of_target = MoveKey { peer: SOURCE, side: Side::Target, number: of_source.number };
+    assert!(target.accept(of_target));
+    tell(&mut source, &mut target);
+    source.send(of_source, "baggage".into()).unwrap();
+    tell(&mut source, &mut target);
+    assert!(target.ready(of_target));
+    for _ in 0..3 {
+        tell(&mut source, &mut target);
+    }
+    assert!(outputs(&mut target).contains(&MoveOutput::Taken(of_target)));
+    target.handle_gone(SOURCE);
+    for message in heard {
+        target.handle_message(SOURCE, &message);
+        target.accept(of_target);
+        target.ready(of_target);
+    }
+    assert_eq!(outputs(&mut target), []);
+    let next = source.offer(TARGET, "another".into()).unwrap();
+    exchange(&mut source, &mut target);
+    let next = MoveKey { peer: SOURCE, side: Side::Target, number: next.number };
+    assert_eq!(outputs(&mut target), [MoveOutput::Offered(next, "another".into())]);
+}
+
 #[test]
 fn an_offer_that_was_overtaken_does_not_begin() {
     let (mut source, mut target) = pair();
