@@ -10,7 +10,7 @@ import { Lapwing } from "../../js/src/index.js";
 import { MOUNT, payloads } from "./support/deflated.js";
 import { exchangeBy } from "./support/gzipped.js";
 import { startTestbed } from "./support/testbed.js";
-import { within } from "./support/wait.js";
+import { until, within } from "./support/wait.js";
 
 const ways = {
   "an event stream": Lapwing.with({ transports: ["sse"], storage: null }),
@@ -57,12 +57,12 @@ describe("gzip", { timeout: 300_000 }, () => {
     const [response] = await within("an answer", once(request, "response"));
     assert.equal(response.headers["content-encoding"], "gzip");
     const gunzip = response.pipe(createGunzip({ flush: constants.Z_SYNC_FLUSH }));
-    let text = "";
     gunzip.setEncoding("utf8");
-    const saw = async (what) => {
-      while (!text.includes(what)) text += (await within(what, once(gunzip, "data")))[0];
-    };
+    let text = "";
+    gunzip.on("data", (more) => (text += more));
+    const saw = (what, from = 0) => until(what, () => text.includes(what, from));
     await saw("!opened ");
+    await saw("\n\n", text.indexOf("!opened "));
     const token = text.match(/!opened (\S+)/)[1];
     const topic = `room:at-once-${process.pid}`;
     const say = (number, event, payload) => {
@@ -72,10 +72,10 @@ describe("gzip", { timeout: 300_000 }, () => {
     await say(1, "phx_join", {});
     await saw("phx_reply");
     for (const [index, payload] of payloads().entries()) {
-      text = "";
+      const reply = `"${index + 2}","${topic}","phx_reply"`;
       await say(index + 2, "ping", payload);
-      await saw(`"${index + 2}","${topic}","phx_reply"`);
-      await saw("\n\n");
+      await saw(reply);
+      await saw("\n\n", text.indexOf(reply));
     }
     request.destroy();
   });

@@ -8,7 +8,7 @@ import { createGunzip, constants, gunzipSync } from "node:zlib";
 import { MOUNT } from "../clients/support/deflated.js";
 import { startProxyProgram } from "../clients/support/proxies.js";
 import { startTestbed } from "../clients/support/testbed.js";
-import { within } from "../clients/support/wait.js";
+import { until, within } from "../clients/support/wait.js";
 
 /** Some kilobytes that shrink, other ones each time. */
 const payload = (seed) => ({ rows: Array.from({ length: 40 }, (_, id) => ({ id: id * seed, status: ["open", "done"][id % 2], owner: `user-${id % 7}` })) });
@@ -82,16 +82,15 @@ for (const name of ["nginx-default", "nginx", "haproxy", "squid"]) {
       const gunzip = response.pipe(createGunzip({ flush: constants.Z_SYNC_FLUSH }));
       gunzip.setEncoding("utf8");
       let text = "";
+      gunzip.on("data", (more) => (text += more));
       // Nothing more is said until this has come: what is held back for more would never come.
-      const saw = async (what) => {
-        while (!text.includes(what)) text += (await within(what, once(gunzip, "data")))[0];
-      };
+      const saw = (what, from = 0) => until(what, () => text.includes(what, from));
       await saw("!resumed ");
       for (let seed = 1; seed <= 5; seed += 1) {
-        text = "";
+        const large = JSON.stringify(payload(seed)).slice(1, -1);
         await say("ping", payload(seed));
-        await saw(`${JSON.stringify(payload(seed)).slice(1, -1)}`);
-        await saw("\n\n");
+        await saw(large);
+        await saw("\n\n", text.indexOf(large));
         await say("ping", { seed });
         await saw(`{"seed":${seed}}`);
       }
