@@ -61,7 +61,7 @@ pub(super) async fn carry_post<H: Handler, B: RequestBody>(
     match manager.carry(owner, Transport::Longpoll, parts, body).await {
         Ok(response) => response,
         Err(NotCarried::Gone) => reply::status(Status::Gone, None),
-        Err(NotCarried::Later) => reply::later("the node of this session cannot be reached"),
+        Err(NotCarried::Later) => reply::later(),
     }
 }
 

@@ -135,8 +135,8 @@ async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> R
     // What the first messages are compressed for: its polls will accept the same.
     let forms = Encoding::agree(manager.longpoll_options().gzips(), &parts.headers).forms(Forms::STRINGS);
     // A balancer asks another server then; a stock client takes it for an error, and tries again.
-    if let Err(refusal) = manager.check_open() {
-        return reply::later(refusal.words());
+    if manager.check_open().is_err() {
+        return reply::later();
     }
     let state = match manager.connect(Transport::Longpoll, false, parts, auth_token).await {
         Ok(state) => state,
@@ -152,7 +152,7 @@ async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> R
     let kind = Kind::Polled(Box::new(Poller::new(secret)));
     let session = LiveSession::new(manager.common.clone(), Transport::Longpoll, kind, state);
     let Some(session) = manager.enter(session) else {
-        return reply::full();
+        return reply::later();
     };
     session.set_forms(forms);
     manager.opened(&session);
@@ -239,7 +239,7 @@ async fn publish<H: Handler, B: RequestBody>(
     };
     // Bytes were decoded from text; they take at most as much again.
     if held.resize(2 * body.capacity()).is_err() {
-        return reply::full();
+        return reply::later();
     }
     session.touch();
     // One limit for the whole body, the time behind other bodies included.

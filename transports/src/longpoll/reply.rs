@@ -52,7 +52,7 @@ pub(super) fn unread(unread: Unread) -> Response<Body> {
         // Without a word, as Phoenix answers.
         Unread::TooLarge | Unread::LineTooLong | Unread::Cut => refused(StatusCode::BAD_REQUEST, ""),
         Unread::TooLate => status(Status::TimedOut, None),
-        Unread::OverBudget => full(),
+        Unread::OverBudget => later(),
         Unread::Unwanted => status(Status::Gone, None),
     }
 }
@@ -77,14 +77,9 @@ pub(super) fn preflight(requested_headers: Option<&HeaderValue>) -> Response<Bod
     response
 }
 
-/// The answer to a client that may come when there is room.
-pub(super) fn full() -> Response<Body> {
-    later("the server is full")
-}
-
-/// An answer that says to try again soon.
-pub(super) fn later(reason: &'static str) -> Response<Body> {
-    let mut response = refused(StatusCode::SERVICE_UNAVAILABLE, reason);
+/// An answer that says to try again soon, without a word: stock clients log each body that is no JSON.
+pub(super) fn later() -> Response<Body> {
+    let mut response = refused(StatusCode::SERVICE_UNAVAILABLE, "");
     response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     response
 }
