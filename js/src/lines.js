@@ -28,6 +28,7 @@ const SERVER_WORDS = {
   superseded: {},
   closed: { code: count, reason: rest },
   ticket: { ticket: String },
+  token: { token: String },
 };
 
 /** A frame, a string or an `ArrayBuffer`, as the text or the bytes of a WebSocket message. */

@@ -267,6 +267,10 @@ export class Session {
         this.handlePassed();
         if (attachment !== this.#race.current) this.resumes += 1;
         return this.#handleProof(attachment);
+      case "token":
+        // The session has gone to another node: this one leads there at once.
+        this.token = control.token;
+        return;
       case "ping":
         return attachment.ack();
       case "pong":

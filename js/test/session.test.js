@@ -33,3 +33,13 @@ describe("a resume that is refused for a gap", () => {
     assert.deepEqual(ends, { session: ENDS.refused, attachment: null });
   });
 });
+
+describe("a session that has gone to another node", () => {
+  it("is asked for by the token of that node, and said goodbye to by it", () => {
+    const { session, attachment, ends } = asked({ received: 0, number: 0 });
+    session.handleControl(attachment, { word: "token", token: "before" });
+    session.handleControl(attachment, { word: "token", token: "NODE2" });
+    assert.equal(session.hello({ name: "websocket" }, 5_000).line, "!resume NODE2 0 5000");
+    assert.deepEqual(ends, { session: null, attachment: null });
+  });
+});

@@ -69,7 +69,7 @@ fn every_control_line_is_read_as_its_words() {
 
 #[test]
 fn every_control_line_of_a_server_is_read_as_its_words() {
-    for case in cases("/control/from_server", 15) {
+    for case in cases("/control/from_server", 17) {
         let line = case["line"].as_str().unwrap();
         let read = match ServerLine::parse(line).unwrap_or_else(|error| panic!("{line}: {error}")) {
             ServerLine::Nothing => Value::Null,
@@ -109,6 +109,7 @@ fn said(control: ServerControl<'_>, wanted: &Value) -> Value {
         ServerControl::Superseded => json!({"word": "superseded"}),
         ServerControl::Closed { code, reason } => json!({"word": "closed", "code": code, "reason": reason}),
         ServerControl::Ticket(ticket) => json!({"word": "ticket", "ticket": ticket}),
+        ServerControl::Token(token) => json!({"word": "token", "token": token}),
         other => panic!("{other} is new"),
     }
 }
@@ -144,6 +145,7 @@ fn a_control_line_that_is_written_is_read_as_itself() {
         ServerControl::Superseded,
         CloseReason::Draining.into(),
         ServerControl::Ticket("ticket"),
+        ServerControl::Token("token"),
     ] {
         lines.push(control.to_string());
         assert_eq!(ServerLine::parse(&control.to_string()), Ok(ServerLine::Control(control)));

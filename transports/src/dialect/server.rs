@@ -49,6 +49,8 @@ pub enum ServerControl<'a> {
     },
     /// What was kept for a GET.
     Ticket(&'a str),
+    /// The session has another token from now on.
+    Token(&'a str),
 }
 
 /// The facts of a session that its client has to know.
@@ -160,6 +162,7 @@ impl<'a> Control<'a> for ServerControl<'a> {
                 }
             }
             "ticket" => Self::Ticket(words.argument()?),
+            "token" => Self::Token(words.argument()?),
             _ => return Ok(None),
         }))
     }
@@ -181,6 +184,7 @@ impl fmt::Display for ServerControl<'_> {
             Self::Superseded => f.write_str("!superseded"),
             Self::Closed { code, reason } => write!(f, "!closed {code} {reason}"),
             Self::Ticket(ticket) => write!(f, "!ticket {ticket}"),
+            Self::Token(token) => write!(f, "!token {token}"),
         }
     }
 }
