@@ -11,7 +11,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use subtle::ConstantTimeEq as _;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::{connect::Transport, http::body::Body};
+use crate::{connect::Transport, dialect::token::Token, http::body::Body};
 
 /// Bytes of the tag that proves that a node of the cluster has made a token. It only keeps made-up tokens from costing anything; the
 /// session's own secret is behind it.
@@ -34,6 +34,13 @@ pub trait Elsewhere: Send + Sync + 'static {
 
     /// Carries a WebSocket there, until one of both ends it.
     fn carry_socket(&self, owner: u64, socket: CarriedSocket) -> CarryingSocket;
+
+    /// The node that has a session now of which the token says that it is the one with this number of `owner`, if it has gone from there to another
+    /// one. By default nobody knows, and `owner` is asked.
+    fn heir(&self, owner: u64, serial: u64) -> Option<u64> {
+        let _ = (owner, serial);
+        None
+    }
 }
 
 /// The body of a request that is carried.
@@ -122,6 +129,22 @@ impl Marks {
     /// The way to the other nodes, if there are any.
     pub(crate) fn elsewhere(&self) -> Option<&Arc<dyn Elsewhere>> {
         self.0.as_ref()
+    }
+
+    /// The number of this node, of which it makes no difference what it is where there are no others.
+    pub(crate) fn here(&self) -> u64 {
+        self.0.as_ref().map_or(0, |elsewhere| elsewhere.here())
+    }
+
+    /// The node that the token of a session names, and what it says.
+    pub(crate) fn session(&self, text: &str) -> Option<(u64, Token)> {
+        let mut bytes = [0; TOKEN_BYTES_MAX + 2];
+        let (whose, says) = self.read(Kind::Session, text, &mut bytes)?;
+        let node = match whose {
+            Whose::Here => self.here(),
+            Whose::Of(node) => node,
+        };
+        Some((node, Token::of_bytes(says)?))
     }
 
     pub(crate) fn write(&self, kind: Kind, says: &[u8]) -> String {

@@ -8,11 +8,13 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 use crate::{
+    close::CloseReason,
     connect::{PathVariables, Transport},
     elsewhere::{Carried, CarriedSocket, Elsewhere, Marks},
     handler::Handler,
@@ -21,11 +23,18 @@ use crate::{
         heard_out::{HeardOut, Rest},
         refusal::{is_ambiguous, not_found, refusal, wants_websocket, without_upgrade},
     },
-    live::{LiveSession, counters::Census, counters::Counters},
+    live::{
+        LiveSession,
+        counters::{Census, Counters},
+        still::NotFrozen,
+    },
     longpoll,
     manager::Manager,
     options::TransportOptions,
-    requests, websocket,
+    policy::Few,
+    requests,
+    session::frozen::ThawError,
+    websocket,
 };
 
 /// Time for a connection that has come as the server went down to hear so, beyond the second that its greeting may take.
@@ -226,6 +235,83 @@ impl<H: Handler> Endpoint<H> {
             Some(chunk)
         })
         .flatten()
+    }
+
+    /// The open sessions that can go to another node, as [`among`](Self::among) has them. How one goes:
+    ///
+    /// ```text
+    ///   the node that has it (source)                              the one that gets it (target)
+    ///   hold_still, settled, freeze ── bytes ──────────────────▶   reserve, thaw
+    ///   release ─────────── "it is yours", once ───────────────▶   adopt
+    ///   or take_back                                               or discard
+    /// ```
+    ///
+    /// Whoever calls this sees to it that one node has it at each moment: it is the source's until it is released, and the target's from then on.
+    #[must_use]
+    pub fn movable(&self) -> Vec<Arc<LiveSession<H::State>>> {
+        self.0.movable()
+    }
+
+    /// Takes a session out of its place, as bytes by which it goes on at another node. Best [hold it still](LiveSession::hold_still) before,
+    /// and wait until it is [settled](LiveSession::settled).
+    ///
+    /// From then on nothing can be pushed to it ([`Pushed::Closed`](crate::session::Pushed::Closed)), nothing of its client is taken, and its
+    /// silence does not count. What carries it is quiet; requests that come for it wait for two seconds, and are then told to come later.
+    ///
+    /// # Errors
+    /// See [`NotFrozen`]; nothing has changed then.
+    pub fn freeze(&self, session: &Arc<LiveSession<H::State>>) -> Result<Bytes, NotFrozen> {
+        self.0.freeze(session)
+    }
+
+    /// A frozen session goes on here, as if its connection had been cut. If it was closed meanwhile, it is closed now.
+    pub fn take_back(&self, session: &Arc<LiveSession<H::State>>) {
+        self.0.take_back(session);
+    }
+
+    /// A frozen session is that node's from now on. Its client is told to come again, and requests that come here for it go there, for as long as
+    /// [`ResumeOptions::window`](crate::options::ResumeOptions::window).
+    ///
+    /// The handler is told nothing, not even [`closed`](Handler::closed): what it keeps of the session is the caller's to give back. Returns why the
+    /// session was to be closed while it was frozen, if it was: that is the other node's to do.
+    pub fn release(&self, session: &Arc<LiveSession<H::State>>, heir: u64) -> Option<CloseReason> {
+        self.0.release(session, heir)
+    }
+
+    /// A session that is to come from another node: nobody can find it. Neither [`connect`](Handler::connect) nor [`opened`](Handler::opened) is
+    /// called for it.
+    ///
+    /// What is pushed before it is [thawed](Self::thaw) stands behind the frames that it brings. It counts nowhere, and is nobody's to end
+    /// but the caller's: one that is dropped without a word leaves what the handler keeps of it. `None` if the system has no randomness to give.
+    #[must_use]
+    pub fn reserve(&self, state: H::State) -> Option<Arc<LiveSession<H::State>>> {
+        self.0.reserve(state)
+    }
+
+    /// A reserved session has come. It still cannot be found. `few` is as for [`thaw`](crate::session::frozen::thaw).
+    ///
+    /// # Errors
+    /// See [`ThawError`]; the session is reserved as before then.
+    pub fn thaw(
+        &self,
+        session: &Arc<LiveSession<H::State>>,
+        bytes: &[u8],
+        few: &dyn Fn(&str, usize) -> Option<Few>,
+    ) -> Result<(), ThawError> {
+        Manager::<H>::thaw(session, bytes, few)
+    }
+
+    /// A session that has come is this node's from now on: its client finds it by the token that it has, and gets one of this node's.
+    ///
+    /// `false` if there is no room for it, the server goes down, it has not come or was closed meanwhile: then it is [discarded](Self::discard).
+    pub fn adopt(&self, session: &Arc<LiveSession<H::State>>) -> bool {
+        self.0.adopt(session)
+    }
+
+    /// A reserved session does not come: it takes nothing any more, and the handler is told that it is [closed](Handler::closed), so that it gives back
+    /// what was made for it. Nobody else hears of it.
+    pub fn discard(&self, session: &Arc<LiveSession<H::State>>) {
+        self.0.discard(session);
     }
 
     /// Begins no more sessions: who asks for one is told to try again later, by then with another server.

@@ -11,7 +11,7 @@
 
 use std::{collections::VecDeque, task::Waker};
 
-use super::path::PathReport;
+use super::{path::PathReport, stance::Moving};
 use crate::{close::CloseReason, frame::Message, session::backlog::Trail};
 
 /// The calls of one session. What they consist of lies in two places, since one of them is all that an idle session pays for.
@@ -43,6 +43,8 @@ pub(crate) struct Aside {
     path: Option<Box<PathReport>>,
     /// Since when something waits for the client.
     trail: Trail,
+    /// What there is to know of a session that has come from another node, or goes to one.
+    pub(super) moving: Option<Box<Moving>>,
 }
 
 /// A call of the handler.
@@ -106,6 +108,16 @@ impl Calls<'_> {
         self.tidy();
         self.state.is_running = call.is_some();
         call
+    }
+
+    /// Nothing is told any more, nor that the session is over.
+    pub(super) fn end_unsaid(&mut self) {
+        self.state.is_over = true;
+    }
+
+    /// Whether nobody is in a call and none waits.
+    pub(crate) fn is_settled(&self) -> bool {
+        !self.state.is_running && !self.is_waiting()
     }
 
     /// Whoever was in a call will not go on.
@@ -179,6 +191,19 @@ impl Calls<'_> {
         &mut self.aside.get_or_insert_default().trail
     }
 
+    /// What there is to know of a session that has come from another node, or goes to one: from now on.
+    pub(super) fn moving_mut(&mut self) -> &mut Moving {
+        self.aside.get_or_insert_default().moving.get_or_insert_default()
+    }
+
+    /// The session is as any other.
+    pub(super) fn forget_moving(&mut self) {
+        if let Some(aside) = self.aside.as_mut() {
+            aside.moving = None;
+            self.tidy();
+        }
+    }
+
     /// Nothing waits for the client.
     pub(crate) fn forget_trail(&mut self) {
         if let Some(aside) = self.aside.as_mut().filter(|aside| !aside.trail.is_empty()) {
@@ -194,6 +219,7 @@ impl Calls<'_> {
                 && aside.pushers.is_empty()
                 && aside.path.is_none()
                 && aside.trail.is_empty()
+                && aside.moving.is_none()
         };
         if self.aside.as_deref().is_some_and(is_empty) {
             *self.aside = None;

@@ -97,6 +97,8 @@ pub struct Counters {
     resumed: [[AtomicU64; Transport::ALL.len()]; Transport::ALL.len()],
     /// By [`Refused`], in the order of its words.
     resumes_refused: [AtomicU64; Refused::ALL.len()],
+    gone_elsewhere: AtomicU64,
+    come_from_elsewhere: AtomicU64,
     /// What the last sweep found.
     census: Mutex<Census>,
 }
@@ -140,6 +142,8 @@ impl Default for Counters {
             not_admitted: Default::default(),
             resumed: Default::default(),
             resumes_refused: Default::default(),
+            gone_elsewhere: AtomicU64::new(0),
+            come_from_elsewhere: AtomicU64::new(0),
             census: Mutex::default(),
         }
     }
@@ -235,6 +239,16 @@ impl Counters {
         pairs.zip(self.resumed.iter().flatten().map(load))
     }
 
+    /// Sessions that have gone to other nodes, which are counted neither as ended nor as refused.
+    pub fn gone_elsewhere(&self) -> u64 {
+        load(&self.gone_elsewhere)
+    }
+
+    /// Sessions that have come from other nodes, which are not counted as opened.
+    pub fn come_from_elsewhere(&self) -> u64 {
+        load(&self.come_from_elsewhere)
+    }
+
     /// Why resumable sessions were not begun or carried on, and how often.
     pub fn resumes_refused(&self) -> impl Iterator<Item = (Refused, u64)> {
         Refused::ALL.into_iter().zip(self.resumes_refused.iter().map(load))
@@ -251,6 +265,14 @@ impl Counters {
 
     pub(crate) fn resume_refused(&self, refused: Refused) {
         self.resumes_refused[refused as usize].fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_gone_elsewhere(&self) {
+        self.gone_elsewhere.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count_come_from_elsewhere(&self) {
+        self.come_from_elsewhere.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(crate) fn count_too_slow(&self) {

@@ -14,7 +14,7 @@ use crate::{
 
 /// A bounded memory of ended sessions. Losing an entry early is harmless: the client then hears "unknown".
 #[derive(Debug)]
-pub(crate) struct Ended(Cache<u64, (Secret, Rejection)>);
+pub(crate) struct Ended(Cache<(u64, u64), (Secret, Rejection)>);
 
 impl Ended {
     pub(crate) fn new(options: &ResumeOptions) -> Self {
@@ -25,8 +25,15 @@ impl Ended {
         Self(cache.build())
     }
 
-    pub(crate) fn remember(&self, serial: u64, secret: Secret, reason: CloseReason, words: Option<&str>) {
-        self.0.insert(serial, (secret, Rejection::of_ended(reason, words)));
+    /// `name` is the node in the token of the session, and its number there.
+    pub(crate) fn remember(
+        &self,
+        name: (u64, u64),
+        secret: Secret,
+        reason: CloseReason,
+        words: Option<&str>,
+    ) {
+        self.0.insert(name, (secret, Rejection::of_ended(reason, words)));
     }
 
     /// Gives back what was forgotten: the cache by itself does so when it is next used.
@@ -40,9 +47,9 @@ impl Ended {
         self.0.entry_count()
     }
 
-    /// What to tell the owner of the token.
-    pub(crate) fn explain(&self, token: &Token) -> Rejection {
-        match self.0.get(&token.serial) {
+    /// What to tell the client with this node's token.
+    pub(crate) fn explain(&self, node: u64, token: &Token) -> Rejection {
+        match self.0.get(&(node, token.serial)) {
             Some((secret, rejection)) if secret.matches(&token.secret) => rejection,
             _ => Refused::Unknown.into(),
         }

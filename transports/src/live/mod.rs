@@ -1,17 +1,21 @@
 //! A session that is shared: the pure state machine behind a lock, with the waker of whoever carries it.
 
+pub(crate) mod baggage;
 pub(crate) mod calls;
 pub(crate) mod clock;
 pub mod counters;
 pub(crate) mod ended;
 pub(crate) mod endings;
 pub(crate) mod flusher;
+pub(crate) mod foreign;
 pub(crate) mod last_words;
 pub mod path;
 pub(crate) mod poller;
 pub(crate) mod registry;
 pub(crate) mod resumable;
 pub(crate) mod slot;
+pub(crate) mod stance;
+pub mod still;
 pub(crate) mod waking;
 
 use std::{
@@ -178,10 +182,11 @@ impl<S> LiveSession<S> {
     /// `false` if the session is over.
     pub fn poll_ready(&self, cx: &Context<'_>) -> Poll<bool> {
         let mut core = self.core();
-        if core.session.closed().is_some() {
+        if core.closed().is_some() {
             return Poll::Ready(false);
         }
-        if core.session.is_relaxed(&self.common.outbox) {
+        // Who waits for room in a session that is frozen learns what became of it.
+        if !core.is_frozen() && core.session.is_relaxed(&self.common.outbox) {
             return Poll::Ready(true);
         }
         core.calls().add_pusher(cx.waker());
@@ -300,7 +305,7 @@ impl<S> LiveSession<S> {
     }
 
     /// The session was just closed. A WebSocket that is all of its session sees to that itself.
-    pub(super) fn handle_closed(&self) {
+    pub(crate) fn handle_closed(&self) {
         if self.is_resumable() || self.transport() == Transport::Longpoll {
             self.common.endings.add(self.slot.get());
         }
@@ -309,6 +314,9 @@ impl<S> LiveSession<S> {
     /// Closes the session; what was pushed before is still delivered if the client takes it in time.
     pub fn close(&self, reason: CloseReason) {
         let mut core = self.core();
+        if core.is_frozen() {
+            return core.close_later(reason);
+        }
         if core.session.close(reason) {
             core.wake_readers();
             drop(core);
@@ -355,7 +363,7 @@ impl<S> LiveSession<S> {
 
     /// Why the session was closed, if it was.
     pub fn closed(&self) -> Option<CloseReason> {
-        self.core().session.closed()
+        self.core().closed()
     }
 
     /// Frames and bytes that wait to be sent to the client, and the age of the oldest.
@@ -462,6 +470,10 @@ impl<S> LiveSession<S> {
     /// Something came from the client.
     pub(crate) fn touch(&self) {
         self.seen.store(self.common.clock.now().0, Ordering::Relaxed);
+    }
+
+    fn set_last_seen(&self, seen: Tick) {
+        self.seen.store(seen.0, Ordering::Relaxed);
     }
 
     pub(crate) fn last_seen(&self) -> Tick {

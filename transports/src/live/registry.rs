@@ -51,9 +51,15 @@ impl<S> Registry<S> {
 
     /// Takes a session in, unless the table is full.
     pub(crate) fn insert(&self, session: LiveSession<S>) -> Option<Arc<LiveSession<S>>> {
+        let session = Arc::new(session);
+        self.adopt(&session).then_some(session)
+    }
+
+    /// Takes a session in that others know already. Returns whether there was room.
+    pub(crate) fn adopt(&self, session: &Arc<LiveSession<S>>) -> bool {
         let mut entries = self.entries();
         if entries.slab.len() >= self.sessions_max {
-            return None;
+            return false;
         }
         if entries.slab.len() == entries.slab.capacity() {
             // By an eighth, not by doubling: half of a large table would lie idle.
@@ -62,9 +68,8 @@ impl<S> Registry<S> {
         }
         let vacant = entries.slab.vacant_entry();
         session.slot.set(vacant.key() as u32);
-        let session = Arc::new(session);
         vacant.insert(session.clone());
-        Some(session)
+        true
     }
 
     /// Takes a session out. Returns whether it was there: true exactly once per session.
@@ -200,6 +205,10 @@ fn sweep<S>(session: &LiveSession<S>, now: Tick, patience: &Patience, census: &m
     let tie = session.tie();
     let mut core = session.core();
     count(session, &mut core, census);
+    if core.is_absent() {
+        // What stands in its place has no time.
+        return Due::Nothing;
+    }
     core.note_waiting(now);
     census.oldest = census.oldest.max(core.backlog(now).age);
     if core.is_deaf() && (tie != Tie::Window || core.is_attached()) {

@@ -5,6 +5,7 @@ use std::task::{Context, Waker};
 use super::{
     calls::{Aside, Call, CallState, Calls},
     flusher::Flusher,
+    stance::Moving,
 };
 use crate::{
     connect::Transport,
@@ -175,7 +176,21 @@ impl Core {
         // A question that came by POST between two polls is answered by the next one.
         self.due.clear(Due::PING);
         self.due.clear(Due::RENEW);
+        self.forget_cut();
         self.wake();
+    }
+
+    /// This transport carried the session last, at another place.
+    pub(super) fn set_transport(&mut self, transport: Transport) {
+        self.transport = transport;
+    }
+
+    /// Whoever carried the session does so no more: all that wait look for what became of it, and the attachment for the last time.
+    pub(super) fn cut(&mut self) {
+        self.due = Due::default();
+        self.is_held_back = false;
+        self.wake_readers();
+        self.waker = None;
     }
 
     /// The attachment is gone: its waker would only keep its memory alive.
@@ -190,6 +205,16 @@ impl Core {
     /// What the handler is to be told.
     pub(crate) fn calls(&mut self) -> Calls<'_> {
         Calls { state: &mut self.call_state, aside: &mut self.aside }
+    }
+
+    /// What there is to know of a session that has come from another node, or goes to one.
+    #[inline]
+    pub(super) fn moving(&self) -> Option<&Moving> {
+        self.aside.as_deref()?.moving.as_deref()
+    }
+
+    pub(super) fn moving_mut(&mut self) -> Option<&mut Moving> {
+        self.aside.as_deref_mut()?.moving.as_deref_mut()
     }
 
     /// What waits to be sent to the client.

@@ -52,7 +52,7 @@ impl<H: Handler> Held<H> {
                 || !session.is_current(self.attached.attachment)
                 || core.due.has(Due::PONG)
                 || core.due.has(Due::BUSY);
-            if is_news {
+            if is_news && !core.is_suspended(self.attached.attachment) {
                 return Poll::Ready(());
             }
             core.park(cx);
@@ -66,12 +66,21 @@ impl<H: Handler> Held<H> {
         let Attached { session, attachment, sent, .. } = &self.attached;
         let (session, attachment) = (session.clone(), *attachment);
         let mut core = session.core();
+        if core.is_cut(attachment) {
+            // It polls again, wherever the session goes on.
+            let taken = core.session.last_taken();
+            return encoding.said(false, answer::line(ServerControl::Resumed(taken)));
+        }
         if !core.session.is_current(attachment) {
             return encoding.said(false, answer::line(ServerControl::Superseded));
         }
         let (mut head, mut tail) = (Vec::with_capacity(256), Vec::new());
         let taken = core.session.last_taken();
         ServerControl::Resumed(taken).append(&mut head);
+        for line in self.attached.greeting.lines().skip(1) {
+            head.extend_from_slice(line.as_bytes());
+            head.push(b'\n');
+        }
         let due = std::mem::take(&mut core.due);
         if due.has(Due::PONG) {
             ServerControl::Pong(taken).append(&mut head);

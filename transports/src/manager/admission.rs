@@ -20,7 +20,6 @@ use crate::{
         server::{Opened, Refused, ServerControl},
         token::Token,
     },
-    elsewhere::{Kind as TokenKind, TOKEN_BYTES_MAX, Whose},
     forms::Forms,
     handler::Handler,
     http::{origin::Origin, query},
@@ -31,6 +30,28 @@ use crate::{
 
 type Session<H> = Arc<LiveSession<<H as Handler>::State>>;
 
+/// Why a client does not get a session.
+#[derive(Debug)]
+pub(crate) enum Denied {
+    /// It is told so.
+    Refused(Rejection),
+    /// Its session is on its way to another node, and it is to come again soon.
+    Later,
+}
+
+impl<T: Into<Rejection>> From<T> for Denied {
+    fn from(rejection: T) -> Self {
+        Self::Refused(rejection.into())
+    }
+}
+
+/// The session that a token is for.
+pub(crate) struct Located<H: Handler> {
+    pub(crate) session: Session<H>,
+    /// Whether it is another node's token, as the session has come from there.
+    is_foreign: bool,
+}
+
 /// A session with one connection's turn at carrying it.
 pub(crate) struct Attached<H: Handler> {
     pub(crate) session: Session<H>,
@@ -39,7 +60,7 @@ pub(crate) struct Attached<H: Handler> {
     pub(crate) sent: Seq,
     /// How many frames of the client the server had.
     pub(crate) taken: Seq,
-    /// The first line to the client.
+    /// The first lines to the client.
     pub(crate) greeting: String,
 }
 
@@ -157,8 +178,7 @@ impl<H: Handler> Manager<H> {
         };
         self.opened(&session);
         self.handler.carried(&session, transport);
-        let token = Token { slot: session.slot.get(), serial, secret };
-        let token = self.marks.write(TokenKind::Session, &token.bytes());
+        let token = self.token_of(&session).unwrap_or_default();
         let longpoll = self.options.longpoll.as_ref();
         let opened = Opened {
             token: &token,
@@ -186,9 +206,9 @@ impl<H: Handler> Manager<H> {
         token: &str,
         received: Seq,
         beat: u64,
-    ) -> Result<Attached<H>, Rejection> {
+    ) -> Result<Attached<H>, Denied> {
         if self.handler.checks_resumes() {
-            let session = self.find(token).map_err(|rejection| self.refused(rejection))?;
+            let session = self.find(token).map_err(|denied| self.denied(denied))?;
             self.check_resume(&session, transport, parts, auth_token).await?;
         }
         self.carry_on(transport, token, received, beat)
@@ -227,14 +247,18 @@ impl<H: Handler> Manager<H> {
         token: &str,
         received: Seq,
         beat: u64,
-    ) -> Result<Attached<H>, Rejection> {
-        let refuse = |rejection: Rejection| {
-            debug!(transport = transport.name(), reason = rejection.word.word(), "resume refused");
-            self.refused(rejection)
+    ) -> Result<Attached<H>, Denied> {
+        let refuse = |denied: Denied| {
+            debug!(transport = transport.name(), ?denied, "resume refused");
+            self.denied(denied)
         };
-        let session = self.find(token).map_err(refuse)?;
+        let Located { session, is_foreign } = self.locate(token).map_err(refuse)?;
         session.touch();
         let mut core = session.core();
+        if core.is_absent() {
+            // Frozen since it was looked for.
+            return Err(refuse(Denied::Later));
+        }
         core.session.handle_proof();
         let attachment = core.session.resume(received).map_err(|error| {
             refuse(match error {
@@ -261,29 +285,62 @@ impl<H: Handler> Manager<H> {
             self.common.counters.moved(before, transport);
             self.handler.carried(&session, transport);
         }
-        let greeting = ServerControl::Resumed(taken).to_string();
+        let mut greeting = ServerControl::Resumed(taken).to_string();
+        if let Some(token) = self.token_of(&session).filter(|_| is_foreign) {
+            greeting = format!("{greeting}\n{}", ServerControl::Token(&token));
+        }
         Ok(Attached { session, attachment, sent: received, taken, greeting })
     }
 
+    /// Counts why a client does not get a session, if it is told.
+    pub(crate) fn denied(&self, denied: Denied) -> Denied {
+        if let Denied::Refused(rejection) = &denied {
+            self.common.counters.resume_refused(rejection.word);
+        }
+        denied
+    }
+
     /// The live session that a token is for.
-    pub(crate) fn find(&self, token: &str) -> Result<Session<H>, Rejection> {
-        let mut bytes = [0; TOKEN_BYTES_MAX + 2];
-        let (Whose::Here, says) =
-            self.marks.read(TokenKind::Session, token, &mut bytes).ok_or(Refused::Unknown)?
-        else {
-            return Err(Refused::Unknown.into());
+    pub(crate) fn find(&self, token: &str) -> Result<Session<H>, Denied> {
+        self.locate(token).map(|located| located.session)
+    }
+
+    /// The same, and whose token it is.
+    pub(super) fn locate(&self, token: &str) -> Result<Located<H>, Denied> {
+        let (node, token) = self.marks.session(token).ok_or(Refused::Unknown)?;
+        let Some(located) = self.look_up(node, &token) else {
+            // A request for one that has gone was carried here, or it has gone just now.
+            let is_gone = self.gone.heir(node, token.serial).is_some();
+            return Err(if is_gone { Denied::Later } else { self.ended.explain(node, &token).into() });
         };
-        let token = Token::of_bytes(says).ok_or(Refused::Unknown)?;
-        let session = self.registry.get(token.slot).filter(|session| {
+        match located.session.closed() {
+            None => Ok(located),
+            Some(_) if located.session.core().is_absent() => Err(Denied::Later),
+            // It is about to be put where the ended ones are.
+            Some(reason) => {
+                Err(Rejection::of_ended(reason, located.session.last_words(reason).as_deref()).into())
+            }
+        }
+    }
+
+    /// Whether the session is here that a token of this node is for.
+    pub(super) fn is_here(&self, node: u64, token: &Token) -> bool {
+        self.look_up(node, token).is_some()
+    }
+
+    fn look_up(&self, node: u64, token: &Token) -> Option<Located<H>> {
+        let own = (node == self.marks.here()).then(|| self.registry.get(token.slot)).flatten();
+        let own = own.filter(|session| {
             let resumable = session.resumable();
             resumable.is_some_and(|it| it.serial == token.serial && it.secret.matches(&token.secret))
         });
-        let Some(session) = session else { return Err(self.ended.explain(&token)) };
-        match session.closed() {
-            None => Ok(session),
-            // It is about to be put where the ended ones are.
-            Some(reason) => Err(Rejection::of_ended(reason, session.last_words(reason).as_deref())),
+        if let Some(session) = own {
+            return Some(Located { session, is_foreign: false });
         }
+        let place = self.foreign.find(node, token)?;
+        let session = self.registry.get(place.slot)?;
+        let is_it = session.resumable().is_some_and(|it| it.serial == place.serial);
+        is_it.then_some(Located { session, is_foreign: true })
     }
 
     /// Takes a session in, unless there are as many as there may be.

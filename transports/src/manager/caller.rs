@@ -30,6 +30,9 @@ impl<S> Turn<'_, S> {
         self.is_done = call.is_none();
         if matches!(call, Some(Call::Received(_))) && !core.calls().is_waiting() {
             core.wake_readers();
+        } else if self.is_done && !core.is_taking() {
+            // Somebody may wait until it is settled.
+            core.wake_readers();
         }
         call
     }
@@ -81,7 +84,11 @@ impl<H: Handler> Manager<H> {
 
     /// Whether a message of this session may be read now.
     pub(crate) fn is_ready(&self, session: &LiveSession<H::State>) -> bool {
-        self.handler.is_ready(session) && !session.core().calls().is_waiting()
+        if !self.handler.is_ready(session) {
+            return false;
+        }
+        let mut core = session.core();
+        core.is_taking() && !core.calls().is_waiting()
     }
 
     /// Waits until the handler takes another message.

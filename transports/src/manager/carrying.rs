@@ -14,8 +14,24 @@ use crate::{
 impl<H: Handler> Manager<H> {
     /// The other node that has the session of a request, as its token says; none for one that was carried here, and goes no further.
     pub(crate) fn owner(&self, kind: Kind, token: &str, parts: &Parts) -> Option<u64> {
-        let owner = self.marks.owner(kind, token)?;
-        parts.extensions.get::<Carried>().is_none().then_some(owner)
+        if self.marks.elsewhere().is_none() || parts.extensions.get::<Carried>().is_some() {
+            return None;
+        }
+        match kind {
+            Kind::Session => self.owner_of_session(token),
+            Kind::Polled | Kind::Ticket => self.marks.owner(kind, token),
+        }
+    }
+
+    /// The other node that has a session: the one that its token names, unless it has gone to another one.
+    fn owner_of_session(&self, token: &str) -> Option<u64> {
+        let elsewhere = self.marks.elsewhere()?;
+        let (named, token) = self.marks.session(token)?;
+        if self.is_here(named, &token) {
+            return None;
+        }
+        let heir = self.gone.heir(named, token.serial).or_else(|| elsewhere.heir(named, token.serial));
+        Some(heir.unwrap_or(named)).filter(|owner| *owner != elsewhere.here())
     }
 
     /// The answer of the node that has the session.

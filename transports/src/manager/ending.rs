@@ -56,12 +56,18 @@ impl<H: Handler> Manager<H> {
     pub(crate) fn end_resumable(&self, session: &Arc<LiveSession<H::State>>) {
         let Some(resumable) = session.resumable() else { return };
         let mut core = session.core();
+        if core.is_absent() {
+            // What was closed stands in the place of a session that goes on.
+            return;
+        }
         let reason = core.session.closed().unwrap_or(CloseReason::Internal);
         let is_first = core.calls().close(reason);
         if is_first {
             // Whoever comes second takes it out at once, and it is to be in one of the two places at any time.
             let words = session.last_words(reason);
-            self.ended.remember(resumable.serial, resumable.secret, reason, words.as_deref());
+            let name = (self.marks.here(), resumable.serial);
+            self.ended.remember(name, resumable.secret, reason, words.as_deref());
+            self.forget_names(session, core.names(), reason, words.as_deref());
         }
         drop(core);
         if is_first {
@@ -87,6 +93,8 @@ impl<H: Handler> Manager<H> {
     /// Ends the sessions that nothing carries.
     pub(crate) fn end_all(&self) {
         for session in self.registry.snapshot() {
+            // Nobody is left to decide about it.
+            self.take_back(&session);
             session.close(CloseReason::Draining);
             self.end_session(&session, CloseReason::Draining);
         }

@@ -5,6 +5,7 @@ mod caller;
 mod carrying;
 pub(crate) mod dice;
 mod ending;
+mod moving;
 mod sweep;
 pub(crate) mod taking;
 pub(crate) mod tickets;
@@ -12,7 +13,7 @@ pub(crate) mod tickets;
 use std::{
     sync::{
         Arc, Once,
-        atomic::{AtomicBool, AtomicU64},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize},
     },
     time::Duration,
 };
@@ -25,8 +26,15 @@ use crate::{
     elsewhere::Marks,
     handler::Handler,
     live::{
-        Common, clock::Clock, counters::Counters, ended::Ended, endings::Endings, flusher::Flusher,
-        last_words::LastWords, registry::Registry,
+        Common,
+        clock::Clock,
+        counters::Counters,
+        ended::Ended,
+        endings::Endings,
+        flusher::Flusher,
+        foreign::{Foreign, Gone},
+        last_words::LastWords,
+        registry::Registry,
     },
     options::{DecodeLimits, LongpollOptions, ResumeOptions, SseOptions, TransportOptions, WebsocketOptions},
 };
@@ -41,6 +49,11 @@ pub(crate) struct Manager<H: Handler> {
     pub(crate) common: Arc<Common>,
     /// Resumable sessions that were, and why they are no more.
     pub(crate) ended: Ended,
+    /// Resumable sessions that have come from other nodes, and where those are that have gone there.
+    pub(crate) foreign: Foreign,
+    pub(crate) gone: Gone,
+    /// How many sessions are between two nodes.
+    frozen: AtomicUsize,
     pub(crate) tickets: Tickets,
     /// What tokens say of the node that made them, and the way to the others.
     pub(crate) marks: Marks,
@@ -81,10 +94,14 @@ impl<H: Handler> Manager<H> {
             deflate: options.deflate().unwrap_or_default(),
         };
         let decode_limits = options.websocket.as_ref().map(|websocket| websocket.limits).unwrap_or_default();
+        let resume = options.resume.clone().unwrap_or_default();
         Self {
             handler,
             registry: Registry::new(options.sessions_max),
-            ended: Ended::new(&options.resume.clone().unwrap_or_default()),
+            ended: Ended::new(&resume),
+            foreign: Foreign::default(),
+            gone: Gone::new(resume.window),
+            frozen: AtomicUsize::new(0),
             tickets: Tickets::new(&options.sse.clone().unwrap_or_default(), marks.clone()),
             marks,
             was_cut_off: AtomicBool::new(false),

@@ -58,6 +58,7 @@ impl<H: Handler> Manager<H> {
                     manager.common.clock.set(tick);
                     manager.tickets.sweep(tick);
                     manager.ended.sweep();
+                    manager.gone.sweep();
                     manager.relieve();
                     if judges {
                         manager.sweep(tick, patience);
@@ -68,7 +69,7 @@ impl<H: Handler> Manager<H> {
         });
     }
 
-    fn sweep(&self, now: Tick, patience: Patience) {
+    pub(super) fn sweep(&self, now: Tick, patience: Patience) {
         let swept = self.registry.sweep(now, self.patience_now(patience));
         self.common.counters.set_census(swept.census);
         for session in swept.away {
@@ -109,7 +110,7 @@ impl<H: Handler> Manager<H> {
     }
 
     /// The limits of silence, and a period that is fine enough for the shortest of them.
-    fn patience(&self) -> Patience {
+    pub(super) fn patience(&self) -> Patience {
         let (websocket, longpoll) = (self.options.websocket.as_ref(), self.options.longpoll.as_ref());
         let idle = websocket.map_or(Duration::MAX, |websocket| websocket.idle_timeout);
         let linger = websocket.map_or(WebsocketOptions::default().linger, |websocket| websocket.linger);
@@ -226,7 +227,7 @@ mod tests {
         // A machine that stands still may let them expire before they are counted.
         for _ in 0..100 {
             for serial in 0..1_000 {
-                manager.ended.remember(serial, Secret::new([1; 16]), CloseReason::Client, None);
+                manager.ended.remember((1, serial), Secret::new([1; 16]), CloseReason::Client, None);
             }
             manager.ended.sweep();
             if manager.ended.count() == 1_000 {

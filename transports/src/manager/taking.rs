@@ -6,7 +6,7 @@ use super::Manager;
 use crate::{
     frame::Message,
     handler::Handler,
-    live::LiveSession,
+    live::{LiveSession, still::Taking},
     session::{Seq, Taken},
 };
 
@@ -17,6 +17,10 @@ pub(crate) enum Rejected {
     Early,
     /// The session is over, or is from now on.
     Closed,
+    /// The session is held still, as it may go to another node: this frame was not taken.
+    Still,
+    /// It has gone there: this frame was not taken.
+    Gone,
 }
 
 impl<H: Handler> Manager<H> {
@@ -28,6 +32,11 @@ impl<H: Handler> Manager<H> {
         message: Message<'_>,
     ) -> Result<(), Rejected> {
         let mut core = session.core();
+        match core.taking() {
+            Taking::Now => {}
+            Taking::Still => return Err(Rejected::Still),
+            Taking::Gone => return Err(Rejected::Gone),
+        }
         if core.session.closed().is_some() {
             return Err(Rejected::Closed);
         }

@@ -31,7 +31,10 @@ use crate::{
     },
     live::{LiveSession, waking::Due},
     longpoll::held::Held,
-    manager::{Manager, admission::Attached},
+    manager::{
+        Manager,
+        admission::{Attached, Denied},
+    },
     sse,
 };
 
@@ -102,7 +105,7 @@ async fn on_post<H: Handler, B: RequestBody>(
     let mut body = upload::begin(body, options, &manager.common.clock);
     let first = body.first_line().await.map_err(|unread| RequestError::unread(unread, options))?;
     let first = post::purpose(first)?;
-    if let Some(owner) = owner(manager, &parts, first) {
+    if let Some(owner) = owner(manager, &parts, Some(first)).await {
         return Ok(carried(manager, transport, owner, parts, body.into_body()).await);
     }
     match first {
@@ -110,8 +113,7 @@ async fn on_post<H: Handler, B: RequestBody>(
         ClientControl::Ticket if transport == Transport::Sse => {
             let body = body.all_of_little().await.map_err(|unread| RequestError::unread(unread, options))?;
             let line = ticket_line(post::parse(&body)?.1)?;
-            let of = post::only_line(line).and_then(|line| owner(manager, &parts, line));
-            if let Some(owner) = of {
+            if let Some(owner) = owner(manager, &parts, post::only_line(line)).await {
                 return Ok(carried(manager, transport, owner, parts, Full::from(body)).await);
             }
             Ok(Answer::Now(issue(manager, parts, line)?))
@@ -128,12 +130,9 @@ async fn on_post<H: Handler, B: RequestBody>(
             let is_resume = matches!(first, ClientControl::Resume { .. });
             let session = match manager.find(token) {
                 Ok(session) => session,
-                Err(rejection) => {
-                    // What asks for a stream is answered by one: an `EventSource` reads nothing else.
-                    let transport = if is_resume { transport } else { Transport::Longpoll };
-                    let rejection = if is_resume { manager.refused(rejection) } else { rejection };
-                    return Ok(refused(transport, &rejection));
-                }
+                Err(denied) if is_resume => return Ok(not_here(transport, manager.denied(denied))),
+                // Only what asks for a stream is answered by one.
+                Err(denied) => return Ok(not_here(Transport::Longpoll, denied)),
             };
             session.touch();
             let Some((body, held)) = upload::read::<H, B>(&mut body, &session, options).await? else {
@@ -141,6 +140,9 @@ async fn on_post<H: Handler, B: RequestBody>(
             };
             let (first, rest) = post::parse(&body)?;
             post::check(rest, options.lines_max)?;
+            if manager.until_thawed(&session).await.is_err() {
+                return Ok(later());
+            }
             if !is_resume {
                 let applied = upload::apply(manager, &session, rest).await;
                 return Ok(standing(&session, applied));
@@ -163,30 +165,51 @@ async fn on_post<H: Handler, B: RequestBody>(
     }
 }
 
-/// The other node that has the session which a line speaks of.
-fn owner<H: Handler>(manager: &Manager<H>, parts: &Parts, line: ClientControl<'_>) -> Option<u64> {
-    let (ClientControl::Send { token } | ClientControl::Resume { token, .. }) = line else { return None };
-    manager.owner(Kind::Session, token, parts)
+/// The other node that has the session which a line speaks of, once that is decided.
+async fn owner<H: Handler>(
+    manager: &Manager<H>,
+    parts: &Parts,
+    line: Option<ClientControl<'_>>,
+) -> Option<Result<u64, NotCarried>> {
+    let (ClientControl::Send { token } | ClientControl::Resume { token, .. }) = line? else { return None };
+    match manager.until_decided(token).await {
+        Ok(()) => manager.owner(Kind::Session, token, parts).map(Ok),
+        Err(_) => Some(Err(NotCarried::Later)),
+    }
 }
 
 /// The answer of the node that has the session. What asks for a stream is refused by one.
 async fn carried<H: Handler, B: RequestBody<Data = Bytes>>(
     manager: &Manager<H>,
     transport: Transport,
-    owner: u64,
+    owner: Result<u64, NotCarried>,
     parts: Parts,
     body: B,
 ) -> Answer<H> {
-    match manager.carry(owner, transport, parts, body).await {
+    let answered = match owner {
+        Ok(owner) => manager.carry(owner, transport, parts, body).await,
+        Err(why) => Err(why),
+    };
+    match answered {
         Ok(response) => Answer::Now(response),
         Err(NotCarried::Gone) => refused(transport, &manager.refused(Refused::Unknown.into())),
         Err(NotCarried::Later) => Answer::Now(answer::later("the node with this session cannot be reached")),
     }
 }
 
+/// The answer to a client whose session is on its way to another node.
+fn later<H: Handler>() -> Answer<H> {
+    Answer::Now(answer::later("the session goes to another node"))
+}
+
 /// Where the session stands: how many frames of the client it has, and whether it takes more.
 fn standing<H: Handler>(session: &LiveSession<H::State>, applied: Applied) -> Answer<H> {
-    let taken = session.core().session.last_taken();
+    let core = session.core();
+    if core.is_absent() {
+        return later();
+    }
+    let taken = core.session.last_taken();
+    drop(core);
     let mut lines = ServerControl::Ack(taken).to_string();
     if applied == Applied::Busy {
         lines = format!("{lines}\n{}", ServerControl::Busy(taken));
@@ -229,7 +252,7 @@ async fn on_get<H: Handler>(
 ) -> Result<Answer<H>, RequestError> {
     let ticket = parameter(parts.uri.query(), "ticket").unwrap_or_default();
     if let Some(owner) = manager.owner(Kind::Ticket, ticket, &parts) {
-        return Ok(carried(manager, Transport::Sse, owner, parts, Full::default()).await);
+        return Ok(carried(manager, Transport::Sse, Ok(owner), parts, Full::default()).await);
     }
     let Some((kept, body)) = manager.tickets.redeem(ticket, manager.common.clock.now()) else {
         return Err(bad("this ticket is not good, or not any more"));
@@ -249,7 +272,7 @@ async fn attach<H: Handler>(
     let (attached, waits) = match first {
         ClientControl::Open { beat } => {
             let auth_token = manager.auth_token(&parts);
-            (manager.open(transport, parts, auth_token, beat).await, None)
+            (manager.open(transport, parts, auth_token, beat).await.map_err(Denied::Refused), None)
         }
         ClientControl::Resume { token, received, beat } => {
             let auth_token = manager.auth_token(&parts);
@@ -259,7 +282,7 @@ async fn attach<H: Handler>(
     };
     let attached = match attached {
         Ok(attached) => attached,
-        Err(rejection) => return Ok((refused(transport, &rejection), None)),
+        Err(denied) => return Ok((not_here(transport, denied), None)),
     };
     let session = attached.session.clone();
     session.set_forms_of(attached.attachment, encoding.forms(Forms::LINES));
@@ -282,6 +305,14 @@ fn opened<H: Handler>(manager: &Arc<Manager<H>>, attached: &Attached<H>) -> Resp
         session.close(CloseReason::Lost);
         manager.end_session(&session, CloseReason::Lost);
     }))
+}
+
+/// The answer to a client that does not get its session. An `EventSource` reads nothing but a stream.
+fn not_here<H: Handler>(transport: Transport, denied: Denied) -> Answer<H> {
+    match denied {
+        Denied::Refused(rejection) => refused(transport, &rejection),
+        Denied::Later => later(),
+    }
 }
 
 fn refused<H: Handler>(transport: Transport, rejection: &Rejection) -> Answer<H> {

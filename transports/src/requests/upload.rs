@@ -104,13 +104,20 @@ pub(super) async fn apply<H: Handler>(
             }
             _ => {
                 let Some(message) = line.message() else { continue };
-                if !until_ready(manager, session, &mut turn, until).await {
-                    return Applied::Busy;
+                // One that is held still just now waits for its turn again.
+                let taken = loop {
+                    if !until_ready(manager, session, &mut turn, until).await {
+                        return Applied::Busy;
+                    }
+                    match manager.take(session, next, message) {
+                        Err(Rejected::Still) => {}
+                        taken => break taken,
+                    }
+                };
+                if taken.is_err() {
+                    break;
                 }
-                match manager.take(session, next, message) {
-                    Ok(()) => next.0 += 1,
-                    Err(Rejected::Early | Rejected::Closed) => break,
-                }
+                next.0 += 1;
                 // A body has thousands of lines; other tasks get their turn between them.
                 tokio::task::coop::consume_budget().await;
             }

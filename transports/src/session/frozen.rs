@@ -38,6 +38,7 @@ use super::{
     retained::Retained,
 };
 use crate::{
+    close::CloseReason,
     frame::{Frame, FrameKind},
     policy::{Few, Key, Policy},
 };
@@ -165,6 +166,19 @@ impl Frozen {
         out.put_u32(outbox.len() as u32);
         outbox.iter().for_each(|frame| put_frame(frame, &mut out));
         out.into()
+    }
+
+    /// What stands in the place of the session meanwhile: it is closed, so that nothing can be pushed into it or taken by it, carried by
+    /// nothing, and knows how far both sides had come.
+    #[must_use]
+    pub fn stand_in(&self) -> Session {
+        let Session { received, attachment, .. } = self.session;
+        let taken = self.session.last_taken();
+        let (retained, life) = (Retained::of(received, 0), LongLife::default());
+        let counts = Counts { taken, sent: received, acknowledged: received, retained, life };
+        let closed = Some(CloseReason::Draining);
+        let counts = Some(Box::new(counts));
+        Session { outbox: Outbox::default(), received, attachment, closed, life: Life::default(), counts }
     }
 
     /// The session goes on where it was, detached: nobody else has it, nor will. Returns it with when its client was last heard.

@@ -404,6 +404,12 @@ impl Session {
         self.attachment == attachment
     }
 
+    /// The attachment that carries the session, or did last.
+    #[cfg(feature = "net")]
+    pub(crate) fn attachment(&self) -> Attachment {
+        self.attachment
+    }
+
     /// Returns whether the session outlives its connections.
     #[must_use]
     pub fn is_resumable(&self) -> bool {

@@ -78,7 +78,9 @@ impl<H: Handler> EventStream<H> {
         plain.push(b':');
         plain.resize(prelude.max(1), b' ');
         plain.extend_from_slice(b"\n\n");
-        append_event(greeting.as_bytes(), &mut plain);
+        for line in greeting.lines() {
+            append_event(line.as_bytes(), &mut plain);
+        }
         let Some(member) = &mut self.member else { return plain.into() };
         let mut head = Vec::with_capacity(gzip::HEADER.len() + gzip::stored_bytes(plain.len()));
         head.extend_from_slice(&gzip::HEADER);
@@ -88,8 +90,13 @@ impl<H: Handler> EventStream<H> {
 
     /// What is to be sent now.
     fn gather(&mut self, core: &mut Core) -> Option<Bytes> {
+        if core.is_cut(self.attachment) {
+            // The client comes again, wherever the session goes on.
+            self.is_over = true;
+            return Some(self.said(None));
+        }
         if let Some(line) = self.control(core) {
-            return Some(self.said(&line.to_string()));
+            return Some(self.said(Some(&line.to_string())));
         }
         if let Some(events) = self.frames(core) {
             return Some(events);
@@ -97,7 +104,7 @@ impl<H: Handler> EventStream<H> {
         let reason = core.session.closed()?;
         self.is_over = true;
         let line = self.session.closed_line(reason);
-        Some(self.said(&line))
+        Some(self.said(Some(&line)))
     }
 
     /// What is to be said before any frame.
@@ -124,10 +131,13 @@ impl<H: Handler> EventStream<H> {
         None
     }
 
-    /// A line as an event, and the end of the stream if it is the last one.
-    fn said(&mut self, line: &str) -> Bytes {
-        let mut plain = Vec::with_capacity(line.len() + 8);
-        append_event(line.as_bytes(), &mut plain);
+    /// A line as an event, or a comment, and the end of the stream if it is the last one.
+    fn said(&mut self, line: Option<&str>) -> Bytes {
+        let mut plain = Vec::with_capacity(line.map_or(0, str::len) + 8);
+        match line {
+            Some(line) => append_event(line.as_bytes(), &mut plain),
+            None => plain.extend_from_slice(b":\n\n"),
+        }
         let Some(member) = &mut self.member else { return plain.into() };
         let mut event = Vec::with_capacity(gzip::stored_bytes(plain.len()) + gzip::END_BYTES);
         member.store(&plain, &mut event);
@@ -195,6 +205,10 @@ impl<H: Handler> http_body::Body for EventStream<H> {
                 return Poll::Ready(Some(Err(Cut)));
             }
             core.session.handle_stalled(0);
+            core.park(cx);
+            return Poll::Pending;
+        }
+        if core.is_suspended(stream.attachment) {
             core.park(cx);
             return Poll::Pending;
         }

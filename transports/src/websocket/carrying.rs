@@ -16,6 +16,7 @@ use crate::{
     handler::Handler,
     live::{
         LiveSession,
+        calls::Kept,
         waking::{Core, Due},
     },
     manager::{Manager, taking::Rejected},
@@ -53,11 +54,44 @@ pub(super) struct Carrying {
     unacknowledged_bytes: usize,
     /// Whether the client asked for a sign of life.
     pong: bool,
+    /// A frame that came as the session was held still. It is counted as the session's.
+    kept: Option<Box<Kept>>,
 }
 
 impl Carrying {
     pub(super) fn new(attachment: Attachment, sent: Seq, received: Seq) -> Self {
-        Self { attachment, sent, received, acknowledged: received, unacknowledged_bytes: 0, pong: false }
+        Self {
+            attachment,
+            sent,
+            received,
+            acknowledged: received,
+            unacknowledged_bytes: 0,
+            pong: false,
+            kept: None,
+        }
+    }
+
+    /// Whether a frame waits that came as the session was held still: nothing is read before it is taken.
+    pub(super) fn has_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Takes the frame that came as the session was held still, if there is one.
+    pub(super) fn take_kept<H: Handler>(
+        &mut self,
+        manager: &Manager<H>,
+        session: &Arc<LiveSession<H::State>>,
+    ) -> Option<Result<(), Over>> {
+        let kept = self.kept.take()?;
+        session.release(kept.message().as_bytes().len());
+        Some(self.take(manager, session, kept.message()))
+    }
+
+    /// It will not be taken.
+    pub(super) fn drop_kept<S>(&mut self, session: &LiveSession<S>) {
+        if let Some(kept) = self.kept.take() {
+            session.release(kept.message().as_bytes().len());
+        }
     }
 
     /// Acts on a message from the client.
@@ -100,6 +134,12 @@ impl Carrying {
                 Ok(())
             }
             Err(Rejected::Early) => Err(breach("frames are missing")),
+            // Where it goes to another node, this connection will hear so.
+            Err(Rejected::Still | Rejected::Gone) => {
+                session.hold(message.as_bytes().len()).map_err(|_| Over::Ours(CloseReason::OverBudget))?;
+                self.kept = Some(Box::new(message.into()));
+                Ok(())
+            }
             Err(Rejected::Closed) => Err(match session.closed().unwrap_or(CloseReason::Internal) {
                 CloseReason::BadMessage => Over::Enough(CloseReason::BadMessage),
                 reason => Over::Ours(reason),
@@ -167,7 +207,7 @@ impl Carrying {
 
     /// Whether the client may say more, and nothing from it waits for the handler.
     pub(super) fn is_relaxed(core: &mut Core, limits: &OutboxLimits) -> bool {
-        core.session.is_to_be_heard(limits) && !core.calls().is_waiting()
+        core.session.is_to_be_heard(limits) && core.is_taking() && !core.calls().is_waiting()
     }
 }
 

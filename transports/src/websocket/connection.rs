@@ -9,7 +9,7 @@
 //! end of the connection is not the end of the session. A newer attachment ends it.
 
 use std::{
-    io::{self, IoSlice},
+    io,
     pin::{Pin, pin},
     sync::Arc,
     task::{Context, Poll, ready},
@@ -32,8 +32,6 @@ use super::{
 use crate::{
     close::CloseReason,
     connect::Transport,
-    dialect::server::ServerControl,
-    frame::Frame,
     handler::Handler,
     http2,
     live::{
@@ -93,7 +91,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> Connection
         let carrying = Carrying::new(attached.attachment, attached.sent, attached.taken);
         let mut connection = Self::carrying(io, manager, attached.session, early, Some(Box::new(carrying)));
         if let Some(state) = &mut connection.0 {
-            gathering::queue_line(&mut state.control, &attached.greeting);
+            gathering::queue_lines(&mut state.control, &attached.greeting);
         }
         connection
     }
@@ -190,10 +188,13 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                     return Poll::Ready(Ok(()));
                 }
                 let wrote = match (&gathered.large, buffer.is_empty()) {
-                    (Some(frame), _) => self.poll_write_large(cx, frame),
+                    (Some(frame), _) => {
+                        let (io, extensions) = (Pin::new(&mut self.io), self.writing.extensions());
+                        gathering::poll_write_large(io, cx, extensions, frame, self.written)
+                    }
                     (None, false) => Pin::new(&mut self.io).poll_write(cx, buffer),
                     (None, true) if self.next_phase(&gathered) => Poll::Ready(Ok(0)),
-                    (None, true) => return self.poll_finish_writing(cx),
+                    (None, true) => return self.writing.poll_flush(Pin::new(&mut self.io), cx),
                 };
                 if wrote.is_pending() && gathered.superseded {
                     // Nobody reads at the other end of it; that is what the newer attachment is for.
@@ -221,6 +222,11 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     fn gather(&mut self, taken: usize, buffer: &mut Vec<u8>) -> Gathered {
         let mut core = self.session.core();
         let limits = &self.session.common.outbox;
+        if self.is_suspended(&core) {
+            self.written += taken;
+            self.is_relaxed = false;
+            return Gathered::suspended(&core);
+        }
         if taken == 0 && self.control.is_none() && !self.has_news(&core) {
             // Most looks find this: the client has said something, and nothing waits for it.
             self.is_relaxed = self.carrying.is_none() || Carrying::is_relaxed(&mut core, limits);
@@ -234,9 +240,10 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
             self.session.common.counters.wrote(Transport::Websocket, frames, bytes);
         }
         let is_to_be_renewed = core.due.has(Due::RENEW);
-        let mut superseded = false;
+        let (mut superseded, mut cut) = (false, false);
         if let Some(carrying) = &mut self.carrying {
             superseded = !core.session.is_current(carrying.attachment);
+            cut = superseded && core.is_cut(carrying.attachment);
             if frames > 0 && !superseded {
                 core.session.handle_sent(carrying.sent);
             }
@@ -278,7 +285,12 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         }
         // The frame that was begun may be gone, acknowledged by way of the newer attachment.
         let expired = core.expired || is_to_be_renewed || (superseded && self.written > 0);
-        Gathered { large, closed: core.session.closed(), expired, superseded }
+        Gathered { large, closed: core.session.closed(), expired, superseded, cut }
+    }
+
+    /// Whether the session is frozen: this connection waits for what becomes of it.
+    fn is_suspended(&self, core: &Core) -> bool {
+        self.carrying.as_ref().is_some_and(|carrying| core.is_suspended(carrying.attachment))
     }
 
     /// Whether there is something to write or to do; always once the connection is to be closed.
@@ -290,19 +302,10 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         }
     }
 
-    fn poll_write_large(&mut self, cx: &mut Context<'_>, frame: &Frame) -> Poll<io::Result<usize>> {
-        let (form, mut header) = (self.writing.extensions().form(frame), [0; 10]);
-        let header_bytes = form.encode_header(&mut header);
-        let header = &header[self.written.min(header_bytes)..header_bytes];
-        let payload = &form.payload()[self.written.saturating_sub(header_bytes)..];
-        Pin::new(&mut self.io).poll_write_vectored(cx, &[IoSlice::new(header), IoSlice::new(payload)])
-    }
-
     /// With nothing left to write, says what is due then. Returns whether there is something to write now.
     fn next_phase(&mut self, gathered: &Gathered) -> bool {
         if gathered.superseded && self.closing.is_open() {
-            gathering::queue_line(&mut self.control, &ServerControl::Superseded.to_string());
-            gathering::queue_close(&mut self.control, CloseCode::SUPERSEDED.as_u16(), "");
+            gathering::queue_parting(&mut self.control, gathered.cut);
             self.closing.handle_superseded();
             return true;
         }
@@ -331,14 +334,6 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         true
     }
 
-    fn poll_finish_writing(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.writing.is_unflushed() {
-            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
-            self.writing.set_flushed();
-        }
-        Poll::Ready(Ok(()))
-    }
-
     /// Reads once and hands on what came. Ready when something was done, pending when there is nothing to do.
     fn poll_read(&mut self, cx: &mut Context<'_>, messages_left: &mut usize) -> Poll<()> {
         let input = self.closing.input();
@@ -349,6 +344,12 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                 unused.restart();
             }
             return Poll::Pending;
+        }
+        let kept =
+            self.carrying.as_mut().and_then(|carrying| carrying.take_kept(&self.manager, &self.session));
+        if let Some(taken) = kept {
+            taken.err().into_iter().for_each(|over| self.begin_close(over));
+            return Poll::Ready(());
         }
         let unread = self.unused.as_mut().map(|unused| std::mem::take(&mut unused.unread));
         if let Some(mut unread) = unread.filter(|unread| !unread.is_empty()) {
@@ -507,7 +508,9 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
     /// read them has to wait, and is not closed for what it caused itself. Always after the end, when what it
     /// says goes nowhere.
     fn is_reading(&self) -> bool {
-        self.may_read(self.looks_relaxed())
+        // What came as the session was held still comes before what follows it.
+        let has_kept = self.carrying.as_ref().is_some_and(|carrying| carrying.has_kept());
+        self.may_read(!has_kept && self.looks_relaxed())
     }
 
     fn looks_relaxed(&self) -> bool {
@@ -532,13 +535,14 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         // saying what it has.
         let is_stuck = self.paused && core.session.is_held(limits);
         core.is_held_back = is_stuck || (is_busy && core.session.is_relaxed(limits));
-        let news = match (self.closing.is_open(), &self.carrying) {
+        let suspended = self.is_suspended(&core);
+        let news = match (self.closing.is_open() && !suspended, &self.carrying) {
             (true, None) => core.session.closed().is_some() || !core.session.is_drained(),
             (true, Some(carrying)) => carrying.has_news(&core, limits),
             _ => false,
         };
-        let superseded =
-            self.carrying.as_ref().is_some_and(|carrying| !core.session.is_current(carrying.attachment));
+        let superseded = !suspended
+            && self.carrying.as_ref().is_some_and(|carrying| !core.session.is_current(carrying.attachment));
         // Superseded just now, it would not be woken again: the socket may never take more.
         let is_ending = superseded && self.closing.is_sending();
         if (news && !blocked) || core.expired || is_ending {
@@ -549,7 +553,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         }
         drop(core);
         // A handler that became ready before the waker was in place woke nobody.
-        !(self.paused && self.is_reading())
+        !(self.paused && self.may_read(self.looks_relaxed()))
     }
 }
 
@@ -574,6 +578,7 @@ impl<H: Handler, Io> State<H, Io> {
         }
         let Self { manager, session, carrying, .. } = self;
         if let Some(carrying) = carrying {
+            carrying.drop_kept(session);
             return manager.detach(session, carrying.attachment);
         }
         session.close(CloseReason::Lost);

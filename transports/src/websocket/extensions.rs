@@ -1,8 +1,15 @@
 //! What client and server agreed on besides RFC 6455: whether messages may be compressed.
 
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
 #[cfg(feature = "deflate")]
 use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use http::{HeaderMap, HeaderValue};
+use tokio::io::AsyncWrite;
 
 #[cfg(feature = "deflate")]
 use crate::deflate::offers::{Agreement, agree};
@@ -108,16 +115,21 @@ impl Writing {
         Extensions { window_bits: self.0 & !UNFLUSHED }
     }
 
-    pub(super) fn is_unflushed(self) -> bool {
-        self.0 & UNFLUSHED != 0
-    }
-
     pub(super) fn set_unflushed(&mut self) {
         self.0 |= UNFLUSHED;
     }
 
-    pub(super) fn set_flushed(&mut self) {
-        self.0 &= !UNFLUSHED;
+    /// Flushes what was written since it was last flushed.
+    pub(super) fn poll_flush(
+        &mut self,
+        io: Pin<&mut impl AsyncWrite>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.0 & UNFLUSHED != 0 {
+            ready!(io.poll_flush(cx))?;
+            self.0 &= !UNFLUSHED;
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

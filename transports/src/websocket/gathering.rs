@@ -1,5 +1,13 @@
 //! What of a session's frames is written next.
 
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::io::AsyncWrite;
+
 use super::{
     carrying::Carrying,
     close_code::CloseCode,
@@ -7,7 +15,7 @@ use super::{
     extensions::Extensions,
     scratch,
 };
-use crate::{close::CloseReason, frame::Frame, live::waking::Core};
+use crate::{close::CloseReason, dialect::server::ServerControl, frame::Frame, live::waking::Core};
 
 /// A frame of this size or more is written from its own bytes; smaller ones are gathered into one write, where
 /// a copy costs less than another slice.
@@ -23,12 +31,20 @@ pub(super) struct Gathered {
     pub(super) closed: Option<CloseReason>,
     pub(super) expired: bool,
     pub(super) superseded: bool,
+    /// Superseded by no other: the client is to come again.
+    pub(super) cut: bool,
 }
 
 impl Gathered {
     /// Nothing is to be written.
     pub(super) fn nothing(core: &Core) -> Self {
-        Self { large: None, closed: core.session.closed(), expired: core.expired, superseded: false }
+        let (closed, expired) = (core.session.closed(), core.expired);
+        Self { large: None, closed, expired, superseded: false, cut: false }
+    }
+
+    /// Nothing is written until it is decided where the session goes on.
+    pub(super) fn suspended(core: &Core) -> Self {
+        Self { closed: None, ..Self::nothing(core) }
     }
 }
 
@@ -111,6 +127,30 @@ pub(super) fn stall(core: &mut Core, carrying: Option<&Carrying>, written: usize
     }
 }
 
+/// Writes of a frame that is too large to copy what the socket takes.
+pub(super) fn poll_write_large(
+    io: Pin<&mut impl AsyncWrite>,
+    cx: &mut Context<'_>,
+    extensions: Extensions,
+    frame: &Frame,
+    written: usize,
+) -> Poll<io::Result<usize>> {
+    let (form, mut header) = (extensions.form(frame), [0; 10]);
+    let header_bytes = form.encode_header(&mut header);
+    let header = &header[written.min(header_bytes)..header_bytes];
+    let payload = &form.payload()[written.saturating_sub(header_bytes)..];
+    io.poll_write_vectored(cx, &[IoSlice::new(header), IoSlice::new(payload)])
+}
+
+/// The connection carries the session no more: another does, or it was cut and the client is to come again.
+pub(super) fn queue_parting(control: &mut Option<Box<Vec<u8>>>, is_cut: bool) {
+    if is_cut {
+        return queue_close(control, CloseCode::SERVICE_RESTART.as_u16(), "");
+    }
+    queue_line(control, &ServerControl::Superseded.to_string());
+    queue_close(control, CloseCode::SUPERSEDED.as_u16(), "");
+}
+
 /// A ping is to be answered, behind the frame that was begun.
 pub(super) fn queue_pong(control: &mut Option<Box<Vec<u8>>>, payload: &[u8]) {
     let control = control.get_or_insert_default();
@@ -122,6 +162,11 @@ pub(super) fn queue_pong(control: &mut Option<Box<Vec<u8>>>, payload: &[u8]) {
 /// A control line is to be written, behind the frame that was begun.
 pub(super) fn queue_line(control: &mut Option<Box<Vec<u8>>>, line: &str) {
     append_frame(OpCode::Text, line.as_bytes(), control.get_or_insert_default());
+}
+
+/// The same for several.
+pub(super) fn queue_lines(control: &mut Option<Box<Vec<u8>>>, lines: &str) {
+    lines.lines().for_each(|line| queue_line(control, line));
 }
 
 /// The close frame is to be written, behind the frame that was begun.

@@ -37,7 +37,10 @@ use crate::{
     frame::Message,
     handler::Handler,
     http::head,
-    manager::{Manager, admission::Attached},
+    manager::{
+        Manager,
+        admission::{Attached, Denied},
+    },
 };
 
 /// Bytes of a read.
@@ -77,14 +80,15 @@ pub(super) async fn greet<H: Handler, Io>(
         return end(io, &manager, Unfit::Refused(Refused::Full.into())).await;
     };
     let unfit = match first_line_in_time(&manager, &mut io, &mut early, &mut charge, extensions).await {
-        Ok(line) => match there(&manager, &parts, &line) {
-            Some(owner) => {
+        Ok(line) => match there(&manager, &parts, &line).await {
+            Err(unfit) => unfit,
+            Ok(Some(owner)) => {
                 let window_bits = extensions.window_bits();
                 let io = Box::new(io);
                 let socket = CarriedSocket { parts, auth_token, line, early, window_bits, io };
                 return carry(&manager, owner, socket).await;
             }
-            None => match admit(&manager, parts, auth_token, &line).await {
+            Ok(None) => match admit(&manager, parts, auth_token, &line).await {
                 Ok(attached) => {
                     let tasks = manager.tasks.clone();
                     let connection = Connection::attached(io, manager, attached, early);
@@ -103,7 +107,12 @@ pub(super) async fn greet<H: Handler, Io>(
 /// Begins with the greeting that another node has read.
 pub(crate) async fn greet_carried<H: Handler>(manager: Arc<Manager<H>>, socket: CarriedSocket) {
     let CarriedSocket { parts, auth_token, line, early, window_bits, io } = socket;
-    match admit(&manager, parts, auth_token, &line).await {
+    let admitted = match there(&manager, &parts, &line).await {
+        // It was carried here and goes no further.
+        Ok(_) => admit(&manager, parts, auth_token, &line).await,
+        Err(unfit) => Err(unfit),
+    };
+    match admitted {
         Ok(attached) => {
             let tasks = manager.tasks.clone();
             let connection = Connection::attached(io, manager, attached, early);
@@ -113,12 +122,13 @@ pub(crate) async fn greet_carried<H: Handler>(manager: Arc<Manager<H>>, socket: 
     }
 }
 
-/// The other node that has the session of a greeting.
-fn there<H: Handler>(manager: &Manager<H>, parts: &Parts, line: &str) -> Option<u64> {
+/// The other node that has the session of a greeting, once that is decided.
+async fn there<H: Handler>(manager: &Manager<H>, parts: &Parts, line: &str) -> Result<Option<u64>, Unfit> {
     let Ok(ClientLine::Control(ClientControl::Resume { token, .. })) = ClientLine::parse(line) else {
-        return None;
+        return Ok(None);
     };
-    manager.owner(Kind::Session, token, parts)
+    manager.until_decided(token).await?;
+    Ok(manager.owner(Kind::Session, token, parts))
 }
 
 /// Carries a connection to the node that has its session.
@@ -172,14 +182,23 @@ async fn admit<H: Handler>(
     let transport = Transport::Websocket;
     let attached = match ClientLine::parse(line) {
         Ok(ClientLine::Control(ClientControl::Open { beat })) => {
-            manager.open(transport, parts, auth_token, beat).await
+            manager.open(transport, parts, auth_token, beat).await.map_err(Denied::Refused)
         }
         Ok(ClientLine::Control(ClientControl::Resume { token, received, beat })) => {
             manager.resume(transport, (parts, auth_token), token, received, beat).await
         }
         _ => return Err(Unfit::Failed(CloseCode::BREACH)),
     };
-    attached.map_err(Unfit::Refused)
+    attached.map_err(Unfit::from)
+}
+
+impl From<Denied> for Unfit {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Refused(rejection) => Self::Refused(rejection),
+            Denied::Later => Self::Failed(CloseCode::SERVICE_RESTART),
+        }
+    }
 }
 
 /// The first message, unless it takes too long.

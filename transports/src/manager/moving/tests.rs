@@ -1,0 +1,408 @@
+//! What becomes of sessions that go from node to node, call by call. `tests/moving/` has the same with clients.
+
+use std::sync::Mutex;
+
+use http::{Request, request::Parts};
+
+use super::*;
+use crate::{
+    connect::{ConnectRequest, Refusal},
+    dialect::server::Refused,
+    elsewhere::{
+        Carried, CarriedBody, CarriedSocket, Carrying, CarryingSocket, Elsewhere, Marks, NotCarried,
+        TAG_BYTES,
+    },
+    frame::{Frame, Message},
+    manager::{admission::Attached, taking::Rejected},
+    options::{ResumeOptions, TransportOptions},
+    session::{Pushed, Seq, life::Tick},
+};
+
+/// Notes its calls.
+#[derive(Default)]
+struct Diary(Mutex<Vec<String>>);
+
+impl Diary {
+    fn note(&self, note: impl Into<String>) {
+        self.0.lock().unwrap().push(note.into());
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+}
+
+impl Handler for Diary {
+    type State = ();
+
+    async fn connect(&self, _: ConnectRequest) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    fn received(&self, _: &Arc<LiveSession<()>>, message: Message<'_>) -> Result<(), CloseReason> {
+        if let Message::Text(text) = message {
+            self.note(text);
+        }
+        Ok(())
+    }
+
+    fn closed(&self, _: &Arc<LiveSession<()>>, reason: CloseReason) {
+        self.note(format!("closed: {}", reason.word()));
+    }
+}
+
+struct Node(u64);
+
+impl Elsewhere for Node {
+    fn here(&self) -> u64 {
+        self.0
+    }
+
+    fn tag(&self, _: &[u8]) -> [u8; TAG_BYTES] {
+        [7; TAG_BYTES]
+    }
+
+    fn is_reachable(&self) -> bool {
+        true
+    }
+
+    fn carry(&self, _: u64, _: Transport, _: Request<CarriedBody>) -> Carrying {
+        Box::pin(async { Err(NotCarried::Later) })
+    }
+
+    fn carry_socket(&self, _: u64, socket: CarriedSocket) -> CarryingSocket {
+        Box::pin(async { Err((NotCarried::Later, socket.io)) })
+    }
+}
+
+type Shared = Arc<Manager<Diary>>;
+
+fn node_with(number: u64, options: TransportOptions) -> Shared {
+    Arc::new(Manager::among(Diary::default(), options, Marks::new(Some(Arc::new(Node(number))))))
+}
+
+fn node(number: u64) -> Shared {
+    node_with(number, TransportOptions::default().resume(ResumeOptions::default()))
+}
+
+fn parts() -> Parts {
+    Request::get("/").body(()).unwrap().into_parts().0
+}
+
+/// A session with its token, opened at a node by a WebSocket.
+async fn open(manager: &Shared) -> (Attached<Diary>, String) {
+    let attached = manager.open(Transport::Websocket, parts(), None, 30_000).await.unwrap();
+    let token = attached.greeting.split(' ').nth(1).unwrap().to_owned();
+    (attached, token)
+}
+
+async fn resume(manager: &Shared, token: &str, received: u64) -> Result<Attached<Diary>, Denied> {
+    manager.resume(Transport::Websocket, (parts(), None), token, Seq(received), 30_000).await
+}
+
+/// Takes it from one node to another.
+fn moved(from: &Shared, session: &Session<Diary>, to: &Shared) -> Session<Diary> {
+    assert!(session.hold_still());
+    let bytes = from.freeze(session).unwrap();
+    let reserved = to.reserve(()).unwrap();
+    Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
+    assert_eq!(from.release(session, to.marks.here()), None);
+    assert!(to.adopt(&reserved));
+    reserved
+}
+
+/// The token that a client is given with a resume.
+fn given(attached: &Attached<Diary>) -> Option<String> {
+    let line = attached.greeting.lines().nth(1)?;
+    Some(line.strip_prefix("!token ").unwrap().to_owned())
+}
+
+fn word(denied: Denied) -> Refused {
+    match denied {
+        Denied::Refused(rejection) => rejection.word,
+        Denied::Later => panic!("it is told to come later"),
+    }
+}
+
+fn waiting(session: &Session<Diary>) -> Vec<String> {
+    let core = session.core();
+    core.session.waiting().map(|frame| String::from_utf8(frame.payload().to_vec()).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_session_that_is_held_still_takes_no_frame_until_it_goes_on() {
+    let one = node(1);
+    let (Attached { session, .. }, _) = open(&one).await;
+    one.take(&session, Seq(1), Message::Text("a")).unwrap();
+    assert!(session.hold_still() && session.hold_still());
+    assert!(!one.is_ready(&session));
+    assert_eq!(one.take(&session, Seq(2), Message::Text("b")), Err(Rejected::Still));
+    assert_eq!(session.core().session.last_taken(), Seq(1), "it is not counted");
+    assert_eq!(session.push(Frame::text("down")), Pushed::Queued, "frames to the client flow");
+    session.go_on();
+    assert!(one.is_ready(&session));
+    one.take(&session, Seq(2), Message::Text("b")).unwrap();
+    assert_eq!(one.handler.notes(), ["a", "b"]);
+    assert!(session.core().moving_is_none(), "nothing of it is left");
+}
+
+#[tokio::test]
+async fn a_session_goes_to_another_node_with_all_that_waits_and_leaves_nothing_behind() {
+    let (one, two) = (node(1), node(2));
+    let (Attached { session, attachment, .. }, token) = open(&one).await;
+    one.take(&session, Seq(1), Message::Text("up 1")).unwrap();
+    for frame in ["down 1", "down 2"] {
+        session.push(Frame::text(frame));
+    }
+    session.hold_still();
+    let bytes = one.freeze(&session).unwrap();
+    assert_eq!(session.push(Frame::text("lost")), Pushed::Closed);
+    assert_eq!(one.take(&session, Seq(2), Message::Text("up 2")), Err(Rejected::Still));
+    assert_eq!((session.closed(), session.is_attached()), (None, false));
+    let reserved = two.reserve(()).unwrap();
+    assert_eq!(reserved.push(Frame::text("down 3")), Pushed::Queued);
+    Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
+    assert_eq!(waiting(&reserved), ["down 1", "down 2", "down 3"]);
+    assert!(Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).is_err(), "it comes once");
+    assert_eq!(word(two.find(&token).err().unwrap()), Refused::Unknown, "it is not here yet");
+    assert_eq!(one.release(&session, 2), None);
+    assert!(two.adopt(&reserved));
+    assert_eq!((one.registry.len(), two.registry.len()), (0, 1));
+    assert_eq!((one.common.counters.gone_elsewhere(), two.common.counters.come_from_elsewhere()), (1, 1));
+    // Those who had it hear nothing, whatever they do with it.
+    session.close(CloseReason::Disconnected);
+    one.end_session(&session, CloseReason::Disconnected);
+    one.detach(&session, attachment);
+    assert_eq!(one.handler.notes(), ["up 1"]);
+    assert_eq!(one.take(&session, Seq(2), Message::Text("up 2")), Err(Rejected::Gone));
+    let attached = resume(&two, &token, 1).await.unwrap();
+    assert_eq!(attached.taken, Seq(1));
+    assert_eq!(waiting(&reserved), ["down 2", "down 3"]);
+    two.take(&reserved, Seq(1), Message::Text("up 1")).unwrap();
+    two.take(&reserved, Seq(2), Message::Text("up 2")).unwrap();
+    assert_eq!(two.handler.notes(), ["up 2"]);
+}
+
+#[tokio::test]
+async fn a_session_that_is_taken_back_goes_on_as_if_its_connection_was_cut() {
+    let one = node(1);
+    let (Attached { session, attachment, .. }, token) = open(&one).await;
+    session.push(Frame::text("down 1"));
+    session.hold_still();
+    one.freeze(&session).unwrap();
+    let waits = tokio::spawn({
+        let (one, token) = (one.clone(), token.clone());
+        async move {
+            one.until_decided(&token).await.unwrap();
+            resume(&one, &token, 0).await.map(|attached| attached.greeting)
+        }
+    });
+    tokio::task::yield_now().await;
+    assert!(!waits.is_finished());
+    assert!(session.core().is_suspended(attachment));
+    one.take_back(&session);
+    assert!(session.core().is_cut(attachment) || waits.is_finished());
+    assert_eq!(waits.await.unwrap().unwrap(), "!resumed 0");
+    assert!(!session.core().is_cut(attachment), "another attachment carries it now");
+    assert_eq!(session.push(Frame::text("down 2")), Pushed::Queued);
+    assert_eq!(waiting(&session), ["down 1", "down 2"]);
+    assert_eq!((one.registry.len(), one.handler.notes().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_session_that_is_closed_while_it_is_frozen_is_closed_where_it_goes_on() {
+    let (one, two) = (node(1), node(2));
+    let (Attached { session, .. }, _) = open(&one).await;
+    one.freeze(&session).unwrap();
+    session.close_with(CloseReason::Dismissed, "for good");
+    session.close(CloseReason::Disconnected);
+    assert_eq!(session.closed(), None);
+    one.take_back(&session);
+    assert_eq!(session.closed(), Some(CloseReason::Dismissed), "the first reason counts");
+    assert_eq!(session.last_words(CloseReason::Dismissed).as_deref(), Some("for good"));
+    assert_eq!(one.freeze(&session), Err(NotFrozen::Over));
+
+    let (Attached { session, .. }, _) = open(&one).await;
+    one.freeze(&session).unwrap();
+    session.close(CloseReason::Disconnected);
+    assert_eq!(one.release(&session, two.marks.here()), Some(CloseReason::Disconnected));
+}
+
+#[tokio::test]
+async fn a_session_is_found_by_the_tokens_of_all_nodes_that_had_it() {
+    let (one, two, three) = (node(1), node(2), node(3));
+    let (Attached { session, .. }, first) = open(&one).await;
+    let at_two = moved(&one, &session, &two);
+    let attached = resume(&two, &first, 0).await.unwrap();
+    let second = given(&attached).unwrap();
+    assert_eq!(given(&resume(&two, &second, 0).await.unwrap()), None, "it has that token");
+    let at_three = moved(&two, &at_two, &three);
+    let third = given(&resume(&three, &first, 0).await.unwrap()).unwrap();
+    assert_eq!(given(&resume(&three, &second, 0).await.unwrap()).as_ref(), Some(&third));
+    // Each node leads there that it knows of.
+    assert_eq!(one.owner(TokenKind::Session, &first, &parts()), Some(2));
+    assert_eq!(two.owner(TokenKind::Session, &first, &parts()), Some(3));
+    assert_eq!(two.owner(TokenKind::Session, &second, &parts()), Some(3));
+    assert_eq!(three.owner(TokenKind::Session, &first, &parts()), None);
+    // It comes back to the first one.
+    let at_one = moved(&three, &at_three, &one);
+    for token in [&first, &second, &third] {
+        assert_eq!(one.owner(TokenKind::Session, token, &parts()), None);
+        assert!(Arc::ptr_eq(&one.find(token).unwrap(), &at_one));
+    }
+    assert!(given(&resume(&one, &first, 0).await.unwrap()).is_some(), "its number is another now");
+    // It ends, and whoever comes late is told so.
+    at_one.close(CloseReason::Disconnected);
+    one.end_session(&at_one, CloseReason::Disconnected);
+    for token in [&first, &second, &third] {
+        assert_eq!(word(one.find(token).err().unwrap()), Refused::Closed);
+    }
+    assert_eq!(one.foreign.count(), 0);
+}
+
+#[tokio::test]
+async fn what_was_carried_here_for_a_session_that_has_gone_comes_later_and_goes_no_further() {
+    let (one, two) = (node(1), node(2));
+    let (Attached { session, .. }, token) = open(&one).await;
+    moved(&one, &session, &two);
+    let mut carried = parts();
+    carried.extensions.insert(Carried);
+    assert_eq!(one.owner(TokenKind::Session, &token, &carried), None);
+    assert!(matches!(one.find(&token), Err(Denied::Later)));
+    assert!(matches!(resume(&one, &token, 0).await, Err(Denied::Later)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_while_a_session_is_frozen_waits_for_a_while_and_so_many_do() {
+    let one = node(1);
+    let (Attached { session, .. }, token) = open(&one).await;
+    one.freeze(&session).unwrap();
+    let waiting: Vec<_> = (0..30)
+        .map(|_| {
+            let (one, token) = (one.clone(), token.clone());
+            tokio::spawn(async move {
+                let start = tokio::time::Instant::now();
+                let later = one.until_decided(&token).await;
+                assert!(matches!(later, Err(Denied::Later)));
+                start.elapsed()
+            })
+        })
+        .collect();
+    let mut at_once = 0;
+    for waited in waiting {
+        at_once += usize::from(waited.await.unwrap() < DECISION_TIMEOUT);
+    }
+    assert_eq!(at_once, 30 - 16);
+    assert!(matches!(resume(&one, &token, 0).await, Err(Denied::Later)), "and not unknown");
+}
+
+#[tokio::test]
+async fn the_time_under_way_is_nobodys_silence() {
+    let (one, two) = (node(1), node(2));
+    let (Attached { session, attachment, .. }, token) = open(&one).await;
+    session.core().session.handle_proof();
+    one.detach(&session, attachment);
+    let sweep = |manager: &Shared, seconds: u32| {
+        manager.common.clock.set(Tick(seconds * 1_000));
+        manager.sweep(Tick(seconds * 1_000), manager.patience());
+    };
+    sweep(&one, 50);
+    let bytes = one.freeze(&session).unwrap();
+    sweep(&one, 1_000);
+    assert_eq!((session.closed(), one.registry.len()), (None, 1), "a frozen session has no time");
+    one.take_back(&session);
+    sweep(&one, 1_009);
+    assert_eq!(session.closed(), None);
+    sweep(&one, 1_013);
+    assert_eq!(session.closed(), Some(CloseReason::Expired));
+
+    sweep(&two, 7_000);
+    let reserved = two.reserve(()).unwrap();
+    Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
+    sweep(&two, 8_000);
+    assert!(two.adopt(&reserved));
+    sweep(&two, 8_009);
+    assert_eq!(reserved.closed(), None);
+    sweep(&two, 8_013);
+    assert_eq!(reserved.closed(), Some(CloseReason::Expired));
+    assert_eq!(word(two.find(&token).err().unwrap()), Refused::Expired);
+}
+
+#[tokio::test]
+async fn a_session_for_which_there_is_no_room_is_discarded_and_its_handler_told() {
+    let (one, full) = (node(1), node_with(2, TransportOptions::default().sessions_max(0)));
+    let (Attached { session, .. }, _) = open(&one).await;
+    let bytes = one.freeze(&session).unwrap();
+    let reserved = full.reserve(()).unwrap();
+    Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
+    assert!(!full.adopt(&reserved) && !full.adopt(&reserved));
+    full.discard(&reserved);
+    assert_eq!(full.handler.notes(), ["closed: draining"], "once");
+    assert_eq!((reserved.push(Frame::text("a")), full.registry.len()), (Pushed::Closed, 0));
+
+    let two = node(2);
+    let bytes = {
+        one.take_back(&session);
+        one.freeze(&session).unwrap()
+    };
+    two.draining.cancel();
+    let reserved = two.reserve(()).unwrap();
+    assert!(!two.adopt(&reserved), "nothing has come");
+    let reserved = two.reserve(()).unwrap();
+    Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
+    assert!(!two.adopt(&reserved), "it goes down");
+    assert_eq!(two.handler.notes(), ["closed: draining", "closed: draining"]);
+    assert_eq!((two.foreign.count(), two.common.counters.come_from_elsewhere()), (0, 0));
+}
+
+#[tokio::test]
+async fn sessions_that_are_frozen_as_their_mount_ends_end_with_it() {
+    let one = node(1);
+    let (Attached { session, .. }, _) = open(&one).await;
+    one.freeze(&session).unwrap();
+    one.end_all();
+    assert_eq!(one.handler.notes(), ["closed: draining"]);
+    assert_eq!((one.registry.len(), session.closed()), (0, Some(CloseReason::Draining)));
+}
+
+#[tokio::test]
+async fn what_a_frozen_session_holds_is_given_back_when_it_has_gone() {
+    let (one, two) = (node(1), node(2));
+    let (Attached { session, .. }, _) = open(&one).await;
+    for _ in 0..100 {
+        session.push(Frame::binary(vec![0; 2_000]));
+    }
+    session.hold(5_000).unwrap();
+    assert!(one.common.budget.held() > 200_000);
+    let reserved = moved(&one, &session, &two);
+    drop(session);
+    assert_eq!(one.common.budget.held(), 0);
+    assert_eq!(waiting_count(&reserved), 100);
+}
+
+fn waiting_count(session: &Session<Diary>) -> usize {
+    session.core().session.waiting().count()
+}
+
+#[tokio::test]
+async fn only_what_is_open_and_resumable_moves_and_only_among_nodes() {
+    let one = node(1);
+    let (Attached { session, .. }, _) = open(&one).await;
+    let (Attached { session: closed, .. }, _) = open(&one).await;
+    closed.close(CloseReason::Client);
+    let plain = LiveSession::new(one.common.clone(), Transport::Websocket, Kind::Plain, ());
+    let plain = one.enter(plain).unwrap();
+    let movable = one.movable();
+    assert!(movable.len() == 1 && Arc::ptr_eq(&movable[0], &session));
+    for session in [&closed, &plain] {
+        assert!(!session.hold_still());
+        assert_eq!(one.freeze(session), Err(NotFrozen::Over));
+    }
+    let alone = Arc::new(Manager::new(
+        Diary::default(),
+        TransportOptions::default().resume(ResumeOptions::default()),
+    ));
+    let (Attached { session, .. }, _) = open(&alone).await;
+    assert!(alone.movable().is_empty());
+    assert_eq!(alone.freeze(&session), Err(NotFrozen::Over));
+}
