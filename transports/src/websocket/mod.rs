@@ -15,6 +15,8 @@ mod farewell;
 mod gathering;
 mod greeting;
 pub mod handshake;
+#[cfg(test)]
+mod held_still;
 mod scratch;
 mod task;
 #[cfg(test)]
