@@ -308,12 +308,15 @@ async fn the_time_under_way_is_nobodys_silence() {
     };
     sweep(&one, 50);
     let bytes = one.freeze(&session).unwrap();
-    sweep(&one, 1_000);
+    // Long enough for what was closed to be over.
+    for seconds in [1_000, 1_010, 1_020] {
+        sweep(&one, seconds);
+    }
     assert_eq!((session.closed(), one.registry.len()), (None, 1), "a frozen session has no time");
     one.take_back(&session);
-    sweep(&one, 1_009);
+    sweep(&one, 1_029);
     assert_eq!(session.closed(), None);
-    sweep(&one, 1_013);
+    sweep(&one, 1_033);
     assert_eq!(session.closed(), Some(CloseReason::Expired));
 
     sweep(&two, 7_000);
