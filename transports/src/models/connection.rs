@@ -18,7 +18,11 @@ use crate::{
     frame::{Frame, Message},
     handler::Handler,
     live::{Kind, LiveSession, resumable::Resumable},
-    manager::{Manager, admission::Attached, dice},
+    manager::{
+        Manager,
+        admission::{Attached, Denied},
+        dice,
+    },
     options::TransportOptions,
     policy::{Key, Policy},
     session::{
@@ -405,12 +409,74 @@ fn a_client_that_comes_back_to_a_session_as_it_ends_is_told_why() {
         };
         let enders = enders.map(thread::spawn);
         for _ in 0..3 {
-            let rejection = manager.find(&token).err().expect("it is closed");
+            let Err(Denied::Refused(rejection)) = manager.find(&token) else { panic!("it is closed") };
             assert_eq!(rejection.word, Refused::Closed);
             thread::yield_now();
         }
         for ender in enders {
             ender.join().unwrap();
         }
+    });
+}
+
+/// A session is frozen, and goes to another node or is taken back, while frames come both ways: what carries it ends, what was taken was handed on,
+/// and what was queued is there.
+#[test]
+fn whatever_happens_as_a_session_is_frozen_its_connection_ends_and_each_frame_is_somewhere() {
+    check(|| {
+        let manager = manager(true);
+        let session = resumable(&manager);
+        let attachment = session.core().session.attach();
+        let greeting = "!opened".to_owned();
+        let attached =
+            Attached { session: session.clone(), attachment, sent: Seq(0), taken: Seq(0), greeting };
+        let (mut client, server) = tokio::io::duplex(16);
+        let connection = Connection::attached(server, manager.clone(), attached, Vec::new());
+        let connection = future::spawn(async move { drop(connection.await) });
+        let pusher = thread::spawn({
+            let session = session.clone();
+            move || (0..2).filter(|_| session.push(Frame::text("b0")) == Pushed::Queued).count()
+        });
+        let sweeper = thread::spawn({
+            let manager = manager.clone();
+            move || {
+                let patience = Patience {
+                    idle: Duration::MAX,
+                    linger: Duration::ZERO,
+                    abandoned: Duration::MAX,
+                    window: Duration::from_secs(1_000),
+                    unproven: Duration::from_secs(1_000),
+                    away: Duration::from_secs(1_000),
+                    period: Duration::ZERO,
+                };
+                for now in 1..3 {
+                    manager.registry.sweep(Tick(now), patience);
+                }
+            }
+        });
+        future::block_on(client.write_all(&MESSAGE)).unwrap();
+        assert!(session.hold_still());
+        future::block_on(session.settled());
+        let taken = session.core().session.last_taken();
+        session.freeze().unwrap();
+        let received = manager.handler.received.load(Ordering::Relaxed);
+        assert_eq!(taken, Seq(received as u64), "all that was counted was handed on");
+        let goes = shuttle::rand::Rng::gen_bool(&mut shuttle::rand::thread_rng(), 0.5);
+        if goes {
+            assert_eq!(session.release_frozen(), Some(None));
+        } else {
+            assert!(session.take_back());
+        }
+        future::block_on(connection).unwrap();
+        let (queued, since) = (pusher.join().unwrap(), manager.handler.received.load(Ordering::Relaxed));
+        if goes {
+            assert_eq!(since, received, "nothing is taken since");
+        } else {
+            // What it had read may still come by the connection that was cut.
+            assert_eq!(session.core().session.last_taken(), Seq(since as u64));
+            assert_eq!(session.core().session.last_pushed(), Seq((queued + since) as u64));
+        }
+        sweeper.join().unwrap();
+        drop(client);
     });
 }
