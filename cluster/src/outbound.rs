@@ -98,6 +98,16 @@ impl Outbound {
         Stored::Kept
     }
 
+    /// The last number that was given.
+    pub(crate) fn top(&self) -> u64 {
+        self.top
+    }
+
+    /// The last number of a channel, or one that is not lower.
+    pub(crate) fn last_of(&self, key: Key) -> u64 {
+        self.keys.last(key).unwrap_or(0)
+    }
+
     /// The next publication to be handed to the engine, if it may have more now.
     pub(crate) fn next(&mut self) -> Option<(u64, Key, Bytes)> {
         let at = self.ring.partition_point(|entry| entry.number <= self.sent);

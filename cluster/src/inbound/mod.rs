@@ -344,6 +344,16 @@ impl Inbound {
         self.covered.is_some()
     }
 
+    /// Up to where a channel is settled; none before that is known.
+    pub(crate) fn settled(&self, key: Key) -> Option<u64> {
+        let covered = self.covered?;
+        match self.streams.get(&key).map(|stream| stream.settled) {
+            Some(Settled::Upto(settled)) => Some(settled),
+            Some(Settled::Fresh { .. }) => None,
+            None => Some(covered),
+        }
+    }
+
     /// How many bytes are held back.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held_bytes

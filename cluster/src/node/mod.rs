@@ -8,6 +8,7 @@
 
 mod asking;
 mod relaying;
+mod settled;
 
 use std::{collections::VecDeque, time::Duration};
 

@@ -72,7 +72,44 @@ impl Cluster {
         slow: Option<Slow>,
         payload: Bytes,
     ) -> Sent {
+        self.publish_numbered(topic, event, kind, slow, payload).0
+    }
+
+    /// The same, and the number that it has among this node's publications. Whoever gives out broadcasts here in the order of such numbers can say
+    /// how far somebody has heard them.
+    pub fn publish_numbered(
+        &self,
+        topic: &str,
+        event: &str,
+        kind: PayloadKind,
+        slow: Option<Slow>,
+        payload: Bytes,
+    ) -> (Sent, u64) {
         self.shared().publish(topic, event, kind, slow, payload)
+    }
+
+    /// Up to which number the publications of each node that lives are settled here on a topic's channel: see [`Node::settled`].
+    ///
+    /// [`Node::settled`]: lapwing_cluster::Node::settled
+    #[must_use]
+    pub fn settled(&self, topic: &str) -> Vec<(Instance, Option<u64>)> {
+        self.shared().settled(topic)
+    }
+
+    /// Whether this node has come as far with a topic as another one that has said this of it. What it tells the program of has come before whatever
+    /// is told behind this call.
+    #[must_use]
+    pub fn has_settled(&self, topic: &str, there: &[(Instance, Option<u64>)]) -> bool {
+        self.shared().has_settled(topic, there)
+    }
+
+    /// Waits until the program has done what it was told so far, or is told nothing any more.
+    pub fn marked(&self) -> impl Future<Output = ()> + Send + use<> {
+        let marked = self.shared().mark();
+        async move {
+            // Dropped is as good as reached.
+            let _ = marked.await;
+        }
     }
 
     /// A member more has this topic here. Answer its join when the confirmation is there: what is published from then on reaches it,

@@ -7,6 +7,8 @@ use lapwing_cluster::{
     wire::{Kept, Publish},
 };
 
+use tokio::sync::oneshot;
+
 use crate::{call::Call, relays::Relay};
 
 /// What the program is to know.
@@ -56,8 +58,26 @@ pub enum ClusterEvent {
     },
     /// Something is known of a session that goes from one node to another; never unless [`Options::moves`](crate::Options::moves) says so.
     Move(MoveOutput),
+    /// Everything that was known when [`Cluster::marked`](crate::Cluster::marked) was called has been told.
+    Mark(Mark),
     /// There is a connection to the engine.
     EngineUp,
     /// There is none any more. Everything local goes on; publications are kept as far as the ring goes.
     EngineDown,
+}
+
+/// A place among the events of a node, for which somebody waits.
+#[derive(Debug)]
+pub struct Mark(oneshot::Sender<()>);
+
+impl Mark {
+    pub(crate) fn new(waiting: oneshot::Sender<()>) -> Self {
+        Self(waiting)
+    }
+
+    /// What came before it is done. Dropping it says the same.
+    pub fn reached(self) {
+        // Who does not wait any more has dropped the other end.
+        let _ = self.0.send(());
+    }
 }

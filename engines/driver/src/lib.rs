@@ -58,7 +58,7 @@ pub mod store;
 pub use call::{Answers, Call, CallError};
 pub use cluster::{Cluster, Confirmation, NotCarried, NotConfirmed};
 pub use engine::{ConnectError, Connection, Engine, Lost};
-pub use event::ClusterEvent;
+pub use event::{ClusterEvent, Mark};
 pub use events::Events;
 pub use hub::{HalfOpen, Hub, HubConnection, HubEngine};
 pub use moves::{MoveStats, SessionMoves};

@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     call::{Answers, Call, CallError, TakesAnswers},
-    event::ClusterEvent,
+    event::{ClusterEvent, Mark},
     inbox::Inbox,
     moves::MoveTable,
     relays::RelayTable,
@@ -154,7 +154,7 @@ impl Shared {
         kind: PayloadKind,
         slow: Option<Slow>,
         payload: Bytes,
-    ) -> Sent {
+    ) -> (Sent, u64) {
         let mut state = self.lock();
         let sent = state.node.publish(topic, event, kind, slow, payload);
         state.stats.published += 1;
@@ -163,11 +163,27 @@ impl Shared {
             Sent::Later => state.stats.kept_for_later += 1,
             Sent::Here => state.stats.here_alone += 1,
         }
+        let number = state.node.last_published();
         drop(state);
         if sent == Sent::Now {
             self.wake.notify_one();
         }
-        sent
+        (sent, number)
+    }
+
+    /// Puts a mark behind what the program is told.
+    pub(crate) fn mark(&self) -> oneshot::Receiver<()> {
+        let (tx, rx) = oneshot::channel();
+        self.lock().inbox.push(ClusterEvent::Mark(Mark::new(tx)));
+        rx
+    }
+
+    pub(crate) fn settled(&self, topic: &str) -> Vec<(Instance, Option<u64>)> {
+        self.lock().node.settled(topic)
+    }
+
+    pub(crate) fn has_settled(&self, topic: &str, there: &[(Instance, Option<u64>)]) -> bool {
+        self.lock().node.has_settled(topic, there)
     }
 
     pub(crate) fn subscribe(&self, topic: &str) -> Wanted {

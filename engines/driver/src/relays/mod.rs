@@ -185,7 +185,7 @@ impl RelayTable {
         state.is_ended = true;
         let mut wakers = Vec::new();
         for mailbox in state.mailboxes.values_mut() {
-            mailbox.end.get_or_insert(RelayEnd::Gone);
+            mailbox.end.get_or_insert(RelayEnd::Lost);
             mailbox.wake(&mut wakers);
         }
         drop(state);
