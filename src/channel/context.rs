@@ -28,6 +28,7 @@ pub struct Context<C> {
     /// The right to answer was taken.
     is_taken: AtomicBool,
     recovery: Option<Recovery>,
+    is_move: bool,
     channel: PhantomData<fn() -> C>,
 }
 
@@ -39,6 +40,7 @@ impl<C> Context<C> {
             reference: None,
             is_taken: AtomicBool::new(false),
             recovery: None,
+            is_move: false,
             channel: PhantomData,
         }
     }
@@ -59,6 +61,17 @@ impl<C> Context<C> {
     #[must_use]
     pub fn recovery(&self) -> Option<Recovery> {
         self.recovery
+    }
+
+    /// Returns whether the join was made for a client whose session comes from another node of the cluster, and who was joined there: known in
+    /// [`joined`](crate::Channel::joined), and false outside that callback. See [`Joining::is_move`].
+    #[must_use]
+    pub fn is_move(&self) -> bool {
+        self.is_move
+    }
+
+    pub(crate) fn set_move(&mut self) {
+        self.is_move = true;
     }
 
     pub(crate) fn set_recovery(&mut self, recovery: Option<Recovery>) {
@@ -103,12 +116,30 @@ impl<C> fmt::Debug for Context<C> {
 pub struct Joining<C> {
     info: JoinInfo,
     reply: Payload,
+    is_move: bool,
     channel: PhantomData<fn() -> C>,
 }
 
 impl<C> Joining<C> {
     pub(crate) fn new(join: Arc<Join>) -> Self {
-        Self { info: JoinInfo { join }, reply: Payload::empty(), channel: PhantomData }
+        Self { info: JoinInfo { join }, reply: Payload::empty(), is_move: false, channel: PhantomData }
+    }
+
+    /// The same for a client who comes from another node.
+    pub(crate) fn of_move(join: Arc<Join>) -> Self {
+        Self { is_move: true, ..Self::new(join) }
+    }
+
+    /// Returns whether the client's session comes from another node of the cluster, where it was joined with these parameters
+    /// (`ClusterOptions::with_moves`). The client does not know of this join: what is answered is told to nobody. If it fails, the session stays where
+    /// it is.
+    ///
+    /// The channel there hears nothing more of the client by then, and is asked to [`leave`](crate::Channel::leave) with
+    /// [`LeaveReason::Moved`](crate::LeaveReason::Moved) once the session is here; [`joined`](crate::Channel::joined) is called then. What a channel pushes there, such as
+    /// a list that the client has had with its first join, it leaves out for those who [move](Context::is_move); whom it tracks, it tracks as ever.
+    #[must_use]
+    pub fn is_move(&self) -> bool {
+        self.is_move
     }
 
     /// Sets what the client gets as the response to its join, in the place of `{}`.

@@ -45,6 +45,8 @@ pub struct ClusterStats {
     pub held_bytes: usize,
     /// Requests that nodes carry for each other.
     pub relays: RelayCounts,
+    /// Sessions that go from one node to another.
+    pub moves: MoveCounts,
     /// The store of kept topics; none where this node keeps none.
     pub store: Option<StoreStats>,
 }
@@ -73,6 +75,38 @@ impl RelayCounts {
     fn of(stats: driver::RelayStats) -> Self {
         let driver::RelayStats { carrying, carried, begun, taken, broken, refused, messages, .. } = stats;
         Self { carrying, carried, begun, taken, broken, refused, messages }
+    }
+}
+
+/// Sessions that go from one node to another: see [`ClusterOptions::with_moves`](crate::ClusterOptions::with_moves).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MoveCounts {
+    /// Those that are on their way from this node at the moment.
+    pub leaving: usize,
+    /// Those that are on their way to it at the moment.
+    pub coming: usize,
+    /// How often this node has offered one so far.
+    pub offered: u64,
+    /// Those that have gone from this node so far.
+    pub gone: u64,
+    /// How often one stayed that was offered: the other node did not take it, or this one could not give it away.
+    pub stayed: u64,
+    /// Those that were given to a node that died then.
+    pub lost: u64,
+    /// Those that have come to this node so far.
+    pub came: u64,
+    /// How often one did not come that this node was ready for, or was to be.
+    pub missed: u64,
+    /// Messages about them that this node has given to the engine.
+    pub messages: u64,
+}
+
+impl MoveCounts {
+    fn of(stats: driver::MoveStats) -> Self {
+        let driver::MoveStats { leaving, coming, offered, messages, .. } = stats;
+        let driver::MoveStats { done: gone, back: stayed, lost, taken: came, dropped: missed, .. } = stats;
+        Self { leaving, coming, offered, gone, stayed, lost, came, missed, messages }
     }
 }
 
@@ -225,6 +259,7 @@ impl ClusterStats {
             ring_bytes: stats.ring_bytes,
             held_bytes: stats.held_bytes,
             relays: RelayCounts::of(stats.relays),
+            moves: MoveCounts::of(stats.moves),
             store: None,
         }
     }

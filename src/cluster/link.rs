@@ -21,6 +21,7 @@ use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 use super::{
     Program,
     error::{NotConfirmed, NotKept, NotRead, TooLarge},
+    heirs::Heirs,
     info::{ClusterInfo, ClusterStats, NodeInfo, StoreStats},
     keeper::{self, Keeper, Reading, bytes_of},
     options::Hasher,
@@ -33,7 +34,7 @@ pub(crate) use super::{asking::Asking, options::Cluster};
 use crate::{
     occasionally::{Occasionally, occasionally},
     topic::Topic,
-    topics::{broadcast::Broadcast, keep::Keep, position::Position, published::Sent},
+    topics::{broadcast::Broadcast, heard::Origin, keep::Keep, position::Position, published::Sent},
 };
 
 /// Bytes of a topic, an event or a policy's key at most, as other nodes take them.
@@ -52,11 +53,15 @@ pub(crate) struct Link {
     /// How long a join waits for the engine.
     join_timeout: Duration,
     call_timeout: Duration,
+    /// Sessions go from one node to another.
+    moves: bool,
     runtime: Handle,
     /// Where topics are kept.
     keeper: Option<Arc<Keeper>>,
     /// The mounts, as others' requests find them.
     hosts: Hosts,
+    /// Which nodes have sessions that have gone from others.
+    heirs: Arc<Heirs>,
     /// What comes from the others, before anybody hears it.
     unheard: Mutex<Option<(driver::Events, Hasher)>>,
     /// Hands what comes to the program; ends with the driver.
@@ -66,8 +71,17 @@ pub(crate) struct Link {
 impl Link {
     /// `keeps` says whether topics are kept, by the engine's store.
     pub(crate) fn new(cluster: Cluster, keeps: bool) -> Self {
-        let Cluster { name, cluster, events, runtime, hasher, join_timeout, call_timeout, ring_bytes_max } =
-            cluster;
+        let Cluster {
+            name,
+            cluster,
+            events,
+            runtime,
+            hasher,
+            join_timeout,
+            call_timeout,
+            ring_bytes_max,
+            moves,
+        } = cluster;
         let keeper = cluster
             .store()
             .filter(|_| keeps)
@@ -79,8 +93,10 @@ impl Link {
             is_draining: AtomicBool::new(false),
             join_timeout,
             call_timeout,
+            moves,
             runtime,
             hosts: Hosts::default(),
+            heirs: Arc::new(Heirs::new()),
             unheard: Mutex::new(Some((events, hasher))),
             pump: Mutex::new(None),
         }
@@ -92,7 +108,7 @@ impl Link {
         if let Some((events, hasher)) = unheard {
             let keeper = self.keeper.as_ref().map_or_else(Weak::new, Arc::downgrade);
             self.keeper.as_ref().inspect(|keeper| keeper.begin(program.clone()));
-            let pump = Pump::new(hasher, program, keeper, self.hosts.clone());
+            let pump = Pump::new((hasher, self.moves), program, keeper, self.hosts.clone());
             let pump = self.runtime.spawn(pump.run(events));
             *self.pump.lock().unwrap_or_else(PoisonError::into_inner) = Some(pump);
         }
@@ -100,12 +116,25 @@ impl Link {
 
     /// The way to the other nodes for the requests of a mount.
     pub(crate) fn elsewhere(&self, mount: &str) -> Arc<dyn Elsewhere> {
-        Arc::new(Carrier::new(self.cluster.clone(), mount))
+        Arc::new(Carrier::new(self.cluster.clone(), mount, self.heirs.clone()))
     }
 
     /// Answers what others carry here from now on.
     pub(crate) fn host(&self, host: Weak<dyn Host>) {
         self.hosts.get_or_init(|| host);
+    }
+
+    pub(super) fn cluster(&self) -> &driver::Cluster {
+        &self.cluster
+    }
+
+    pub(super) fn cluster_runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    /// Which nodes have sessions that have gone from others.
+    pub(crate) fn heirs(&self) -> &Heirs {
+        &self.heirs
     }
 
     /// The number of this node's start.
@@ -124,18 +153,26 @@ impl Link {
         Arc::new(move |to, bytes| cluster.send_presence(to.map(Instance), bytes))
     }
 
-    /// Gives a broadcast to the other nodes.
-    pub(crate) fn publish(&self, broadcast: &Broadcast) -> Result<Sent, TooLarge> {
+    /// Gives a broadcast to the other nodes. Says its place among this one's, if sessions go from one to the other.
+    pub(crate) fn publish(&self, broadcast: &Broadcast) -> Result<(Sent, Option<Origin>), TooLarge> {
         check_all(broadcast)?;
         let policy = broadcast.slow.as_ref();
         check("policy", policy.map_or(0, slow::text_bytes), TEXT_BYTES_MAX)?;
         let Broadcast { topic, event, .. } = broadcast;
         let (kind, bytes) = bytes_of(broadcast);
-        Ok(match self.cluster.publish(topic, event, kind, policy.map(slow::written), bytes) {
+        let (sent, number) =
+            self.cluster.publish_numbered(topic, event, kind, policy.map(slow::written), bytes);
+        let sent = match sent {
             lapwing_cluster::Sent::Now => Sent::Now,
             lapwing_cluster::Sent::Later => Sent::Later,
             lapwing_cluster::Sent::Here => Sent::Here,
-        })
+        };
+        Ok((sent, self.moves.then(|| Origin { node: self.number(), number })))
+    }
+
+    /// Whether sessions go from one node to another.
+    pub(crate) fn moves_sessions(&self) -> bool {
+        self.moves
     }
 
     /// Gives a broadcast on a kept topic to the store, from where it comes back to all nodes.

@@ -17,6 +17,10 @@ mod appends;
 mod asking;
 pub(crate) mod confirming;
 pub(crate) mod error;
+#[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "there is no other node"))]
+pub(crate) mod headers;
+#[cfg(feature = "cluster")]
+mod heirs;
 #[cfg(feature = "cluster")]
 mod info;
 #[cfg(feature = "cluster")]
@@ -27,6 +31,8 @@ pub(crate) mod link;
 mod mirror;
 #[cfg(all(test, feature = "cluster"))]
 mod model;
+#[cfg(feature = "cluster")]
+mod moving;
 #[cfg(feature = "cluster")]
 mod options;
 #[cfg(feature = "cluster")]
@@ -54,10 +60,12 @@ use crate::{
 };
 
 #[cfg(feature = "cluster")]
+pub(crate) use self::heirs::SessionName;
+#[cfg(feature = "cluster")]
 pub use self::{
     info::{
-        ClusterInfo, ClusterStats, EngineInfo, GapCounts, NodeInfo, NodeState, RelayCounts, StoreGaps,
-        StoreStats,
+        ClusterInfo, ClusterStats, EngineInfo, GapCounts, MoveCounts, NodeInfo, NodeState, RelayCounts,
+        StoreGaps, StoreStats,
     },
     options::{Cluster, ClusterOptions},
 };

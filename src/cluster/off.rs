@@ -12,11 +12,11 @@ use lapwing_transports::elsewhere::Elsewhere;
 use super::{
     Program,
     error::{NotConfirmed, NotKept, NotRead, TooLarge},
-    question::{Answer, Everywhere, Question},
+    question::{Answer, Everywhere, HeardThere, Question},
 };
 use crate::{
     topic::Topic,
-    topics::{broadcast::Broadcast, keep::Keep, position::Position, published::Sent},
+    topics::{broadcast::Broadcast, heard::Origin, keep::Keep, position::Position, published::Sent},
 };
 
 #[derive(Debug)]
@@ -55,7 +55,11 @@ impl Link {
         match self.0 {}
     }
 
-    pub(crate) fn publish(&self, _: &Broadcast) -> Result<Sent, TooLarge> {
+    pub(crate) fn publish(&self, _: &Broadcast) -> Result<(Sent, Option<Origin>), TooLarge> {
+        match self.0 {}
+    }
+
+    pub(crate) fn moves_sessions(&self) -> bool {
         match self.0 {}
     }
 
@@ -85,6 +89,14 @@ impl Link {
         _: Keep,
         _: Option<Position>,
     ) -> Result<Vec<Arc<Broadcast>>, NotRead> {
+        match self.0 {}
+    }
+
+    pub(crate) fn heard(&self, _: &str, _: Option<Position>) -> HeardThere {
+        match self.0 {}
+    }
+
+    pub(crate) fn note_heirs(&self, _: u64, _: Vec<(u64, u64)>) {
         match self.0 {}
     }
 

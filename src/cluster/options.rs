@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use lapwing_cluster::{Config, Spread, TopicHasher};
+use lapwing_cluster::{Config, Spread, TopicHasher, moves::MoveConfig};
 use lapwing_cluster_driver::{self as driver, AtStart, Engine, Events, StartError};
 use tokio::runtime::Handle;
 
@@ -38,6 +38,7 @@ pub struct ClusterOptions {
     join_timeout: Duration,
     call_timeout: Duration,
     ring_bytes_max: usize,
+    moves: bool,
 }
 
 impl ClusterOptions {
@@ -56,6 +57,7 @@ impl ClusterOptions {
             join_timeout: Duration::from_secs(5),
             call_timeout: Duration::from_secs(10),
             ring_bytes_max: 4 * 1024 * 1024,
+            moves: false,
         }
     }
 
@@ -113,6 +115,17 @@ impl ClusterOptions {
         self
     }
 
+    /// Lets sessions go from one node to another when a node [shuts down](crate::Lapwing::shutdown), so that their clients notice a connection that is
+    /// cut, and nothing else: see [the guide](crate::guide::cluster). All nodes have to say so. By default they end with their node.
+    ///
+    /// A node keeps what a client has connected and joined with for that, and asks the program about both again on the other node, without the
+    /// client: [`Joining::is_move`](crate::Joining::is_move).
+    pub fn with_moves(mut self) -> Self {
+        self.moves = true;
+        self.options = self.options.moves(MoveConfig::default());
+        self
+    }
+
     /// Starts the node on the current runtime. It hears of the others when [`Builder::cluster`](crate::Builder::cluster) has it.
     ///
     /// Dropping the future starts nothing.
@@ -123,13 +136,24 @@ impl ClusterOptions {
     /// # Panics
     /// Outside a Tokio runtime.
     pub async fn start(self, engine: impl Engine) -> Result<Cluster, StartError> {
-        let Self { app, name, options, config, spread, join_timeout, call_timeout, ring_bytes_max } = self;
+        let Self { app, name, options, config, spread, join_timeout, call_timeout, ring_bytes_max, moves } =
+            self;
         let hasher = Hasher { hasher: TopicHasher::new(&app), spread };
         let (cluster, events) =
             options.name(name.clone()).config(config.spread(spread)).start(engine).await?;
         let name = if name.is_empty() { cluster.instance().to_string() } else { name };
         let runtime = Handle::current();
-        Ok(Cluster { name, cluster, events, runtime, hasher, join_timeout, call_timeout, ring_bytes_max })
+        Ok(Cluster {
+            name,
+            cluster,
+            events,
+            runtime,
+            hasher,
+            join_timeout,
+            call_timeout,
+            ring_bytes_max,
+            moves,
+        })
     }
 }
 
@@ -144,6 +168,7 @@ pub struct Cluster {
     pub(super) join_timeout: Duration,
     pub(super) call_timeout: Duration,
     pub(super) ring_bytes_max: usize,
+    pub(super) moves: bool,
 }
 
 impl Cluster {

@@ -27,6 +27,7 @@ use crate::{
     topics::{
         broadcast::Broadcast,
         gap::{Gap, GapCause},
+        heard::Origin,
     },
 };
 
@@ -35,6 +36,8 @@ pub(super) type Hosts = Arc<OnceLock<Weak<dyn Host>>>;
 
 pub(super) struct Pump {
     hasher: Hasher,
+    /// Sessions go from one node to another: it counts how far their topics were heard.
+    moves: bool,
     program: Weak<dyn Program>,
     /// Nothing where no topic is kept.
     keeper: Weak<Keeper>,
@@ -52,13 +55,13 @@ const NAMES_MAX: usize = 1_024;
 
 impl Pump {
     pub(super) fn new(
-        hasher: Hasher,
+        (hasher, moves): (Hasher, bool),
         program: Weak<dyn Program>,
         keeper: Weak<Keeper>,
         hosts: Hosts,
     ) -> Self {
         let (names, requests) = (HashMap::new(), JoinSet::new());
-        Self { hasher, program, keeper, hosts, requests, names, unreadable: Occasionally::new() }
+        Self { hasher, moves, program, keeper, hosts, requests, names, unreadable: Occasionally::new() }
     }
 
     /// Runs until the node has ended, or the program is gone.
@@ -76,6 +79,7 @@ impl Pump {
                 ClusterEvent::Gap(gap) => self.tell_gap(&*program, gap).await,
                 ClusterEvent::PeerUp(peer, known) => {
                     program.handle_peer(peer.0);
+                    self.hosts.get().and_then(Weak::upgrade).inspect(|host| host.handle_peer(peer.0));
                     info!(node = known.name, "a node is there");
                     if self.names.len() >= NAMES_MAX {
                         self.names.clear();
@@ -116,13 +120,18 @@ impl Pump {
                         self.requests.spawn(serve(host, relay, head));
                     }
                 }
+                ClusterEvent::Move(output) => match self.hosts.get().and_then(Weak::upgrade) {
+                    Some(host) => host.handle_move(output),
+                    None => debug!("a session is offered before there are mounts"),
+                },
+                ClusterEvent::Mark(mark) => mark.reached(),
                 other => debug!(?other, "an event of the cluster that nobody needs"),
             }
         }
     }
 
     fn deliver(&self, program: &dyn Program, from: Instance, publish: Publish) {
-        let Publish { topic, event, kind, slow, payload, .. } = publish;
+        let Publish { number, topic, event, kind, slow, payload, .. } = publish;
         let payload = match kind {
             PayloadKind::Binary | PayloadKind::BinaryAsItIs => Payload::Binary(payload),
             PayloadKind::Json | PayloadKind::JsonAsItIs => {
@@ -137,6 +146,7 @@ impl Pump {
         };
         let mut broadcast = Broadcast::new(String::from(topic), &*event, payload);
         broadcast.slow = slow.as_ref().map(slow::read);
+        broadcast.origin = self.moves.then_some(Origin { node: from.0, number });
         program.deliver(&match kind {
             PayloadKind::Json | PayloadKind::Binary => broadcast,
             PayloadKind::JsonAsItIs | PayloadKind::BinaryAsItIs => broadcast.uncompressed(),

@@ -7,6 +7,7 @@ use crate::{
     topics::{
         MemberInfo,
         broadcast::{ChannelId, TransportId},
+        position::Position,
     },
 };
 
@@ -39,6 +40,18 @@ pub(crate) enum Question {
         /// The number of its start.
         node: u64,
     },
+    /// How far are these topics heard there?
+    Heard {
+        /// The topics.
+        topics: Vec<String>,
+    },
+    /// A node has these sessions now: is that known?
+    Heirs {
+        /// The number of its start.
+        heir: u64,
+        /// The sessions, as their tokens name them.
+        of: Vec<(u64, u64)>,
+    },
     /// Which joins does a topic have?
     List {
         /// The topic.
@@ -55,6 +68,18 @@ pub(crate) struct Answer {
     /// What [`Question::List`] asks for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) members: Vec<Listed>,
+    /// What [`Question::Heard`] asks for, of each topic.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) heard: Vec<HeardThere>,
+}
+
+/// How far a node has heard a topic.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct HeardThere {
+    /// Up to which number what is published on the topic's channel is settled, for each node; none where that is not known yet.
+    pub(crate) settled: Vec<(u64, Option<u64>)>,
+    /// The position, if it is kept.
+    pub(crate) position: Option<Position>,
 }
 
 /// A join: its number, that of its session, and its socket id.
@@ -63,7 +88,7 @@ pub(crate) struct Listed(u64, u64, Option<String>);
 
 impl Answer {
     pub(crate) fn of(count: u64) -> Self {
-        Self { count, members: Vec::new() }
+        Self { count, members: Vec::new(), heard: Vec::new() }
     }
 
     /// The first of so many joins, as far as they fit into an answer.

@@ -10,7 +10,12 @@ use crate::{
         turn::Arrival,
     },
     topic::Topic,
-    topics::{Inbox, Lane, MemberInfo, broadcast::Broadcast, delivery::Delivery, gap::Gap},
+    topics::{
+        Inbox, Lane, MemberInfo,
+        broadcast::{Broadcast, ChannelId},
+        delivery::Delivery,
+        gap::Gap,
+    },
 };
 
 impl Inbox for Join {
@@ -43,6 +48,10 @@ impl Inbox for Join {
 
     fn tell_gap(self: Arc<Self>, gap: &Arc<Gap>) {
         self.deposit(ChannelMailbox::Gap(gap.clone()));
+    }
+
+    fn join(&self) -> Option<ChannelId> {
+        Some(self.id)
     }
 
     fn join_of(&self, topic: &Topic) -> Option<MemberInfo> {

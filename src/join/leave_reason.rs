@@ -22,4 +22,7 @@ pub enum LeaveReason {
     /// Broadcasts of another node are lost, and the mount has its clients join again: see
     /// [`Mount::rejoin_after_gaps`](crate::Mount::rejoin_after_gaps).
     Missed,
+    /// The client's session goes on at another node of the cluster, with a join that was made there: see
+    /// [`Joining::is_move`](crate::Joining::is_move).
+    Moved,
 }

@@ -81,7 +81,7 @@ pub(crate) struct Meter {
     /// What became of those that asked.
     pub(crate) decided: Words<6>,
     /// Why those ended that had begun.
-    pub(crate) ended: Words<8>,
+    pub(crate) ended: Words<9>,
     /// For what a mailbox had no room.
     pub(crate) full: Words<3>,
 }
@@ -102,6 +102,7 @@ impl Default for Meter {
                 "crashed",
                 "killed",
                 "missed",
+                "moved",
             ]),
             full: Words::new(["client", "broadcast", "sender"]),
         }

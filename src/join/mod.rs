@@ -12,8 +12,10 @@
 //! Everything that lives as long as the join is in one allocation. While nothing happens, that is all there is: the
 //! channel rests in it, and a task is made of it when something comes.
 
+pub(crate) mod arriving;
 pub(crate) mod assigns;
 mod inbox;
+pub(crate) mod landing;
 pub(crate) mod leave_reason;
 mod log;
 pub(crate) mod mailbox;
@@ -240,6 +242,11 @@ impl Join {
         &*self.home.state
     }
 
+    /// What may wait for it.
+    pub(crate) fn limits(&self) -> &MailboxLimits {
+        &self.home.limits
+    }
+
     pub(crate) fn log(&self) -> &Log {
         &self.home.log
     }
@@ -403,7 +410,6 @@ impl Join {
     }
 
     /// Whether nothing is left to do: the channel rests, or the join is over.
-    #[cfg(feature = "testing")]
     pub(crate) fn is_at_rest(&self) -> bool {
         let state = self.state();
         state.turn.is_ended() || state.turn.is_idle()

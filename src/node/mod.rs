@@ -1,5 +1,7 @@
 //! State shared by all mounts of this process: topics, presence, the way to other nodes.
 
+mod program;
+
 use std::{
     fmt,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,13 +11,12 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use lapwing_transports::options::error::OptionError;
 use tokio::{runtime::Handle, sync::Notify};
 
 use crate::{
     cluster::{
-        Program, Stored,
+        Program,
         confirming::Confirming,
         error::{NotConfirmed, NotKept, TooLarge},
         link::Link,
@@ -23,7 +24,7 @@ use crate::{
     },
     journal::{Happening, Journal},
     occasionally::{Occasionally, occasionally},
-    presence::{Gone, Tracker, fetch::Fetcher, options::PresenceOptions},
+    presence::{Tracker, fetch::Fetcher, options::PresenceOptions},
     protocol::{EncodeError, RawJson, event},
     pubsub::{Audience, PubSub, PubSubError, PubSubMsg},
     sync::{
@@ -34,7 +35,6 @@ use crate::{
     topics::{
         Member, Subscribed, Topics,
         broadcast::{Broadcast, ChannelId, TransportId},
-        gap::Gap,
         history::{HistoryError, Read, Since},
         keep::Keep,
         kept::Kept,
@@ -164,12 +164,7 @@ impl Node {
                 }
                 return sent.map(|sent| Published { position: None, sent });
             }
-            let sent = link.publish(&broadcast).map_err(BroadcastError::TooLarge);
-            if sent.is_err() {
-                self.topics.meter.failed.add("too_large", 1);
-            }
-            let position = self.dispatch(Source::Program, &broadcast)?;
-            return sent.map(|sent| Published { position, sent });
+            return self.publish_to_all(link, &broadcast);
         }
         let from = broadcast.from.take();
         let mut message = PubSubMsg::new(broadcast);
@@ -180,6 +175,30 @@ impl Node {
         message.broadcast.from = from;
         let position = self.dispatch(Source::Program, &message.broadcast)?;
         published.map(|()| Published { position, sent: Sent::Now })
+    }
+
+    /// Gives a broadcast to the other nodes, and to the subscribers on this one.
+    fn publish_to_all(&self, link: &Link, broadcast: &Broadcast) -> Result<Published, BroadcastError> {
+        let mut sent = Ok(Sent::Now);
+        let mut publish = || {
+            let (outcome, origin) =
+                link.publish(broadcast).map(|(sent, origin)| (Ok(sent), origin)).unwrap_or_else(|error| {
+                    self.topics.meter.failed.add("too_large", 1);
+                    (Err(BroadcastError::TooLarge(error)), None)
+                });
+            sent = outcome;
+            origin
+        };
+        let position = if link.moves_sessions() {
+            let ruled = self.ruled(broadcast);
+            let broadcast = ruled.as_ref().unwrap_or(broadcast);
+            let dispatched = self.topics.dispatch_numbered(Source::Program, broadcast, publish);
+            dispatched.map_err(BroadcastError::Encode)?
+        } else {
+            publish();
+            self.dispatch(Source::Program, broadcast)?
+        };
+        sent.map(|sent| Published { position, sent })
     }
 
     /// Ends all connections with a socket id, or joins of theirs, on all nodes; nobody waits for that.
@@ -247,8 +266,13 @@ impl Node {
     }
 
     fn dispatch(&self, source: Source, broadcast: &Broadcast) -> Result<Option<Position>, BroadcastError> {
-        let ruled = self.topics.slow_rule(broadcast).map(|policy| broadcast.clone().slow(policy.clone()));
+        let ruled = self.ruled(broadcast);
         self.topics.dispatch(source, ruled.as_ref().unwrap_or(broadcast)).map_err(BroadcastError::Encode)
+    }
+
+    /// A broadcast with what its topic says about clients that are slow, where it does not say so itself.
+    fn ruled(&self, broadcast: &Broadcast) -> Option<Broadcast> {
+        self.topics.slow_rule(broadcast).map(|policy| broadcast.clone().slow(policy.clone()))
     }
 
     /// Reads a part of a kept topic's history.
@@ -441,79 +465,6 @@ impl Claim<'_> {
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
         self.node.link().inspect(|link| link.unsubscribe(self.topic));
-    }
-}
-
-/// The other nodes of a cluster.
-impl Program for Node {
-    fn deliver(&self, broadcast: &Broadcast) {
-        // No node of this library's sends such a one.
-        if check(broadcast).is_ok() {
-            // An encoding that failed is in the log already.
-            let _ = self.dispatch(Source::Node, broadcast);
-        }
-    }
-
-    fn deliver_stored(&self, Stored { broadcast, before, is_own }: Stored) {
-        let source = if is_own { Source::Program } else { Source::Node };
-        // An encoding that failed is in the log already.
-        let _ = self.topics.dispatch_stored(source, &broadcast, before);
-    }
-
-    fn restart_stored(&self, topic: &Topic, position: Position, stored: Vec<Stored>) {
-        let stored = stored.into_iter().map(|stored| (stored.broadcast, stored.before));
-        self.topics.restart_stored(topic, position, stored);
-    }
-
-    fn forget_stored(&self, topic: &Topic) {
-        self.topics.kept().inspect(|kept| kept.forget(topic));
-    }
-
-    fn check_at(&self, topic: &Topic, number: u64) -> Option<u64> {
-        self.topics.kept()?.check_at(topic, number)
-    }
-
-    fn concerned(&self, concerns: &dyn Fn(&str) -> bool) -> Vec<Topic> {
-        self.topics.walk().filter(|(topic, _)| concerns(topic)).map(|(topic, _)| topic).collect()
-    }
-
-    fn tell_gap(&self, gap: &Arc<Gap>) {
-        self.topics.tell_gap(gap);
-    }
-
-    fn hear_presence(&self, node: u64, piece: Bytes) {
-        self.tracker.hear(node, piece);
-    }
-
-    fn handle_peer(&self, node: u64) {
-        self.tracker.handle_peer(node);
-    }
-
-    fn handle_settled(&self) {
-        self.tracker.handle_settled();
-    }
-
-    fn handle_gone(&self, node: u64, is_for_good: bool) {
-        self.tracker.handle_gone(Gone { node, is_for_good });
-    }
-
-    fn handle_reach(&self, is_up: bool) {
-        self.tracker.handle_reach(is_up);
-    }
-
-    fn answer(&self, question: &[u8]) -> Option<Answer> {
-        Some(match serde_json::from_slice(question).ok()? {
-            Question::Order { id, order, with } => {
-                let broadcast = Broadcast::new(id, order, with);
-                Answer::of(self.socket_ids.dispatch_apart(&broadcast))
-            }
-            Question::Leaving { node } => {
-                self.tracker.handle_leaving(node);
-                Answer::of(1)
-            }
-            Question::Members { topic } => Answer::of(self.topics.members(topic.into()).count() as u64),
-            Question::List { topic, limit } => Answer::listing(self.topics.members(topic.into()), limit),
-        })
     }
 }
 

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Weak};
 
 use http::Request;
+use lapwing_cluster::moves::MoveOutput;
 use lapwing_transports::{
     body::ResponseFuture,
     connect::{PathVariables, Transport},
@@ -35,6 +36,14 @@ impl Host for Inner {
         variables: PathVariables,
     ) -> Option<ResponseFuture> {
         Some(self.mounted(mount)?.endpoint.serve_carried(transport, request, variables))
+    }
+
+    fn handle_peer(&self, node: u64) {
+        self.tell_heirs_to(node);
+    }
+
+    fn handle_move(self: Arc<Self>, output: MoveOutput) {
+        self.handle_move_of(output);
     }
 
     fn serve_socket(&self, mount: &str, socket: CarriedSocket, variables: PathVariables) {

@@ -212,6 +212,20 @@ fn add_cluster(metrics: &mut Metrics, link: &crate::cluster::link::Link) {
         metrics.count(&CLUSTER_RELAYED, &[result], count);
     }
     metrics.count(&CLUSTER_RELAY_MESSAGES, &[], relays.messages);
+    let moves = stats.moves;
+    metrics.gauge(&CLUSTER_MOVES, &["source"], moves.leaving as f64);
+    metrics.gauge(&CLUSTER_MOVES, &["target"], moves.coming as f64);
+    for (result, count) in [
+        ("offered", moves.offered),
+        ("gone", moves.done),
+        ("stayed", moves.back),
+        ("lost", moves.lost),
+        ("come", moves.taken),
+        ("missed", moves.dropped),
+    ] {
+        metrics.count(&CLUSTER_MOVED, &[result], count);
+    }
+    metrics.count(&CLUSTER_MOVE_MESSAGES, &[], moves.messages);
     metrics.gauge(&CLUSTER_RING_BYTES, &[], stats.ring_bytes as f64);
     metrics.gauge(&CLUSTER_HELD_BYTES, &[], stats.held_bytes as f64);
 }

@@ -9,6 +9,8 @@ pub(crate) mod kept;
 pub(crate) mod metrics;
 pub(crate) mod moderating;
 pub(crate) mod mount;
+#[cfg(feature = "cluster")]
+mod moving;
 #[cfg(feature = "opentelemetry")]
 mod observed;
 pub(crate) mod path;
@@ -84,6 +86,8 @@ struct Inner {
     shutdown_timeout: Duration,
     /// It goes down, and does not come back.
     is_draining: AtomicBool,
+    #[cfg(feature = "cluster")]
+    move_tasks: moving::MoveTasks,
 }
 
 /// A mount in its place.
@@ -538,7 +542,14 @@ impl Builder {
             node.set_link(link);
         }
         let shutdown_timeout = self.shutdown_timeout;
-        let inner = Arc::new(Inner { node, mounts, shutdown_timeout, is_draining: AtomicBool::new(false) });
+        let inner = Arc::new(Inner {
+            node,
+            mounts,
+            shutdown_timeout,
+            is_draining: AtomicBool::new(false),
+            #[cfg(feature = "cluster")]
+            move_tasks: moving::MoveTasks::default(),
+        });
         #[cfg(feature = "cluster")]
         carried::host(&inner);
         Ok(Lapwing(inner))

@@ -78,6 +78,8 @@ impl Lapwing {
             mounted.endpoint.begin_drain();
         }
         self.give_notice(left() / 8).await;
+        #[cfg(feature = "cluster")]
+        self.0.give_away(left() / 2).await;
         let mut drains = JoinSet::new();
         for mounted in self.mounts() {
             match mounted.drain {

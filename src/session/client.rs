@@ -24,6 +24,7 @@ use crate::{
     session::{
         joins::{Joined, Joins},
         login::Login,
+        moving::luggage::Luggage,
         rates::{Bucket, JoinBucket},
     },
     sync::{
@@ -111,6 +112,11 @@ impl Client {
     /// Where its joins are counted, if they are apart.
     pub(crate) fn joined(&self) -> Option<&JoinBucket> {
         self.login.as_deref().and_then(Login::joins)
+    }
+
+    /// What the client has brought, if its session may go to another node.
+    pub(crate) fn luggage(&self) -> Option<&Luggage> {
+        self.login.as_deref().and_then(Login::luggage)
     }
 
     /// Until when the login is good that the client connected with.
@@ -279,7 +285,8 @@ impl Peer for LiveSession<Client> {
 
     fn cleared(&self, join: &Join) {
         self.state().cleared();
-        LiveSession::release(self, bytes_of_join(&join.topic));
+        let of_params = self.state().luggage().map_or(0, |luggage| luggage.remove(join.id));
+        LiveSession::release(self, bytes_of_join(&join.topic) + of_params);
     }
 }
 

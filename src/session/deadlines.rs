@@ -76,6 +76,11 @@ impl Deadlines {
         }
     }
 
+    /// When the login of a session ends, if it does.
+    pub(crate) fn of(&self, id: TransportId) -> Option<Instant> {
+        self.table().of.get(&id.0).copied()
+    }
+
     /// Ends each session when its login does, until no login is left that ends.
     async fn watch(&self) {
         while let Some(next) = self.end_due() {

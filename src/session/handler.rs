@@ -15,11 +15,12 @@ use tokio::time::Instant;
 use tracing::debug;
 
 use crate::{
+    cluster::link::Link,
     join::{self, Join, Replaced, Start, leave_reason::LeaveReason, mailbox::ChannelMailbox, refs::Refs},
     journal::Happening,
     node::{Node, Task},
     protocol::{
-        ChannelMsg, Field, Payload, Ref, SerializerList, event,
+        ChannelMsg, Field, Payload, Ref, Serializer, SerializerList, event,
         name_limits::{NameLimits, quoted},
     },
     session::{
@@ -29,7 +30,8 @@ use crate::{
         joins::Verdict,
         login::{Callbacks, Login},
         meter::Meter,
-        rates::{Bucket, JoinBucket, Limiter},
+        moving::luggage::{Luggage, bytes_of_params},
+        rates::{Bucket, JoinBucket, Limiter, Share},
         renewal::Logins,
         reply::reply,
         router::{ChannelRoute, Router},
@@ -43,9 +45,9 @@ use crate::{
 
 /// The handler of one mount.
 pub(crate) struct Hub {
-    node: Arc<Node>,
-    router: Router,
-    logins: Logins,
+    pub(super) node: Arc<Node>,
+    pub(super) router: Router,
+    pub(super) logins: Logins,
     serializers: SerializerList,
     /// The same for the wire that carries only text. Made once, as a broadcast is encoded once per serializer.
     text_serializers: SerializerList,
@@ -66,27 +68,15 @@ impl Handler for Hub {
     type State = Client;
 
     async fn connect(&self, request: ConnectRequest) -> Result<Client, Refusal> {
-        // A version that is no text is no version: nothing matches it.
-        let vsn =
-            request.params.get("vsn").map_or(Some(SerializerList::VERSION_WHEN_ABSENT), |vsn| vsn.as_str());
-        let vsn = vsn.unwrap_or_default().to_owned();
-        let serializers = match request.transport {
-            Transport::Longpoll if !request.is_resumable => &self.text_serializers,
-            _ => &self.serializers,
-        };
-        let Some(serializer) = serializers.select(&vsn) else {
-            debug!(vsn = %Quoted::new(&vsn), "connect refused: no serializer for that version");
-            return Err(Refusal::default().with_count(NotAdmitted::Version));
-        };
+        let serializer = self.serializer_for(&request)?;
         let transport = request.transport.name();
         let of_address = self.limits.rates.admit(&request)?;
         let parent = is_traced().then(|| TraceParent::of_request(&request)).flatten();
-        let mut accept = match &self.logins.callbacks.connect {
-            None => Accept::default(),
-            Some(connect) => connect(request).await.inspect_err(|refusal| {
-                debug!(transport, status = refusal.status.as_u16(), "connect refused");
-            })?,
-        };
+        let moves = request.is_resumable && self.node.link().is_some_and(Link::moves_sessions);
+        let luggage = moves.then(|| Luggage::of(&request));
+        let mut accept = self.accepted(request).await.inspect_err(|refusal| {
+            debug!(transport, status = refusal.status.as_u16(), "connect refused");
+        })?;
         if accept.until.is_some_and(|until| until <= Instant::now()) {
             debug!(transport, "connect refused: the login is over");
             return Err(login_expired());
@@ -95,11 +85,9 @@ impl Handler for Hub {
             parent.assign_to(&mut accept.assigns);
         }
         let id = accept.id.as_deref().unwrap_or_default();
-        debug!(transport, vsn = %Quoted::new(&vsn), id = %Quoted::new(id), "connected");
-        let of_id = self.limits.rates.share_of(accept.id.as_deref())?;
-        let joins = self.limits.rates.counts_joins().then(JoinBucket::default);
-        let login = Login::new(accept.id, accept.until, joins, [of_address, of_id]);
-        Ok(Client::new(self.node.next_transport_id(), serializer, login, self.bucket(), accept.assigns))
+        let serialized = serializer.name();
+        debug!(transport, serializer = serialized, id = %Quoted::new(id), "connected");
+        self.let_in(serializer, accept, of_address, luggage)
     }
 
     fn login_lasts(&self, client: &Client) -> Option<Duration> {
@@ -177,6 +165,44 @@ impl Hub {
         self
     }
 
+    /// The serializer for the version that a client speaks.
+    pub(super) fn serializer_for(&self, request: &ConnectRequest) -> Result<Arc<dyn Serializer>, Refusal> {
+        // A version that is no text is no version: nothing matches it.
+        let vsn =
+            request.params.get("vsn").map_or(Some(SerializerList::VERSION_WHEN_ABSENT), |vsn| vsn.as_str());
+        let vsn = vsn.unwrap_or_default();
+        let serializers = match request.transport {
+            Transport::Longpoll if !request.is_resumable => &self.text_serializers,
+            _ => &self.serializers,
+        };
+        serializers.select(vsn).ok_or_else(|| {
+            debug!(vsn = %Quoted::new(vsn), "connect refused: no serializer for that version");
+            Refusal::default().with_count(NotAdmitted::Version)
+        })
+    }
+
+    /// What the program says of a client.
+    pub(super) async fn accepted(&self, request: ConnectRequest) -> Result<Accept, Refusal> {
+        match &self.logins.callbacks.connect {
+            None => Ok(Accept::default()),
+            Some(connect) => connect(request).await,
+        }
+    }
+
+    /// A client that the program has accepted.
+    pub(super) fn let_in(
+        &self,
+        serializer: Arc<dyn Serializer>,
+        accept: Accept,
+        of_address: Option<Share>,
+        luggage: Option<Luggage>,
+    ) -> Result<Client, Refusal> {
+        let of_id = self.limits.rates.share_of(accept.id.as_deref())?;
+        let joins = self.limits.rates.counts_joins().then(JoinBucket::default);
+        let login = Login::new(accept.id, accept.until, joins, [of_address, of_id], luggage);
+        Ok(Client::new(self.node.next_transport_id(), serializer, login, self.bucket(), accept.assigns))
+    }
+
     fn note(&self, client: &Client, what: impl FnOnce() -> Happening) {
         self.node.note(client.transport_id, client.socket_id().map(Topic::as_str), what);
     }
@@ -185,6 +211,9 @@ impl Hub {
     pub(crate) fn begin(&self, session: &Arc<impl Served>) {
         let client = session.client();
         self.logins.begin(&self.node, session);
+        if let Some(luggage) = client.luggage() {
+            let _ = session.hold(luggage.bytes());
+        }
         if let Some(id) = client.socket_id() {
             let subscribed = self.node.socket_ids.subscribe(id, Member::Inbox(session.clone()), || {});
             client.state().subscribed = Some(Box::new(subscribed));
@@ -263,6 +292,10 @@ impl Hub {
 
     /// A session is over, and its joins with it.
     pub(crate) fn end(&self, client: &Client, reason: CloseReason) {
+        self.end_for(client, reason, leave_reason(reason));
+    }
+
+    pub(super) fn end_for(&self, client: &Client, reason: CloseReason, of_joins: LeaveReason) {
         let mut state = client.state();
         state.closed = true;
         let subscribed = state.subscribed.take();
@@ -272,7 +305,7 @@ impl Hub {
         if let (Some(subscribed), Some(id)) = (subscribed, client.socket_id()) {
             self.node.socket_ids.unsubscribe(id, *subscribed);
         }
-        self.stop(joins, leave_reason(reason));
+        self.stop(joins, of_joins);
         debug!(?reason, "disconnected");
     }
 
@@ -397,11 +430,14 @@ impl Hub {
             return self.unmatched(session, &msg);
         };
         let refs = Refs { join_ref: msg.join_ref, reference: msg.reference };
-        if !session.hold(bytes_of_join(&topic)) {
+        let luggage = session.client().luggage();
+        let of_params = luggage.map_or(0, |_| bytes_of_params(&msg.payload));
+        if !session.hold(bytes_of_join(&topic) + of_params) {
             return None;
         }
         let assigns = state.assigns.merged(route.assigns());
         let join = Arc::new(Join::new(session.clone(), home.clone(), topic, refs.clone(), assigns));
+        luggage.inspect(|luggage| luggage.add(join.id, msg.payload.clone()));
         state.insert(join.clone());
         Some((route, Start::new(join, msg.payload, refs)))
     }

@@ -9,6 +9,7 @@ use crate::{
     join::assigns::Assigns,
     session::{
         accept::{Accept, Connect},
+        moving::luggage::Luggage,
         rates::{JoinBucket, Share},
     },
     topic::Topic,
@@ -67,6 +68,8 @@ pub(crate) struct Full {
     joins: Option<JoinBucket>,
     /// What it has of the mount: of its address' share, and of its name's.
     _shares: [Option<Share>; 2],
+    /// What it has brought, where sessions go from one node to another.
+    luggage: Option<Luggage>,
 }
 
 impl Login {
@@ -76,13 +79,15 @@ impl Login {
         until: Option<Instant>,
         joins: Option<JoinBucket>,
         shares: [Option<Share>; 2],
+        luggage: Option<Luggage>,
     ) -> Option<Box<Self>> {
         let id = id.map(Topic::from);
-        let is_plain = until.is_none() && joins.is_none() && shares.iter().all(Option::is_none);
+        let has_no_more = until.is_none() && joins.is_none() && luggage.is_none();
+        let is_plain = has_no_more && shares.iter().all(Option::is_none);
         let login = match id {
             None if is_plain => return None,
             Some(id) if is_plain => Self::Named(id),
-            id => Self::Full(Box::new(Full { id, until, joins, _shares: shares })),
+            id => Self::Full(Box::new(Full { id, until, joins, _shares: shares, luggage })),
         };
         Some(Box::new(login))
     }
@@ -91,6 +96,13 @@ impl Login {
         match self {
             Self::Named(_) => None,
             Self::Full(full) => full.joins.as_ref(),
+        }
+    }
+
+    pub(crate) fn luggage(&self) -> Option<&Luggage> {
+        match self {
+            Self::Named(_) => None,
+            Self::Full(full) => full.luggage.as_ref(),
         }
     }
 

@@ -11,6 +11,8 @@ pub(crate) mod handler;
 pub(crate) mod joins;
 pub(crate) mod login;
 pub(crate) mod meter;
+#[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "there is no other node"))]
+pub(crate) mod moving;
 pub(crate) mod rates;
 pub(crate) mod recovery;
 pub(crate) mod renewal;

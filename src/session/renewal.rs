@@ -56,6 +56,11 @@ impl Logins {
         }
     }
 
+    /// Until when the login of a client is good, if that ends.
+    pub(crate) fn until(&self, client: &Client) -> Option<Instant> {
+        self.deadlines.of(client.transport_id)
+    }
+
     /// A session is over.
     pub(crate) fn end(&self, client: &Client) {
         if client.until().is_some() || self.callbacks.on_token.is_some() {
@@ -93,6 +98,7 @@ impl Logins {
             drop(state);
             return refuse("another token is being looked at");
         }
+        let kept = client.luggage().map(|_| token.clone());
         let request = TokenRequest { token, id, assigns: state.assigns.clone() };
         drop(state);
         let renewing = Renewing(session.clone());
@@ -103,6 +109,9 @@ impl Logins {
             let decided = timeout(DECISION_TIME, on_token(request)).await.unwrap_or_else(|_| unavailable());
             match decided.and_then(|accept| renewed(&node, &deadlines, session, accept)) {
                 Ok(response) => {
+                    if let (Some(luggage), Some(token)) = (session.client().luggage(), kept) {
+                        luggage.set_token(token);
+                    }
                     meter.tokens.add("ok", 1);
                     reply(session, (None, &msg), "ok", &response);
                 }

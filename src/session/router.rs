@@ -5,10 +5,11 @@ use std::{any::Any, fmt, sync::Arc};
 use crate::{
     channel::{Channel, into_state::IntoState},
     join::{
-        Home, Join, Kind, Log, Start, assigns::Assigns, mailbox::MailboxLimits, meter::Meter, rejoin::Rejoins,
+        Home, Join, Kind, Log, Start, arriving::Arriving, assigns::Assigns, mailbox::MailboxLimits,
+        meter::Meter, rejoin::Rejoins,
     },
     node::{Node, Task},
-    session::task,
+    session::{moving::arrival, task},
     topic::{PatternError, TopicPattern},
 };
 
@@ -36,6 +37,8 @@ pub struct ChannelRoute {
     assigns: Assigns,
     /// Makes the task of a join. One function per channel type: behind it all is typed.
     start: fn(Start) -> Task,
+    /// The same for a join whose client may come from another node.
+    arrive: fn(Start, Arc<Arriving>) -> Task,
     /// The same for a join that waits for the one that it replaces.
     succeed: fn(Arc<Join>) -> Task,
 }
@@ -52,6 +55,7 @@ impl ChannelRoute {
             state: state.into_state(),
             assigns: Assigns::default(),
             start: task::start::<C>,
+            arrive: arrival::start::<C>,
             succeed: task::succeed::<C>,
         })
     }
@@ -92,6 +96,11 @@ impl ChannelRoute {
 
     pub(crate) fn start(&self, start: Start) -> Task {
         (self.start)(start)
+    }
+
+    #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "there is no other node"))]
+    pub(crate) fn arrive(&self, start: Start, arriving: Arc<Arriving>) -> Task {
+        (self.arrive)(start, arriving)
     }
 
     pub(crate) fn succeed(&self, old: Arc<Join>) -> Task {

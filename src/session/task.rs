@@ -108,7 +108,11 @@ async fn begin<C: Channel>(start: Start) {
 }
 
 /// A later task of a join: lives until there is nothing left to do.
-async fn run<C: Channel>(mut running: Running, mut channel: Box<C>, mut message: Option<ChannelMailbox>) {
+pub(super) async fn run<C: Channel>(
+    mut running: Running,
+    mut channel: Box<C>,
+    mut message: Option<ChannelMailbox>,
+) {
     loop {
         let batch = pin!(run_batch(running.join.clone(), channel, message.take()));
         let Some(idle) = unless_killed(&running.join, batch).await else { return };
@@ -123,7 +127,7 @@ async fn run<C: Channel>(mut running: Running, mut channel: Box<C>, mut message:
 }
 
 /// Runs a batch of callbacks, unless the join is killed, which nothing that a callback waits for can delay.
-async fn unless_killed<C>(
+pub(super) async fn unless_killed<C>(
     join: &Join,
     mut batch: Pin<&mut impl Future<Output = Option<Box<C>>>>,
 ) -> Option<Box<C>> {
@@ -171,7 +175,7 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
             None
         }
     };
-    let Some(mut channel) = channel else {
+    let Some(channel) = channel else {
         close_predecessor(predecessor.as_deref());
         join.withdraw();
         turn_away(&join);
@@ -197,16 +201,22 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
     join.set_joined(subscribed);
     close_predecessor(predecessor.as_deref());
     tell_joined(&join);
-    let mut cx = Context::new(join.clone());
+    let mut cx = Context::new(join);
     cx.set_recovery(recovered);
-    let end = match call(&join, Callback::Joined, pin!(async { channel.joined(&cx).await })).await {
-        Ok(result) => apply(&join, Callback::Joined, None, result),
-        Err(panic) => Some(crashed(&join, panic)),
+    run_joined(channel, &cx).await
+}
+
+/// The first callback of a channel that is in.
+pub(super) async fn run_joined<C: Channel>(mut channel: C, cx: &Context<C>) -> Option<Box<C>> {
+    let join = &cx.join;
+    let end = match call(join, Callback::Joined, pin!(async { channel.joined(cx).await })).await {
+        Ok(result) => apply(join, Callback::Joined, None, result),
+        Err(panic) => Some(crashed(join, panic)),
     };
     match end {
         None => Some(Box::new(channel)),
         Some(end) => {
-            finish(&join, &mut channel, &cx, end).await;
+            finish(join, &mut channel, cx, end).await;
             None
         }
     }
@@ -220,20 +230,25 @@ async fn until_room(join: &Join) {
 }
 
 /// Tells those who look on that somebody has joined.
-fn tell_joined(join: &Join) {
+pub(super) fn tell_joined(join: &Join) {
     join.meter().decided.add("ok", 1);
     debug!(topic = %join.quoted_topic(), channel = join.kind().name(), id = join.id.0, "joined");
     join.note(|| Happening::Joined { topic: journal::topic(&join.topic) });
 }
 
 /// Ends a join that would not hear other nodes: its client is refused, and may try again.
-async fn refuse<C: Channel>(join: &Arc<Join>, mut channel: C, refs: &Refs, error: NotConfirmed) {
+async fn refuse<C: Channel>(join: &Arc<Join>, channel: C, refs: &Refs, error: NotConfirmed) {
     let (topic, channel_name) = (join.quoted_topic(), join.kind().name());
     occasionally!(join.log().unconfirmed, warn, %error, %topic, channel = channel_name, "join refused");
     join.meter().decided.add("unavailable", 1);
     answer(join, refs, "error", &Payload::reason("unavailable"));
     join.withdraw();
     turn_away(join);
+    take_back(join, channel).await;
+}
+
+/// Ends a channel of which no client knows.
+pub(super) async fn take_back<C: Channel>(join: &Arc<Join>, mut channel: C) {
     let end = End { goodbye: Goodbye::Nothing, reason: LeaveReason::Unavailable };
     finish(join, &mut channel, &Context::new(join.clone()), end).await;
 }
@@ -447,7 +462,7 @@ fn failed(
     (SmolStr::new_static("error"), failure.payload())
 }
 
-fn log_failure(join: &Join, callback: Callback, failure: &Failure) {
+pub(super) fn log_failure(join: &Join, callback: Callback, failure: &Failure) {
     let callback = callback.name();
     let (chain, topic, channel) = (failure.chain(), join.quoted_topic(), join.kind().name());
     let cause = said(&chain);
@@ -489,7 +504,7 @@ async fn finish<C: Channel>(join: &Arc<Join>, channel: &mut C, cx: &Context<C>, 
     let reason = reason_word(&end.reason);
     debug!(topic = %join.quoted_topic(), id = join.id.0, reason, "left");
     join.note(|| Happening::Left { topic: journal::topic(&join.topic), reason });
-    if end.reason == LeaveReason::Draining {
+    if matches!(end.reason, LeaveReason::Draining | LeaveReason::Moved) {
         join.expect_elsewhere();
     }
     // One that was refused never was a join.
@@ -566,5 +581,6 @@ fn reason_word(reason: &LeaveReason) -> &'static str {
         LeaveReason::Crashed(_) => "crashed",
         LeaveReason::Unavailable => "unavailable",
         LeaveReason::Missed => "missed",
+        LeaveReason::Moved => "moved",
     }
 }

@@ -5,7 +5,7 @@ use std::hash::{Hash, Hasher};
 use crate::{
     protocol::Payload,
     topic::Topic,
-    topics::{position::Position, slow::SlowPolicy},
+    topics::{heard::Origin, position::Position, slow::SlowPolicy},
 };
 use smol_str::SmolStr;
 
@@ -53,6 +53,8 @@ pub struct Broadcast {
     pub(crate) slow: Option<SlowPolicy>,
     /// Whether it goes to clients as it is.
     pub(crate) is_uncompressed: bool,
+    /// Its place among all of its node, where members go from one node to another.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// Of what a broadcast tells the state: an event of a topic, or a thing with a key on it.
@@ -110,6 +112,7 @@ impl Broadcast {
             is_unrecorded: false,
             slow: None,
             is_uncompressed: false,
+            origin: None,
         }
     }
 

@@ -13,6 +13,7 @@ use crate::{
         Lane,
         broadcast::Broadcast,
         compression::{Compression, Frames, Wanted},
+        heard::Origin,
         log::Offset,
         meter::Meter,
     },
@@ -82,6 +83,8 @@ impl RecordedFrames {
 /// One broadcast on its way to the members of its topic.
 pub(crate) struct Delivery<'a> {
     pub(crate) broadcast: &'a Broadcast,
+    /// Its place among all of its node, where that counts.
+    origin: Option<Origin>,
     shared: OnceCell<Arc<Broadcast>>,
     /// One frame per serializer, nearly always one or two.
     frames: Vec<(*const (), Option<Frame>)>,
@@ -107,7 +110,20 @@ impl<'a> Delivery<'a> {
         let shared = shared.map_or_else(OnceCell::new, OnceCell::from);
         let (frames, recorded, prepared) = (Vec::new(), Vec::new(), Frames::new());
         let (compression, wanted) = (None, Wanted::default());
-        Self { broadcast, shared, prepared, frames, compression, wanted, recorded, failed: None, log, meter }
+        let origin = broadcast.origin;
+        Self {
+            broadcast,
+            origin,
+            shared,
+            prepared,
+            frames,
+            compression,
+            wanted,
+            recorded,
+            failed: None,
+            log,
+            meter,
+        }
     }
 
     /// The same with frames that are encoded already, and with who takes compressed ones, if the walk is to find that out.
@@ -115,6 +131,17 @@ impl<'a> Delivery<'a> {
         self.prepared = prepared;
         self.compression = compression;
         self
+    }
+
+    /// The same with a place that it was given just now.
+    pub(super) fn at(mut self, origin: Option<Origin>) -> Self {
+        self.origin = origin.or(self.origin);
+        self
+    }
+
+    /// Its place among all of its node, where that counts.
+    pub(crate) fn origin(&self) -> Option<Origin> {
+        self.origin
     }
 
     /// A client gets the frame of its serializer: whether it takes it compressed matters to the broadcasts that follow.
@@ -132,7 +159,8 @@ impl<'a> Delivery<'a> {
 
     /// The broadcast in a shape that mailboxes can keep.
     pub(crate) fn shared(&self) -> Arc<Broadcast> {
-        self.shared.get_or_init(|| Arc::new(self.broadcast.clone())).clone()
+        let share = || Arc::new(Broadcast { origin: self.origin, ..self.broadcast.clone() });
+        self.shared.get_or_init(share).clone()
     }
 
     /// The broadcast as a serializer encodes it; `None` if it cannot.

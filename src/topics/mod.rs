@@ -15,11 +15,13 @@ pub(crate) mod broadcast;
 pub(crate) mod compression;
 pub(crate) mod delivery;
 pub(crate) mod gap;
+pub(crate) mod heard;
 pub(crate) mod history;
 pub(crate) mod keep;
 pub(crate) mod kept;
 pub(crate) mod log;
 pub(crate) mod meter;
+mod moving;
 pub(crate) mod position;
 pub(crate) mod published;
 pub(crate) mod room;
@@ -47,9 +49,10 @@ use crate::{
     topic::{Topic, TopicPattern},
     topics::{
         broadcast::{Broadcast, ChannelId, TransportId},
-        compression::{Compression, Wanted},
+        compression::{Compression, Frames, Wanted},
         delivery::Delivery,
         gap::Gap,
+        heard::{Heard, Origin},
         kept::Kept,
         meter::{Meter, Source},
         position::Position,
@@ -112,6 +115,11 @@ pub(crate) trait Inbox: Send + Sync {
         let _ = gap;
     }
 
+    /// The join that it is, or stands for, on whatever topic.
+    fn join(&self) -> Option<ChannelId> {
+        None
+    }
+
     /// Which join of the topic it is; `None` for whatever else is subscribed.
     fn join_of(&self, topic: &Topic) -> Option<MemberInfo> {
         let _ = topic;
@@ -149,6 +157,14 @@ impl Member {
         match self {
             Self::Inbox(inbox) => Some(inbox.clone()),
             Self::Lane { .. } => None,
+        }
+    }
+
+    /// The join that it is, or stands for.
+    fn join(&self) -> Option<ChannelId> {
+        match self {
+            Self::Lane { channel, .. } => Some(*channel),
+            Self::Inbox(inbox) => inbox.join(),
         }
     }
 
@@ -194,13 +210,16 @@ struct Members {
     removed: bool,
     /// How many walks there were, modulo something.
     walks: u8,
+    /// What was given out here, where members go from one node to another.
+    heard: Option<Box<Heard>>,
     shrink: Shrink,
 }
 
 /// How many subscribers a broadcast had, with its position if it was recorded, or with the first encoding that failed.
 type Dispatched = Result<(usize, Option<Position>), (usize, EncodeError)>;
 
-/// A place among a topic's subscribers. Given back with [`Topics::unsubscribe`].
+/// A place among a topic's subscribers. Given back with [`Topics::unsubscribe`], once.
+#[derive(Clone)]
 pub(crate) struct Subscribed {
     entry: Arc<TopicEntry>,
     slot: u32,
@@ -326,8 +345,19 @@ impl Topics {
         }
         let Some(entry) = self.find(&broadcast.topic) else { return Ok((0, None)) };
         let frames = self.compression.prepare(entry.wanted(), broadcast);
-        let mut members = entry.members();
-        let mut delivery = self.delivery(broadcast, None).with(frames, members.looks(&self.compression));
+        self.give_out(&entry, entry.members(), (broadcast, frames), None)
+    }
+
+    /// Gives a broadcast to the members of an entry, with the place that it has just been given, if it was.
+    fn give_out(
+        &self,
+        entry: &TopicEntry,
+        mut members: MutexGuard<'_, Members>,
+        (broadcast, frames): (&Broadcast, Frames),
+        origin: Option<Origin>,
+    ) -> Dispatched {
+        let delivery = self.delivery(broadcast, None).at(origin);
+        let mut delivery = delivery.with(frames, members.looks(&self.compression));
         members.deliver(&mut delivery);
         entry.set_wanted(&delivery);
         let receivers = members.slab.len();
@@ -515,7 +545,10 @@ impl Members {
         (is_due && !compression.is_empty()).then_some(compression)
     }
 
-    fn deliver(&self, delivery: &mut Delivery<'_>) {
+    fn deliver(&mut self, delivery: &mut Delivery<'_>) {
+        if let Some(origin) = delivery.origin() {
+            self.heard.get_or_insert_default().note(origin);
+        }
         for (_, member) in &self.slab {
             match member {
                 Member::Lane { channel, .. } if delivery.broadcast.from == Some(*channel) => {}

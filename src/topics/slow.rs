@@ -158,9 +158,8 @@ impl SlowPolicy {
             Kind::Latest(None) => Policy::Latest(key('e', event)),
             Kind::Latest(Some(of)) => Policy::Latest(key('k', of)),
             Kind::Few(count, told_by) => {
-                let (topic, told_by, serializer) = (SmolStr::new(topic), told_by.clone(), serializer.clone());
-                let tell = move |dropped| told(&*serializer, &topic, &told_by, dropped);
-                Policy::Few(Arc::new(Few::new(key('d', ""), *count, tell)))
+                let key = key('d', told_by);
+                Policy::Few(Arc::new(few_of(key, *count, (topic, told_by), serializer)))
             }
         })
     }
@@ -184,6 +183,19 @@ impl SlowPolicy {
     pub(crate) fn is_of_each_event(&self) -> bool {
         self.kind == Kind::Latest(None)
     }
+}
+
+/// The mark with this key, of frames of which so many may wait; none if the key is no such mark's.
+#[cfg(feature = "cluster")]
+pub(crate) fn few(key: &str, count: usize, serializer: &Arc<dyn Serializer>) -> Option<Few> {
+    let (length, rest) = key.split_once('d')?;
+    let (topic, told_by) = rest.split_at_checked(length.parse().ok()?)?;
+    Some(few_of(Key::new(key), count, (topic, told_by), serializer))
+}
+
+fn few_of(key: Key, count: usize, (topic, told_by): (&str, &str), serializer: &Arc<dyn Serializer>) -> Few {
+    let (topic, told_by, serializer) = (SmolStr::new(topic), SmolStr::new(told_by), serializer.clone());
+    Few::new(key, count, move |dropped| told(&*serializer, &topic, &told_by, dropped))
 }
 
 /// The event that tells of so many broadcasts that were dropped.
@@ -258,6 +270,11 @@ mod tests {
             let Some(Policy::Few(few)) = policy.mark("t", "e", &serializer) else { panic!("{policy:?}") };
             let told = few.tell(3).unwrap();
             assert_eq!(told.payload, format!(r#"[null,null,"t","{event}",{{"dropped":3}}]"#));
+            let again = super::few(few.key().text(), few.frames_max(), &serializer).unwrap();
+            assert_eq!((&again, again.tell(3).unwrap().payload), (&*few, told.payload));
+        }
+        for key in ["", "d", "1d", "9dt", "1kt", "xdt"] {
+            assert!(super::few(key, 1, &serializer).is_none(), "{key}");
         }
         assert!(SlowPolicy::volatile().told_by("missed").check().is_err());
     }

@@ -25,6 +25,7 @@ use crate::{
     },
     live::{
         LiveSession,
+        baggage::Name,
         counters::{Census, Counters},
         still::NotFrozen,
     },
@@ -235,6 +236,18 @@ impl<H: Handler> Endpoint<H> {
             Some(chunk)
         })
         .flatten()
+    }
+
+    /// By what tokens of other nodes the sessions are known that have come here: the number of the node, and the session's among those of that node.
+    #[must_use]
+    pub fn names(&self) -> Vec<(u64, u64)> {
+        self.0.foreign.keys()
+    }
+
+    /// By what tokens a session is known, this node's among them; see [`names`](Self::names).
+    #[must_use]
+    pub fn names_of(&self, session: &LiveSession<H::State>) -> Vec<(u64, u64)> {
+        self.0.names_of(session).unwrap_or_default().iter().map(Name::key).collect()
     }
 
     /// The open sessions that can go to another node, as [`among`](Self::among) has them. How one goes:

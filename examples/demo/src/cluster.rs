@@ -13,7 +13,7 @@ use crate::{AnyError, room::Rooms};
 pub(crate) async fn start() -> Result<(Builder, Rooms), AnyError> {
     let Ok(engine) = env::var("ENGINE") else { return Ok((Lapwing::builder(), Rooms::default())) };
     let name = env::var("NODE").unwrap_or_else(|_| std::process::id().to_string());
-    let options = ClusterOptions::new("lapwing-demo").name(&name).at_start(AtStart::Wait);
+    let options = ClusterOptions::new("lapwing-demo").name(&name).at_start(AtStart::Wait).with_moves();
     let cluster = options.start(Redis::at(&engine)?).await?;
     Ok((Lapwing::builder().cluster(cluster), Rooms { node: Some(name) }))
 }

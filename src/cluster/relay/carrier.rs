@@ -17,6 +17,7 @@ use lapwing_transports::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
 use tracing::debug;
 
+use super::super::heirs::Heirs;
 use super::{
     download::Download,
     head::{RequestHead, ResponseHead, SocketHead},
@@ -29,11 +30,12 @@ const READ_BYTES: usize = 2 * 1024;
 pub(crate) struct Carrier {
     cluster: Cluster,
     mount: Arc<str>,
+    heirs: Arc<Heirs>,
 }
 
 impl Carrier {
-    pub(crate) fn new(cluster: Cluster, mount: &str) -> Self {
-        Self { cluster, mount: mount.into() }
+    pub(crate) fn new(cluster: Cluster, mount: &str, heirs: Arc<Heirs>) -> Self {
+        Self { cluster, mount: mount.into(), heirs }
     }
 
     fn open(&self, owner: u64, head: &RequestHead) -> Result<Relay, NotCarried> {
@@ -59,6 +61,10 @@ impl Elsewhere for Carrier {
 
     fn is_reachable(&self) -> bool {
         self.cluster.is_up()
+    }
+
+    fn heir(&self, owner: u64, serial: u64) -> Option<u64> {
+        self.heirs.of((owner, serial))
     }
 
     fn carry(&self, owner: u64, transport: Transport, request: Request<CarriedBody>) -> Carrying {

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version, request::Parts,
-};
+use http::{Method, Request, Response, StatusCode, Uri, Version, request::Parts};
 use lapwing_transports::connect::{PathVariables, PeerAddr, Transport};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::cluster::headers::{headers, pairs};
 
 /// What the owner is told of a request.
 #[derive(Debug, Serialize, Deserialize)]
@@ -123,22 +123,6 @@ impl ResponseHead {
 fn written(head: &impl Serialize) -> Bytes {
     // What they consist of can be written.
     serde_json::to_vec(head).unwrap_or_default().into()
-}
-
-/// Headers as texts. A value is bytes: each is the character with its number.
-fn pairs(headers: &HeaderMap) -> Vec<(String, String)> {
-    let text = |value: &HeaderValue| value.as_bytes().iter().map(|byte| char::from(*byte)).collect();
-    headers.iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect()
-}
-
-fn headers(pairs: &[(String, String)]) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::with_capacity(pairs.len());
-    for (name, value) in pairs {
-        let value: Option<Vec<u8>> = value.chars().map(|character| u8::try_from(character).ok()).collect();
-        let value = HeaderValue::from_bytes(&value?).ok()?;
-        headers.append(HeaderName::from_bytes(name.as_bytes()).ok()?, value);
-    }
-    Some(headers)
 }
 
 #[cfg(test)]

@@ -15,7 +15,10 @@ mod io;
 mod owner;
 mod upload;
 
+use std::sync::Arc;
+
 use http::Request;
+use lapwing_cluster::moves::MoveOutput;
 use lapwing_transports::{
     body::ResponseFuture,
     connect::{PathVariables, Transport},
@@ -37,4 +40,10 @@ pub(crate) trait Host: Send + Sync {
 
     /// Serves a WebSocket that is carried here.
     fn serve_socket(&self, mount: &str, socket: CarriedSocket, variables: PathVariables);
+
+    /// Another node is there, which does not know what has come here before.
+    fn handle_peer(&self, node: u64);
+
+    /// Something is known of a session that goes from one node to another.
+    fn handle_move(self: Arc<Self>, output: MoveOutput);
 }

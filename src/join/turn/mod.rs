@@ -263,7 +263,6 @@ impl<C> Turn<C> {
     }
 
     /// Whether nobody has the channel.
-    #[cfg(any(test, feature = "testing"))]
     pub(super) fn is_idle(&self) -> bool {
         matches!(self.holder, Holder::Idle(_))
     }

@@ -20,6 +20,7 @@ mod carriers;
 mod faults;
 mod kept;
 mod leaving;
+mod moves;
 mod presence;
 
 use std::{sync::Arc, time::Duration};

@@ -204,7 +204,14 @@ impl Session {
             }
             self.attachment = Attachment::Longpoll(answer);
         }
-        let line = self.attachment.next().await;
+        let mut line = self.attachment.next().await;
+        // The session has come from another node.
+        while let Line::Control(control) = &line
+            && let Some(token) = control.strip_prefix("!token ")
+        {
+            self.token = token.to_owned();
+            line = self.attachment.next().await;
+        }
         self.received += u64::from(matches!(line, Line::Text(_) | Line::Binary(_)));
         line
     }

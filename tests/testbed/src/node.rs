@@ -35,6 +35,8 @@ async fn start_on(engine: impl Engine) -> Result<lapwing::Cluster, StartError> {
     let options = ClusterOptions::new(env::var("APP").unwrap_or_else(|_| "testbed".into()))
         .name(env::var("NODE").unwrap_or_default())
         .at_start(AtStart::Wait);
+    // Sessions of a node that goes down go to the others.
+    let options = if env::var("MOVES").as_deref() == Ok("off") { options } else { options.with_moves() };
     // Each topic with a channel of its own, for tests of joins that are the first on their channel.
     let options = match env::var("SPREAD").as_deref() {
         Ok("topics") => options.spread(Spread::Topics),

@@ -59,6 +59,11 @@ impl Foreign {
         self.places().len()
     }
 
+    /// The names of all of them.
+    pub(crate) fn keys(&self) -> Vec<(u64, u64)> {
+        self.places().keys().copied().collect()
+    }
+
     fn places(&self) -> MutexGuard<'_, HashMap<(u64, u64), Place>> {
         // Nothing under this lock can panic half way.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

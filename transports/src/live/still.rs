@@ -258,6 +258,11 @@ impl<S> LiveSession<S> {
         Some(closed)
     }
 
+    /// By what tokens of other nodes the session is known: the number of the node, and the session's among those of that node.
+    pub fn names(&self) -> Vec<(u64, u64)> {
+        self.core().names().iter().map(Name::key).collect()
+    }
+
     /// Waits until the session is not frozen. `false` if too many wait.
     pub(crate) fn poll_decided(&self, cx: &Context<'_>) -> Poll<bool> {
         let mut core = self.core();

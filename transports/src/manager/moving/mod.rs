@@ -172,7 +172,7 @@ impl<H: Handler> Manager<H> {
     }
 
     /// By what tokens a session is known, this node's first. None without other nodes.
-    fn names_of(&self, session: &LiveSession<H::State>) -> Option<Vec<Name>> {
+    pub(crate) fn names_of(&self, session: &LiveSession<H::State>) -> Option<Vec<Name>> {
         let own = Name { node: self.marks.elsewhere()?.here(), token: own_token(session)? };
         let core = session.core();
         Some(std::iter::once(own).chain(core.names().iter().copied()).collect())

@@ -1,0 +1,200 @@
+//! A member of a topic that stands for a join while its client goes from one node to another: what comes waits, until it is known on which node the
+//! join goes on.
+//!
+//! ```text
+//!   where it comes to    waits ── land: what the other node has given it is left out ──▶ passes on, and goes on leaving that out
+//!   where it was         waits ── land: nothing is left out ───────────────────────────▶ passes on, as it stays
+//!                          └───── dropped: it goes on at the other node
+//! ```
+//!
+//! Nodes hear a publisher each in their own time. What the one has given a join and the other has not heard yet comes there later, and is left
+//! out then.
+
+use std::sync::{Arc, PoisonError};
+
+use crate::{
+    join::{Join, leave_reason::LeaveReason, mailbox::MailboxLimits, stop},
+    sync::{Mutex, MutexGuard},
+    topic::Topic,
+    topics::{
+        Inbox, Lane, Member, MemberInfo, Subscribed,
+        broadcast::{Broadcast, ChannelId},
+        delivery::Delivery,
+        gap::Gap,
+        heard::{Heard, Origin},
+        position::Position,
+    },
+};
+
+/// How far a join has heard a topic.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cut {
+    /// Of what nodes say directly.
+    pub(crate) heard: Heard,
+    /// Of what is kept by the cluster's store.
+    pub(crate) position: Option<Position>,
+}
+
+impl Cut {
+    /// Whether a broadcast is one of those that it has.
+    fn has(&self, broadcast: &Broadcast, origin: Option<Origin>) -> bool {
+        let is_heard = origin.is_some_and(|origin| self.heard.has(origin));
+        let is_kept = self
+            .position
+            .zip(broadcast.position)
+            .is_some_and(|(cut, position)| cut.epoch == position.epoch && position.offset <= cut.offset);
+        is_heard || is_kept
+    }
+}
+
+/// Stands for a join on one topic, its own or another.
+pub(crate) struct Landing {
+    join: Arc<Join>,
+    topic: Topic,
+    state: Mutex<State>,
+}
+
+enum State {
+    Waits {
+        items: Vec<Item>,
+        bytes: usize,
+    },
+    /// More came than may wait.
+    Overflowed,
+    Landed(Cut),
+}
+
+enum Item {
+    Broadcast(Arc<Broadcast>),
+    Gap(Arc<Gap>),
+}
+
+impl Landing {
+    pub(crate) fn new(join: Arc<Join>, topic: Topic) -> Arc<Self> {
+        let state = Mutex::new(State::Waits { items: Vec::new(), bytes: 0 });
+        Arc::new(Self { join, topic, state })
+    }
+
+    pub(crate) fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    /// Whether more came than may wait: it cannot land without a gap.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        matches!(*self.state(), State::Overflowed)
+    }
+
+    /// The join goes on here, and has what is before the cut. One for which more came than may wait is ended, so that its client joins again.
+    pub(crate) fn land(&self, cut: Cut) {
+        let mut state = self.state();
+        let waited = std::mem::replace(&mut *state, State::Landed(cut));
+        let State::Landed(cut) = &*state else { return };
+        match waited {
+            // The state stays locked, so that what comes now comes behind what has waited.
+            State::Waits { items, .. } => items.into_iter().for_each(|item| match item {
+                Item::Broadcast(broadcast) if cut.has(&broadcast, broadcast.origin) => {}
+                Item::Broadcast(broadcast) => {
+                    self.join.node().topics.give_late(&broadcast, self.join.clone());
+                }
+                Item::Gap(gap) => self.join.clone().tell_gap(&gap),
+            }),
+            State::Overflowed => stop(&self.join, LeaveReason::Missed),
+            State::Landed(_) => {}
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn wait(&mut self, item: Item, limits: &MailboxLimits) {
+        let Self::Waits { items, bytes } = self else { return };
+        *bytes += item.bytes();
+        items.push(item);
+        if items.len() > limits.messages_max || *bytes > limits.bytes_max {
+            *self = Self::Overflowed;
+        }
+    }
+}
+
+impl Item {
+    fn bytes(&self) -> usize {
+        let held = match self {
+            Self::Broadcast(broadcast) => {
+                broadcast.topic.len() + broadcast.event.len() + broadcast.payload.size()
+            }
+            Self::Gap(gap) => gap.topic.len() + gap.node.len(),
+        };
+        size_of::<Self>() + held
+    }
+}
+
+impl Inbox for Landing {
+    fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
+        let mut state = self.state();
+        match &*state {
+            State::Landed(cut) if cut.has(delivery.broadcast, delivery.origin()) => {}
+            State::Landed(_) => {
+                drop(state);
+                self.join.clone().deliver(delivery);
+            }
+            _ => state.wait(Item::Broadcast(delivery.shared()), self.join.limits()),
+        }
+    }
+
+    fn lane(&self) -> Option<&dyn Lane> {
+        Some(&*self.join.peer)
+    }
+
+    fn tell_gap(self: Arc<Self>, gap: &Arc<Gap>) {
+        let mut state = self.state();
+        match &*state {
+            State::Landed(_) => {
+                drop(state);
+                self.join.clone().tell_gap(gap);
+            }
+            _ => state.wait(Item::Gap(gap.clone()), self.join.limits()),
+        }
+    }
+
+    fn join(&self) -> Option<ChannelId> {
+        Some(self.join.id)
+    }
+
+    fn join_of(&self, topic: &Topic) -> Option<MemberInfo> {
+        self.join.join_of(topic)
+    }
+}
+
+impl Join {
+    /// Has what comes for this join wait, on its own topic and others. Says how far it has heard each.
+    pub(crate) fn hold_topics(self: &Arc<Self>) -> Vec<(Arc<Landing>, Cut)> {
+        let state = self.state();
+        let own = state.subscribed.iter().map(|subscribed| (self.topic.clone(), subscribed.clone()));
+        let foreign = state.foreign.iter().flat_map(|foreign| foreign.iter().cloned());
+        let places: Vec<_> = own.chain(foreign).collect();
+        drop(state);
+        let hold = |(topic, place): (Topic, Subscribed)| {
+            let landing = Landing::new(self.clone(), topic.clone());
+            let topics = &self.home.node.topics;
+            // One that has left meanwhile has heard what it has heard.
+            let cut = topics.exchange(&topic, &place, self.id, Member::Inbox(landing.clone()))?;
+            Some((landing, Cut { heard: cut.0, position: cut.1 }))
+        };
+        places.into_iter().filter_map(hold).collect()
+    }
+
+    /// The other topics that it is subscribed to.
+    pub(crate) fn foreign(&self) -> Vec<Topic> {
+        let state = self.state();
+        state.foreign.iter().flat_map(|foreign| foreign.iter()).map(|(topic, _)| topic.clone()).collect()
+    }
+
+    /// Whether its client has the ok to it, and it is not over.
+    pub(crate) fn is_joined(&self) -> bool {
+        let state = self.state();
+        state.subscribed.is_some() && !state.turn.is_ended()
+    }
+}

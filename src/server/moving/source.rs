@@ -1,0 +1,228 @@
+//! A node that goes down gives its sessions to others.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use lapwing_cluster::{Instance, moves::MoveOutput};
+use lapwing_transports::{close::CloseReason, live::LiveSession};
+use tokio::{
+    sync::Semaphore,
+    task::JoinSet,
+    time::{Instant, sleep_until, timeout},
+};
+use tracing::{debug, info};
+
+use super::{Heard, pack};
+use crate::{
+    cluster::SessionName,
+    server::{Inner, Mounted},
+    session::{client::Client, moving::About},
+    topic::Topic,
+};
+
+/// Sessions on their way at a time: their clients come back to the other nodes one after the other.
+const AT_ONCE: usize = 64;
+
+/// How long callbacks of a session that was held still may take.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
+
+/// Time for the other nodes to hear where the sessions are.
+const TOLD_MAX: Duration = Duration::from_secs(2);
+
+/// How often a session is offered that has just joined or left something, or whose other node does not take it.
+const OFFERS_MAX: usize = 3;
+
+type Session = Arc<LiveSession<Client>>;
+
+/// What became of a session that was offered.
+#[derive(Debug)]
+enum Outcome {
+    /// To that node; and by what its clients may name it.
+    Went(Instance, Vec<SessionName>),
+    /// It is here as before.
+    Stays,
+    /// It was given away, and nobody is known to have it.
+    Lost,
+}
+
+impl Inner {
+    /// Gives all sessions that can go to other nodes, for as long as that may take. Those that cannot are left as they are.
+    pub(in crate::server) async fn give_away(self: &Arc<Self>, within: Duration) {
+        let Some(link) = self.node.link().filter(|link| link.moves_sessions()) else { return };
+        let targets = link.targets();
+        if targets.is_empty() {
+            return;
+        }
+        let mut tasks = JoinSet::new();
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        let given = async {
+            for (index, mounted) in self.mounts.iter().enumerate() {
+                let Some(drain) = mounted.drain else { continue };
+                let mut next = Instant::now();
+                for (number, session) in mounted.endpoint.movable().into_iter().enumerate() {
+                    if number > 0 && number % drain.batch == 0 {
+                        next += drain.interval;
+                        sleep_until(next).await;
+                    }
+                    let Ok(place) = places.clone().acquire_owned().await else { return };
+                    let (inner, targets) = (self.clone(), targets.clone());
+                    tasks.spawn(async move {
+                        let outcome = inner.give(index, &session, &targets, number).await;
+                        drop(place);
+                        outcome
+                    });
+                }
+            }
+        };
+        let start = Instant::now();
+        let _ = timeout(within, given).await;
+        let (mut stay, mut lost) = (0_u64, 0_u64);
+        let mut went: HashMap<Instance, Vec<SessionName>> = HashMap::new();
+        let left = within.saturating_sub(start.elapsed());
+        let ended = async {
+            while let Some(outcome) = tasks.join_next().await {
+                match outcome {
+                    Ok(Outcome::Went(to, names)) => went.entry(to).or_default().extend(names),
+                    Ok(Outcome::Lost) => lost += 1,
+                    // A panic was reported by the runtime.
+                    Ok(Outcome::Stays) | Err(_) => stay += 1,
+                }
+            }
+        };
+        let _ = timeout(left, ended).await;
+        let count: usize = went.values().map(Vec::len).sum();
+        info!(names = count, stay, lost, "sessions were given to other nodes");
+        // Whoever looks for one when this node is gone is to know where it is.
+        let told = went.into_iter().map(|(heir, names)| link.tell_all(heir, names));
+        let _ = timeout(TOLD_MAX, JoinSet::from_iter(told).join_all()).await;
+    }
+
+    /// Gives one session to one of these nodes.
+    async fn give(&self, mount: usize, session: &Session, targets: &[Instance], number: usize) -> Outcome {
+        let mounted = &self.mounts[mount];
+        for offer in 0..OFFERS_MAX {
+            let target = targets[(number + offer) % targets.len()];
+            match self.give_to(mounted, session, target).await {
+                Outcome::Stays if session.closed().is_none() => {}
+                outcome => return outcome,
+            }
+        }
+        Outcome::Stays
+    }
+
+    async fn give_to(&self, mounted: &Mounted, session: &Session, target: Instance) -> Outcome {
+        let (link, hub) = (self.moving_link(), mounted.endpoint.handler());
+        let Some(about) = hub.about(&mounted.name, session) else { return Outcome::Stays };
+        // What it consists of can be written.
+        let bytes = serde_json::to_vec(&about).unwrap_or_default();
+        let (key, mut heard) = match self.move_tasks.offer(link.moves(), target, bytes.into()) {
+            Ok(offered) => offered,
+            Err(error) => {
+                debug!(%error, %target, "a session stays");
+                return Outcome::Stays;
+            }
+        };
+        if !matches!(heard.recv().await, Some(MoveOutput::Accepted(_))) {
+            debug!(%target, "a session stays: the other node does not take it");
+            return Outcome::Stays;
+        }
+        let sent = self.hold_and_send(mounted, session, (target, key), &about, &mut heard).await;
+        sent.unwrap_or_else(|| {
+            link.moves().withdraw(key);
+            Outcome::Stays
+        })
+    }
+
+    /// None if it was not sent.
+    async fn hold_and_send(
+        &self,
+        mounted: &Mounted,
+        session: &Session,
+        (target, key): (Instance, lapwing_cluster::moves::MoveKey),
+        about: &About,
+        heard: &mut Heard,
+    ) -> Option<Outcome> {
+        let (link, endpoint, hub) = (self.moving_link(), &mounted.endpoint, mounted.endpoint.handler());
+        let topics: HashSet<_> = about.topics().map(Topic::from).collect();
+        let position = |topic: &Topic| self.node.topics.kept()?.position(topic);
+        if !link.catch_up(target, topics, position).await {
+            debug!(%target, "a session stays: this node lacks what the other one has heard");
+            return None;
+        }
+        let still = Still::hold(session)?;
+        timeout(SETTLE_MAX, session.settled()).await.ok()?;
+        let held = hub.hold(session, about)?;
+        if !held.at_rest().await {
+            debug!(%target, "a session stays: its channels are busy");
+            return None;
+        }
+        let cuts = serde_json::to_vec(&held.cuts()).unwrap_or_default();
+        let frozen = endpoint.freeze(session).ok()?;
+        let back = || {
+            endpoint.take_back(session);
+            None
+        };
+        let Some(baggage) = pack(&cuts, &frozen).filter(|_| held.has_room()) else { return back() };
+        if link.moves().send(key, baggage).is_err() {
+            return back();
+        }
+        still.over();
+        // Requests for it wait, until it is known that it can be found there.
+        let mut is_released = false;
+        while let Some(output) = heard.recv().await {
+            match output {
+                MoveOutput::Released(_) => is_released = true,
+                MoveOutput::Done(_) => {
+                    let names = endpoint.names_of(session);
+                    let closed = endpoint.release(session, target.0);
+                    hub.leave(session, held);
+                    if let Some(reason) = closed {
+                        self.close_there(session, reason);
+                    }
+                    return Some(Outcome::Went(target, names));
+                }
+                MoveOutput::Accepted(_) => {}
+                _ => break,
+            }
+        }
+        endpoint.take_back(session);
+        if is_released {
+            // The other node may have it: it must not go on here.
+            session.close(CloseReason::Draining);
+            return Some(Outcome::Lost);
+        }
+        Some(Outcome::Stays)
+    }
+
+    /// A session was to be closed when it went: the other node has heard of that as well, if it was for all nodes.
+    fn close_there(&self, session: &Session, reason: CloseReason) {
+        let id = session.state().socket_id().is_some();
+        let is_draining = self.is_draining.load(Ordering::Relaxed);
+        debug!(?reason, id, is_draining, "a session was closed on its way to another node");
+    }
+}
+
+/// A session that takes nothing from its client, until it is over or goes on.
+struct Still<'a>(Option<&'a Session>);
+
+impl<'a> Still<'a> {
+    fn hold(session: &'a Session) -> Option<Self> {
+        session.hold_still().then_some(Self(Some(session)))
+    }
+
+    /// It was frozen: another state.
+    fn over(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Still<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = self.0 {
+            session.go_on();
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! A session that is to go to another node, where it still is.
+
+use std::{sync::Arc, time::Duration};
+
+use lapwing_transports::{close::CloseReason, live::LiveSession};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{About, AboutJoin, CutOf, Cuts, luggage::Params};
+use crate::{
+    join::{
+        Join,
+        landing::{Cut, Landing},
+        leave_reason::LeaveReason,
+    },
+    protocol::{RawJson, Ref},
+    session::{client::Client, handler::Hub},
+    topic::Topic,
+};
+
+/// How long callbacks that run may take to end. A session whose channels are busier stays where it is.
+const REST_MAX: Duration = Duration::from_secs(2);
+
+/// The first pause between two looks whether they have; doubled each time.
+const LOOK_AFTER: Duration = Duration::from_millis(1);
+
+/// A session to whose joins nothing more comes: what is for them waits.
+pub(crate) struct Held {
+    joins: Vec<Arc<Join>>,
+    topics: Vec<(Topic, Arc<Landing>, Cut)>,
+    is_decided: bool,
+}
+
+impl Hub {
+    /// What another node has to know of a session, to be asked for it. None of one that cannot go for now.
+    pub(crate) fn about(&self, mount: &str, session: &LiveSession<Client>) -> Option<About> {
+        let client = session.state();
+        let luggage = client.luggage()?;
+        let (request, token) = luggage.request();
+        let until = self.logins.until(client);
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let joins: Vec<_> = client.state().joins.iter().cloned().collect();
+        let joins = joins.iter().map(|join| {
+            let params = luggage.params(join.id)?;
+            join.is_joined().then(|| AboutJoin {
+                topic: join.topic.as_str().to_owned(),
+                join_ref: join.join_ref.as_ref().and_then(|join_ref| RawJson::new(join_ref.as_json()).ok()),
+                has_join_ref: join.has_join_ref,
+                params: Params::from(&params),
+                foreign: join.foreign().iter().map(|topic| topic.as_str().to_owned()).collect(),
+            })
+        });
+        Some(About {
+            mount: mount.to_owned(),
+            request,
+            token,
+            id: client.socket_id().map(|id| id.as_str().to_owned()),
+            login_ms: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
+            joins: joins.collect::<Option<_>>()?,
+        })
+    }
+
+    /// Has what comes for the joins of a session wait. None if they are not those that another node was told of.
+    pub(crate) fn hold(&self, session: &LiveSession<Client>, about: &About) -> Option<Held> {
+        let state = session.state().state();
+        let joins: Vec<_> = state.joins.iter().cloned().collect();
+        let is_ending = state.ending() > 0;
+        drop(state);
+        let is_told = |join: &Arc<Join>| about.joins.iter().any(|told| told.is(join));
+        if is_ending || joins.len() != about.joins.len() || !joins.iter().all(is_told) {
+            return None;
+        }
+        let hold = |join: &Arc<Join>| {
+            let topics = join.hold_topics().into_iter();
+            topics.map(|(landing, cut)| (join.topic.clone(), landing, cut)).collect::<Vec<_>>()
+        };
+        let topics = joins.iter().flat_map(hold).collect();
+        Some(Held { joins, topics, is_decided: false })
+    }
+
+    /// A session goes on at another node: what there is of it here ends without a word to its client.
+    pub(crate) fn leave(&self, session: &LiveSession<Client>, held: Held) {
+        held.decided();
+        self.end_for(session.state(), CloseReason::Draining, LeaveReason::Moved);
+    }
+}
+
+impl AboutJoin {
+    fn is(&self, join: &Join) -> bool {
+        let join_ref = self.join_ref.as_ref().and_then(|text| Ref::from_json(text.as_str()).ok().flatten());
+        join.topic.as_str() == self.topic && join_ref == join.join_ref && join.is_joined()
+    }
+}
+
+impl Held {
+    /// Waits until no callback runs and none is due.
+    pub(crate) async fn at_rest(&self) -> bool {
+        let rest = async {
+            let mut pause = LOOK_AFTER;
+            while !self.joins.iter().all(|join| join.is_at_rest()) {
+                sleep(pause).await;
+                pause *= 2;
+            }
+        };
+        timeout(REST_MAX, rest).await.is_ok() && self.joins.iter().all(|join| join.is_joined())
+    }
+
+    /// How far each join has heard each topic.
+    pub(crate) fn cuts(&self) -> Cuts {
+        let cuts = self.topics.iter().map(|(join, landing, cut)| CutOf {
+            join: join.as_str().to_owned(),
+            topic: landing.topic().as_str().to_owned(),
+            heard: cut.heard.clone(),
+            position: cut.position,
+        });
+        Cuts(cuts.collect())
+    }
+
+    /// Whether everything that has come for it found room.
+    pub(crate) fn has_room(&self) -> bool {
+        !self.topics.iter().any(|(_, landing, _)| landing.has_overflowed())
+    }
+
+    fn decided(mut self) {
+        self.is_decided = true;
+    }
+}
+
+/// It stays, unless it was decided that it goes.
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.is_decided {
+            self.topics.iter().for_each(|(_, landing, _)| landing.land(Cut::default()));
+        }
+    }
+}

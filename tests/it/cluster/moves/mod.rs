@@ -1,0 +1,262 @@
+//! Sessions that go from one node to another when theirs is shut down.
+
+mod client;
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use lapwing::{
+    Broadcast, Channel, ClusterOptions, Context, Failure, Handled, Joining, Keep, LeaveReason, Mount,
+    Payload, Topic, cluster::Hub, noreply, reply, testing::TestServer,
+};
+use lapwing_engine_contract::eventually;
+use serde_json::json;
+use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
+
+use self::client::{Restless, Said};
+use super::carriers::{Carrier, Keeps, NatsServer, RedisServer, meet, node_with};
+use crate::support::{
+    PATIENCE,
+    channels::{Client, Vsn},
+    lab,
+    sessions::{Session, TRANSPORTS, Transport},
+    websocket::Frame,
+};
+
+on_each_engine! {
+    a_session_misses_nothing_when_its_node_goes_down
+    nothing_that_is_kept_intercepted_or_from_elsewhere_is_missed
+    a_session_finds_its_way_through_a_rolling_restart
+}
+
+/// Tells what becomes of it.
+struct Room;
+
+type Told = mpsc::UnboundedSender<String>;
+
+impl Channel for Room {
+    type State = Told;
+
+    const INTERCEPT: &'static [&'static str] = &["whispered"];
+
+    async fn join(topic: &Topic, params: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        if joining.is_move() && topic == "room:home" {
+            return Err(Failure::reason("it is not home"));
+        }
+        if joining.is_move() {
+            // Nobody may listen.
+            let _ =
+                joining.state().send(format!("{topic} is joined again with {}", params.as_json().unwrap()));
+        }
+        Ok(Self)
+    }
+
+    async fn joined(&mut self, cx: &Context<Self>) -> Handled {
+        if cx.topic().ends_with("curious") {
+            cx.subscribe("news").await?;
+        }
+        if !cx.is_move() {
+            cx.push("joined", json!({}))?;
+        }
+        Ok(noreply())
+    }
+
+    async fn handle_in(&mut self, _: &str, payload: Payload, _: &Context<Self>) -> Handled {
+        Ok(reply("ok", payload))
+    }
+
+    async fn handle_out(&mut self, _: &str, payload: Payload, cx: &Context<Self>) -> Handled {
+        cx.push("said", payload)?;
+        Ok(noreply())
+    }
+
+    async fn handle_broadcast(&mut self, broadcast: Arc<Broadcast>, cx: &Context<Self>) -> Handled {
+        cx.push("said", broadcast.payload.clone())?;
+        Ok(noreply())
+    }
+
+    async fn leave(&mut self, reason: LeaveReason, cx: &Context<Self>) -> Result<(), Failure> {
+        let _ = cx.state().send(format!("{reason:?}"));
+        Ok(())
+    }
+}
+
+fn rooms() -> (Mount, mpsc::UnboundedReceiver<String>) {
+    let (told, hears) = mpsc::unbounded_channel();
+    (Mount::new().channel::<Room>("room:*", told.clone()).channel::<Room>("kept:*", told), hears)
+}
+
+/// A node whose sessions go to others, and where it listens.
+struct Node {
+    server: TestServer,
+    address: SocketAddr,
+    told: mpsc::UnboundedReceiver<String>,
+}
+
+impl Node {
+    async fn start(carrier: &impl Carrier, name: &str) -> Self {
+        Self::with(carrier, name, |mount| mount).await
+    }
+
+    async fn keeping(carrier: &impl Keeps, name: &str) -> Self {
+        let keep = Keep::last(10_000).bytes_max(4 * 1024 * 1024);
+        Self::with(carrier, name, |mount| mount.keep("kept:*", keep)).await
+    }
+
+    async fn with(carrier: &impl Carrier, name: &str, change: impl FnOnce(Mount) -> Mount) -> Self {
+        let (mount, told) = rooms();
+        let options = ClusterOptions::new("tests").name(name).with_moves();
+        let server = node_with(carrier, options, name, change(mount)).await;
+        Self { address: lab::serve(&server).await, server, told }
+    }
+
+    fn sessions(&self) -> usize {
+        self.server.stats().sessions
+    }
+
+    /// Shuts it down, and waits until so many sessions are at the others.
+    fn go(&self) -> JoinHandle<()> {
+        let server = self.server.clone();
+        tokio::spawn(async move {
+            let report = server.shutdown().await;
+            assert!(report.is_clean(), "{report:?}");
+        })
+    }
+}
+
+/// Three nodes that know each other.
+async fn meet_all(nodes: &[Node; 3]) {
+    meet(&[&nodes[0].server, &nodes[1].server, &nodes[2].server]).await;
+}
+
+fn never() -> Arc<AtomicBool> {
+    Arc::default()
+}
+
+async fn all_hear(clients: Vec<JoinHandle<Restless>>) -> usize {
+    let mut returns = 0;
+    for client in clients {
+        let client = client.await.unwrap();
+        client.assert_missed_nothing();
+        returns += client.returns;
+    }
+    returns
+}
+
+async fn a_session_misses_nothing_when_its_node_goes_down<C: Carrier>() {
+    let carrier = C::start().await;
+    let mut nodes = [
+        Node::start(&carrier, "one").await,
+        Node::start(&carrier, "two").await,
+        Node::start(&carrier, "three").await,
+    ];
+    meet_all(&nodes).await;
+    let addresses = nodes.each_ref().map(|node| node.address);
+    let said = Said::by(3);
+    let mut clients = Vec::new();
+    for _ in 0..4 {
+        for transport in TRANSPORTS {
+            let client = Restless::join(&addresses, transport, "room:1", json!({"key": "value"})).await;
+            clients.push(tokio::spawn(client.hear(said.clone())));
+        }
+    }
+    // One who cannot go keeps the node up until it has said everything.
+    let mut stock = Client::connect(addresses[0], Vsn::V2).await;
+    let is_ended = never();
+    let at_one = said.speak(&nodes[0].server, 0, ("room:1", "said"), is_ended.clone());
+    said.speak(&nodes[1].server, 1, ("room:1", "said"), never());
+    said.speak(&nodes[2].server, 2, ("room:1", "said"), never());
+    sleep(Duration::from_millis(300)).await;
+    let gone = nodes[0].go();
+    eventually("one is at another node", || nodes[1].sessions() + nodes[2].sessions() > 0).await;
+    is_ended.store(true, Ordering::Relaxed);
+    at_one.await.unwrap();
+    eventually("all are", || nodes[1].sessions() + nodes[2].sessions() == clients.len()).await;
+    assert_eq!(stock.close_code_within(PATIENCE).await, Some(1012));
+    stock.socket.send(Frame::close(1012, "")).await;
+    gone.await.unwrap();
+    sleep(Duration::from_millis(200)).await;
+    said.end();
+    let returns = all_hear(clients).await;
+    assert!((8..=36).contains(&returns), "those whose connections were cut came back {returns} times");
+    for _ in 0..12 {
+        assert_eq!(nodes[0].told.recv().await.unwrap(), "Moved");
+    }
+    assert_eq!(nodes[1].told.recv().await.unwrap(), r#"room:1 is joined again with {"key":"value"}"#);
+    let moves = |node: &Node| node.server.stats().cluster.unwrap().moves;
+    assert_eq!((moves(&nodes[0]).gone, moves(&nodes[0]).lost), (12, 0));
+    assert_eq!(moves(&nodes[1]).came + moves(&nodes[2]).came, 12);
+}
+
+async fn nothing_that_is_kept_intercepted_or_from_elsewhere_is_missed<C: Keeps>() {
+    let carrier = C::start_keeping().await;
+    let nodes = [
+        Node::keeping(&carrier, "one").await,
+        Node::keeping(&carrier, "two").await,
+        Node::keeping(&carrier, "three").await,
+    ];
+    meet_all(&nodes).await;
+    let addresses = nodes.each_ref().map(|node| node.address);
+    let (said, kept) = (Said::by(4), Said::by(2));
+    let mut clients = Vec::new();
+    for transport in TRANSPORTS {
+        let client = Restless::join(&addresses, transport, "room:curious", json!({})).await;
+        clients.push(tokio::spawn(client.hear(said.clone())));
+        for params in [json!({}), json!({"_since": ""})] {
+            let client = Restless::join(&addresses, transport, "kept:1", params).await;
+            clients.push(tokio::spawn(client.hear(kept.clone())));
+        }
+    }
+    said.speak(&nodes[1].server, 0, ("room:curious", "said"), never());
+    said.speak(&nodes[2].server, 1, ("room:curious", "whispered"), never());
+    said.speak(&nodes[1].server, 2, ("news", "said"), never());
+    said.speak(&nodes[2].server, 3, ("news", "whispered"), never());
+    kept.speak(&nodes[1].server, 0, ("kept:1", "said"), never());
+    kept.speak(&nodes[2].server, 1, ("kept:1", "said"), never());
+    sleep(Duration::from_millis(200)).await;
+    nodes[0].go().await.unwrap();
+    assert_eq!(nodes[1].sessions() + nodes[2].sessions(), clients.len());
+    sleep(Duration::from_millis(200)).await;
+    said.end();
+    kept.end();
+    all_hear(clients).await;
+}
+
+/// Each node is started anew, one after the other, and with it goes what it knew.
+async fn a_session_finds_its_way_through_a_rolling_restart<C: Carrier>() {
+    let carrier = C::start().await;
+    let mut nodes = [
+        Node::start(&carrier, "one").await,
+        Node::start(&carrier, "two").await,
+        Node::start(&carrier, "three").await,
+    ];
+    meet_all(&nodes).await;
+    // Two clients that are away all the time, and come back to any node.
+    let mut away = Vec::new();
+    for transport in [Transport::Websocket, Transport::Sse] {
+        let mut session = Session::open(nodes[0].address, "/socket", transport).await;
+        session.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
+        assert_eq!(session.next_json().await[4]["status"], "ok");
+        session.expect_json(json!(["1", null, "room:1", "joined", {}])).await;
+        session.cut();
+        away.push(session);
+    }
+    for (at, name) in [(0, "one again"), (1, "two again"), (2, "three again")] {
+        nodes[at].go().await.unwrap();
+        nodes[at] = Node::start(&carrier, name).await;
+        meet_all(&nodes).await;
+        assert_eq!(nodes.iter().map(Node::sessions).sum::<usize>(), away.len(), "{name}");
+    }
+    nodes[0].server.broadcast("room:1", "said", json!({"n": 1})).unwrap();
+    for (session, node) in away.iter_mut().zip(&nodes) {
+        session.address = node.address;
+        session.resume(Transport::Websocket).await;
+        session.expect_json(json!([null, null, "room:1", "said", {"n": 1}])).await;
+    }
+}
