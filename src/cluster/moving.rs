@@ -18,7 +18,7 @@ use super::{
 use crate::{topic::Topic, topics::position::Position};
 
 /// How long it is waited for what the other node has heard and this one has not.
-const CATCH_UP_MAX: Duration = Duration::from_secs(3);
+const CATCH_UP_MAX: Duration = Duration::from_secs(5);
 
 /// The time between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(10);

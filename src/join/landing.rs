@@ -13,7 +13,7 @@
 use std::sync::{Arc, PoisonError};
 
 use crate::{
-    join::{Join, leave_reason::LeaveReason, mailbox::MailboxLimits, stop},
+    join::{Join, leave_reason::LeaveReason, stop},
     sync::{Mutex, MutexGuard},
     topic::Topic,
     topics::{
@@ -25,6 +25,12 @@ use crate::{
         position::Position,
     },
 };
+
+/// What may wait: what is said on a busy topic in the seconds that a move takes where messages about it are lost. Those who wait for the same share it.
+const ITEMS_MAX: usize = 8_192;
+
+/// Bytes of it: as much as may wait for a client by default.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// How far a join has heard a topic.
 #[derive(Clone, Debug, Default)]
@@ -109,11 +115,11 @@ impl Landing {
 }
 
 impl State {
-    fn wait(&mut self, item: Item, limits: &MailboxLimits) {
+    fn wait(&mut self, item: Item) {
         let Self::Waits { items, bytes } = self else { return };
         *bytes += item.bytes();
         items.push(item);
-        if items.len() > limits.messages_max || *bytes > limits.bytes_max {
+        if items.len() > ITEMS_MAX || *bytes > BYTES_MAX {
             *self = Self::Overflowed;
         }
     }
@@ -140,7 +146,7 @@ impl Inbox for Landing {
                 drop(state);
                 self.join.clone().deliver(delivery);
             }
-            _ => state.wait(Item::Broadcast(delivery.shared()), self.join.limits()),
+            _ => state.wait(Item::Broadcast(delivery.shared())),
         }
     }
 
@@ -155,7 +161,7 @@ impl Inbox for Landing {
                 drop(state);
                 self.join.clone().tell_gap(gap);
             }
-            _ => state.wait(Item::Gap(gap.clone()), self.join.limits()),
+            _ => state.wait(Item::Gap(gap.clone())),
         }
     }
 
@@ -196,5 +202,41 @@ impl Join {
     pub(crate) fn is_joined(&self) -> bool {
         let state = self.state();
         state.subscribed.is_some() && !state.turn.is_ended()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::Payload;
+
+    fn broadcast(bytes: usize) -> Item {
+        Item::Broadcast(Arc::new(Broadcast::new("t", "e", Payload::from(vec![0; bytes]))))
+    }
+
+    #[test]
+    fn so_much_waits_and_no_more() {
+        for (bytes, count) in [(1, ITEMS_MAX), (BYTES_MAX / 4 - 1_000, 4)] {
+            let mut state = State::Waits { items: Vec::new(), bytes: 0 };
+            for _ in 0..count {
+                state.wait(broadcast(bytes));
+            }
+            assert!(matches!(&state, State::Waits { items, .. } if items.len() == count));
+            state.wait(broadcast(bytes));
+            assert!(matches!(state, State::Overflowed));
+        }
+    }
+
+    #[test]
+    fn a_cut_has_what_was_heard_and_what_is_before_its_position() {
+        let mut cut = Cut::default();
+        let said = Broadcast::new("t", "e", Payload::empty());
+        let origin = |number| Some(Origin { node: 1, number });
+        assert!(!cut.has(&said, None) && !cut.has(&said, origin(1)));
+        cut.heard.note(Origin { node: 1, number: 5 });
+        assert!(cut.has(&said, origin(5)) && !cut.has(&said, origin(6)) && !cut.has(&said, None));
+        cut.position = "a:5".parse().ok();
+        let at = |position: &str| Broadcast { position: position.parse().ok(), ..said.clone() };
+        assert!(cut.has(&at("a:5"), None) && !cut.has(&at("a:6"), None) && !cut.has(&at("b:5"), None));
     }
 }

@@ -242,11 +242,6 @@ impl Join {
         &*self.home.state
     }
 
-    /// What may wait for it.
-    pub(crate) fn limits(&self) -> &MailboxLimits {
-        &self.home.limits
-    }
-
     pub(crate) fn log(&self) -> &Log {
         &self.home.log
     }

@@ -122,3 +122,69 @@ fn the_tables_are_small_again_after_a_storm() {
     topics.dispatch(Source::Program, &Broadcast::new(&name, "e", Payload::empty())).unwrap();
     assert_eq!(lane.frames.load(Ordering::Relaxed), 10);
 }
+
+/// Remembers the places of what it gets.
+#[derive(Default)]
+struct Recorder(StdMutex<Vec<u64>>);
+
+impl Inbox for Recorder {
+    fn deliver(self: Arc<Self>, delivery: &mut Delivery<'_>) {
+        self.0.lock().unwrap().push(delivery.origin().unwrap().number);
+    }
+
+    fn join(&self) -> Option<ChannelId> {
+        Some(ChannelId(1))
+    }
+}
+
+/// Eight threads say something on a topic while its member is exchanged for another one, again and again.
+#[test]
+fn what_the_one_member_has_heard_and_what_the_other_one_hears_is_everything_once() {
+    const SAID: u64 = 4_000;
+    let (topics, name) = (Topics::new(), Topic::from("t"));
+    let (last, heard) = (StdMutex::new(0_u64), StdMutex::new(Vec::new()));
+    let recorder = Arc::<Recorder>::default();
+    let place = topics.subscribe(&name, Member::Inbox(recorder.clone()), || {});
+    let number = || {
+        let mut last = last.lock().unwrap();
+        *last += 1;
+        let origin = Origin { node: 7, number: *last };
+        drop(last);
+        // Whoever does not hold the topic meanwhile is overtaken.
+        std::thread::yield_now();
+        Some(origin)
+    };
+    std::thread::scope(|scope| {
+        let speakers: Vec<_> = (0..8)
+            .map(|_| {
+                scope.spawn(|| {
+                    for _ in 0..SAID / 8 {
+                        let broadcast = Broadcast::new(&name, "e", Payload::empty());
+                        topics.dispatch_numbered(Source::Program, &broadcast, number).unwrap();
+                    }
+                })
+            })
+            .collect();
+        let mut current = recorder;
+        let (mut begins, mut rounds) = (0, 0);
+        loop {
+            let is_over = speakers.iter().all(|speaker| speaker.is_finished());
+            let next = Arc::<Recorder>::default();
+            let (cut, _) = topics.exchange(&name, &place, ChannelId(1), Member::Inbox(next.clone())).unwrap();
+            let got = std::mem::replace(&mut current, next).0.lock().unwrap().clone();
+            let ends = got.last().copied().unwrap_or(begins);
+            assert!((begins + 1..=ends).eq(got.iter().copied()), "from {begins}: {got:?}");
+            assert!(ends == 0 || cut.has(Origin { node: 7, number: ends }));
+            assert!(!cut.has(Origin { node: 7, number: ends + 1 }), "what the next one hears");
+            heard.lock().unwrap().extend(got);
+            (begins, rounds) = (ends, rounds + 1);
+            if is_over {
+                break;
+            }
+        }
+        assert!(rounds > 2, "{rounds}");
+    });
+    assert_eq!(heard.into_inner().unwrap().len() as u64, SAID);
+    let nobodys = topics.exchange(&name, &place, ChannelId(2), Member::Inbox(Arc::<Recorder>::default()));
+    assert!(nobodys.is_none(), "the place of another join is left alone");
+}

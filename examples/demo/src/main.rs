@@ -65,7 +65,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), AnyError> {
     let web = Arc::new(Web::load()?);
     let (builder, rooms) = cluster::start().await?;
-    let node = rooms.node.clone();
+    let (node, restart) = (rooms.node.clone(), rooms.restart.clone().unwrap_or_default());
     let mount = room::mount(rooms).check_origin(web::origins()?);
     let builder = builder.mount("/socket", mount).mount("/birds", birds::mount(web::origins()?));
     let lapwing = builder.mount(PHONE, birds::mount(web::origins()?)).journal(JOURNAL).build()?;
@@ -84,6 +84,7 @@ async fn run() -> Result<(), AnyError> {
     tokio::select! {
         () = accept(&listener, &server) => {}
         stopped = stopped() => stopped?,
+        () = restart.notified() => {}
     }
     drop(listener);
     lapwing.shutdown().await;

@@ -1,6 +1,9 @@
 //! The channel: one member of one room.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use lapwing::{
     Broadcast, Channel, Context, Failure, Handled, Joining, Keep, Mount, Payload, Socket, Topic, noreply,
@@ -8,6 +11,7 @@ use lapwing::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 const ROOM_CHARS_MAX: usize = 64;
 const NAME_CHARS_MAX: usize = 32;
@@ -57,6 +61,8 @@ struct Cursor {
 pub(crate) struct Rooms {
     /// The name of this node, if there are several.
     pub(crate) node: Option<String>,
+    /// Told when somebody wants the node to start anew, where something starts it again.
+    pub(crate) restart: Option<Arc<Notify>>,
 }
 
 /// Rooms that remember what was said: as much as somebody who comes in reads, for a day.
@@ -71,6 +77,7 @@ pub(crate) struct Room {
     color: String,
     away: bool,
     node: Option<String>,
+    restart: Option<Arc<Notify>>,
 }
 
 impl Channel for Room {
@@ -85,8 +92,9 @@ impl Channel for Room {
             return Err(Failure::reason("user must have 1 to 64 characters"));
         }
         let (name, color) = check_look(&params.name, &params.color)?;
-        let node = joining.state().node.clone();
-        Ok(Self { user: params.user, name, color, away: false, node })
+        let Rooms { node, restart } = joining.state();
+        let (node, restart) = (node.clone(), restart.clone());
+        Ok(Self { user: params.user, name, color, away: false, node, restart })
     }
 
     async fn joined(&mut self, cx: &Context<Self>) -> Handled {
@@ -114,7 +122,12 @@ impl Channel for Room {
             "cursor" => self.cursor(payload.parse()?, cx),
             // Answered behind all that was said before: so a page knows that it has all of it, and where it is, which may be another node
             // than it has joined on.
-            "ping" => Ok(reply("ok", json!({"node": self.node}))),
+            "ping" => Ok(reply("ok", json!({"node": self.node, "restarts": self.restart.is_some()}))),
+            // The page is on this node, and is not to notice.
+            "restart" if self.restart.is_some() => {
+                self.restart.iter().for_each(|restart| restart.notify_one());
+                Ok(noreply())
+            }
             _ => Err(Failure::reason("unmatched event")),
         }
     }

@@ -12,7 +12,7 @@ import { startRooms } from "./rooms.js";
 import { startTraffic } from "./traffic.js";
 
 const socket = new Socket("/socket", { transport, params: { client: clientId() } });
-startNetwork(socket, (recovered) => room.recovered(recovered));
+startNetwork(socket, (recovered) => room?.recovered(recovered), () => room?.resumed());
 startPhone();
 socket.connect();
 
@@ -30,6 +30,8 @@ startRooms((name) => {
 
 watchPointer((place) => room.point(place));
 document.addEventListener("visibilitychange", () => room.away(document.hidden));
+
+byId("restart").addEventListener("click", () => room.restartNode());
 
 const text = byId("text");
 

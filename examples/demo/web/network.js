@@ -38,11 +38,14 @@ export const transport = Traced;
 let session = () => null;
 /** Hears of rooms that go on in another session. */
 let goOn = () => {};
+/** Hears that another connection carries the session. */
+let resumed = () => {};
 
-/** Shows the session of a socket from now on. `recovered` is called for rooms that go on in another one. */
-export function startNetwork(socket, recovered) {
+/** Shows the session of a socket from now on. `recovered` is called for rooms that go on in another one, `back` when another connection carries it. */
+export function startNetwork(socket, recovered, back) {
   session = () => socket.conn;
   goOn = recovered;
+  resumed = back;
   byId("cut").addEventListener("click", () => session()?.cut?.());
   byId("unplug").addEventListener("click", () => (unplugged ? plug() : unplug()));
   socket.onOpen(apply);
@@ -76,6 +79,7 @@ function apply() {
 /** The line in the header, which changes with the session. */
 function show({ state, transport }) {
   const line = byId("status");
+  if (state === "open" && line.dataset.state !== "open") resumed();
   line.dataset.state = state === "open" ? "open" : "closed";
   line.textContent = state === "open" ? `connected · ${NAMES[transport]}` : WORDS[state];
   refresh();

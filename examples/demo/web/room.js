@@ -97,11 +97,21 @@ export class Room {
     this.#catchUp();
   }
 
+  /** The session was carried on by another connection, and may be at another node. */
+  resumed() {
+    if (this.#isJoined()) this.#channel.push("ping", {}).receive("ok", showNode);
+  }
+
+  /** Has the node start anew that this page is on. */
+  restartNode() {
+    this.#channel.push("restart", {});
+  }
+
   // The answer comes behind all that was missed, and says which node is there now. What is not in the room by then was lost with a session, if it was not answered.
   #catchUp() {
     const waiting = [...this.#waiting];
-    this.#channel.push("ping", {}).receive("ok", ({ node }) => {
-      showNode(node);
+    this.#channel.push("ping", {}).receive("ok", (where) => {
+      showNode(where);
       this.#seen.expectNothing();
       for (const said of waiting.filter((said) => this.#waiting.includes(said))) {
         if (said.isHeard) this.#drop(said);
@@ -189,10 +199,11 @@ export class Room {
   }
 }
 
-/** Which of several nodes serves this page. */
-function showNode(name) {
-  byId("node").textContent = name ?? "";
-  byId("node").hidden = !name;
+/** Which of several nodes has the session of this page, and whether the page may have it start anew. */
+function showNode({ node, restarts }) {
+  byId("node").textContent = node ?? "";
+  byId("node").hidden = !node;
+  byId("restart").hidden = !restarts;
 }
 
 function showProblem(text) {

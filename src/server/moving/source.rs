@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Arc, atomic::Ordering},
+    sync::Arc,
     time::Duration,
 };
 
@@ -93,6 +93,8 @@ impl Inner {
             }
         };
         let _ = timeout(left, ended).await;
+        // A session that is on its way comes to one node or the other.
+        tasks.detach_all();
         let count: usize = went.values().map(Vec::len).sum();
         info!(names = count, stay, lost, "sessions were given to other nodes");
         // Whoever looks for one when this node is gone is to know where it is.
@@ -177,11 +179,9 @@ impl Inner {
                 MoveOutput::Released(_) => is_released = true,
                 MoveOutput::Done(_) => {
                     let names = endpoint.names_of(session);
-                    let closed = endpoint.release(session, target.0);
+                    // Whoever has closed it meanwhile has told the other node, too.
+                    let _ = endpoint.release(session, target.0);
                     hub.leave(session, held);
-                    if let Some(reason) = closed {
-                        self.close_there(session, reason);
-                    }
                     return Some(Outcome::Went(target, names));
                 }
                 MoveOutput::Accepted(_) => {}
@@ -195,13 +195,6 @@ impl Inner {
             return Some(Outcome::Lost);
         }
         Some(Outcome::Stays)
-    }
-
-    /// A session was to be closed when it went: the other node has heard of that as well, if it was for all nodes.
-    fn close_there(&self, session: &Session, reason: CloseReason) {
-        let id = session.state().socket_id().is_some();
-        let is_draining = self.is_draining.load(Ordering::Relaxed);
-        debug!(?reason, id, is_draining, "a session was closed on its way to another node");
     }
 }
 

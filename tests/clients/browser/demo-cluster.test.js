@@ -64,6 +64,16 @@ describe("the demo on three nodes", { timeout: 180_000 }, () => {
     await both.close();
   });
 
+  it("takes those whose node starts anew to another one, and they do not notice", async () => {
+    const node = await nodeOf(ann);
+    await ann.locator("#restart").click();
+    await until("Ann is on another node", async () => ![node, ""].includes(await nodeOf(ann)));
+    await say(ann, "Is it back?");
+    await ben.locator(".text", { hasText: "Is it back?" }).waitFor();
+    assert.equal(await ben.getByText("Ann left").count(), 0, "Ben sees nobody leave");
+    await ann.screenshot({ path: join(output, "demo-cluster-moved.png") });
+  });
+
   it("moves those whose node is killed to another one", async () => {
     const node = await nodeOf(ann);
     process.kill(demo.pids.get(node), "SIGKILL");
@@ -73,7 +83,7 @@ describe("the demo on three nodes", { timeout: 180_000 }, () => {
     await say(ben, "So you are");
     await ann.locator(".text", { hasText: "So you are" }).waitFor();
     // What was said before is there as well, though it was kept on a node that is gone.
-    assert.deepEqual(await ann.locator(".text").allTextContents(), ["Hello from one node", "and from another", "I am still here", "So you are"]);
+    assert.deepEqual(await ann.locator(".text").allTextContents(), ["Hello from one node", "and from another", "Is it back?", "I am still here", "So you are"]);
     const now = await nodeOf(ann);
     await personOn(ben, "Ann").filter({ hasText: now }).waitFor();
     await until("Ann is on the dead node for nobody", async () => !(await personOn(ben, "Ann").textContent()).includes(node));

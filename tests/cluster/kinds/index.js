@@ -6,6 +6,7 @@ import { broadcasts } from "./broadcasts.js";
 import { disconnectTrial } from "./calls.js";
 import { carriedTrial } from "./carried.js";
 import { joinTrial } from "./joins.js";
+import { killedTrial } from "./killed.js";
 import { outageTrial } from "./outage.js";
 import { presence, presenceTrial } from "./presence.js";
 import { rollingTrial } from "./rolling.js";
@@ -19,6 +20,7 @@ export const FULL = {
   carried: { sessions: 2_000, rate: 50, ms: 20_000, messagesMax: 1.1 },
   anywhere: { each: 300, perSecond: 1, ms: 600_000 },
   rolling: { stock: 500, resumable: 2_000, calmMs: 5_000 },
+  killed: { sessions: 200, afterMs: Array.from({ length: 40 }, (_, n) => n * 10) },
   calls: { users: 200, slack_ms: 0 },
 };
 
@@ -31,6 +33,7 @@ export const SHORT = {
   carried: { sessions: 40, rate: 20, ms: 3_000, messagesMax: Infinity },
   anywhere: { each: 4, perSecond: 10, ms: 12_000 },
   rolling: { stock: 20, resumable: 10, calmMs: 500 },
+  killed: { sessions: 20, afterMs: [10, 30, 60, 100] },
   calls: { users: 10, slack_ms: 30_000 },
 };
 
@@ -70,6 +73,13 @@ export const kinds = [
     name: "rolling restart",
     what: "each node is started anew, and nobody who stays is seen to leave",
     run: (engine, scale) => rollingTrial(engine, scale.rolling),
+  },
+  {
+    group: "sessions",
+    name: "killed while it goes",
+    what: "a node is killed while its sessions go to the others, and nothing comes twice or is missing in silence",
+    inShort: ["nats"],
+    run: (engine, scale) => killedTrial(engine, scale.killed),
   },
   {
     group: "calls",

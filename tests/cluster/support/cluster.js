@@ -58,6 +58,16 @@ class Cluster {
     return again;
   }
 
+  /** Kills a node so long after it was told to go, and starts it again where it was. */
+  async kill(node, afterMs) {
+    node.signal("SIGTERM");
+    await Promise.race([node.over, new Promise((resolve) => setTimeout(resolve, afterMs))]);
+    node.signal("SIGKILL");
+    await node.over;
+    const again = await this.#start(node.name, node.tap, node.port);
+    this.nodes = this.nodes.map((other) => (other === node ? again : other));
+  }
+
   /** Waits until each node that runs knows all others, and is ready. */
   async meet(nodes = this.nodes) {
     for (const node of nodes) {

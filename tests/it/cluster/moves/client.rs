@@ -20,7 +20,8 @@ use tokio::{
 use crate::support::{
     PATIENCE,
     events::EventStream,
-    sessions::{Attachment, BEAT, Line, Session, Transport, lines_of, post},
+    http::{self, Response},
+    sessions::{Attachment, BEAT, Line, Session, Transport, lines_of},
     websocket::{Frame, RawSocket},
 };
 
@@ -112,7 +113,9 @@ impl Restless {
                 let reference = (self.session.sent.len() + 1).to_string();
                 self.session.send_json(json!(["1", reference, self.topic, "say", {"n": reference}])).await;
             }
-            match timeout(Duration::from_millis(50), self.next()).await {
+            // A poll that is given up again and again is never answered where the way to the owner is long.
+            let patience = if self.transport == Transport::Longpoll { 1_000 } else { 50 };
+            match timeout(Duration::from_millis(patience), self.next()).await {
                 Ok(Some(line)) => {
                     self.take(line);
                     self.acknowledge().await;
@@ -147,7 +150,11 @@ impl Restless {
         match &mut self.session.attachment {
             Attachment::Websocket(socket) => socket.send(Frame::text(&line)).await,
             // It may be on its way to another node, and it is said again.
-            Attachment::Sse(_) => drop(self.session.post(&line).await),
+            Attachment::Sse(_) => {
+                let Session { token, address, mount, .. } = &self.session;
+                let body = format!("!send {token}\n{line}");
+                drop(try_post(*address, &Transport::Sse.path(mount), &body).await);
+            }
             Attachment::Longpoll(_) => {}
         }
     }
@@ -157,10 +164,8 @@ impl Restless {
         while let Attachment::Longpoll(lines) = &self.session.attachment
             && lines.is_empty()
         {
-            let answer = self.session.poll(BEAT, "").await;
-            if answer.status != 200 {
-                return None;
-            }
+            // A node that carries it may lose it on the way.
+            let answer = self.poll(BEAT).await.filter(|answer| answer.status == 200)?;
             self.session.attachment = Attachment::Longpoll(lines_of(&answer).into());
         }
         let line = self.session.attachment.next().await;
@@ -172,6 +177,12 @@ impl Restless {
             Line::End => None,
             line => Some(line),
         }
+    }
+
+    async fn poll(&self, beat: u64) -> Option<Response> {
+        let Session { token, received, address, mount, .. } = &self.session;
+        let line = format!("!resume {token} {received} {beat}");
+        try_post(*address, &Transport::Longpoll.path(mount), &line).await
     }
 
     fn take(&mut self, line: Line) {
@@ -235,14 +246,14 @@ impl Restless {
                 Attachment::Sse(events)
             }
             Transport::Longpoll => {
-                let line = format!("!resume {} {} 0", session.token, session.received);
-                let answer = post(session.address, &path, &line).await;
+                let answer = self.poll(0).await.ok_or("no answer")?;
                 if answer.status != 200 {
                     return Err(answer.status.to_string());
                 }
                 Attachment::Longpoll(lines_of(&answer).into())
             }
         };
+        let session = &mut self.session;
         session.attachment = attachment;
         let taken = match session.attachment.next().await {
             Line::Control(line) => match line.strip_prefix("!resumed ") {
@@ -260,4 +271,10 @@ impl Restless {
         }
         Ok(())
     }
+}
+
+/// None if there is no answer to its end.
+async fn try_post(address: SocketAddr, path: &str, body: &str) -> Option<Response> {
+    let request = http::encode(address, "POST", path, &[], Some(body.as_bytes()));
+    http::exchange(address, &request, false).await.ok()
 }

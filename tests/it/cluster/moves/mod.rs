@@ -12,7 +12,7 @@ use std::{
 };
 
 use lapwing::{
-    Broadcast, Channel, ClusterOptions, Context, Failure, Handled, Joining, Keep, LeaveReason, Mount,
+    Accept, Broadcast, Channel, ClusterOptions, Context, Failure, Handled, Joining, Keep, LeaveReason, Mount,
     Payload, Topic, cluster::Hub, noreply, reply, testing::TestServer,
 };
 use lapwing_engine_contract::eventually;
@@ -89,7 +89,12 @@ impl Channel for Room {
 
 fn rooms() -> (Mount, mpsc::UnboundedReceiver<String>) {
     let (told, hears) = mpsc::unbounded_channel();
-    (Mount::new().channel::<Room>("room:*", told.clone()).channel::<Room>("kept:*", told), hears)
+    let mount = Mount::new().channel::<Room>("room:*", told.clone()).channel::<Room>("kept:*", told);
+    let mount = mount.connect(|request| async move {
+        let user = request.param("user").map(|user| format!("user:{user}"));
+        Ok(user.map_or_else(Accept::new, |id| Accept::new().id(id)))
+    });
+    (mount, hears)
 }
 
 /// A node whose sessions go to others, and where it listens.
@@ -259,4 +264,111 @@ async fn a_session_finds_its_way_through_a_rolling_restart<C: Carrier>() {
         session.resume(Transport::Websocket).await;
         session.expect_json(json!([null, null, "room:1", "said", {"n": 1}])).await;
     }
+}
+
+/// Three nodes on a hub.
+async fn on_a_hub() -> (Hub, [Node; 3], [SocketAddr; 3]) {
+    let hub = Hub::new();
+    let nodes =
+        [Node::start(&hub, "one").await, Node::start(&hub, "two").await, Node::start(&hub, "three").await];
+    meet_all(&nodes).await;
+    let addresses = nodes.each_ref().map(|node| node.address);
+    (hub, nodes, addresses)
+}
+
+async fn six_clients(addresses: &[SocketAddr], said: &Arc<Said>) -> Vec<JoinHandle<Restless>> {
+    let mut clients = Vec::new();
+    for transport in TRANSPORTS.iter().chain(&TRANSPORTS) {
+        let client = Restless::join(addresses, *transport, "room:1", json!({})).await;
+        clients.push(tokio::spawn(client.hear(said.clone())));
+    }
+    clients
+}
+
+/// What a node hears later than the others, the sessions of that node have not heard when they go.
+#[tokio::test]
+async fn a_node_that_hears_everything_late_gives_its_sessions_whole() {
+    // Where some of it is lost as well, the rest overtakes what is got again.
+    for (late, drops) in [("one", 0), ("two", 0), ("one", 10)] {
+        let (hub, nodes, addresses) = on_a_hub().await;
+        let said = Said::by(2);
+        let clients = six_clients(&addresses, &said).await;
+        hub.delay(late, Duration::from_millis(80));
+        hub.drop_one_in(late, drops);
+        said.speak(&nodes[1].server, 0, ("room:1", "said"), never());
+        said.speak(&nodes[2].server, 1, ("room:1", "said"), never());
+        sleep(Duration::from_millis(200)).await;
+        nodes[0].go().await.unwrap();
+        assert_eq!(nodes[1].sessions() + nodes[2].sessions(), clients.len(), "{late}");
+        sleep(Duration::from_millis(200)).await;
+        said.end();
+        all_hear(clients).await;
+    }
+}
+
+/// Messages are lost between all nodes while sessions go: what is said on topics is repaired, and what is said about moves is said again.
+#[tokio::test]
+async fn messages_that_are_lost_meanwhile_lose_nothing() {
+    let (hub, nodes, addresses) = on_a_hub().await;
+    let said = Said::by(2);
+    let clients = six_clients(&addresses, &said).await;
+    for name in ["one", "two", "three"] {
+        hub.drop_one_in(name, 7);
+    }
+    said.speak(&nodes[1].server, 0, ("room:1", "said"), never());
+    said.speak(&nodes[2].server, 1, ("room:1", "said"), never());
+    sleep(Duration::from_millis(200)).await;
+    nodes[0].go().await.unwrap();
+    assert_eq!(nodes[1].sessions() + nodes[2].sessions(), clients.len());
+    for name in ["one", "two", "three"] {
+        hub.drop_one_in(name, 0);
+    }
+    sleep(Duration::from_millis(200)).await;
+    said.end();
+    all_hear(clients).await;
+}
+
+/// Where the program does not let a client join again, its session stays, and is sent away as ever.
+#[tokio::test]
+async fn a_session_that_is_refused_elsewhere_ends_with_its_node() {
+    let (_hub, mut nodes, addresses) = on_a_hub().await;
+    let mut session = Session::open(addresses[0], "/socket", Transport::Sse).await;
+    session.send_json(json!(["1", "1", "room:home", "phx_join", {}])).await;
+    assert_eq!(session.next_json().await[4]["status"], "ok");
+    session.expect_json(json!(["1", null, "room:home", "joined", {}])).await;
+    let gone = nodes[0].go();
+    session.expect_control("!closed 1012 draining").await;
+    gone.await.unwrap();
+    assert_eq!(nodes[0].told.recv().await.unwrap(), "Draining");
+    assert_eq!(nodes[1].sessions() + nodes[2].sessions(), 0);
+    for node in &nodes[1..] {
+        eventually("nothing is left of it", || node.server.stats().joins == 0).await;
+    }
+    let moves = nodes[0].server.stats().cluster.unwrap().moves;
+    assert_eq!((moves.gone, moves.stayed), (0, 3));
+}
+
+/// A user is sent away, by whatever node, while their session goes: it is over wherever it is.
+#[tokio::test]
+async fn a_user_who_is_sent_away_meanwhile_is_gone() {
+    let (_hub, nodes, addresses) = on_a_hub().await;
+    let mut sessions = Vec::new();
+    for n in 0..30 {
+        let query = format!("&user={n}");
+        let session = Session::open_as(addresses[0], "/socket", Transport::Sse, &query, 30_000).await;
+        session
+            .post(
+                r#"!from 1
+["1","1","room:1","phx_join",{}]"#,
+            )
+            .await;
+        sessions.push(session);
+    }
+    let gone = nodes[0].go();
+    for n in 0..30 {
+        nodes[n % 3].server.disconnect(format!("user:{n}")).unwrap();
+        sleep(Duration::from_millis(2)).await;
+    }
+    gone.await.unwrap();
+    eventually("nobody is there", || nodes.iter().all(|node| node.sessions() == 0)).await;
 }
