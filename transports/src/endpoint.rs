@@ -295,7 +295,8 @@ impl<H: Handler> Endpoint<H> {
     /// called for it.
     ///
     /// What is pushed before it is [thawed](Self::thaw) stands behind the frames that it brings. It counts nowhere, and is nobody's to end
-    /// but the caller's: one that is dropped without a word leaves what the handler keeps of it. `None` if the system has no randomness to give.
+    /// but the caller's: one that is dropped without a word leaves what the handler keeps of it. `None` if there are as many sessions as there may be, or the
+    /// system has no randomness to give.
     #[must_use]
     pub fn reserve(&self, state: H::State) -> Option<Arc<LiveSession<H::State>>> {
         self.0.reserve(state)

@@ -11,7 +11,7 @@ use lapwing_transports::{close::CloseReason, live::LiveSession};
 use tokio::{
     sync::Semaphore,
     task::JoinSet,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 use tracing::{debug, info};
 
@@ -34,6 +34,9 @@ const TOLD_MAX: Duration = Duration::from_secs(2);
 
 /// How often a session is offered that has just joined or left something, or whose other node does not take it.
 const OFFERS_MAX: usize = 3;
+
+/// The time before it is offered again: what it was about to join or to leave is decided by then, as a rule.
+const OFFER_AGAIN: Duration = Duration::from_millis(300);
 
 type Session = Arc<LiveSession<Client>>;
 
@@ -106,6 +109,9 @@ impl Inner {
     async fn give(&self, mount: usize, session: &Session, targets: &[Instance], number: usize) -> Outcome {
         let mounted = &self.mounts[mount];
         for offer in 0..OFFERS_MAX {
+            if offer > 0 {
+                sleep(OFFER_AGAIN).await;
+            }
             let target = targets[(number + offer) % targets.len()];
             match self.give_to(mounted, session, target).await {
                 Outcome::Stays if session.closed().is_none() => {}

@@ -49,6 +49,11 @@ impl<S> Registry<S> {
         Self { entries: Mutex::new(entries), sessions_max }
     }
 
+    /// Whether there are as many sessions as there may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= self.sessions_max
+    }
+
     /// Takes a session in, unless the table is full.
     pub(crate) fn insert(&self, session: LiveSession<S>) -> Option<Arc<LiveSession<S>>> {
         let session = Arc::new(session);

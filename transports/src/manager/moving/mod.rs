@@ -80,8 +80,12 @@ impl<H: Handler> Manager<H> {
         closed.flatten()
     }
 
-    /// A session that is to come from another node, and that nobody can find. `None` if the system has no randomness to give.
+    /// A session that is to come from another node, and that nobody can find. `None` if there are as many sessions as there may be, or the
+    /// system has no randomness to give.
     pub(crate) fn reserve(&self, state: H::State) -> Option<Session<H>> {
+        if self.registry.is_full() {
+            return None;
+        }
         let serial = self.serials.fetch_add(1, Ordering::Relaxed);
         let kind = Kind::Resumable(Resumable::new(serial, dice::secret()?));
         let session = LiveSession::new(self.common.clone(), Transport::Longpoll, kind, state);
