@@ -20,13 +20,15 @@ class Client {
   hear = () => {};
   /** Why the server, or the network, closed it. */
   closed;
+  /** Resolves when it is closed. */
+  gone;
 
   constructor(socket, node) {
     this.node = node;
     this.#socket = socket;
     socket.on("error", () => {});
     socket.on("message", (data) => this.#take(data.toString("latin1")));
-    socket.on("close", (code) => (this.closed ??= code));
+    this.gone = new Promise((resolve) => socket.on("close", (code) => resolve((this.closed ??= code))));
   }
 
   #take(text) {
