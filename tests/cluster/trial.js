@@ -47,7 +47,9 @@ function usageOf({ nodes, engine }) {
     const spent = nodes.reduce((sum, { pid }, n) => sum + cpuOf(pid) - before.nodes[n], 0);
     // An engine that was started again has counted anew.
     const ofEngine = cpuOf(engine.pid) - (engine.pid === before.pid ? before.engine : 0);
-    return { cpu_us_per_delivery: round(spent / received), engine_us_per_broadcast: round(ofEngine / sent) };
+    const ofNodes = { cpu_us_per_delivery: round(spent / received) };
+    // One that was to end may have ended by now.
+    return Number.isNaN(ofEngine) ? ofNodes : { ...ofNodes, engine_us_per_broadcast: round(ofEngine / sent) };
   };
 }
 

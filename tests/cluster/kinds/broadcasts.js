@@ -1,6 +1,6 @@
 // What must not touch broadcasts: with each of these, every client has all of them once and in order.
 
-import { pause, until } from "../../clients/support/wait.js";
+import { pause, until, within } from "../../clients/support/wait.js";
 import { MB, resident } from "../../attacks/memory.js";
 import { connect } from "../support/client.js";
 import { natsCluster } from "../support/engine.js";
@@ -20,7 +20,7 @@ async function each(ms, { isOver }, deed) {
 const BULK = "room:bulk";
 
 /** More than the kernel, and any engine, takes for a node that does not read. */
-const BULK_MB_MAX = 60;
+const BULK_MB = 60;
 
 /** How engines are made to cut off who is slow, and say that they did. */
 const slowConsumers = {
@@ -83,19 +83,19 @@ export const broadcasts = [
     name: "publications cut",
     what: "connections are cut between publications and their answers",
     async during(trial) {
-      const { cluster, isOver, publicationsCut } = trial;
+      const { cluster, publicationsCut } = trial;
       await pause(SETTLED_MS);
       let left = publicationsCut;
       await Promise.all(
         cluster.nodes.map(async ({ tap }) => {
-          while (left > 0 && !isOver()) {
+          while (left > 0) {
             left -= 1;
-            await Promise.race([tap.cutNextPublication(), trial.over]);
+            await within("a publication to cut", tap.cutNextPublication());
             await pause(20);
           }
         }),
       );
-      trial.did.cut = publicationsCut - left;
+      trial.did.cut = publicationsCut;
     },
   },
   ...["toEngine", "toNode"].map((direction) => ({
@@ -121,7 +121,7 @@ export const broadcasts = [
     name: "slow consumer",
     what: "a node reads nothing, and the engine cuts it off for what waits",
     engine: (kind) => slowConsumers[kind].options,
-    async during({ cluster, half, did }) {
+    async during({ cluster, half }) {
       const [speaker, , node] = cluster.nodes;
       const listener = await connect(node);
       await listener.join(BULK);
@@ -133,17 +133,15 @@ export const broadcasts = [
         return forger.channelOf(BULK);
       });
       // Or it would be cut off itself.
-      forger.deafen();
+      await forger.deafen();
       await half();
       // Before the node gives it up by itself, as nothing comes back.
       node.tap.stall();
       const { word } = slowConsumers[cluster.engine.kind];
-      for (did.bulk_mb = 0; !cluster.engine.log.includes(word) && did.bulk_mb < BULK_MB_MAX; did.bulk_mb += 1) {
-        for (let n = 0; n < 10; n += 1) await forger.fill(where, 100_000);
-      }
+      await forger.fill(where, 100_000, BULK_MB * 10);
       await until("the engine cuts it off", () => cluster.engine.log.includes(word));
       await until("it is there again", () => node.isReady());
-      forger.stop();
+      await forger.stop();
       client.close();
       listener.close();
     },
@@ -176,7 +174,7 @@ export const broadcasts = [
       const forger = await startForger(cluster.engine, cluster.app);
       const before = cluster.nodes.map(({ pid }) => resident(pid));
       await forger.say(forged);
-      forger.stop();
+      await forger.stop();
       did.grew_mb = Math.max(...cluster.nodes.map(({ pid }, n) => Number(((resident(pid) - before[n]) / MB).toFixed(1))));
       await over;
       await until("what was said is heard", async () => (did.unreadable = await unreadable(cluster)) >= forged / 2 || !isSealed);

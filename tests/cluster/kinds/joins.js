@@ -17,7 +17,7 @@ export async function joinTrial(engine, { joins, delayMs }) {
     const speaker = await connect(publisher);
     await speaker.join("room:publishers");
     clients.push(speaker);
-    node.tap.delayMs = delayMs;
+    await node.tap.delay(delayMs);
     const missing = new Set();
     const join = async (client, n) => {
       const topic = `room:new-${n}`;

@@ -44,9 +44,11 @@ class Cluster {
     const kept = this.engine.kind === "nats" ? { KEEP: "0" } : {};
     const env = { RUST_LOG: "error", ...kept, ...this.#env, ENGINE: this.engine.url(tap.port), APP: this.app, NODE: name };
     const node = await startTestbed({ env, port });
-    Object.assign(node, { name, tap, stats: async () => JSON.parse(await node.fetch("/stats")) });
-    node.isReady = async () => (await fetch(`http://${node.address}/ready`)).status === 200;
-    return node;
+    // A connection for each: one that is kept may be closed by the node while a busy test is about to use it again.
+    const ask = (path) => fetch(`http://${node.address}${path}`, { headers: { connection: "close" } });
+    const stats = async () => (await ask("/stats")).json();
+    const isReady = async () => (await ask("/ready")).status === 200;
+    return Object.assign(node, { name, tap, stats, isReady });
   }
 
   /** Has a node go down in good order, and starts it again where it was. */
