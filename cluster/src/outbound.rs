@@ -82,14 +82,18 @@ impl Outbound {
     }
 
     /// Gives a publication its number; `encode` gets it, and the one before it on its channel.
+    ///
+    /// Behind one that is lost all are, until the engine has all that is kept: one here and there that finds room would leave as many holes, each of them a gap
+    /// that is told. And who hears of the hole asks for it, and must not have to wait for the answer behind a whole ring.
     pub(crate) fn publish(&mut self, key: Key, encode: impl FnOnce(u64, u64) -> Bytes) -> Stored {
+        let is_behind_a_loss = self.unkept == self.top && !self.is_confirmed();
         self.top += 1;
         let number = self.top;
         let prev = self.keys.replace(key, number);
         let bytes = encode(number, prev);
         let cost = bytes.len() + ENTRY_BYTES;
-        while self.bytes + cost > self.bytes_max && self.drop_confirmed() {}
-        if self.bytes + cost > self.bytes_max {
+        while !is_behind_a_loss && self.bytes + cost > self.bytes_max && self.drop_confirmed() {}
+        if is_behind_a_loss || self.bytes + cost > self.bytes_max {
             self.unkept = number;
             return Stored::Lost;
         }
@@ -363,14 +367,39 @@ mod tests {
         assert_eq!(say(&mut outbound, A, 10), ((3, 2), Stored::Lost));
         assert_eq!(numbers(&mut outbound), [1, 2]);
         assert_eq!(say(&mut outbound, A, 10).1, Stored::Lost, "it may have to be handed over again");
-        outbound.handle_confirmed(1);
+        outbound.handle_confirmed(2);
         assert_eq!(say(&mut outbound, A, 10), ((5, 4), Stored::Kept));
-        assert_eq!(say(&mut outbound, A, 10).1, Stored::Lost);
         assert_eq!((outbound.bytes(), outbound.floor), (2 * each, 1));
-        assert_eq!(numbers(&mut outbound), [5]);
-        outbound.handle_confirmed(5);
+        assert_eq!(say(&mut outbound, A, 10).1, Stored::Kept);
+        assert_eq!(say(&mut outbound, A, 10).1, Stored::Lost);
+        assert_eq!(numbers(&mut outbound), [5, 6]);
+        outbound.handle_confirmed(6);
         assert_eq!(say(&mut outbound, A, each + 10).1, Stored::Kept, "in the place of two");
-        assert_eq!((outbound.bytes(), outbound.floor), (2 * each, 5));
+        assert_eq!((outbound.bytes(), outbound.floor), (2 * each, 6));
+    }
+
+    #[test]
+    fn what_is_lost_in_an_outage_is_one_hole_of_each_channel_though_the_ring_has_room_now_and_then() {
+        let each = 100 + ENTRY_BYTES;
+        let mut outbound = said(Config::default().ring_bytes_max(3 * each), &[A, B, A], 100);
+        assert_eq!(say(&mut outbound, A, 100), ((4, 3), Stored::Lost));
+        assert_eq!(say(&mut outbound, A, 0), ((5, 4), Stored::Lost), "though it is small");
+        assert_eq!(numbers(&mut outbound), [1, 2, 3]);
+        for confirmed in 1..=2 {
+            outbound.handle_confirmed(confirmed);
+            assert_eq!(say(&mut outbound, A, 1).1, Stored::Lost, "though there is room now");
+        }
+        assert_eq!(say(&mut outbound, B, 1), ((8, 2), Stored::Lost));
+        outbound.handle_confirmed(3);
+        assert_eq!(say(&mut outbound, A, 1), ((9, 7), Stored::Kept));
+        assert_eq!(say(&mut outbound, B, 1), ((10, 8), Stored::Kept));
+        assert_eq!(say(&mut outbound, A, 1), ((11, 9), Stored::Kept));
+        assert_eq!(
+            repaired(&outbound, A, 3, 7),
+            (7, false, 0),
+            "one hole, from the last that was kept to the next"
+        );
+        assert_eq!(repaired(&outbound, A, 7, 11), (11, true, 2));
     }
 
     #[test]
