@@ -1,5 +1,6 @@
 // Clusters under load and faults at full size, as a table. See scripts/cluster-load.
 
+import { loadavg } from "node:os";
 import { FULL, SHORT, kinds } from "./kinds/index.js";
 import { engines } from "./support/engine.js";
 
@@ -10,7 +11,7 @@ const names = words.filter((word) => !engines.includes(word));
 
 let failed = 0;
 for (const engine of chosenEngines.length > 0 ? chosenEngines : engines) {
-  console.log(`\n| ${engine} | seen | p50, p99 here and elsewhere in ms | |\n|---|---|---|---|`);
+  console.log(`\n| ${engine} | seen | p50, p99 here and elsewhere in ms | | load |\n|---|---|---|---|---|`);
   for (const kind of kinds.filter(({ name, engines: able = engines }) => able.includes(engine) && (names.length === 0 || names.includes(name)))) {
     console.log(await line(engine, kind));
   }
@@ -21,10 +22,10 @@ async function line(engine, { group, name, run }) {
   try {
     const { result, did, faults } = await run(engine, scale);
     failed += faults.length;
-    return `| ${group}, ${name} | ${[result && counts(result), facts(did)].filter(Boolean).join(", ")} | ${result ? times(result) : ""} | ${faults.join("; ") || "as it should be"} |`;
+    return `| ${group}, ${name} | ${[result && counts(result), facts(did)].filter(Boolean).join(", ")} | ${result ? times(result) : ""} | ${faults.join("; ") || "as it should be"} | ${load()} |`;
   } catch (error) {
     failed += 1;
-    return `| ${group}, ${name} | | | failed: ${error.message} |`;
+    return `| ${group}, ${name} | | | failed: ${error.message}${error.cause ? `: ${error.cause.message}` : ""} | ${load()} |`;
   }
 }
 
@@ -38,4 +39,9 @@ function facts(did) {
 
 function times({ local, remote }) {
   return `${local.p50}, ${local.p99} · ${remote.p50}, ${remote.p99}`;
+}
+
+/** Of the machine in the last minute: how long something took says nothing without it. */
+function load() {
+  return loadavg()[0].toFixed(1);
 }

@@ -11,10 +11,13 @@ import { outageTrial } from "./outage.js";
 import { presence, presenceTrial } from "./presence.js";
 import { rollingTrial } from "./rolling.js";
 
+/** Broadcasts a second. */
+const RATE = Number(process.env.RATE ?? 5_000);
+
 /** As large as a machine with two cores bears. */
 export const FULL = {
-  broadcasts: { clients: 300, topics: 100, rate: 5_000, ms: 60_000, publicationsCut: 1_000, forged: 1_000_000, pauseMs: 10_000, slack_ms: 500 },
-  outage: { clients: 300, topics: 100, rate: 5_000, ms: 10_000, awayMs: 30_000, present: 100, slack_ms: 2, gapsMax: 1 },
+  broadcasts: { clients: 300, topics: 100, rate: RATE, ms: 60_000, publicationsCut: 1_000, forged: 1_000_000, pauseMs: 10_000, slack_ms: 500 },
+  outage: { clients: 300, topics: 100, rate: RATE, ms: 10_000, awayMs: 30_000, present: 100, slack_ms: 2, gapsMax: 1 },
   presence: { present: 2_000, zombieMs: 60_000, pauseMs: 10_000, flaps: 30, slack_ms: 0 },
   joins: { joins: 10_000, delayMs: 20 },
   carried: { sessions: 2_000, rate: 50, ms: 20_000, messagesMax: 1.1 },
