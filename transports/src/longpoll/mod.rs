@@ -298,7 +298,7 @@ fn attach<S>(session: &LiveSession<S>, token: &Token) -> Attachment {
     core.session.handle_receipt(received);
     core.note_room(&session.common.outbox);
     let attachment = core.session.attach();
-    core.wake();
+    core.attached(Transport::Longpoll);
     attachment
 }
 
@@ -370,5 +370,43 @@ impl<'a> Line<'a> {
             Line::Text(text) => Message::Text(text),
             Line::Binary(bytes) => Message::Binary(bytes),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        frame::Frame,
+        live::Common,
+        policy::{Few, Key, Policy, Told},
+        session::{Pushed, life::Tick},
+    };
+
+    fn one_of_two(text: &str) -> Frame {
+        let tell = |dropped: u64| Some(Told { is_text: true, payload: dropped.to_string().into() });
+        Frame::text(text).with_policy(Policy::Few(Few::new(Key::new("k"), 2, tell).into()))
+    }
+
+    /// Its answer is on the way, and not proven: only the next sweep can tell whether it is late again.
+    #[tokio::test]
+    async fn a_client_whose_poll_comes_behind_the_sweep_is_late_no_more() {
+        let secret = dice::secret().unwrap();
+        let kind = Kind::Polled(Box::new(Poller::new(secret)));
+        let session = LiveSession::new(Common::boundless(), Transport::Longpoll, kind, ());
+        session.push(Frame::text("old"));
+        (0..2).for_each(|seconds| session.core().note_waiting(Tick(1000 * (seconds + 1))));
+        assert_eq!(
+            (0..3).map(|n| session.push(one_of_two(&n.to_string()))).last(),
+            Some(Pushed::Displaced(1))
+        );
+
+        let attachment = attach(&session, &Token { slot: 0, secret, cursor: None });
+        let Woken::Frames(span) = next_frames(&session, attachment, usize::MAX).await else {
+            panic!("no frames")
+        };
+        assert_eq!(span.last, session.core().session.last_pushed());
+        let burst: Vec<_> = (0..5).map(|n| session.push(one_of_two(&n.to_string()))).collect();
+        assert_eq!(burst, [Pushed::Queued; 5]);
     }
 }
