@@ -69,6 +69,8 @@ class Screen {
     const mark = this.#birds.get(bird) ?? this.#make(bird);
     mark.style.left = `${x * 100}%`;
     mark.style.top = `${y * 100}%`;
+    // At an edge all of it is inside.
+    mark.style.translate = `${-x * 100}% ${-y * 100}%`;
   }
 
   #remember(number, now) {
