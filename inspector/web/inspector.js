@@ -221,17 +221,24 @@ async function countMessages(topic, rate) {
   const counting = new AbortController();
   const end = () => counting.abort();
   signal.addEventListener("abort", end);
-  const begun = performance.now();
   let seen = 0;
-  const show = () => {
-    const s = (performance.now() - begun) / 1_000;
-    rate.textContent = `${(seen / s).toFixed(1)} a second, over ${count(s)} s`;
+  const timers = [];
+  // Time counts from the first line on: a busy server or browser may take a while until then.
+  const begin = () => {
+    const begun = performance.now();
+    const show = () => {
+      const s = (performance.now() - begun) / 1_000;
+      rate.textContent = `${(seen / s).toFixed(1)} a second, over ${count(s)} s`;
+    };
+    timers.push(setInterval(show, 1_000), setTimeout(end, COUNTED_MS));
   };
-  const timers = [setInterval(show, 1_000), setTimeout(end, COUNTED_MS)];
   try {
     await readTrace({ topic }, counting.signal, (lines) => {
       // One says that it begins, and one of many how many are not there.
-      for (const line of lines) seen += / is traced$/.test(line) ? 0 : Number(/ (\d+) came too fast and are not here$/.exec(line)?.[1] ?? 1);
+      for (const line of lines) {
+        if (/ is traced$/.test(line)) begin();
+        else seen += Number(/ (\d+) came too fast and are not here$/.exec(line)?.[1] ?? 1);
+      }
     });
   } catch (error) {
     if (!counting.signal.aborted) throw error;

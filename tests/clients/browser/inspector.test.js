@@ -48,7 +48,9 @@ describe("the inspector", { timeout: 300_000 }, () => {
       for (let one = 0; one < 20; one += 1) connect(`person${20 * n + one}`, { transports });
     }
     connect(STRANGE, {}, ["room:<img src=x onerror=alert(1)>", "kept:news", "presence:hall"]);
-    await until("all sessions", async () => JSON.parse(await testbed.fetch("/stats")).joins === 63);
+    let joins;
+    const areThere = async () => ({ joins } = JSON.parse(await testbed.fetch("/stats"))).joins === 63;
+    await until("all sessions", areThere, 120_000).catch((error) => assert.fail(`${error.message}: ${joins} joins`));
     const { channels } = sockets.at(-1);
     await within("an answer", pushed(channels[1], "shout", { text: SECRET }));
   });
@@ -104,7 +106,8 @@ describe("the inspector", { timeout: 300_000 }, () => {
     await page.getByRole("button", { name: "Show" }).click();
     await page.getByText("1 found", { exact: true }).waitFor();
     await page.locator("td a").first().click();
-    await page.locator(".life li", { hasText: 'Joined "room:<img src=x onerror=alert(1)>"' }).waitFor();
+    // A client whose answer was late has joined again.
+    await page.locator(".life li", { hasText: 'Joined "room:<img src=x onerror=alert(1)>"' }).first().waitFor();
     const text = await page.locator("main").textContent();
     assert.ok(text.includes("user:<b>strange</b>\\u{a}\\u{1b}[2J"), text);
     assert.equal(await page.locator("main b, main img").count(), 0);
@@ -128,7 +131,7 @@ describe("the inspector", { timeout: 300_000 }, () => {
     const [channel] = sockets[0].channels;
     const talking = setInterval(() => channel.push("shout", { text: SECRET }), 100);
     await visit("topic/room%3Alobby");
-    await page.locator("dd", { hasText: /^[1-9][0-9.]* a second, over \d+ s$/ }).waitFor().finally(() => clearInterval(talking));
+    await page.locator("dd", { hasText: /^(?!0\.0)[0-9.]+ a second, over \d+ s$/ }).waitFor().finally(() => clearInterval(talking));
   });
 
   it("shows no token, ticket or parameter, and neither do metrics and the log", async () => {
