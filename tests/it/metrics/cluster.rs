@@ -7,6 +7,10 @@ use lapwing::{
 use serde_json::json;
 
 use super::{count, gauge, until};
+use crate::support::{
+    lab,
+    sessions::{Session, Transport},
+};
 
 struct Room;
 
@@ -120,6 +124,43 @@ async fn what_was_missing_is_counted_while_it_is_and_when_it_is_repaired() {
     assert!(known.repaired > 0);
     assert_eq!((delivered("repaired"), delivered("repaired") + delivered("direct")), (known.repaired, 3));
     assert_eq!(held(), 0.0);
+}
+
+#[tokio::test]
+async fn requests_that_a_node_carries_for_another_are_counted_by_both() {
+    let hub = Hub::new();
+    let [owner, carrier] = [node(&hub, "one").await, node(&hub, "two").await];
+    let nodes = |node: &TestServer| gauge(&node.metrics(), "lapwing_cluster_nodes", &[]);
+    until("the nodes meet", || {
+        nodes(&owner) == 2.0 && nodes(&carrier) == 2.0 && owner.is_ready() && carrier.is_ready()
+    })
+    .await;
+    let relays = |node: &TestServer| {
+        ["carrier", "owner"].map(|role| gauge(&node.metrics(), "lapwing_cluster_relays", &[role]))
+    };
+    let relayed =
+        |node: &TestServer, result: &str| count(&node.metrics(), "lapwing_cluster_relayed_total", &[result]);
+    let mut session = Session::open(lab::serve(&owner).await, "/socket", Transport::Sse).await;
+    assert_eq!((relays(&owner), relays(&carrier)), ([0.0, 0.0], [0.0, 0.0]));
+    session.address = lab::serve(&carrier).await;
+    session.resume(Transport::Sse).await;
+    assert_eq!((relays(&owner), relays(&carrier)), ([0.0, 1.0], [1.0, 0.0]));
+    assert_eq!((relayed(&carrier, "begun"), relayed(&owner, "taken")), (1, 1));
+    session.post("!ack 0").await;
+    assert_eq!((relayed(&carrier, "begun"), relayed(&owner, "taken")), (2, 2));
+    // The next beat may come between two looks.
+    until("what they say to each other is counted", || {
+        let known = carrier.stats().cluster.unwrap().relays.messages;
+        known > 0 && count(&carrier.metrics(), "lapwing_cluster_relay_messages_total", &[]) == known
+    })
+    .await;
+    session.cut();
+    until("it is over", || relays(&owner) == [0.0, 0.0] && relays(&carrier) == [0.0, 0.0]).await;
+    assert_eq!(relayed(&owner, "broken"), 1);
+    hub.stop();
+    until("the engine is missed", || !carrier.is_ready()).await;
+    assert_eq!(session.post("!ack 0").await.status, 503);
+    assert_eq!((relayed(&carrier, "refused"), relayed(&carrier, "begun")), (1, 2));
 }
 
 #[tokio::test]

@@ -220,6 +220,9 @@ async fn broadcasts_that_fail_are_counted_by_why() {
     let before = Counts::of(&lapwing);
     lapwing.broadcast("room:1", "unspeakable", json!({})).unwrap_err();
     assert_eq!(moved(&before, &lapwing, "broadcasts_failed"), ["broadcasts_failed_total encode +1"]);
+    let before = Counts::of(&lapwing);
+    lapwing.broadcast("", "said", json!({})).unwrap_err();
+    assert_eq!(moved(&before, &lapwing, "broadcasts_failed"), ["broadcasts_failed_total invalid +1"]);
 
     let lapwing = Lapwing::builder().pubsub(Arc::new(Unlucky)).build().unwrap();
     let before = Counts::of(&lapwing);
