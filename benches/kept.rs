@@ -88,9 +88,9 @@ async fn broadcasts(members: usize) {
             joins.push(server.join(*topic, params.clone()).await.unwrap());
         }
     }
-    let mut ratios = [[0.0; SITTINGS]; 2];
+    let (mut of_kept, mut of_asked) = ([0.0; SITTINGS], [0.0; SITTINGS]);
     let mut plain = f64::MAX;
-    for sitting in 0..SITTINGS {
+    for (of_kept, of_asked) in of_kept.iter_mut().zip(&mut of_asked) {
         let mut taken = [const { Vec::new() }; 3];
         for _ in 0..BROADCASTS {
             for (index, (topic, _)) in kinds.iter().enumerate() {
@@ -104,9 +104,9 @@ async fn broadcasts(members: usize) {
         }
         let [none, kept, asked] = taken.map(typical);
         plain = plain.min(none);
-        (ratios[0][sitting], ratios[1][sitting]) = (kept / none, asked / none);
+        (*of_kept, *of_asked) = (kept / none, asked / none);
     }
-    let [kept, asked] = ratios.map(spread);
+    let [kept, asked] = [of_kept, of_asked].map(spread);
     println!(
         "a broadcast to {members:>5}: {plain:>7.2} µs, kept {kept} ×, to members with positions {asked} ×"
     );
