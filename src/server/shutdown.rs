@@ -79,7 +79,7 @@ impl Lapwing {
         }
         self.give_notice(left() / 8).await;
         #[cfg(feature = "cluster")]
-        self.0.give_away(left() / 2).await;
+        self.0.give_away(left() * 3 / 4).await;
         let mut drains = JoinSet::new();
         for mounted in self.mounts() {
             match mounted.drain {

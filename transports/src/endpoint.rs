@@ -335,12 +335,13 @@ impl<H: Handler> Endpoint<H> {
 
     /// Waits until no connection is left, as long as that may take: [`linger`] for those that are told, and two seconds for
     /// those that have just come, but for no longer than `time`. Then it drops what is left, whoever waits for whom, for which it
-    /// waits two seconds at most. Close the sessions first. Returns how many connections it dropped.
+    /// waits two seconds at most. WebSockets that it carries to other nodes end at once. Close the sessions first. Returns how many connections it dropped.
     ///
     /// Dropping the future stops the waiting and drops nothing.
     ///
     /// [`linger`]: crate::options::WebsocketOptions::linger
     pub async fn finish(&self, time: Duration) -> usize {
+        self.0.parting.cancel();
         let linger = self.0.options.websocket.as_ref().map_or(Duration::ZERO, |websocket| websocket.linger);
         if timeout(linger.saturating_add(LATECOMERS).min(time), self.wait()).await.is_ok() {
             return 0;

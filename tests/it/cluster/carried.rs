@@ -148,6 +148,21 @@ async fn a_dead_owner_is_told_at_once<C: Carrier>() {
 }
 
 #[tokio::test]
+async fn a_node_that_goes_down_keeps_no_websocket_that_it_carries() {
+    let (nodes, addresses) = three(&Hub::new()).await;
+    let mut session = joined(addresses[1], Transport::Sse).await;
+    session.address = addresses[0];
+    session.resume(Transport::Websocket).await;
+    let report = nodes[0].shutdown().await;
+    assert!(report.is_clean(), "{report:?}");
+    assert_eq!(session.next().await, Line::End);
+    session.address = addresses[2];
+    session.resume(Transport::Websocket).await;
+    nodes[1].broadcast("room:1", "said", json!({"n": 1})).unwrap();
+    session.expect_json(said(1)).await;
+}
+
+#[tokio::test]
 async fn an_owner_that_cannot_be_reached_may_live_and_is_asked_later() {
     let hub = Hub::new();
     let (nodes, addresses) = three(&hub).await;

@@ -65,6 +65,8 @@ pub(crate) struct Manager<H: Handler> {
     pub(crate) tasks: TaskTracker,
     /// Cancelled when no more sessions are to begin.
     pub(crate) draining: CancellationToken,
+    /// Cancelled when all sessions have ended or gone: what is carried for other nodes' clients ends, and they come back to another node.
+    pub(crate) parting: CancellationToken,
     /// Cancelled when whatever is left is to end at once.
     pub(crate) cut: CancellationToken,
     /// The tasks that are nobody's connection: the sweep and the flusher.
@@ -111,6 +113,7 @@ impl<H: Handler> Manager<H> {
             common: Arc::new(common),
             tasks: TaskTracker::new(),
             draining: CancellationToken::new(),
+            parting: CancellationToken::new(),
             cut: CancellationToken::new(),
             housekeeping: TaskTracker::new(),
             stopped: CancellationToken::new(),

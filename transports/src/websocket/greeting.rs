@@ -134,7 +134,8 @@ async fn there<H: Handler>(manager: &Manager<H>, parts: &Parts, line: &str) -> R
 /// Carries a connection to the node that has its session.
 async fn carry<H: Handler>(manager: &Manager<H>, owner: u64, socket: CarriedSocket) {
     let Some(elsewhere) = manager.marks.elsewhere() else { return };
-    if let Err((why, io)) = elsewhere.carry_socket(owner, socket).await {
+    let carried = elsewhere.carry_socket(owner, socket);
+    if let Some(Err((why, io))) = manager.parting.run_until_cancelled(carried).await {
         let unfit = match why {
             NotCarried::Gone => Unfit::Refused(manager.refused(Refused::Unknown.into())),
             NotCarried::Later => Unfit::Failed(CloseCode::SERVICE_RESTART),
