@@ -44,8 +44,7 @@ use hyper_util::{
 use lapwing::{
     Accept, Body, Broadcast, Builder, Channel, CheckOrigin, ConnectRequest, Context, DeflateOptions,
     Disconnect, Failure, Gap, Handled, Joining, Keep, Lapwing, LongpollOptions, Mount, OutboxLimits, Payload,
-    PeerAddr, Rate, Rates, Read, Refusal, ResumeOptions, SlowPolicy, SseOptions, StopReason, Topic,
-    WebsocketOptions,
+    PeerAddr, Rate, Rates, Read, Refusal, ResumeOptions, SseOptions, StopReason, Topic, WebsocketOptions,
     api::{ApiOptions, ApiService},
     noreply, reply, stop,
     transports::{
@@ -349,7 +348,6 @@ fn build(builder: Builder) -> (Lapwing, Endpoint<Echo>) {
         .longpoll(LongpollOptions::default().gzip(options));
     let slow = Rates::none().events(Rate::per_second(1_000).burst(5_000));
     let rates = rooms().rates(slow).check_origin(CheckOrigin::Off);
-    let latest = rooms().slow("room:*", SlowPolicy::latest()).check_origin(CheckOrigin::Off);
     let lapwing = builder
         .mount("/socket", long)
         .mount("/socket_default", rooms())
@@ -358,7 +356,6 @@ fn build(builder: Builder) -> (Lapwing, Endpoint<Echo>) {
         .mount("/socket_login", logins())
         .mount("/socket_deflate", deflate)
         .mount("/socket_rates", rates)
-        .mount("/socket_latest", latest)
         .build()
         .expect("the mounts are valid");
     let large = 16 * 1024 * 1024;
