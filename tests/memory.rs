@@ -172,7 +172,8 @@ fn an_idle_client_costs_what_it_did() {
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| connect(address, offer, &["!open 60000", JOIN])).collect();
     settled(|| lapwing.stats().sessions == CLIENTS as usize + 2);
     let (bytes, _) = per_client("a resumable WebSocket with one join", &before);
-    assert!(bytes <= 1_216, "{bytes} bytes");
+    // Eight of them for a frame that was read as the session was about to go to another node.
+    assert!(bytes <= 1_224, "{bytes} bytes");
 
     clients.clear();
     settled(|| lapwing.stats().detached == CLIENTS as usize);
