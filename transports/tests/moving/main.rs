@@ -280,14 +280,15 @@ async fn who_comes_while_it_is_undecided_is_answered_by_the_node_that_gets_the_s
         two.thaw(&reserved, &bytes, &|_, _| None).unwrap();
         one.release(&session, 2);
         assert!(two.adopt(&reserved));
-        for (asked, is_carried) in [(here, false), (there, true)] {
+        for asked in [here, there] {
             match asked.await.unwrap() {
                 // What was under way may have got to the other node by now.
                 Came::Line(line) => {
                     assert!(["!resumed 2", "!resumed 3", "!resumed 4"].contains(&&*line), "{line}")
                 }
-                // What was carried to the first node goes no further; a connection may be superseded by the other one.
-                Came::Status(503) | Came::Close(1012) => assert!(is_carried),
+                // What was carried to the first node goes no further, and what comes to the other one before that has the session comes again; a connection
+                // may be superseded by the other one.
+                Came::Status(503) | Came::Close(1012) => {}
                 other => panic!("{other:?}"),
             }
         }
