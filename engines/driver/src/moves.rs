@@ -31,7 +31,7 @@ pub struct MoveStats {
     pub offered: u64,
     /// Those that other nodes have so far.
     pub done: u64,
-    /// Those that stayed here: another node refused them, said nothing, or is gone.
+    /// Those that stayed here: another node refused them, said nothing, or is gone, or this one kept them.
     pub back: u64,
     /// Those that were released to a node that is gone, or that had forgotten them.
     pub lost: u64,
@@ -223,7 +223,11 @@ impl<'a> SessionMoves<'a> {
 
     /// Keeps a session that was offered. Returns whether it stays.
     pub fn withdraw(self, key: MoveKey) -> bool {
-        self.0.change(|state| state.moves.withdraw(key))
+        self.0.change(|state| {
+            let stays = state.moves.withdraw(key);
+            state.stats.back += u64::from(stays);
+            stays
+        })
     }
 
     /// Takes a session that is [offered](MoveOutput::Offered), as far as can be said. Returns whether it still is.

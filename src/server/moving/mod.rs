@@ -29,56 +29,59 @@ use crate::cluster::link::Link;
 
 /// The moves of a node, each with its task.
 #[derive(Debug, Default)]
-pub(super) struct MoveTasks(Mutex<HashMap<MoveKey, mpsc::UnboundedSender<MoveOutput>>>);
+pub(super) struct MoveTasks(Arc<Table>);
 
-/// What a task hears of its move. A handful, as each move has an end.
-type Heard = mpsc::UnboundedReceiver<MoveOutput>;
+type Table = Mutex<HashMap<MoveKey, mpsc::UnboundedSender<MoveOutput>>>;
+
+/// What a task hears of its move: a handful. When it is dropped, nobody wants to know more.
+struct Heard {
+    key: MoveKey,
+    outputs: mpsc::UnboundedReceiver<MoveOutput>,
+    tasks: Arc<Table>,
+}
 
 impl MoveTasks {
     /// Offers a session; what is known of the move comes to whoever has offered it.
-    fn offer(
-        &self,
-        moves: SessionMoves<'_>,
-        to: Instance,
-        about: Bytes,
-    ) -> Result<(MoveKey, Heard), NotOffered> {
+    fn offer(&self, moves: SessionMoves<'_>, to: Instance, about: Bytes) -> Result<Heard, NotOffered> {
         // The first of what is known of it must not come before somebody hears it.
-        let mut tasks = self.tasks();
+        let mut tasks = locked(&self.0);
         let key = moves.offer(to, about)?;
-        let (tx, rx) = mpsc::unbounded_channel();
-        tasks.insert(key, tx);
-        Ok((key, rx))
+        Ok(self.hear(&mut tasks, key))
     }
 
     /// Somebody hears of a session that is offered.
     fn begin(&self, key: MoveKey) -> Heard {
-        let (tx, rx) = mpsc::unbounded_channel();
-        self.tasks().insert(key, tx);
-        rx
+        self.hear(&mut locked(&self.0), key)
+    }
+
+    fn hear(&self, tasks: &mut HashMap<MoveKey, mpsc::UnboundedSender<MoveOutput>>, key: MoveKey) -> Heard {
+        let (tx, outputs) = mpsc::unbounded_channel();
+        tasks.insert(key, tx);
+        Heard { key, outputs, tasks: self.0.clone() }
     }
 
     fn tell(&self, key: MoveKey, output: MoveOutput) {
-        let is_last = matches!(
-            output,
-            MoveOutput::Back(..)
-                | MoveOutput::Done(_)
-                | MoveOutput::Lost(_)
-                | MoveOutput::Taken(_)
-                | MoveOutput::Dropped(_)
-        );
-        let mut tasks = self.tasks();
-        if let Some(task) = tasks.get(&key) {
-            // A task that has ended has done its part.
+        if let Some(task) = locked(&self.0).get(&key) {
+            // A task that ends at this moment has done its part.
             let _ = task.send(output);
         }
-        if is_last {
-            tasks.remove(&key);
-        }
     }
+}
 
-    fn tasks(&self) -> MutexGuard<'_, HashMap<MoveKey, mpsc::UnboundedSender<MoveOutput>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+impl Heard {
+    async fn next(&mut self) -> Option<MoveOutput> {
+        self.outputs.recv().await
     }
+}
+
+impl Drop for Heard {
+    fn drop(&mut self) {
+        locked(&self.tasks).remove(&self.key);
+    }
+}
+
+fn locked(table: &Table) -> MutexGuard<'_, HashMap<MoveKey, mpsc::UnboundedSender<MoveOutput>>> {
+    table.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Inner {
@@ -136,6 +139,21 @@ fn unpack(baggage: &Bytes) -> Option<(Bytes, Bytes)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// However a move ends: refused and withdrawn ones are told nothing more.
+    #[tokio::test]
+    async fn a_move_is_forgotten_with_its_task() {
+        let tasks = MoveTasks::default();
+        let key = |number| MoveKey { peer: Instance(7), side: lapwing_cluster::moves::Side::Target, number };
+        let (mut one, two) = (tasks.begin(key(1)), tasks.begin(key(2)));
+        tasks.tell(key(1), MoveOutput::Dropped(key(1)));
+        assert_eq!(one.next().await, Some(MoveOutput::Dropped(key(1))));
+        drop(one);
+        tasks.tell(key(1), MoveOutput::Dropped(key(1)));
+        assert_eq!(locked(&tasks.0).keys().collect::<Vec<_>>(), [&key(2)]);
+        drop(two);
+        assert!(locked(&tasks.0).is_empty());
+    }
 
     #[test]
     fn what_is_packed_is_unpacked_and_nothing_else() {

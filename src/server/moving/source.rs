@@ -126,20 +126,20 @@ impl Inner {
         let Some(about) = hub.about(&mounted.name, session) else { return Outcome::Stays };
         // What it consists of can be written.
         let bytes = serde_json::to_vec(&about).unwrap_or_default();
-        let (key, mut heard) = match self.move_tasks.offer(link.moves(), target, bytes.into()) {
+        let mut heard = match self.move_tasks.offer(link.moves(), target, bytes.into()) {
             Ok(offered) => offered,
             Err(error) => {
                 debug!(%error, %target, "a session stays");
                 return Outcome::Stays;
             }
         };
-        if !matches!(heard.recv().await, Some(MoveOutput::Accepted(_))) {
+        if !matches!(heard.next().await, Some(MoveOutput::Accepted(_))) {
             debug!(%target, "a session stays: the other node does not take it");
             return Outcome::Stays;
         }
-        let sent = self.hold_and_send(mounted, session, (target, key), &about, &mut heard).await;
+        let sent = self.hold_and_send(mounted, session, target, &about, &mut heard).await;
         sent.unwrap_or_else(|| {
-            link.moves().withdraw(key);
+            link.moves().withdraw(heard.key);
             Outcome::Stays
         })
     }
@@ -149,7 +149,7 @@ impl Inner {
         &self,
         mounted: &Mounted,
         session: &Session,
-        (target, key): (Instance, lapwing_cluster::moves::MoveKey),
+        target: Instance,
         about: &About,
         heard: &mut Heard,
     ) -> Option<Outcome> {
@@ -174,13 +174,13 @@ impl Inner {
             None
         };
         let Some(baggage) = pack(&cuts, &frozen).filter(|_| held.has_room()) else { return back() };
-        if link.moves().send(key, baggage).is_err() {
+        if link.moves().send(heard.key, baggage).is_err() {
             return back();
         }
         still.over();
         // Requests for it wait, until it is known that it can be found there.
         let mut is_released = false;
-        while let Some(output) = heard.recv().await {
+        while let Some(output) = heard.next().await {
             match output {
                 MoveOutput::Released(_) => is_released = true,
                 MoveOutput::Done(_) => {

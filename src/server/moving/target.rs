@@ -38,7 +38,7 @@ pub(super) async fn receive(inner: Arc<Inner>, key: MoveKey, about: Bytes, mut h
     };
     link.moves().accept(key);
     let mut cuts = None;
-    while let Some(output) = heard.recv().await {
+    while let Some(output) = heard.next().await {
         match output {
             MoveOutput::Arrived(_, baggage) => {
                 cuts = thaw(mounted, &session, &baggage).filter(|_| coming.has_room());
