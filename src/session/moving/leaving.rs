@@ -20,8 +20,9 @@ use crate::{
 /// How long callbacks that run may take to end. A session whose channels are busier stays where it is.
 const REST_MAX: Duration = Duration::from_secs(2);
 
-/// The first pause between two looks whether they have; doubled each time.
+/// The pauses between two looks whether they have: most have at the first, and a session that is held still is not to wait for the look.
 const LOOK_AFTER: Duration = Duration::from_millis(1);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A session to whose joins nothing more comes: what is for them waits.
 pub(crate) struct Held {
@@ -98,7 +99,7 @@ impl Held {
             let mut pause = LOOK_AFTER;
             while !self.joins.iter().all(|join| join.is_at_rest()) {
                 sleep(pause).await;
-                pause *= 2;
+                pause = LOOK_EVERY.min(2 * pause);
             }
         };
         timeout(REST_MAX, rest).await.is_ok() && self.joins.iter().all(|join| join.is_joined())

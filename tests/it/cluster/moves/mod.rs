@@ -23,7 +23,7 @@ use self::client::{Restless, Said};
 use super::carriers::{Carrier, Keeps, NatsServer, RedisServer, meet, node_with};
 use crate::support::{
     PATIENCE,
-    channels::{Client, Vsn},
+    channels::{Client, Vsn, ok},
     lab,
     sessions::{Session, TRANSPORTS, Transport},
     websocket::Frame,
@@ -67,7 +67,10 @@ impl Channel for Room {
         Ok(noreply())
     }
 
-    async fn handle_in(&mut self, _: &str, payload: Payload, _: &Context<Self>) -> Handled {
+    async fn handle_in(&mut self, event: &str, payload: Payload, _: &Context<Self>) -> Handled {
+        if event == "think" {
+            sleep(Duration::from_secs(3)).await;
+        }
         Ok(reply("ok", payload))
     }
 
@@ -135,9 +138,20 @@ impl Node {
     }
 }
 
-/// Three nodes that know each other.
+/// Waits until three nodes know each other.
 async fn meet_all(nodes: &[Node; 3]) {
     meet(&[&nodes[0].server, &nodes[1].server, &nodes[2].server]).await;
+}
+
+/// Three nodes that know each other.
+async fn three(carrier: &impl Carrier) -> [Node; 3] {
+    let nodes = [
+        Node::start(carrier, "one").await,
+        Node::start(carrier, "two").await,
+        Node::start(carrier, "three").await,
+    ];
+    meet_all(&nodes).await;
+    nodes
 }
 
 fn never() -> Arc<AtomicBool> {
@@ -156,12 +170,7 @@ async fn all_hear(clients: Vec<JoinHandle<Restless>>) -> usize {
 
 async fn a_session_misses_nothing_when_its_node_goes_down<C: Carrier>() {
     let carrier = C::start().await;
-    let mut nodes = [
-        Node::start(&carrier, "one").await,
-        Node::start(&carrier, "two").await,
-        Node::start(&carrier, "three").await,
-    ];
-    meet_all(&nodes).await;
+    let mut nodes = three(&carrier).await;
     let addresses = nodes.each_ref().map(|node| node.address);
     let said = Said::by(3);
     let mut clients = Vec::new();
@@ -236,12 +245,7 @@ async fn nothing_that_is_kept_intercepted_or_from_elsewhere_is_missed<C: Keeps>(
 /// Each node is started anew, one after the other, and with it goes what it knew.
 async fn a_session_finds_its_way_through_a_rolling_restart<C: Carrier>() {
     let carrier = C::start().await;
-    let mut nodes = [
-        Node::start(&carrier, "one").await,
-        Node::start(&carrier, "two").await,
-        Node::start(&carrier, "three").await,
-    ];
-    meet_all(&nodes).await;
+    let mut nodes = three(&carrier).await;
     // Two clients that are away all the time, and come back to any node.
     let mut away = Vec::new();
     for transport in [Transport::Websocket, Transport::Sse] {
@@ -269,9 +273,7 @@ async fn a_session_finds_its_way_through_a_rolling_restart<C: Carrier>() {
 /// Three nodes on a hub.
 async fn on_a_hub() -> (Hub, [Node; 3], [SocketAddr; 3]) {
     let hub = Hub::new();
-    let nodes =
-        [Node::start(&hub, "one").await, Node::start(&hub, "two").await, Node::start(&hub, "three").await];
-    meet_all(&nodes).await;
+    let nodes = three(&hub).await;
     let addresses = nodes.each_ref().map(|node| node.address);
     (hub, nodes, addresses)
 }
@@ -347,6 +349,23 @@ async fn a_session_that_is_refused_elsewhere_ends_with_its_node() {
     }
     let moves = nodes[0].server.stats().cluster.unwrap().moves;
     assert_eq!((moves.gone, moves.stayed), (0, 3));
+}
+
+/// A callback that runs longer than is waited for keeps its session, which is offered again and goes when it has ended; its answer goes along.
+#[tokio::test]
+async fn a_session_whose_channel_is_busy_goes_when_it_is_not() {
+    let (_hub, nodes, addresses) = on_a_hub().await;
+    let mut session = Session::open(addresses[0], "/socket", Transport::Sse).await;
+    session.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
+    assert_eq!(session.next_json().await[4]["status"], "ok");
+    session.expect_json(json!(["1", null, "room:1", "joined", {}])).await;
+    session.send_json(json!(["1", "2", "room:1", "think", {"of": 7}])).await;
+    nodes[0].go().await.unwrap();
+    let moves = nodes[0].server.stats().cluster.unwrap().moves;
+    assert_eq!((moves.gone, moves.stayed), (1, 1), "the second offer");
+    session.address = addresses[1];
+    session.resume(Transport::Sse).await;
+    session.expect_json(ok("1", "2", "room:1", json!({"of": 7}))).await;
 }
 
 /// A user is sent away, by whatever node, while their session goes: it is over wherever it is.
