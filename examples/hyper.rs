@@ -10,7 +10,7 @@ use lapwing::{
 };
 use tokio::{
     net::TcpListener,
-    signal::{self, unix},
+    signal::unix::{SignalKind, signal},
 };
 
 struct Room;
@@ -42,12 +42,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let port = env::var("PORT").map_or(Ok(4000), |port| port.parse::<u16>())?;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut interrupted = signal(SignalKind::interrupt())?;
     eprintln!("listening on http://{}", listener.local_addr()?);
-    let mut terminated = unix::signal(unix::SignalKind::terminate())?;
     tokio::select! {
         () = accept(&listener, &lapwing) => {}
         _ = terminated.recv() => {}
-        pressed = signal::ctrl_c() => pressed?,
+        _ = interrupted.recv() => {}
     }
     drop(listener);
     lapwing.shutdown().await;

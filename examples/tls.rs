@@ -84,13 +84,13 @@ async fn run() -> Result<(), AnyError> {
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
     let port: u16 = env::var("PORT").ok().map_or(Ok(4443), |port| port.parse())?;
     let listener = TcpListener::bind((host.as_str(), port)).await?;
+    let mut stopped = pin!(stopped()?);
     println!("listening on https://{}", listener.local_addr()?);
     let connections = GracefulShutdown::new();
-    let mut stopped = pin!(stopped());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            stopped = &mut stopped => break stopped?,
+            () = &mut stopped => break,
         };
         let Ok((stream, peer)) = accepted else {
             // Out of files: wait for some to be closed.
@@ -191,11 +191,14 @@ fn respond(web: &Web, lapwing: &Lapwing, request: Request<Incoming>) -> Response
     }
 }
 
-/// Somebody wants the server to end.
-async fn stopped() -> Result<(), AnyError> {
+/// Completes when somebody wants the server to end. A signal that comes behind this call is not missed.
+fn stopped() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminated = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminated.recv() => Ok(()),
-        pressed = tokio::signal::ctrl_c() => Ok(pressed?),
-    }
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+    })
 }

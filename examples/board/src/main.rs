@@ -35,7 +35,7 @@ mod store;
 mod tests;
 mod token;
 
-use std::{future, process::ExitCode};
+use std::process::ExitCode;
 
 use tokio::{
     net::TcpListener,
@@ -65,24 +65,22 @@ async fn run() -> Result<(), AnyError> {
     let App { lapwing, router } = App::build(&settings)?;
     let router = app::with_page(router)?;
     let listener = TcpListener::bind((settings.host.as_str(), settings.port)).await?;
+    let ended = asked_to_end()?;
     println!("listening on http://{}", listener.local_addr()?);
-
-    let ended = async {
-        if let Err(error) = asked_to_end().await {
-            tracing::error!(%error, "the program cannot be asked to end");
-            future::pending::<()>().await;
-        }
-    };
     // The pages come back to the next program.
     let report = lapwing.serve_until(listener, router, ended).await;
     tracing::info!(?report, "the program has ended");
     Ok(())
 }
 
-async fn asked_to_end() -> std::io::Result<()> {
+/// Completes when the program is asked to end. A signal that comes behind this call is not missed.
+fn asked_to_end() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminated = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminated.recv() => Ok(()),
-        pressed = tokio::signal::ctrl_c() => pressed,
-    }
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+    })
 }

@@ -5,7 +5,7 @@
 use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpStream,
-    process::{Child, Command, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -14,6 +14,33 @@ use std::{
 const END_MAX: Duration = Duration::from_secs(60);
 
 struct Program(Child);
+
+impl Program {
+    /// The program, and the address at which it listens.
+    fn start() -> (Self, String) {
+        let mut board = Command::new(env!("CARGO_BIN_EXE_board"));
+        board.env("PORT", "0").env("HOST", "127.0.0.1").env("DATABASE", ":memory:").stdout(Stdio::piped());
+        let mut program = Self(board.spawn().unwrap());
+        let lines = BufReader::new(program.0.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let said = lines.map(|line| line.strip_prefix("listening on http://").map(str::to_owned));
+        let address = said.flatten().next().expect("it says where it listens");
+        (program, address)
+    }
+
+    /// Sends SIGTERM, and waits for the end.
+    fn end(&mut self) -> ExitStatus {
+        let killed = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
+        assert!(killed.success());
+        let asked = Instant::now();
+        loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                return status;
+            }
+            assert!(asked.elapsed() < END_MAX, "it lives {END_MAX:?} after SIGTERM");
+            sleep(Duration::from_millis(20));
+        }
+    }
+}
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -26,13 +53,7 @@ impl Drop for Program {
 /// `axum::serve` would wait for ever for the two, if the program let it.
 #[test]
 fn a_program_that_ends_waits_for_none_of_its_clients() {
-    let mut board = Command::new(env!("CARGO_BIN_EXE_board"));
-    board.env("PORT", "0").env("HOST", "127.0.0.1").env("DATABASE", ":memory:").stdout(Stdio::piped());
-    let mut program = Program(board.spawn().unwrap());
-    let lines = BufReader::new(program.0.stdout.take().unwrap()).lines().map_while(Result::ok);
-    let said = lines.map(|line| line.strip_prefix("listening on http://").map(str::to_owned));
-    let address = said.flatten().next().expect("it says where it listens");
-
+    let (mut program, address) = Program::start();
     let _silent = TcpStream::connect(&address).unwrap();
     let mut half = TcpStream::connect(&address).unwrap();
     half.write_all(b"POST /login HTTP/1.1\r\nHost: localhost\r\n").unwrap();
@@ -43,15 +64,14 @@ fn a_program_that_ends_waits_for_none_of_its_clients() {
     whole.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 404"), "{answer}");
 
-    let killed = Command::new("kill").args(["-TERM", &program.0.id().to_string()]).status().unwrap();
-    assert!(killed.success());
-    let asked = Instant::now();
-    let status = loop {
-        if let Some(status) = program.0.try_wait().unwrap() {
-            break status;
-        }
-        assert!(asked.elapsed() < END_MAX, "it lives {END_MAX:?} after SIGTERM");
-        sleep(Duration::from_millis(20));
-    };
-    assert_eq!(status.code(), Some(0));
+    assert_eq!(program.end().code(), Some(0));
+}
+
+/// Whoever waits for the line, as a supervisor does, may end the program from then on.
+#[test]
+fn a_program_that_says_where_it_listens_can_be_asked_to_end() {
+    for _ in 0..10 {
+        let (mut program, _) = Program::start();
+        assert_eq!(program.end().code(), Some(0));
+    }
 }

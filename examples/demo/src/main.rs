@@ -73,6 +73,7 @@ async fn run() -> Result<(), AnyError> {
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
     let port: u16 = env::var("PORT").ok().map_or(Ok(4000), |port| port.parse())?;
     let listener = TcpListener::bind((host.as_str(), port)).await?;
+    let stopped = stopped()?;
     println!("listening on http://{}", listener.local_addr()?);
     // Whoever is on this machine may see all of it, and nobody else may.
     let inspector = listener
@@ -83,7 +84,7 @@ async fn run() -> Result<(), AnyError> {
     let server = Server { lapwing: lapwing.clone(), web, doctor: Doctor::new(), inspector };
     tokio::select! {
         () = accept(&listener, &server) => {}
-        stopped = stopped() => stopped?,
+        () = stopped => {}
         () = restart.notified() => {}
     }
     drop(listener);
@@ -148,11 +149,14 @@ async fn serve(stream: TcpStream, peer: SocketAddr, server: Server) {
     };
 }
 
-/// Somebody wants the server to end.
-async fn stopped() -> Result<(), AnyError> {
+/// Completes when somebody wants the server to end. A signal that comes behind this call is not missed.
+fn stopped() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminated = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = terminated.recv() => Ok(()),
-        pressed = tokio::signal::ctrl_c() => Ok(pressed?),
-    }
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminated.recv() => {}
+            _ = interrupted.recv() => {}
+        }
+    })
 }
