@@ -10,6 +10,8 @@ const ATTEMPT = { ms: 2_000, trips: 20 };
 const SETTLE_MS = 2_000;
 /** Attachments that die younger than this are replaced ever more slowly. */
 const HASTY_MS = 1_000;
+/** A server that goes down ends its WebSockets so, which says nothing of the way there. */
+const RESTART = "closed 1012";
 /** So many times in a row the pause stays as short as it can be. */
 const QUICK_TRIES = 3;
 /** Failures that are remembered, for `status()`. */
@@ -266,9 +268,10 @@ export class Race {
     // Its successor is on its way: it has only been faster than the news.
     if (how === "superseded" && this.trying.length) return void (this.#superseded = name);
     this.#note(name, how);
-    const isItsFault = how !== "cut" && how !== "superseded";
+    const isWanted = how === "cut" || how === "superseded";
+    const isItsFault = !isWanted && how !== RESTART;
     if (isItsFault && this.#network().isOnline) this.#chooser.died(name, how, age, at, Math.random());
-    if (!isItsFault || age > HASTY_MS) this.#tries = 0;
+    if (isWanted || age > HASTY_MS) this.#tries = 0;
     // There was a wait for an answer already: no more of it.
     if (this.trying.length === 0) this.startSoon(how === "mute" || how === "post");
     this.#on.changed();

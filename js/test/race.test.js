@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
 import { describe, it } from "node:test";
 import { Chooser } from "../src/chooser.js";
+import { now } from "../src/clock.js";
 import { complete } from "../src/options.js";
 import { Race } from "../src/race.js";
 
@@ -29,15 +30,16 @@ function race(options) {
   };
   let resolve;
   const lost = new Promise((done) => (resolve = done));
+  const chooser = new Chooser();
   const made = new Race({
     options: complete(options),
     transports: ALL,
-    chooser: new Chooser(),
+    chooser,
     open,
     network: () => ({ rtt: 5, isOnline: true }),
     on: { lost: () => resolve(), changed() {} },
   });
-  return { race: made, opened, next, lost };
+  return { race: made, chooser, opened, next, lost };
 }
 
 /** A race that `name` has won. */
@@ -107,5 +109,17 @@ describe("a race", () => {
     race.proven(await next("websocket"));
     assert.match(race.why, /^proven after/);
     race.stop();
+  });
+
+  it("holds nothing against a WebSocket that a restarting server ends, however young", async () => {
+    for (const [how, isDemoted] of [["closed 1012", false], ["closed 1006", true]]) {
+      const { race, chooser, next } = await wonBy("websocket");
+      for (let death = 0; death < 3; death += 1) {
+        race.ended(race.current, how);
+        race.proven(await next("websocket"));
+      }
+      assert.equal(chooser.isDemoted("websocket", now()), isDemoted, how);
+      race.stop();
+    }
   });
 });
