@@ -66,7 +66,10 @@ async fn run() -> Result<(), AnyError> {
     let router = app::with_page(router)?;
     let listener = TcpListener::bind((settings.host.as_str(), settings.port)).await?;
     let ended = asked_to_end()?;
-    println!("listening on http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    println!("listening on http://{address}");
+    // A page that is opened by another name, such as the address, does not connect.
+    println!("open http://{}:{}", settings.site, address.port());
     // The pages come back to the next program.
     let report = lapwing.serve_until(listener, router, ended).await;
     tracing::info!(?report, "the program has ended");
