@@ -67,9 +67,9 @@ async fn run() -> Result<(), AnyError> {
     let listener = TcpListener::bind((settings.host.as_str(), settings.port)).await?;
     let ended = asked_to_end()?;
     let address = listener.local_addr()?;
-    println!("listening on http://{address}");
     // A page that is opened by another name, such as the address, does not connect.
     println!("open http://{}:{}", settings.site, address.port());
+    println!("listening on http://{address}");
     // The pages come back to the next program.
     let report = lapwing.serve_until(listener, router, ended).await;
     tracing::info!(?report, "the program has ended");
