@@ -4,6 +4,7 @@
 //! ```text
 //!   on the node that goes   a join ends ── kept ───────────────────────────▶ dropped: the same key came on another node, or the time is over
 //!   on the others           the node says that it goes ── it has gone ─────▶ dropped: the same
+//!   on one that comes       those say so, and what it has left ────────────▶ dropped: the same
 //! ```
 
 use std::{
@@ -13,7 +14,10 @@ use std::{
 
 use lapwing_presence::{Entry, Owner, Presences};
 
-use super::others::replica_of;
+use super::{left::Left, others::replica_of};
+
+/// Nodes that this one is told of by others: as many as a cluster may have.
+const NODES_MAX: usize = 256;
 
 /// What is left, as one node sees it. No more is in it than there are joins with presences and nodes.
 #[derive(Debug, Default)]
@@ -55,6 +59,21 @@ impl Leaving {
         }
         self.nodes.entry(node).or_default().get_or_insert(now + self.grace);
         true
+    }
+
+    /// Another node has gone before this one came, and what it has left stays for so long. Returns whether it does here, too.
+    pub(super) fn handle_left(&mut self, now: Duration, node: u64, stays: Duration) -> bool {
+        let is_new = !self.grace.is_zero() && self.nodes.len() < NODES_MAX && !self.nodes.contains_key(&node);
+        if is_new {
+            self.nodes.insert(node, Some(now + stays.min(self.grace)));
+        }
+        is_new
+    }
+
+    /// The nodes that have gone, for one that has not heard it.
+    pub(super) fn left(&self, now: Duration) -> impl Iterator<Item = Left> {
+        let gone = self.nodes.iter().filter_map(|(node, until)| Some((*node, (*until)?)));
+        gone.map(move |(node, until)| Left { node, stays: until.saturating_sub(now) })
     }
 
     /// Another node has died: nobody is expected on its behalf.

@@ -15,6 +15,7 @@ pub(crate) mod fetch;
 mod joining;
 pub(crate) mod json;
 mod leaving;
+mod left;
 pub(crate) mod options;
 mod others;
 mod outlet;

@@ -13,7 +13,10 @@ use bytes::Bytes;
 use lapwing_presence::{Config, Destination, Message, ReplicaConfig, ReplicaId, Transmit};
 use tracing::debug;
 
-use super::chunks::{self, Missing};
+use super::{
+    chunks::{self, Missing},
+    left::Left,
+};
 use crate::{
     occasionally::{Occasionally, occasionally},
     protocol::RawJson,
@@ -124,6 +127,11 @@ impl Conversation {
                 "this node tracks more presences than other nodes can be told of"
             ),
         }
+    }
+
+    /// Tells a node of another one that has gone.
+    pub(super) fn tell(&self, node: u64, left: Left) {
+        (self.send)(Some(node), left.encode());
     }
 
     /// What a node said, if it is not gone, and what it said is whole and can be taken in.

@@ -25,6 +25,7 @@ use super::{
     joining::Joining,
     json,
     leaving::Leaving,
+    left::Left,
     others::{Conversation, Others, replica_of},
     outlet::Outlet,
     pending::Pending,
@@ -237,11 +238,15 @@ impl Engine {
 
     /// Takes in what another node says.
     fn hear(&mut self, node: u64, piece: &Bytes) {
-        if self.conversation.as_ref().is_some_and(|conversation| conversation.is_gone(node)) {
-            // It may be there since the last look.
+        let is_gone = self.conversation.as_ref().is_some_and(|conversation| conversation.is_gone(node));
+        if is_gone || !self.leaving.is_empty() {
+            // It may be there since the last look, and is to know which have gone before it has an answer.
             self.take_news();
         }
         let Some(conversation) = &mut self.conversation else { return };
+        if let Some(left) = Left::read(piece) {
+            return self.handle_left(left);
+        }
         let Some(message) = conversation.hear(node, piece) else { return };
         let is_farewell = matches!(message, Message::Departure { .. });
         if is_farewell && self.leaving.handle_gone(conversation.now(), node) {
@@ -251,13 +256,35 @@ impl Engine {
         self.absorb(diff);
     }
 
+    /// Takes in what another node says of one that has gone.
+    fn handle_left(&mut self, Left { node, stays }: Left) {
+        let Some(conversation) = &self.conversation else { return };
+        let replica = replica_of(node);
+        // Of one that was known here it was heard that it has gone, or will be.
+        let is_known = self.replica.presences().clock(replica).is_some() || conversation.is_gone(node);
+        if !is_known && self.leaving.handle_left(conversation.now(), node, stays) {
+            let diff = self.replica.presences_mut().replica_up(replica).unwrap_or_default();
+            self.absorb(diff);
+        }
+    }
+
+    /// Tells a node that has come which have gone, and who was there and is expected back.
+    fn tell_left(&mut self, to: u64) {
+        let Some(conversation) = &self.conversation else { return };
+        for left in self.leaving.left(conversation.now()) {
+            conversation.tell(to, left);
+            self.replica.hand_on(replica_of(left.node), replica_of(to));
+        }
+    }
+
     /// Takes in which nodes are there, and which are gone.
     fn take_news(&mut self) {
         let Some(conversation) = &mut self.conversation else { return };
-        let mut diff = Diff::new();
+        let (mut diff, mut came) = (Diff::new(), Vec::new());
         for news in self.ended.take_news() {
             match news {
                 News::There(node) => {
+                    came.push(node);
                     conversation.add(node);
                     if let Some(joining) = &mut self.joining {
                         joining.add(node);
@@ -282,6 +309,7 @@ impl Engine {
             }
         }
         self.absorb(diff);
+        came.into_iter().for_each(|node| self.tell_left(node));
     }
 
     /// Takes in what the cluster says, and says what the others have to be told.

@@ -192,6 +192,37 @@ impl Replica {
         self.departed = true;
     }
 
+    /// Sends a replica all that is here of another one that it has never heard of: of one that has gone, and whose presences are to stay for a while.
+    /// It is taken in where [`replica_up`](Presences::replica_up) has said that the other one is to be shown.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use lapwing_presence::{Owner, Replica, ReplicaConfig, ReplicaId};
+    ///
+    /// let [gone, stays, comes] = [1, 2, 3].map(|node| ReplicaId::new(node, 0));
+    /// let start = |id| Replica::new(id, ReplicaConfig::default(), Duration::ZERO);
+    /// let (mut one, mut two, mut three) = (start(gone)?, start(stays)?, start(comes)?);
+    /// one.presences_mut().track("room", "ada", Owner(7), b"{}")?;
+    /// two.presences_mut().replica_up(gone)?;
+    /// two.presences_mut().merge(&one.presences().extract(&two.presences().clocks()));
+    ///
+    /// three.presences_mut().replica_up(gone)?;
+    /// two.hand_on(gone, comes);
+    /// let diff = three.handle(Duration::ZERO, two.poll_transmit().unwrap().message);
+    /// assert_eq!(diff.first_join().unwrap().key(), "ada");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn hand_on(&mut self, of: ReplicaId, to: ReplicaId) {
+        let delta = self.presences.extract_whole(of);
+        if !delta.is_empty() {
+            let message = Message::Transfer { from: self.presences.id(), delta };
+            self.transmit(Destination::One(to), message);
+        }
+    }
+
     /// The presences, to change what this node tracks.
     ///
     /// The others hear of it with the next heartbeat, at most one [`period`](ReplicaConfig::period) later.

@@ -9,7 +9,7 @@ use crate::{
     clock::Clocks,
     delta::{Change, Delta, Part},
     ledger::PartId,
-    tag::Clock,
+    tag::{Clock, ReplicaId},
 };
 
 impl Presences {
@@ -56,6 +56,12 @@ impl Presences {
             parts.extend(known.held_after(clock).cloned());
         }
         Delta { parts }
+    }
+
+    /// Extracts all that is here of a replica, for a node that has never heard of it. What was [displaced](Self::displace) is not among it.
+    pub(crate) fn extract_whole(&self, replica: ReplicaId) -> Delta {
+        let number = self.ledger.number(replica);
+        Delta { parts: number.map(|number| self.whole(number)).into_iter().collect() }
     }
 
     fn whole(&self, number: PartId) -> Part {

@@ -29,6 +29,8 @@ on_each_engine! {
     who_comes_back_to_another_node_is_not_seen_to_leave
     who_does_not_come_back_is_gone_when_the_grace_is_over
     who_leaves_while_the_node_goes_is_gone_at_once
+    a_node_that_comes_soon_after_shows_who_is_expected_back
+    a_node_that_comes_soon_after_expects_nobody_for_longer_than_the_others
 }
 
 /// Longer than a test waits for anything.
@@ -178,4 +180,59 @@ async fn who_leaves_while_the_node_goes_is_gone_at_once<C: Carrier>() {
     bob.send(json!(["1", "2", "room:1", "phx_leave", {}])).await;
     shows(&two, &[("ada", "ada")]).await;
     going.abort();
+}
+
+/// A page that comes back to a node that has just started has the others who have not come back yet in its list.
+async fn a_node_that_comes_soon_after_shows_who_is_expected_back<C: Carrier>() {
+    let carrier = C::start().await;
+    let [one, two] = [start(&carrier, "one", LONG).await, start(&carrier, "two", LONG).await];
+    meet(&[&one, &two]).await;
+    let (at_one, at_two) = (lab::serve(&one).await, lab::serve(&two).await);
+    let [ada, bob, eve] = [come(at_one, "ada").await, come(at_one, "bob").await, come(at_one, "eve").await];
+    shows(&two, &[("ada", "ada"), ("bob", "bob"), ("eve", "eve")]).await;
+    let going = shut_down(&one);
+    tokio::join!(sent_away(ada), sent_away(bob), sent_away(eve));
+    let _eve = come(at_two, "eve").await;
+    assert!(going.await.unwrap().is_clean());
+    eventually("it is gone", || two.cluster().unwrap().nodes.len() == 1).await;
+
+    let three = start(&carrier, "three", LONG).await;
+    let at_three = lab::serve(&three).await;
+    let mut page = Page::open(at_three, "bob").await;
+    let everybody = |page: &Page| page.there.keys().map(String::as_str).eq(["ada", "bob", "eve"]);
+    // One of those who are back and one of those who are not.
+    assert!(["ada", "eve"].iter().all(|key| page.there.contains_key(*key)), "{:?}", page.there);
+    while !everybody(&page) {
+        page.next().await;
+    }
+    let before = page.there["ada"].clone();
+    let _ada = come(at_two, "ada").await;
+    while page.there["ada"].is_subset(&before) {
+        page.next().await;
+        assert!(everybody(&page), "{:?}", page.there);
+    }
+    for node in [&two, &three] {
+        shows(node, &[("ada", "ada"), ("bob", "bob"), ("eve", "eve")]).await;
+    }
+}
+
+async fn a_node_that_comes_soon_after_expects_nobody_for_longer_than_the_others<C: Carrier>() {
+    let carrier = C::start().await;
+    let grace = Duration::from_secs(4);
+    let [one, two] = [start(&carrier, "one", grace).await, start(&carrier, "two", grace).await];
+    meet(&[&one, &two]).await;
+    let at_one = lab::serve(&one).await;
+    let bob = come(at_one, "bob").await;
+    shows(&two, &[("bob", "bob")]).await;
+    let going = shut_down(&one);
+    sent_away(bob).await;
+    assert!(going.await.unwrap().is_clean());
+    // Its own grace has nothing to say here.
+    let three = start(&carrier, "three", LONG).await;
+    shows(&two, &[]).await;
+    shows(&three, &[]).await;
+    let _ada = three.track("room:1", "ada", json!({"name": "ada"})).await.unwrap();
+    for node in [&two, &three] {
+        shows(node, &[("ada", "ada")]).await;
+    }
 }
