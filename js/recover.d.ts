@@ -7,7 +7,7 @@ import type { Channel } from "phoenix";
  * something, where the server keeps the topic (`Mount::keep`). What it missed arrives as ordinary messages behind the reply to its
  * join, which says `_recovered`; false means that there is a hole, and `_reason` says why.
  *
- * @param since Where to begin: the position of an earlier page, `""` (default) for nothing old, `"-20"` for the last twenty.
+ * @param since Where to begin: the position of an earlier page, `""` (default, as `null`) for nothing old, `"-20"` for the last twenty.
  * @returns The channel's position now, for a later page; the text is opaque.
  */
-export function recover(channel: Channel, since?: string): () => string;
+export function recover(channel: Channel, since?: string | null): () => string;

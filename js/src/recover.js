@@ -4,23 +4,30 @@
  * Makes a channel that is not joined yet ask, each time it joins, for what it missed, and returns a function that says its
  * position. A page that keeps that can give it to the next one as `since`; "" asks for nothing old, "-20" for the last twenty.
  */
-export function recover(channel, since = "") {
-  let at = since;
-  // Whether the answer to the last join said where that began: only from there on do messages say where the channel is.
+export function recover(channel, since) {
+  // What a page finds where it has kept no position is null.
+  let at = since ?? "";
+  let isJoined = false;
+  // Whether the answer to the join said where that began.
   let isTold = false;
-  const { joinPush, onMessage } = channel;
+  const { joinPush, trigger } = channel;
   const params = joinPush.payload;
   joinPush.payload = () => {
-    isTold = false;
+    isJoined = isTold = false;
     return { ...params(), _since: at };
   };
   joinPush.receive("ok", (reply) => {
+    isJoined = true;
     isTold = typeof reply._at === "string";
     if (isTold) at = reply._at;
   });
-  channel.onMessage = (event, payload, ref, joinRef) => {
-    if (isTold && typeof ref === "string" && ref.startsWith("@")) at = at.replace(/\d*$/, ref.slice(1));
-    return onMessage.call(channel, event, payload, ref, joinRef);
+  channel.trigger = (event, payload, ref, joinRef) => {
+    if (typeof ref === "string" && ref.startsWith("@")) {
+      // It is for a join before this one, or for one that took too long. What is missed comes behind the answer, this with it.
+      if (!isJoined) return;
+      if (isTold) at = at.replace(/\d*$/, ref.slice(1));
+    }
+    trigger.call(channel, event, payload, ref, joinRef);
   };
   return () => at;
 }

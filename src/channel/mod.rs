@@ -130,7 +130,8 @@ pub trait Channel: Sized + Send + 'static {
     }
 
     /// A broadcast of an [intercepted](Self::INTERCEPT) event, on the way to the client. The default pushes it
-    /// as it is; one that pushes nothing keeps it from this client.
+    /// as it is; one that pushes nothing keeps it from this client. On a kept topic push one event at most: each has the place
+    /// of the broadcast, and a client that is cut off behind the first is not given the others when it comes back.
     fn handle_out(
         &mut self,
         event: &str,
