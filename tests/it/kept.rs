@@ -168,6 +168,11 @@ async fn what_cannot_be_given_in_full_is_not_given_and_the_client_is_told_why() 
     assert_eq!(ask(json!(start)).await, refused("too_many"));
     assert_eq!(ask(json!("1:1")).await, refused("epoch"));
     assert_eq!(ask(later(&top, 1)).await, refused("epoch"));
+    assert_eq!(
+        ask(later(&top, u64::MAX - 4)).await,
+        refused("epoch"),
+        "there is none behind the last number"
+    );
     for unreadable in [json!("now"), json!(7), json!(["1:1"]), json!("-"), json!("x".repeat(10_000))] {
         assert_eq!(ask(unreadable).await, refused("unreadable"));
     }

@@ -363,7 +363,7 @@ impl Histories {
         if let Some(recorded) = history.log.get(Offset(number)) {
             return recorded.broadcast.position.map(|position| self.check(position));
         }
-        Some(history.log.get(Offset(number + 1))?.before)
+        Some(history.log.get(Offset(number.checked_add(1)?))?.before)
     }
 
     /// A place of a topic as a position.

@@ -47,7 +47,9 @@ fn a_client_gets_what_it_missed_and_is_told_where_that_begins() {
     assert_eq!(answer(&mut histories, Since::After(at(3))), good(at(3), 4..5));
     assert_eq!(answer(&mut histories, Since::After(nowhere)), good(at(0), 1..5));
     let refused = |why| Answer { at: here, replay: 0..0, refused: Some(why) };
-    assert_eq!(answer(&mut histories, Since::After(at(5))), refused(NotRecovered::Epoch));
+    for ahead in [5, u64::MAX] {
+        assert_eq!(answer(&mut histories, Since::After(at(ahead))), refused(NotRecovered::Epoch));
+    }
     let other = Position { epoch: here.epoch + 7, ..here };
     assert_eq!(answer(&mut histories, Since::After(other)), refused(NotRecovered::Epoch));
     assert_eq!(answer(&mut histories, Since::Unreadable), refused(NotRecovered::Unreadable));
