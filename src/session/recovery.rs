@@ -27,7 +27,9 @@ pub(super) fn asked(join: &Join, params: &Payload) -> Option<Since> {
     if !join.node().topics.kept()?.is_kept(&join.topic) {
         return None;
     }
-    let since = serde_json::from_str::<Params<'_>>(params.as_json()?.as_str()).ok()?.since?.get();
+    // A list has no names, and is not read as if it had.
+    let params = params.as_json().filter(|params| params.is_object())?;
+    let since = serde_json::from_str::<Params<'_>>(params.as_str()).ok()?.since?.get();
     let text = Some(since).filter(|since| since.len() <= SINCE_BYTES_MAX);
     let text = text.and_then(|since| serde_json::from_str::<String>(since).ok());
     Some(text.map_or(Since::Unreadable, |text| Since::read(&text)))

@@ -183,6 +183,23 @@ async fn what_cannot_be_given_in_full_is_not_given_and_the_client_is_told_why() 
 }
 
 #[tokio::test]
+async fn params_that_have_no_since_ask_for_nothing() {
+    let (lapwing, address) = serve().await;
+    say(&lapwing, "room:1", 1..=1);
+    for params in [json!(["-1"]), json!([""]), json!("_since"), json!({"_since": null}), json!({"since": ""})]
+    {
+        let mut client = Client::connect(address, Vsn::V2).await;
+        client.send(json!(["1", "1", "room:1", "phx_join", params])).await;
+        client.expect(ok("1", "1", "room:1", json!({}))).await;
+        client.expect_heartbeat().await;
+    }
+    // Other names may be anything.
+    let mut client = Client::connect(address, Vsn::V2).await;
+    client.send_text(r#"["1","1","room:1","phx_join",{"half":"\ud83d","_since":"-1"}]"#).await;
+    assert_eq!(client.next_message().await[4]["response"]["_replayed"], 1);
+}
+
+#[tokio::test]
 async fn the_last_few_can_be_had_without_a_position() {
     let (lapwing, address) = serve().await;
     say(&lapwing, "room:1", 1..=7);
