@@ -46,6 +46,14 @@ impl RecordedFrames {
         Ok(Self(frame, second))
     }
 
+    /// How many they are.
+    pub(crate) fn count(payload: &Payload) -> usize {
+        match payload {
+            Payload::Json(_) => 1,
+            Payload::Binary(_) => 2,
+        }
+    }
+
     /// Encodes a broadcast.
     pub(crate) fn of(
         serializer: &dyn Serializer,

@@ -17,7 +17,7 @@ use crate::{
     topic::{Topic, TopicPattern},
     topics::{
         broadcast::Broadcast,
-        history::{self, Answer, Histories, HistoryError, PARTS, Read, Recorded, Since},
+        history::{self, Answer, Histories, HistoryError, NotRecovered, PARTS, Read, Recorded, Since},
         keep::Keep,
         log::Cap,
         position::Position,
@@ -152,7 +152,7 @@ impl Kept {
     }
 
     /// What a join that asks is told and gets; `None` if the topic is not kept. The topic's members are locked.
-    /// `room` is how many messages and bytes the client can be given.
+    /// `room` is how many frames and bytes the client can be given.
     pub(crate) fn recover<'a>(
         &'a self,
         topic: &'a Topic,
@@ -162,7 +162,14 @@ impl Kept {
         let cap = self.rules[self.rule_of(topic)?].1.cap;
         let cap = Cap { messages: cap.messages.min(messages), bytes: cap.bytes.min(bytes) };
         let mut histories = self.histories(topic);
-        let answer = histories.answer(topic, since, &cap, self.now());
+        let mut answer = histories.answer(topic, since, &cap, self.now());
+        // What is bytes takes two frames.
+        if histories.frames(topic, &answer) > messages {
+            answer = match since {
+                Since::Last(_) => histories.answer(topic, Since::Last(messages / 2), &cap, self.now()),
+                _ => histories.refused(topic, NotRecovered::TooMany),
+            };
+        }
         Some(Recovering { answer, topic, histories })
     }
 

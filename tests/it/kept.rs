@@ -270,6 +270,29 @@ async fn a_replay_for_which_there_is_no_room_is_refused_and_closes_nobody() {
 }
 
 #[tokio::test]
+async fn bytes_take_the_room_of_two_frames_and_close_nobody() {
+    let mount = || {
+        let outbox = lapwing::OutboxLimits::new().frames_max(20);
+        Mount::new().outbox(outbox).keep("room:*", Keep::last(100))
+    };
+    let (lapwing, address) = serve_with(mount(), 1024 * 1024).await;
+    let start = lapwing.position("room:1").unwrap();
+    for byte in 1..=10 {
+        lapwing.broadcast("room:1", "bin", vec![byte]).unwrap();
+    }
+    let (mut client, response) = joined(address, Vsn::V2, "room:1", json!(start)).await;
+    assert_eq!([&response["_recovered"], &response["_reason"]], [&json!(false), &json!("too_many")]);
+    client.expect_heartbeat().await;
+    let (mut client, response) = joined(address, Vsn::V2, "room:1", json!("-10")).await;
+    assert_eq!(response["_replayed"], 5);
+    for byte in 6..=10 {
+        client.expect_binary(&binary(2, &["room:1", "bin"], &[byte])).await;
+        client.expect(json!([null, format!("@{byte}"), "room:1", "_at", {}])).await;
+    }
+    client.expect_heartbeat().await;
+}
+
+#[tokio::test]
 async fn a_broadcast_that_was_heard_elsewhere_brings_no_place_along() {
     let (lapwing, address) = serve().await;
     let mut subscription = lapwing.subscribe("room:other");

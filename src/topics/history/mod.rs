@@ -397,8 +397,19 @@ impl Histories {
                 let at = self.topics.get(topic).map_or(here, |history| self.at(history, from.0, check));
                 Answer { at, replay: from.0 + 1..top.0 + 1, refused: None }
             }
-            Err(refused) => Answer { at: here, replay: 0..0, refused: Some(refused) },
+            Err(refused) => self.refused(topic, refused),
         }
+    }
+
+    /// What a client is told that does not get what it missed.
+    pub(crate) fn refused(&self, topic: &Topic, why: NotRecovered) -> Answer {
+        Answer { at: self.position(topic), replay: 0..0, refused: Some(why) }
+    }
+
+    /// The frames that a client is given with an answer.
+    pub(crate) fn frames(&self, topic: &Topic, answer: &Answer) -> usize {
+        let replay = answer.replay.clone().filter_map(|offset| self.get(topic, offset));
+        replay.map(|recorded| RecordedFrames::count(&recorded.broadcast.payload)).sum()
     }
 
     /// The offset from which a client that was at `position` goes on.
