@@ -287,7 +287,7 @@ impl Keeper {
 
     /// What the store keeps as broadcasts of a topic.
     pub(super) fn broadcasts(&self, topic: &Topic, entries: &[Kept]) -> Vec<Arc<Broadcast>> {
-        entries.iter().filter_map(|kept| Some(Arc::new(self.broadcast(topic, kept)?.broadcast))).collect()
+        entries.iter().filter_map(|kept| Some(Arc::new(self.stored(topic, kept)?.0.broadcast))).collect()
     }
 
     /// What is counted of the store.
@@ -388,8 +388,17 @@ impl Keeper {
         }
     }
 
-    /// An entry of a topic as a broadcast; none of what no node of this library's has published.
+    /// An entry of a topic as it is given out here, which happens once.
     fn broadcast(&self, topic: &Topic, kept: &Kept) -> Option<Stored> {
+        let (mut stored, number) = self.stored(topic, kept)?;
+        if stored.is_own {
+            stored.broadcast.from = self.senders().remove(&number);
+        }
+        Some(stored)
+    }
+
+    /// An entry of a topic as a broadcast, with the number that its publisher gave it; none of what no node of this library's has published.
+    fn stored(&self, topic: &Topic, kept: &Kept) -> Option<(Stored, u64)> {
         let (publisher, publish) = self.open(self.cluster.key(topic), kept)?;
         let Publish { number, topic: named, event, kind, payload, .. } = publish;
         if *named != *topic.as_str() || event::is_reserved(&event) || event::is_of_presence(&event) {
@@ -405,10 +414,7 @@ impl Keeper {
         broadcast.position = Some(position(kept.place));
         broadcast.is_uncompressed = matches!(kind, PayloadKind::JsonAsItIs | PayloadKind::BinaryAsItIs);
         let is_own = publisher == self.cluster.instance();
-        if is_own {
-            broadcast.from = self.senders().remove(&number);
-        }
-        Some(Stored { broadcast, before: kept.before.into(), is_own })
+        Some((Stored { broadcast, before: kept.before.into(), is_own }, number))
     }
 
     fn check_at(&self, topic: &Topic, number: u64) -> Option<u32> {

@@ -35,7 +35,7 @@ use crate::{
     topics::{
         Member, Subscribed, Topics,
         broadcast::{Broadcast, ChannelId, TransportId},
-        history::{HistoryError, Read, Since},
+        history::{HistoryError, NotRecovered, Read, Since},
         keep::Keep,
         kept::Kept,
         meter::Source,
@@ -320,8 +320,11 @@ impl Node {
         }
         let mut messages = link.read(topic, keep, None).await?;
         if let Read::Before(end) = read {
-            let is_before = |position: Position| position.epoch == end.epoch && position.offset <= end.offset;
-            messages.retain(|message| message.position.is_some_and(is_before));
+            let last = messages.last().and_then(|last| last.position);
+            if last.is_some_and(|last| last.epoch != end.epoch || last.offset < end.offset) {
+                return Err(HistoryError::NotRecovered(NotRecovered::Epoch));
+            }
+            messages.retain(|message| message.position.is_some_and(|it| it.offset <= end.offset));
         }
         Ok(messages.split_off(messages.len().saturating_sub(limit)))
     }

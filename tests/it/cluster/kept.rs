@@ -300,9 +300,28 @@ async fn what_no_member_of_a_node_has_heard_is_read_from_the_store<C: Keeps>() {
     assert_eq!(read(Read::Last, 2).await, Ok(vec![4, 5]));
     let third = two.fetch_history(TOPIC, Read::Last, 3).await.unwrap()[0].position.unwrap();
     assert_eq!(read(Read::Before(third), 2).await, Ok(vec![2, 3]));
-    let other = read(Read::After(position(&json!("1:7"))), 9).await;
-    assert_eq!(other, Err(HistoryError::NotRecovered(NotRecovered::Epoch)));
+    for read_of in [Read::After, Read::Before] {
+        let other = read(read_of(position(&json!("1:7"))), 9).await;
+        assert_eq!(other, Err(HistoryError::NotRecovered(NotRecovered::Epoch)));
+    }
     assert_eq!(two.fetch_position("else:1").await, Err(HistoryError::NotKept));
+}
+
+/// What is read from the store, for a page, is not what is given to members.
+#[tokio::test]
+async fn a_sender_is_passed_by_though_what_it_said_was_read_before_it_came_back() {
+    let hub = Hub::new();
+    let [one, two, _] = three(&hub).await;
+    let (here, _) = join(&one, &json!("")).await;
+    hub.delay("one", Duration::from_secs(1));
+    say(&two, 1..=1);
+    let first = position(&stands_at(&two, 1).await);
+    here.ask("say_to_others", json!({"n": 0})).await.ok();
+    stands_at(&two, 2).await;
+    // This node has heard neither yet, so that it asks the store.
+    assert_eq!(one.fetch_history(TOPIC, Read::After(first), 9).await.unwrap().len(), 1);
+    say(&two, 2..=2);
+    hears(&here, 1..=2).await;
 }
 
 /// A client that has heard something on one node, and is on another before that has.
