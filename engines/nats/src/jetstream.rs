@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -44,6 +44,13 @@ const WRONG_LAST: [u64; 2] = [10_070, 10_071];
 /// The account has no JetStream; the server has none.
 const NOT_ENABLED: [u64; 2] = [10_039, 10_076];
 
+/// Fewer servers are there than there are to be replicas.
+const NO_PEERS: u64 = 10_005;
+
+/// What passes when the servers of a cluster have found each other and have chosen who leads them: an answer lacks something, there are too few, this
+/// one is none of them yet, nobody leads, another does, the stream's own are not there.
+const NOT_YET: [u64; 6] = [10_004, NO_PEERS, 10_007, 10_008, 10_009, 10_118];
+
 /// There is not so much room as is to be reserved, in memory or in files.
 const NO_ROOM: [u64; 3] = [10_023, 10_028, 10_047];
 
@@ -54,6 +61,8 @@ pub(crate) struct JetStream {
     subjects: Subjects,
     /// So much the stream keeps of each topic at least.
     limits: Mutex<Limits>,
+    /// Whether several servers have it.
+    is_replicated: AtomicBool,
     /// The ids of messages: no other connection has such ones, and none is there twice.
     ids: (u64, AtomicU64),
 }
@@ -86,6 +95,8 @@ pub(crate) enum Behind {
     Last(u64),
     /// The one that is put before it is the last one of the stream.
     Put,
+    /// The last one of the stream, of whatever subject, has this sequence.
+    Stream(u64),
 }
 
 /// Why JetStream did not do what it was asked to.
@@ -108,9 +119,11 @@ impl JetStream {
         let client = Client::open(servers, &subjects).await?;
         let random = getrandom::u64().map_err(|error| ConnectError::Away(error.to_string().into()))?;
         let ids = (random, AtomicU64::new(0));
-        let here = Self { client, subjects, limits: Mutex::new(Limits::default()), ids };
+        let (limits, is_replicated) = (Mutex::new(Limits::default()), AtomicBool::new(false));
+        let here = Self { client, subjects, limits, is_replicated, ids };
         here.make(stream, needed).await.map_err(|error| match error {
             StoreError::Refused(why) => ConnectError::Refused(why),
+            StoreError::Away(why) => ConnectError::Away(why),
             error => ConnectError::Away(error.into()),
         })?;
         Ok(here)
@@ -119,6 +132,28 @@ impl JetStream {
     /// Whether the connection is lost.
     pub(crate) fn is_lost(&self) -> bool {
         self.client.is_lost()
+    }
+
+    /// Whether several servers have the stream. That a message stands behind the last one of its subject is then no more than a guess: a server asks that
+    /// before the others have agreed, and takes two that are under way at once. What is asked when they have agreed is the last sequence of the stream.
+    pub(crate) fn is_replicated(&self) -> bool {
+        self.is_replicated.load(Ordering::Relaxed)
+    }
+
+    /// The last sequence of the stream.
+    pub(crate) async fn last_sequence(&self) -> Result<u64, StoreError> {
+        #[derive(Deserialize)]
+        struct Info {
+            state: State,
+        }
+
+        #[derive(Deserialize)]
+        struct State {
+            last_seq: u64,
+        }
+
+        let info = self.request::<Info>(Asked::Info, &json!({})).await?;
+        Ok(info.map_err(Failure::error)?.state.last_seq)
     }
 
     /// Has the stream keep as much as is needed.
@@ -185,6 +220,7 @@ impl JetStream {
     pub(crate) async fn epoch(&self) -> Result<u64, StoreError> {
         let subject = self.subjects.epochs();
         for _ in 0..TRIES_MAX {
+            let end = if self.is_replicated() { Some(self.last_sequence().await?) } else { None };
             let last = self.last(std::slice::from_ref(&subject)).await?.pop().flatten();
             let known = last.as_ref().and_then(Epochs::read);
             let half = self.limits().age().as_millis() / 2;
@@ -196,7 +232,8 @@ impl JetStream {
             let newest = getrandom::u64().map_err(|error| away(error.to_string()))?;
             let expected = last.map_or(0, |last| last.sequence);
             let payload = Epochs::after(known, expected, newest).write();
-            let put = Put { subject: subject.clone(), behind: Behind::Last(expected), field: None, payload };
+            let behind = end.map_or(Behind::Last(expected), Behind::Stream);
+            let put = Put { subject: subject.clone(), behind, field: None, payload };
             if self.put(vec![put]).await? != [None] {
                 return Ok(newest);
             }
@@ -228,6 +265,8 @@ impl JetStream {
                 Err(failure) if failure.err_code == ANOTHER_STREAM => {}
                 Err(failure) => return Err(failure.refusal()),
             }
+            // As it was made, perhaps by another node with other options.
+            self.config().await?;
         }
         self.raise(needed).await
     }
@@ -245,7 +284,10 @@ impl JetStream {
             Err(failure) => return Err(failure.error()),
         };
         match config.problem(&self.subjects) {
-            None => Ok(Some(config)),
+            None => {
+                self.is_replicated.store(config.is_replicated(), Ordering::Relaxed);
+                Ok(Some(config))
+            }
             Some(problem) => {
                 let stream = self.subjects.stream();
                 Err(StoreError::Refused(
@@ -319,20 +361,24 @@ impl Failure {
         if NOT_ENABLED.contains(&self.err_code) { self.refusal() } else { away(self.text()) }
     }
 
-    /// As an error that stays, with what to do.
+    /// As an error that stays, unless it is one of servers that are about to find each other.
     fn refusal(self) -> StoreError {
+        let text = self.text();
+        if NOT_YET.contains(&self.err_code) { away(text) } else { StoreError::Refused(text.into()) }
+    }
+
+    /// What JetStream says, and what to do.
+    fn text(&self) -> String {
         let hint = if NOT_ENABLED.contains(&self.err_code) {
             "; give the account of this user `jetstream: enabled`"
+        } else if self.err_code == NO_PEERS {
+            "; as many servers with JetStream have to be there as `KeptStream::replicas` says, each with room for `KeptStream::bytes_max`"
         } else if NO_ROOM.contains(&self.err_code) {
             "; `KeptStream::bytes_max` says how much is reserved, and the server's `max_file_store` and `max_memory_store` how much there is"
         } else {
             ""
         };
-        StoreError::Refused(format!("{}{hint}", self.text()).into())
-    }
-
-    fn text(&self) -> String {
-        format!("JetStream says: {} ({})", self.description, self.err_code)
+        format!("JetStream says: {} ({}){hint}", self.description, self.err_code)
     }
 }
 
@@ -402,6 +448,7 @@ fn fields((connection, id): (u64, u64), behind: Behind, field: Option<String>) -
     let behind = match behind {
         Behind::Last(sequence) => format!("Nats-Expected-Last-Subject-Sequence: {sequence}"),
         Behind::Put => format!("Nats-Expected-Last-Msg-Id: {connection:x}:{:x}", id.wrapping_sub(1)),
+        Behind::Stream(sequence) => format!("Nats-Expected-Last-Sequence: {sequence}"),
     };
     let own = format!("Nats-Msg-Id: {connection:x}:{id:x}");
     [own, behind].into_iter().chain(field).collect()

@@ -4,6 +4,7 @@
 //! ```text
 //!   append ─ the newest? ─▶ … 41 ─▶ "42, if 41 is the last" "43, if 42 is directly before it" ─▶ taken, published
 //!                                                          └─▶ not taken: the newest? ─▶ … 42 ─▶ "43, if 42 …"
+//!          on several servers: "42, if it is the stream's 100th", as they take two at once that are to stand behind the same one of a topic
 //!   read ─── the newest? ─▶ 43 ─ eight before it ─▶ 42 … 35 ─ eight before those ─▶ … as far as it is kept
 //! ```
 
@@ -57,6 +58,8 @@ struct Connected {
     jetstream: JetStream,
     /// Where topics stood when this node appended last.
     standings: Mutex<HashMap<Box<str>, Standing>>,
+    /// Of a stream that several servers have: its last sequence at which topics stood so; none if it is not known. Who appends has it locked.
+    end: tokio::sync::Mutex<Option<u64>>,
     busy: Mutex<Busy>,
 }
 
@@ -96,7 +99,8 @@ impl NatsStore {
         })?;
         let now = Instant::now();
         let busy = Mutex::new(Busy { since: now, last: now });
-        let new = Arc::new(Connected { jetstream, standings: Mutex::default(), busy });
+        let (standings, end) = (Mutex::default(), tokio::sync::Mutex::default());
+        let new = Arc::new(Connected { jetstream, standings, end, busy });
         *there = Some(Arc::clone(&new));
         Ok(new)
     }
@@ -125,10 +129,15 @@ impl NatsStore {
         appends: &[Append],
     ) -> Result<(), StoreError> {
         there.jetstream.raise(needed).await?;
+        let is_replicated = there.jetstream.is_replicated();
+        let mut end = if is_replicated { Some(there.end.lock().await) } else { None };
         let mut queues = self.queues(there, appends)?;
         while !queues.is_empty() {
+            if let Some(end) = end.as_deref_mut().filter(|end| end.is_none()) {
+                *end = Some(there.begin_anew(&mut queues).await?);
+            }
             there.look_up(&mut queues).await?;
-            there.append_some(&mut queues).await?;
+            there.append_some(&mut queues, end.as_deref_mut()).await?;
             let (ended, left) = queues.into_iter().partition(|queue: &Queue<'_>| queue.entries.is_empty());
             there.remember(ended);
             queues = left;
@@ -195,6 +204,14 @@ impl NatsStore {
 }
 
 impl Connected {
+    /// Others have appended to a stream that several servers have, so that any topic may stand elsewhere. Returns its last sequence, from before it is
+    /// looked up where they do.
+    async fn begin_anew(&self, queues: &mut [Queue<'_>]) -> Result<u64, StoreError> {
+        self.standings().clear();
+        queues.iter_mut().for_each(|queue| queue.standing = None);
+        self.jetstream.last_sequence().await
+    }
+
     /// Finds out where the topics stand of which it is not known.
     async fn look_up(&self, queues: &mut [Queue<'_>]) -> Result<(), StoreError> {
         let unknown: Vec<_> = queues.iter_mut().filter(|queue| queue.standing.is_none()).collect();
@@ -221,10 +238,17 @@ impl Connected {
         Ok(())
     }
 
-    /// Appends entries of each topic that it does not have. Of each, one at least is taken, or another node was faster.
-    async fn append_some(&self, queues: &mut [Queue<'_>]) -> Result<(), StoreError> {
+    /// Appends entries of each topic that it does not have. Of each, one at least is taken, or another node was faster. With an `end` all of them stand
+    /// directly behind that, in the stream, and that behind them then.
+    async fn append_some(
+        &self,
+        queues: &mut [Queue<'_>],
+        end: Option<&mut Option<u64>>,
+    ) -> Result<(), StoreError> {
         let hour = now_ms() / 3_600_000;
-        let (mut puts, mut runs, mut is_shared) = (Vec::new(), Vec::new(), false);
+        let first = end.as_deref().copied().flatten();
+        // Who is slower here is not known.
+        let (mut puts, mut runs, mut is_shared) = (Vec::new(), Vec::new(), first.is_some());
         for queue in queues {
             let Some(standing) = &queue.standing else { continue };
             queue.entries.retain(|append| !standing.has(append.publisher, append.number));
@@ -235,6 +259,11 @@ impl Connected {
                     None => (standing, Behind::Last(standing.sequence)),
                     Some(before) => (before.standing(), Behind::Put),
                 };
+                let behind = match first {
+                    None => behind,
+                    Some(first) if puts.is_empty() => Behind::Stream(first),
+                    Some(_) => Behind::Put,
+                };
                 let next = self.next(before, append, hour);
                 let (subject, field) = (queue.subject.clone(), Some(next.field.clone()));
                 puts.push(Put { subject, behind, field, payload: next.payload.clone() });
@@ -242,7 +271,13 @@ impl Connected {
             }
             runs.push((queue, run));
         }
-        let mut sequences = self.jetstream.put(puts).await?.into_iter();
+        let sequences = self.jetstream.put(puts).await?;
+        if let Some(end) = end
+            && !sequences.is_empty()
+        {
+            *end = sequences.iter().copied().collect::<Option<Vec<_>>>().and_then(|all| all.last().copied());
+        }
+        let mut sequences = sequences.into_iter();
         for (queue, run) in runs {
             queue.settle(run.into_iter().zip(&mut sequences).collect())?;
         }

@@ -47,7 +47,8 @@ impl KeptStream {
         self
     }
 
-    /// On so many servers of a cluster: 1, 3 or 5. Default 1.
+    /// On so many servers of a cluster: 1, 3 or 5. Default 1. With more than one, nodes append one after the other, whatever the topics. While fewer
+    /// servers are there the stream cannot be made, and the engine is away. One that is there and is changed is noticed with the next connection.
     pub fn replicas(mut self, replicas: u8) -> Self {
         self.replicas = replicas;
         self
@@ -154,6 +155,11 @@ impl Config {
         } else {
             None
         }
+    }
+
+    /// Whether several servers have it.
+    pub(crate) fn is_replicated(&self) -> bool {
+        self.rest.get("num_replicas").and_then(serde_json::Value::as_u64).is_some_and(|replicas| replicas > 1)
     }
 
     /// The same that keeps as much as is needed; none if it does. What others need is not lowered.

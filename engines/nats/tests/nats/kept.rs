@@ -18,7 +18,7 @@ use tokio::{
 use super::*;
 
 /// Lines of a server's configuration, with everything in its folder.
-fn jetstream(folder: &Path) -> String {
+pub(super) fn jetstream(folder: &Path) -> String {
     format!("jetstream {{ store_dir: {:?} }}", folder.join("kept"))
 }
 
@@ -117,7 +117,7 @@ mod contract {
     store_contract!(NatsServer);
 }
 
-const BOUNDS: Bounds = Bounds { entries: 1_000, bytes: 100_000, age: Duration::from_secs(300) };
+pub(super) const BOUNDS: Bounds = Bounds { entries: 1_000, bytes: 100_000, age: Duration::from_secs(300) };
 
 /// A node, and what it keeps.
 async fn node(server: &NatsServer) -> (TestNode, Arc<dyn Store>) {
@@ -126,11 +126,16 @@ async fn node(server: &NatsServer) -> (TestNode, Arc<dyn Store>) {
     (node, store)
 }
 
-fn channel(node: &TestNode) -> Channel {
+pub(super) fn channel(node: &TestNode) -> Channel {
     Channel::Topics(node.cluster.key("t"))
 }
 
-fn entries(channel: Channel, publisher: u64, numbers: RangeInclusive<u64>, size: usize) -> Vec<Append> {
+pub(super) fn entries(
+    channel: Channel,
+    publisher: u64,
+    numbers: RangeInclusive<u64>,
+    size: usize,
+) -> Vec<Append> {
     let append = |number: u64| Append {
         topic: "t".into(),
         channel,
@@ -142,7 +147,11 @@ fn entries(channel: Channel, publisher: u64, numbers: RangeInclusive<u64>, size:
     numbers.map(append).collect()
 }
 
-async fn read(store: &Arc<dyn Store>, channel: Channel, after: Option<Place>) -> Result<Page, StoreError> {
+pub(super) async fn read(
+    store: &Arc<dyn Store>,
+    channel: Channel,
+    after: Option<Place>,
+) -> Result<Page, StoreError> {
     store.read(&Read { topic: "t".into(), channel, after, entries_max: 1_000, bounds: BOUNDS }).await
 }
 
@@ -240,7 +249,7 @@ async fn a_stream_in_memory_a_purged_one_and_a_deleted_one_are_told_from_the_one
 }
 
 /// Appends until it is done: the stream may have to be made first.
-async fn append(store: &Arc<dyn Store>, entries: &[Append]) {
+pub(super) async fn append(store: &Arc<dyn Store>, entries: &[Append]) {
     let asked = tokio::time::Instant::now();
     while let Err(error) = store.append(entries).await {
         assert!(asked.elapsed() < PATIENCE, "{error:?}");
@@ -249,7 +258,7 @@ async fn append(store: &Arc<dyn Store>, entries: &[Append]) {
 }
 
 /// Reads until it is done.
-async fn page(store: &Arc<dyn Store>, channel: Channel, after: Option<Place>) -> Page {
+pub(super) async fn page(store: &Arc<dyn Store>, channel: Channel, after: Option<Place>) -> Page {
     let asked = tokio::time::Instant::now();
     loop {
         match read(store, channel, after).await {

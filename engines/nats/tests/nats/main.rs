@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking")]
 
 mod kept;
+mod replicas;
 
 use std::{error::Error as _, path::Path};
 
