@@ -30,6 +30,8 @@ type Session = Arc<LiveSession<Client>>;
 const READY_MAX: Duration = Duration::from_secs(8);
 
 /// Gets ready for a session, and takes it if it comes.
+///
+/// Where this node goes down meanwhile it refuses for as long as it can: the other node has the session then, and gives it to a third.
 pub(super) async fn receive(inner: Arc<Inner>, key: MoveKey, about: Bytes, mut heard: Heard) {
     let link = inner.moving_link();
     let Some((mounted, session, coming)) = inner.get_ready(&about).await else {
@@ -41,7 +43,7 @@ pub(super) async fn receive(inner: Arc<Inner>, key: MoveKey, about: Bytes, mut h
     while let Some(output) = heard.next().await {
         match output {
             MoveOutput::Arrived(_, baggage) => {
-                cuts = thaw(mounted, &session, &baggage).filter(|_| coming.has_room());
+                cuts = thaw(mounted, &session, &baggage).filter(|_| coming.has_room() && !inner.goes_down());
                 match cuts {
                     Some(_) => link.moves().ready(key),
                     None => link.moves().refuse(key),
@@ -62,7 +64,7 @@ pub(super) async fn receive(inner: Arc<Inner>, key: MoveKey, about: Bytes, mut h
 impl Inner {
     /// Asks the program about a client and what it has joined. None if the session is not wanted here.
     async fn get_ready(&self, about: &[u8]) -> Option<(&Mounted, Session, Coming)> {
-        if self.is_draining.load(Ordering::Relaxed) {
+        if self.goes_down() {
             return None;
         }
         let about: About = serde_json::from_slice(about).ok()?;
@@ -76,13 +78,18 @@ impl Inner {
         hub.begin(&session);
         let coming = hub.join_again(&session, about);
         if let Some(coming) = coming {
-            if timeout_at(end, coming.stand()).await.unwrap_or(false) {
+            let stands = timeout_at(end, coming.stand()).await.unwrap_or(false);
+            if stands && !self.goes_down() {
                 return Some((mounted, session, coming));
             }
-            debug!("a session from another node is refused: it cannot join here what it has joined there");
+            debug!(stands, "a session from another node is refused: its joins do not stand, or this node goes down");
         }
         mounted.endpoint.discard(&session);
         None
+    }
+
+    fn goes_down(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
     }
 
     /// The session is this node's.

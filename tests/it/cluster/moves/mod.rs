@@ -1,6 +1,7 @@
 //! Sessions that go from one node to another when theirs is shut down.
 
 mod client;
+mod meanwhile;
 
 use std::{
     net::SocketAddr,

@@ -1,0 +1,92 @@
+//! What happens to sessions, their channels and their nodes while they go.
+
+use tokio::sync::Semaphore;
+
+use super::*;
+
+/// Three nodes on a hub with a channel of the test's, whose state all of them have.
+async fn three_with<C: Channel>(state: &Arc<C::State>) -> ([Node; 3], [SocketAddr; 3]) {
+    let hub = Hub::new();
+    let with = |mount: Mount| mount.channel::<C>("busy:*", state.clone());
+    let nodes = [
+        Node::with(&hub, "one", with).await,
+        Node::with(&hub, "two", with).await,
+        Node::with(&hub, "three", with).await,
+    ];
+    meet_all(&nodes).await;
+    let addresses = nodes.each_ref().map(|node| node.address);
+    (nodes, addresses)
+}
+
+/// A session at a node, with a join.
+async fn joined(address: SocketAddr, topic: &str) -> Session {
+    let mut session = Session::open(address, "/socket", Transport::Sse).await;
+    session.send_json(json!(["1", "1", topic, "phx_join", {}])).await;
+    session.expect_json(ok("1", "1", topic, json!({}))).await;
+    session
+}
+
+/// Joins where it comes to when the gate opens.
+struct Gated;
+
+struct Gate {
+    /// Those that have come so far.
+    comes: Semaphore,
+    opens: Semaphore,
+}
+
+impl Gate {
+    fn new() -> Arc<Self> {
+        Arc::new(Self { comes: Semaphore::new(0), opens: Semaphore::new(0) })
+    }
+
+    async fn pass(&self) {
+        self.comes.add_permits(1);
+        self.opens.acquire().await.unwrap().forget();
+    }
+
+    async fn comes(&self) {
+        tokio::time::timeout(PATIENCE, self.comes.acquire()).await.unwrap().unwrap().forget();
+    }
+
+    fn open(&self) {
+        self.opens.add_permits(1_000);
+    }
+}
+
+impl Channel for Gated {
+    type State = Gate;
+
+    async fn join(_: &Topic, _: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        if joining.is_move() {
+            joining.state().pass().await;
+        }
+        Ok(Self)
+    }
+
+    async fn handle_in(&mut self, _: &str, payload: Payload, _: &Context<Self>) -> Handled {
+        Ok(reply("ok", payload))
+    }
+}
+
+/// The node that a session is promised to goes down itself before it is there: it goes to the third.
+#[tokio::test]
+async fn a_session_whose_other_node_goes_down_as_well_goes_to_a_third() {
+    let gate = Gate::new();
+    let (nodes, addresses) = three_with::<Gated>(&gate).await;
+    let mut session = joined(addresses[0], "busy:1").await;
+    let gone = nodes[0].go();
+    gate.comes().await;
+    let asked = nodes[1..].iter().position(|node| node.server.stats().joins == 1).unwrap() + 1;
+    let gone_as_well = nodes[asked].go();
+    eventually("it goes down", || !nodes[asked].server.is_ready()).await;
+    gate.open();
+    gone.await.unwrap();
+    gone_as_well.await.unwrap();
+    let third = 3 - asked;
+    assert_eq!(nodes[third].sessions(), 1);
+    session.address = addresses[third];
+    session.resume(Transport::Sse).await;
+    session.send_json(json!(["1", "2", "busy:1", "echo", {"n": 1}])).await;
+    session.expect_json(ok("1", "2", "busy:1", json!({"n": 1}))).await;
+}
