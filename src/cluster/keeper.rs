@@ -175,6 +175,11 @@ impl Keeper {
         Ok(if self.appends.is_up() { Sent::Now } else { Sent::Later })
     }
 
+    /// Whether a broadcast that is to pass this join by has not come back.
+    pub(super) fn is_keeping_for(&self, join: ChannelId) -> bool {
+        self.senders().values().any(|sender| *sender == join)
+    }
+
     /// A member more has a topic. What is returned ends when this node has a copy of it; nothing if it has.
     pub(super) fn claim(self: &Arc<Self>, topic: &Topic, keep: Keep) -> Option<Reading> {
         let mut topics = self.topics();

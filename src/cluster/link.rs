@@ -34,7 +34,13 @@ pub(crate) use super::{asking::Asking, options::Cluster};
 use crate::{
     occasionally::{Occasionally, occasionally},
     topic::Topic,
-    topics::{broadcast::Broadcast, heard::Origin, keep::Keep, position::Position, published::Sent},
+    topics::{
+        broadcast::{Broadcast, ChannelId},
+        heard::Origin,
+        keep::Keep,
+        position::Position,
+        published::Sent,
+    },
 };
 
 /// Bytes of a topic, an event or a policy's key at most, as other nodes take them.
@@ -180,6 +186,11 @@ impl Link {
         check_all(broadcast)?;
         let Some(keeper) = &self.keeper else { return Ok(Err(NotKept)) };
         Ok(keeper.append(broadcast, keep).map_err(|_| NotKept))
+    }
+
+    /// Whether a broadcast to all but this join is on its way to the store or back.
+    pub(crate) fn is_keeping_for(&self, join: ChannelId) -> bool {
+        self.keeper.as_ref().is_some_and(|keeper| keeper.is_keeping_for(join))
     }
 
     /// A subscriber more has this topic, which may be kept. What is returned is to be waited for; nothing where the engine delivers the topic

@@ -16,7 +16,13 @@ use super::{
 };
 use crate::{
     topic::Topic,
-    topics::{broadcast::Broadcast, heard::Origin, keep::Keep, position::Position, published::Sent},
+    topics::{
+        broadcast::{Broadcast, ChannelId},
+        heard::Origin,
+        keep::Keep,
+        position::Position,
+        published::Sent,
+    },
 };
 
 #[derive(Debug)]
@@ -64,6 +70,10 @@ impl Link {
     }
 
     pub(crate) fn keep(&self, _: &Broadcast, _: Keep) -> Result<Result<Sent, NotKept>, TooLarge> {
+        match self.0 {}
+    }
+
+    pub(crate) fn is_keeping_for(&self, _: ChannelId) -> bool {
         match self.0 {}
     }
 

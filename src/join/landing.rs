@@ -8,9 +8,11 @@
 //! ```
 //!
 //! Nodes hear a publisher each in their own time. What the one has given a join and the other has not heard yet comes there later, and is left
-//! out then.
+//! out then. So is what a callback that was still running has said to all but its own client: other nodes do not know whom that is not for.
 
 use std::sync::{Arc, PoisonError};
+
+use serde::{Deserialize, Serialize};
 
 use crate::{
     join::{Join, leave_reason::LeaveReason, stop},
@@ -32,6 +34,9 @@ const ITEMS_MAX: usize = 8_192;
 /// Bytes of it: as much as may wait for a client by default.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// What a join may say to all others in that time.
+const SAID_MAX: usize = 256;
+
 /// How far a join has heard a topic.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Cut {
@@ -39,17 +44,38 @@ pub(crate) struct Cut {
     pub(crate) heard: Heard,
     /// Of what is kept by the cluster's store.
     pub(crate) position: Option<Position>,
+    /// What it has said itself since, to all others.
+    pub(crate) said: Vec<Place>,
+}
+
+/// Where a broadcast stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Place {
+    /// Among all of its node: the number of the node's start, and its own.
+    Of(u64, u64),
+    /// In what is kept of its topic.
+    Kept(Position),
+}
+
+impl Place {
+    /// None of one that no other node hears.
+    fn new(broadcast: &Broadcast, origin: Option<Origin>) -> Option<Self> {
+        let kept = broadcast.position.map(Self::Kept);
+        kept.or_else(|| origin.map(|Origin { node, number }| Self::Of(node, number)))
+    }
 }
 
 impl Cut {
-    /// Whether a broadcast is one of those that it has.
+    /// Whether a broadcast is one of those that it has, or that are not for it.
     fn has(&self, broadcast: &Broadcast, origin: Option<Origin>) -> bool {
         let is_heard = origin.is_some_and(|origin| self.heard.has(origin));
         let is_kept = self
             .position
             .zip(broadcast.position)
             .is_some_and(|(cut, position)| cut.epoch == position.epoch && position.offset <= cut.offset);
-        is_heard || is_kept
+        let is_said = || Place::new(broadcast, origin).is_some_and(|place| self.said.contains(&place));
+        is_heard || is_kept || (!self.said.is_empty() && is_said())
     }
 }
 
@@ -64,6 +90,8 @@ enum State {
     Waits {
         items: Vec<Item>,
         bytes: usize,
+        /// What the join has said to all others.
+        said: Vec<Place>,
     },
     /// More came than may wait.
     Overflowed,
@@ -77,12 +105,16 @@ enum Item {
 
 impl Landing {
     pub(crate) fn new(join: Arc<Join>, topic: Topic) -> Arc<Self> {
-        let state = Mutex::new(State::Waits { items: Vec::new(), bytes: 0 });
-        Arc::new(Self { join, topic, state })
+        Arc::new(Self { join, topic, state: Mutex::new(State::new()) })
     }
 
     pub(crate) fn topic(&self) -> &Topic {
         &self.topic
+    }
+
+    /// What the join has said to all others since it stands here.
+    pub(crate) fn said(&self) -> Vec<Place> {
+        if let State::Waits { said, .. } = &*self.state() { said.clone() } else { Vec::new() }
     }
 
     /// Whether more came than may wait: it cannot land without a gap.
@@ -115,8 +147,21 @@ impl Landing {
 }
 
 impl State {
+    fn new() -> Self {
+        Self::Waits { items: Vec::new(), bytes: 0, said: Vec::new() }
+    }
+
+    /// The join itself has said it, and does not hear it.
+    fn pass_by(&mut self, place: Option<Place>) {
+        let Self::Waits { said, .. } = self else { return };
+        said.extend(place);
+        if said.len() > SAID_MAX {
+            *self = Self::Overflowed;
+        }
+    }
+
     fn wait(&mut self, item: Item) {
-        let Self::Waits { items, bytes } = self else { return };
+        let Self::Waits { items, bytes, .. } = self else { return };
         *bytes += item.bytes();
         items.push(item);
         if items.len() > ITEMS_MAX || *bytes > BYTES_MAX {
@@ -145,6 +190,9 @@ impl Inbox for Landing {
             State::Landed(_) => {
                 drop(state);
                 self.join.clone().deliver(delivery);
+            }
+            _ if delivery.broadcast.from == Some(self.join.id) => {
+                state.pass_by(Place::new(delivery.broadcast, delivery.origin()));
             }
             _ => state.wait(Item::Broadcast(delivery.shared())),
         }
@@ -187,7 +235,7 @@ impl Join {
             let topics = &self.home.node.topics;
             // One that has left meanwhile has heard what it has heard.
             let cut = topics.exchange(&topic, &place, self.id, Member::Inbox(landing.clone()))?;
-            Some((landing, Cut { heard: cut.0, position: cut.1 }))
+            Some((landing, Cut { heard: cut.0, position: cut.1, said: Vec::new() }))
         };
         places.into_iter().filter_map(hold).collect()
     }
@@ -196,6 +244,11 @@ impl Join {
     pub(crate) fn foreign(&self) -> Vec<Topic> {
         let state = self.state();
         state.foreign.iter().flat_map(|foreign| foreign.iter()).map(|(topic, _)| topic.clone()).collect()
+    }
+
+    /// Whether nothing is left to do: the channel rests, or the join is over; and what it has said to all others on a kept topic is known by its place.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.is_at_rest() && !self.node().link().is_some_and(|link| link.is_keeping_for(self.id))
     }
 
     /// Whether its client has the ok to it, and it is not over.
@@ -217,7 +270,7 @@ mod tests {
     #[test]
     fn so_much_waits_and_no_more() {
         for (bytes, count) in [(1, ITEMS_MAX), (BYTES_MAX / 4 - 1_000, 4)] {
-            let mut state = State::Waits { items: Vec::new(), bytes: 0 };
+            let mut state = State::new();
             for _ in 0..count {
                 state.wait(broadcast(bytes));
             }
@@ -238,5 +291,22 @@ mod tests {
         cut.position = "a:5".parse().ok();
         let at = |position: &str| Broadcast { position: position.parse().ok(), ..said.clone() };
         assert!(cut.has(&at("a:5"), None) && !cut.has(&at("a:6"), None) && !cut.has(&at("b:5"), None));
+        cut.said = vec![Place::Of(1, 8), Place::Kept("a:9".parse().unwrap())];
+        assert!(cut.has(&said, origin(8)) && !cut.has(&said, origin(7)) && !cut.has(&said, origin(9)));
+        assert!(cut.has(&at("a:9"), None) && !cut.has(&at("a:8"), None) && !cut.has(&at("b:9"), None));
+    }
+
+    #[test]
+    fn what_a_join_says_to_all_others_is_passed_by_and_so_much_of_it() {
+        let mut state = State::new();
+        state.pass_by(None);
+        for number in 0..SAID_MAX as u64 {
+            state.pass_by(Some(Place::Of(1, number)));
+        }
+        assert!(
+            matches!(&state, State::Waits { items, said, .. } if items.is_empty() && said.len() == SAID_MAX)
+        );
+        state.pass_by(Some(Place::Of(1, 0)));
+        assert!(matches!(state, State::Overflowed));
     }
 }

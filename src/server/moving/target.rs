@@ -82,7 +82,10 @@ impl Inner {
             if stands && !self.goes_down() {
                 return Some((mounted, session, coming));
             }
-            debug!(stands, "a session from another node is refused: its joins do not stand, or this node goes down");
+            debug!(
+                stands,
+                "a session from another node is refused: its joins do not stand, or this node goes down"
+            );
         }
         mounted.endpoint.discard(&session);
         None

@@ -6,7 +6,7 @@ use lapwing_transports::{connect::Refusal, live::LiveSession};
 use tokio::time::Instant;
 
 use super::{
-    About, AboutJoin, Cuts,
+    About, AboutJoin, CutOf, Cuts,
     luggage::{Luggage, read_request},
 };
 use crate::{
@@ -120,6 +120,6 @@ impl Cuts {
     fn take(&mut self, join: &Topic, topic: &Topic) -> Cut {
         let at = self.0.iter().position(|cut| cut.join == join.as_str() && cut.topic == topic.as_str());
         at.map(|at| self.0.swap_remove(at))
-            .map_or_else(Cut::default, |cut| Cut { heard: cut.heard, position: cut.position })
+            .map_or_else(Cut::default, |CutOf { heard, position, said, .. }| Cut { heard, position, said })
     }
 }

@@ -97,7 +97,7 @@ impl Held {
     pub(crate) async fn at_rest(&self) -> bool {
         let rest = async {
             let mut pause = LOOK_AFTER;
-            while !self.joins.iter().all(|join| join.is_at_rest()) {
+            while !self.joins.iter().all(|join| join.is_settled()) {
                 sleep(pause).await;
                 pause = LOOK_EVERY.min(2 * pause);
             }
@@ -112,6 +112,7 @@ impl Held {
             topic: landing.topic().as_str().to_owned(),
             heard: cut.heard.clone(),
             position: cut.position,
+            said: landing.said(),
         });
         Cuts(cuts.collect())
     }

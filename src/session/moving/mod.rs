@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use self::luggage::Params;
 use crate::{
+    join::landing::Place,
     protocol::RawJson,
     topics::{heard::Heard, position::Position},
 };
@@ -77,4 +78,7 @@ struct CutOf {
     topic: String,
     heard: Heard,
     position: Option<Position>,
+    /// What the join has said since, to all others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    said: Vec<Place>,
 }

@@ -7,7 +7,8 @@ use super::*;
 /// Three nodes on a hub with a channel of the test's, whose state all of them have.
 async fn three_with<C: Channel>(state: &Arc<C::State>) -> ([Node; 3], [SocketAddr; 3]) {
     let hub = Hub::new();
-    let with = |mount: Mount| mount.channel::<C>("busy:*", state.clone());
+    let keep = Keep::last(100);
+    let with = |mount: Mount| mount.channel::<C>("busy:*", state.clone()).keep("busy:kept:*", keep);
     let nodes = [
         Node::with(&hub, "one", with).await,
         Node::with(&hub, "two", with).await,
@@ -16,6 +17,12 @@ async fn three_with<C: Channel>(state: &Arc<C::State>) -> ([Node; 3], [SocketAdd
     meet_all(&nodes).await;
     let addresses = nodes.each_ref().map(|node| node.address);
     (nodes, addresses)
+}
+
+impl Node {
+    fn joins(&self) -> u64 {
+        self.server.stats().joins
+    }
 }
 
 /// A session at a node, with a join.
@@ -77,7 +84,7 @@ async fn a_session_whose_other_node_goes_down_as_well_goes_to_a_third() {
     let mut session = joined(addresses[0], "busy:1").await;
     let gone = nodes[0].go();
     gate.comes().await;
-    let asked = nodes[1..].iter().position(|node| node.server.stats().joins == 1).unwrap() + 1;
+    let asked = nodes[1..].iter().position(|node| node.joins() == 1).unwrap() + 1;
     let gone_as_well = nodes[asked].go();
     eventually("it goes down", || !nodes[asked].server.is_ready()).await;
     gate.open();
@@ -89,4 +96,46 @@ async fn a_session_whose_other_node_goes_down_as_well_goes_to_a_third() {
     session.resume(Transport::Sse).await;
     session.send_json(json!(["1", "2", "busy:1", "echo", {"n": 1}])).await;
     session.expect_json(ok("1", "2", "busy:1", json!({"n": 1}))).await;
+}
+
+/// Says to all others what its client says, when the gate opens.
+struct Teller;
+
+impl Channel for Teller {
+    type State = Gate;
+
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    async fn handle_in(&mut self, _: &str, payload: Payload, cx: &Context<Self>) -> Handled {
+        cx.state().pass().await;
+        cx.broadcast_from("said", payload)?;
+        Ok(reply("ok", json!({})))
+    }
+}
+
+/// What a callback says to all others that was running when its session was held is no message to its own client on the other node either.
+#[tokio::test]
+async fn what_a_channel_says_to_all_others_its_own_client_does_not_hear() {
+    for topic in ["busy:1", "busy:kept:1"] {
+        let gate = Gate::new();
+        let (nodes, addresses) = three_with::<Teller>(&gate).await;
+        let mut session = joined(addresses[0], topic).await;
+        let mut other = joined(addresses[1], topic).await;
+        session.send_json(json!(["1", "2", topic, "tell", {"n": 1}])).await;
+        gate.comes().await;
+        let gone = nodes[0].go();
+        eventually("it may go", || nodes[1].joins() + nodes[2].joins() == 2).await;
+        // It is held, or it hears what it is not to hear where it is.
+        sleep(Duration::from_millis(300)).await;
+        gate.open();
+        gone.await.unwrap();
+        other.expect_json(json!([null, null, topic, "said", {"n": 1}])).await;
+        session.address = addresses[1];
+        session.resume(Transport::Sse).await;
+        session.expect_json(ok("1", "2", topic, json!({}))).await;
+        nodes[2].server.broadcast(topic, "said", json!({"n": 2})).unwrap();
+        session.expect_json(json!([null, null, topic, "said", {"n": 2}])).await;
+    }
 }
