@@ -26,7 +26,11 @@ pub(crate) struct Coming(Vec<(Topic, Arc<Arriving>)>);
 impl Hub {
     /// Asks the program about a client who has connected to another node.
     pub(crate) async fn connect_again(&self, about: &About) -> Result<Client, Refusal> {
-        let request = read_request(&about.request).ok_or_else(Refusal::default)?;
+        let mut request = read_request(&about.request).ok_or_else(Refusal::default)?;
+        if let (Some(connected_with), Some(token)) = (&mut request.auth_token, &about.token) {
+            // It need not be good any more, as it was for no longer than the login that it began.
+            connected_with.clone_from(token);
+        }
         let serializer = self.serializer_for(&request)?;
         let mut accept = self.accepted(request).await?;
         if let (Some(on_token), Some(token)) = (&self.logins.callbacks.on_token, &about.token) {

@@ -1,8 +1,10 @@
 //! What happens to sessions, their channels and their nodes while they go.
 
+use lapwing::Refusal;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::support::{channels, http, sessions::Attachment};
 
 /// Three nodes on a hub with a channel of the test's, whose state all of them have.
 async fn three_with<C: Channel>(state: &Arc<C::State>) -> ([Node; 3], [SocketAddr; 3]) {
@@ -138,4 +140,50 @@ async fn what_a_channel_says_to_all_others_its_own_client_does_not_hear() {
         nodes[2].server.broadcast(topic, "said", json!({"n": 2})).unwrap();
         session.expect_json(json!([null, null, topic, "said", {"n": 2}])).await;
     }
+}
+
+fn check(token: Option<&str>, is_first_over: &AtomicBool) -> Result<Accept, Refusal> {
+    match token {
+        Some("first") if !is_first_over.load(Ordering::Relaxed) => Ok(Accept::new().id("user:1")),
+        Some("second") => Ok(Accept::new().id("user:1")),
+        _ => Err(Refusal::default()),
+    }
+}
+
+/// A client that has connected with a token which is over by now, and has brought another one since.
+#[tokio::test]
+async fn a_client_that_has_brought_another_token_goes_with_that() {
+    let is_over = never();
+    let with = |mount: Mount| {
+        let (at_connect, at_token) = (is_over.clone(), is_over.clone());
+        let mount = mount.with_auth_tokens().connect(move |request| {
+            let decided = check(request.auth_token.as_deref(), &at_connect);
+            async move { decided }
+        });
+        mount.on_token(move |request| {
+            let decided = check(Some(&request.token), &at_token);
+            async move { decided }
+        })
+    };
+    let hub = Hub::new();
+    let nodes = [
+        Node::with(&hub, "one", with).await,
+        Node::with(&hub, "two", with).await,
+        Node::with(&hub, "three", with).await,
+    ];
+    meet_all(&nodes).await;
+    let path = Transport::Longpoll.path("/socket");
+    let opening = [("x-phoenix-authtoken", "first")];
+    let opened = http::request(nodes[0].address, "POST", &path, &opening, Some(b"!open 30000")).await;
+    let token = opened.text().split(' ').nth(1).unwrap().to_owned();
+    let attachment = Attachment::Longpoll(Default::default());
+    let (address, mount) = (nodes[0].address, "/socket".to_owned());
+    let mut session = Session { address, mount, token, received: 0, sent: Vec::new(), attachment };
+    session.send_json(json!([null, "1", "phoenix", "token", {"token": "second"}])).await;
+    session.expect_json(channels::reply(json!(null), "1", "phoenix", "ok", json!({}))).await;
+    is_over.store(true, Ordering::Relaxed);
+    nodes[0].go().await.unwrap();
+    assert_eq!(nodes[1].sessions() + nodes[2].sessions(), 1);
+    session.address = nodes[1].address;
+    session.resume(Transport::Sse).await;
 }
