@@ -167,6 +167,10 @@ impl Inner {
             debug!(%target, "a session stays: its channels are busy");
             return None;
         }
+        if !hub.is_still(session, about) {
+            debug!(%target, "a session stays: it is not what the other one was told of");
+            return None;
+        }
         let cuts = serde_json::to_vec(&held.cuts()).unwrap_or_default();
         let frozen = endpoint.freeze(session).ok()?;
         let back = || {

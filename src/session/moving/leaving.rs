@@ -12,7 +12,7 @@ use crate::{
         landing::{Cut, Landing},
         leave_reason::LeaveReason,
     },
-    protocol::{RawJson, Ref},
+    protocol::{Payload, RawJson},
     session::{client::Client, handler::Hub},
     topic::Topic,
 };
@@ -36,28 +36,37 @@ impl Hub {
     pub(crate) fn about(&self, mount: &str, session: &LiveSession<Client>) -> Option<About> {
         let client = session.state();
         let luggage = client.luggage()?;
+        let state = client.state();
+        if state.is_renewing {
+            // What comes of that would be said here, and its client would be there.
+            return None;
+        }
+        let joins: Vec<_> = state.joins.iter().cloned().collect();
+        drop(state);
         let (request, token) = luggage.request();
         let until = self.logins.until(client);
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
-        let joins: Vec<_> = client.state().joins.iter().cloned().collect();
         let joins = joins.iter().map(|join| {
             let params = luggage.params(join.id)?;
-            join.is_joined().then(|| AboutJoin {
-                topic: join.topic.as_str().to_owned(),
-                join_ref: join.join_ref.as_ref().and_then(|join_ref| RawJson::new(join_ref.as_json()).ok()),
-                has_join_ref: join.has_join_ref,
-                params: Params::from(&params),
-                foreign: join.foreign().iter().map(|topic| topic.as_str().to_owned()).collect(),
-            })
+            join.is_joined().then(|| AboutJoin::new(join, &params))
         });
+        let mut joins: Vec<_> = joins.collect::<Option<_>>()?;
+        joins.sort_unstable_by(|one, other| one.topic.cmp(&other.topic));
         Some(About {
             mount: mount.to_owned(),
             request,
             token,
             id: client.socket_id().map(|id| id.as_str().to_owned()),
             login_ms: left.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
-            joins: joins.collect::<Option<_>>()?,
+            joins,
         })
+    }
+
+    /// Whether a session, whose channels rest, is what another node was told of: it may have joined or left something since, or brought a token, and
+    /// a callback that still ran may have subscribed a topic, of which nothing would come there.
+    pub(crate) fn is_still(&self, session: &LiveSession<Client>, about: &About) -> bool {
+        let now = self.about(&about.mount, session);
+        now.is_some_and(|now| now.token == about.token && now.joins == about.joins)
     }
 
     /// Has what comes for the joins of a session wait. None if they are not those that another node was told of.
@@ -66,8 +75,7 @@ impl Hub {
         let joins: Vec<_> = state.joins.iter().cloned().collect();
         let is_ending = state.ending() > 0;
         drop(state);
-        let is_told = |join: &Arc<Join>| about.joins.iter().any(|told| told.is(join));
-        if is_ending || joins.len() != about.joins.len() || !joins.iter().all(is_told) {
+        if is_ending || !self.is_still(session, about) {
             return None;
         }
         let hold = |join: &Arc<Join>| {
@@ -86,9 +94,16 @@ impl Hub {
 }
 
 impl AboutJoin {
-    fn is(&self, join: &Join) -> bool {
-        let join_ref = self.join_ref.as_ref().and_then(|text| Ref::from_json(text.as_str()).ok().flatten());
-        join.topic.as_str() == self.topic && join_ref == join.join_ref && join.is_joined()
+    fn new(join: &Join, params: &Payload) -> Self {
+        let mut foreign: Vec<_> = join.foreign().iter().map(|topic| topic.as_str().to_owned()).collect();
+        foreign.sort_unstable();
+        Self {
+            topic: join.topic.as_str().to_owned(),
+            join_ref: join.join_ref.as_ref().and_then(|join_ref| RawJson::new(join_ref.as_json()).ok()),
+            has_join_ref: join.has_join_ref,
+            params: Params::from(params),
+            foreign,
+        }
     }
 }
 

@@ -119,7 +119,7 @@ pub(crate) fn read_request(request: &RawJson) -> Option<ConnectRequest> {
 }
 
 /// Parameters as JSON.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Params {
     Json(RawJson),

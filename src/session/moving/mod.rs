@@ -42,7 +42,7 @@ pub(crate) struct About {
     joins: Vec<AboutJoin>,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct AboutJoin {
     topic: String,
     /// As JSON.

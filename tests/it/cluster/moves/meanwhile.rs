@@ -187,3 +187,84 @@ async fn a_client_that_has_brought_another_token_goes_with_that() {
     session.address = nodes[1].address;
     session.resume(Transport::Sse).await;
 }
+
+/// Subscribes a topic when the gate opens, and passes on what is said there.
+struct Reader;
+
+impl Channel for Reader {
+    type State = Gate;
+
+    async fn join(_: &Topic, _: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        if joining.is_move() {
+            joining.state().pass().await;
+        }
+        Ok(Self)
+    }
+
+    async fn handle_in(&mut self, topic: &str, _: Payload, cx: &Context<Self>) -> Handled {
+        cx.subscribe(topic).await?;
+        Ok(reply("ok", json!({})))
+    }
+
+    async fn handle_broadcast(&mut self, broadcast: Arc<Broadcast>, cx: &Context<Self>) -> Handled {
+        cx.push("said", broadcast.payload.clone())?;
+        Ok(noreply())
+    }
+}
+
+/// What a channel subscribes after its session was offered comes on the other node as well.
+#[tokio::test]
+async fn a_topic_that_is_subscribed_meanwhile_is_heard_on_the_other_node() {
+    let gate = Gate::new();
+    let (nodes, addresses) = three_with::<Reader>(&gate).await;
+    let mut session = joined(addresses[0], "busy:1").await;
+    let gone = nodes[0].go();
+    gate.comes().await;
+    session.send_json(json!(["1", "2", "busy:1", "news", {}])).await;
+    session.expect_json(ok("1", "2", "busy:1", json!({}))).await;
+    gate.open();
+    gone.await.unwrap();
+    assert_eq!(nodes[1].sessions() + nodes[2].sessions(), 1);
+    nodes[1].server.broadcast("news", "said", json!({"n": 1})).unwrap();
+    session.address = addresses[1];
+    session.resume(Transport::Sse).await;
+    session.expect_json(json!(["1", null, "busy:1", "said", {"n": 1}])).await;
+}
+
+/// What the program says of a token while its session is offered, its client hears, and it counts on the other node.
+#[tokio::test]
+async fn a_token_that_is_looked_at_meanwhile_is_answered() {
+    let gate = Gate::new();
+    let with = |mount: Mount| {
+        let gate = gate.clone();
+        let mount = mount.connect(|_| async { Ok(Accept::new().expires_in(Duration::from_secs(600))) });
+        mount.on_token(move |request| {
+            let gate = gate.clone();
+            async move {
+                if request.token == "slow" {
+                    gate.pass().await;
+                }
+                Ok(Accept::new().expires_in(Duration::from_secs(3_600)))
+            }
+        })
+    };
+    let hub = Hub::new();
+    let nodes = [
+        Node::with(&hub, "one", with).await,
+        Node::with(&hub, "two", with).await,
+        Node::with(&hub, "three", with).await,
+    ];
+    meet_all(&nodes).await;
+    let mut session = Session::open(nodes[0].address, "/socket", Transport::Sse).await;
+    session.send_json(json!([null, "1", "phoenix", "token", {"token": "slow"}])).await;
+    gate.comes().await;
+    let gone = nodes[0].go();
+    sleep(Duration::from_millis(100)).await;
+    gate.open();
+    gone.await.unwrap();
+    session.address = nodes[1].address;
+    session.resume(Transport::Sse).await;
+    let answer = session.next_json().await;
+    assert_eq!(answer[1], "1");
+    assert!(answer[4]["response"]["expires_in"].as_u64().unwrap() > 3_000_000, "{answer}");
+}
