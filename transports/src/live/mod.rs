@@ -170,7 +170,10 @@ impl<S> LiveSession<S> {
         let mut core = self.core();
         let frame = self.prepared(&core, frame);
         let then = then.map(|then| self.prepared(&core, then));
-        let pushed = core.session.try_push(frame, then, &self.common.outbox);
+        let pushed = match core.session.closed() {
+            None => core.session.try_push(frame, then, &self.common.outbox),
+            Some(_) => self.push_aside(&mut core, frame, then),
+        };
         if pushed.is_at_end() {
             core.wake();
         }
@@ -196,7 +199,16 @@ impl<S> LiveSession<S> {
     #[inline]
     fn push_into(&self, core: &mut Core, frame: Frame) -> Pushed {
         let frame = self.prepared(core, frame);
-        core.session.push(frame, &self.common.outbox)
+        match core.session.closed() {
+            None => core.session.push(frame, &self.common.outbox),
+            Some(_) => match self.push_aside(core, frame, None) {
+                Pushed::Full => {
+                    core.close_later(CloseReason::TooSlow);
+                    Pushed::Closed
+                }
+                pushed => pushed,
+            },
+        }
     }
 
     /// A frame as the session keeps it, counted if much waits.

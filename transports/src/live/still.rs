@@ -27,9 +27,10 @@ use super::{
 };
 use crate::{
     close::CloseReason,
+    frame::Frame,
     policy::Few,
     session::{
-        Attachment,
+        Attachment, Pushed,
         frozen::{self, ThawError, Thawed},
         life::Tick,
     },
@@ -193,6 +194,19 @@ impl<S> LiveSession<S> {
             Poll::Pending
         })
         .await;
+    }
+
+    /// A frame, and another that belongs to it, for a session that is closed, or is frozen: then it has them if it goes on here, as it does where the
+    /// other node does not take it. If it goes there, they are lost with whoever has pushed them.
+    #[cold]
+    pub(super) fn push_aside(&self, core: &mut Core, frame: Frame, then: Option<Frame>) -> Pushed {
+        let Some(frost) = core.frozen_mut() else { return Pushed::Closed };
+        // Much may wait in what is frozen.
+        [Some(&frame), then.as_ref()]
+            .into_iter()
+            .flatten()
+            .for_each(|frame| frame.charge(&self.common.budget));
+        frost.frozen.push(frame, then, &self.common.outbox)
     }
 
     /// Takes the session out of its place, as bytes. What carries it waits for what becomes of it.

@@ -5,7 +5,8 @@
 //!                        └────── take_back ────────────────▶ open, where it was
 //! ```
 //!
-//! A session that is frozen is no session: nothing can be pushed into it or taken by it, and of those two ways on its holder may go one.
+//! A session that is frozen is no session: nothing is taken by it, and of those two ways on its holder may go one. What is pushed into it
+//! ([`Frozen::push`]) stands behind all else if it goes on where it was, and is in no bytes.
 //!
 //! Law, for every point in the life of a session (`tests/laws/`): to its client, a session that was frozen and thawed is one whose connection was
 //! cut. It gets the same frames under the same numbers, once and in order; what it says is taken once; bounds,
@@ -32,7 +33,7 @@ use std::{fmt, sync::Arc};
 use bytes::{Buf, BufMut as _, Bytes};
 
 use super::{
-    Attachment, Counts, Seq, Session,
+    Attachment, Counts, Pushed, Seq, Session,
     life::{CarriedBy, Lasting, Life, LongLife, Tick},
     outbox::{Outbox, OutboxLimits},
     retained::Retained,
@@ -166,6 +167,11 @@ impl Frozen {
         out.put_u32(outbox.len() as u32);
         outbox.iter().for_each(|frame| put_frame(frame, &mut out));
         out.into()
+    }
+
+    /// Keeps a frame, and another that belongs to it, for when the session goes on where it was; where there is no room for both, neither.
+    pub fn push(&mut self, frame: Frame, then: Option<Frame>, limits: &OutboxLimits) -> Pushed {
+        self.session.try_push(frame, then, limits)
     }
 
     /// What stands in the place of the session meanwhile: it is closed, so that nothing can be pushed into it or taken by it, carried by

@@ -15,7 +15,7 @@ use crate::{
     frame::{Frame, Message},
     manager::{admission::Attached, taking::Rejected},
     options::{ResumeOptions, TransportOptions},
-    session::{Pushed, Seq, life::Tick},
+    session::{Pushed, Seq, life::Tick, outbox::OutboxLimits},
 };
 
 /// Notes its calls.
@@ -156,7 +156,7 @@ async fn a_session_goes_to_another_node_with_all_that_waits_and_leaves_nothing_b
     }
     session.hold_still();
     let bytes = one.freeze(&session).unwrap();
-    assert_eq!(session.push(Frame::text("lost")), Pushed::Closed);
+    assert_eq!(session.push(Frame::text("for a session that stays")), Pushed::Queued);
     assert_eq!(one.take(&session, Seq(2), Message::Text("up 2")), Err(Rejected::Still));
     assert_eq!((session.closed(), session.is_attached()), (None, false));
     let reserved = two.reserve(()).unwrap();
@@ -207,6 +207,32 @@ async fn a_session_that_is_taken_back_goes_on_as_if_its_connection_was_cut() {
     assert_eq!(session.push(Frame::text("down 2")), Pushed::Queued);
     assert_eq!(waiting(&session), ["down 1", "down 2"]);
     assert_eq!((one.registry.len(), one.handler.notes().len()), (1, 0));
+}
+
+#[tokio::test]
+async fn what_is_pushed_while_a_session_is_frozen_it_has_if_it_stays() {
+    let limits = OutboxLimits::default().frames_max(3);
+    let one = node_with(1, TransportOptions::default().resume(ResumeOptions::default()).outbox(limits));
+    let (Attached { session, .. }, token) = open(&one).await;
+    session.push(Frame::text("down 1"));
+    one.freeze(&session).unwrap();
+    assert_eq!(session.push(Frame::text("down 2")), Pushed::Queued);
+    assert_eq!(session.try_push(Frame::text("down 3"), None), Pushed::Queued);
+    assert_eq!(session.try_push(Frame::text("no room"), None), Pushed::Full);
+    one.take_back(&session);
+    assert_eq!(waiting(&session), ["down 1", "down 2", "down 3"]);
+    resume(&one, &token, 1).await.unwrap();
+    assert_eq!(waiting(&session), ["down 2", "down 3"]);
+
+    // More than may wait, as ever.
+    one.freeze(&session).unwrap();
+    assert_eq!(session.push(Frame::text("down 4")), Pushed::Queued);
+    assert_eq!((session.push(Frame::text("no room")), session.closed()), (Pushed::Closed, None));
+    one.take_back(&session);
+    assert_eq!(session.closed(), Some(CloseReason::TooSlow));
+    let held = one.common.budget.held();
+    drop(session);
+    assert!(one.common.budget.held() <= held);
 }
 
 #[tokio::test]
