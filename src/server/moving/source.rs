@@ -198,13 +198,12 @@ impl Inner {
                 _ => break,
             }
         }
-        endpoint.take_back(session);
         if is_released {
-            // The other node may have it: it must not go on here.
+            // The other node may have it: it must not go on here, not for a moment.
             session.close(CloseReason::Draining);
-            return Some(Outcome::Lost);
         }
-        Some(Outcome::Stays)
+        endpoint.take_back(session);
+        Some(if is_released { Outcome::Lost } else { Outcome::Stays })
     }
 }
 

@@ -332,11 +332,15 @@ impl<S> LiveSession<S> {
         if core.session.close(reason) {
             core.wake_readers();
             drop(core);
-            if reason == CloseReason::TooSlow {
-                self.common.counters.count_too_slow();
-            }
-            self.handle_closed();
+            self.handle_closed_for(reason);
         }
+    }
+
+    fn handle_closed_for(&self, reason: CloseReason) {
+        if reason == CloseReason::TooSlow {
+            self.common.counters.count_too_slow();
+        }
+        self.handle_closed();
     }
 
     /// Closes the session, and tells its page why, in the program's words: the reason of the close event, as

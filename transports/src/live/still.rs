@@ -250,11 +250,13 @@ impl<S> LiveSession<S> {
         core.session = session;
         self.set_last_seen(heard);
         core.set_stance(Stance::Cut(cut));
+        // Under the same lock: one that is to be closed takes nothing more, as another node may have it.
+        let closed = closed.filter(|reason| core.session.close(*reason));
         core.cut();
         drop(core);
         waiting.into_iter().for_each(Waker::wake);
         if let Some(reason) = closed {
-            self.close(reason);
+            self.handle_closed_for(reason);
         }
         true
     }
