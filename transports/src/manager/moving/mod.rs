@@ -106,12 +106,12 @@ impl<H: Handler> Manager<H> {
     pub(crate) fn adopt(&self, session: &Session<H>) -> bool {
         // The sweep looks at it as soon as it is there.
         if self.draining.is_cancelled() || !session.adopt() {
-            self.discard(session);
+            self.end_unseen(session);
             return false;
         }
         if !self.registry.adopt(session) {
             session.reserve();
-            self.discard(session);
+            self.end_unseen(session);
             return false;
         }
         self.enter_names(session);
@@ -124,6 +124,15 @@ impl<H: Handler> Manager<H> {
             session.handle_closed();
         }
         true
+    }
+
+    /// A session has come and does not go on here. If it was closed on its way its client, who looks for it here, is told why.
+    fn end_unseen(&self, session: &Session<H>) {
+        if let Some(reason) = session.closed() {
+            let words = session.last_words(reason);
+            self.forget_names(session, session.core().names(), reason, words.as_deref());
+        }
+        self.discard(session);
     }
 
     /// Whoever has a token of another node finds the session here.

@@ -7,7 +7,7 @@ use http::{Request, request::Parts};
 use super::*;
 use crate::{
     connect::{ConnectRequest, Refusal},
-    dialect::server::Refused,
+    dialect::{rejection::Rejection, server::Refused},
     elsewhere::{
         Carried, CarriedBody, CarriedSocket, Carrying, CarryingSocket, Elsewhere, Marks, NotCarried,
         TAG_BYTES,
@@ -252,6 +252,21 @@ async fn a_session_that_is_closed_while_it_is_frozen_is_closed_where_it_goes_on(
     one.freeze(&session).unwrap();
     session.close(CloseReason::Disconnected);
     assert_eq!(one.release(&session, two.marks.here()), Some(CloseReason::Disconnected));
+}
+
+#[tokio::test]
+async fn who_is_sent_away_while_their_session_comes_is_told_so() {
+    let (one, two) = (node(1), node(2));
+    let (Attached { session, .. }, token) = open(&one).await;
+    let bytes = one.freeze(&session).unwrap();
+    let reserved = two.reserve(()).unwrap();
+    reserved.close_with(CloseReason::Dismissed, "for good");
+    Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
+    one.release(&session, 2);
+    assert!(!two.adopt(&reserved));
+    let Err(Denied::Refused(told)) = two.find(&token).map(drop) else { panic!("it is not there") };
+    assert_eq!(told, Rejection::of_ended(CloseReason::Dismissed, Some("for good")));
+    assert_eq!((two.registry.len(), two.foreign.count()), (0, 0));
 }
 
 #[tokio::test]
