@@ -26,6 +26,7 @@ use super::{
     waking::Core,
 };
 use crate::{
+    budget::STEP,
     close::CloseReason,
     frame::Frame,
     policy::Few,
@@ -311,6 +312,9 @@ impl<S> LiveSession<S> {
             return Err(ThawError::Value);
         }
         let before = std::mem::replace(&mut core.session, session);
+        if core.session.waiting_cost() > STEP {
+            core.session.waiting().for_each(|frame| frame.charge(&self.common.budget));
+        }
         for frame in before.waiting() {
             // One that finds no room closes it, and then it is not adopted.
             let _ = core.session.push(frame.clone(), limits);

@@ -80,10 +80,10 @@ impl<H: Handler> Manager<H> {
         closed.flatten()
     }
 
-    /// A session that is to come from another node, and that nobody can find. `None` if there are as many sessions as there may be, or the
-    /// system has no randomness to give.
+    /// A session that is to come from another node, and that nobody can find. `None` if there are as many sessions as there may be, or as many bytes are
+    /// held as let no new client in, or the system has no randomness to give.
     pub(crate) fn reserve(&self, state: H::State) -> Option<Session<H>> {
-        if self.registry.is_full() {
+        if self.registry.is_full() || self.common.budget.is_strained() {
             return None;
         }
         let serial = self.serials.fetch_add(1, Ordering::Relaxed);

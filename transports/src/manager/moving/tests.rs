@@ -428,6 +428,22 @@ async fn what_a_frozen_session_holds_is_given_back_when_it_has_gone() {
     drop(session);
     assert_eq!(one.common.budget.held(), 0);
     assert_eq!(waiting_count(&reserved), 100);
+    assert!(two.common.budget.held() > 200_000, "and is held where it is now");
+    reserved.close(CloseReason::Client);
+    two.end_session(&reserved, CloseReason::Client);
+    drop(reserved);
+    assert_eq!(two.common.budget.held(), 0);
+}
+
+#[tokio::test]
+async fn a_node_that_holds_as_much_as_it_may_takes_no_session() {
+    let resume = ResumeOptions::default();
+    let two = node_with(2, TransportOptions::default().resume(resume).budget_bytes_max(100_000));
+    assert!(two.reserve(()).is_some());
+    let charge = two.common.budget.charge(90_000);
+    assert!(two.reserve(()).is_none());
+    drop(charge);
+    assert!(two.reserve(()).is_some());
 }
 
 fn waiting_count(session: &Session<Diary>) -> usize {
