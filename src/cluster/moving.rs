@@ -43,6 +43,11 @@ impl Link {
         peers.filter(|(_, peer)| !peer.is_draining).map(|(instance, _)| instance).collect()
     }
 
+    /// Waits for the engine.
+    pub(crate) async fn ready(&self) {
+        self.cluster().ready().await;
+    }
+
     /// How far this node has heard a topic.
     pub(crate) fn heard(&self, topic: &str, position: Option<Position>) -> HeardThere {
         let settled = self.cluster().settled(topic).into_iter();

@@ -10,8 +10,8 @@ use lapwing_cluster::{Instance, moves::MoveOutput};
 use lapwing_transports::{close::CloseReason, live::LiveSession};
 use tokio::{
     sync::Semaphore,
-    task::JoinSet,
-    time::{Instant, sleep, sleep_until, timeout},
+    task::{JoinError, JoinSet},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 use tracing::{debug, info};
 
@@ -32,6 +32,9 @@ const SETTLE_MAX: Duration = Duration::from_secs(2);
 /// Time for the other nodes to hear where the sessions are.
 const TOLD_MAX: Duration = Duration::from_secs(2);
 
+/// How long an engine is waited for that is away when the sessions are to go.
+const ENGINE_MAX: Duration = Duration::from_secs(10);
+
 /// How often a session is offered that has just joined or left something, or whose other node does not take it.
 const OFFERS_MAX: usize = 3;
 
@@ -51,53 +54,62 @@ enum Outcome {
     Lost,
 }
 
+/// What became of all.
+#[derive(Default)]
+struct Given {
+    went: HashMap<Instance, Vec<SessionName>>,
+    /// Those that were offered last and stay.
+    stay: u64,
+    lost: u64,
+}
+
+impl Given {
+    fn add(&mut self, outcome: Result<Outcome, JoinError>) {
+        match outcome {
+            Ok(Outcome::Went(to, names)) => self.went.entry(to).or_default().extend(names),
+            Ok(Outcome::Lost) => self.lost += 1,
+            // A panic was reported by the runtime.
+            Ok(Outcome::Stays) | Err(_) => self.stay += 1,
+        }
+    }
+}
+
 impl Inner {
     /// Gives all sessions that can go to other nodes, for as long as that may take. Those that cannot are left as they are.
+    ///
+    /// All are offered once before any is offered again: who cannot go for now holds up nobody who can.
     pub(in crate::server) async fn give_away(self: &Arc<Self>, within: Duration) {
         let Some(link) = self.node.link().filter(|link| link.moves_sessions()) else { return };
-        let targets = link.targets();
-        if targets.is_empty() {
+        if link.targets().is_empty() {
             return;
         }
-        let mut tasks = JoinSet::new();
-        let places = Arc::new(Semaphore::new(AT_ONCE));
-        let given = async {
-            for (index, mounted) in self.mounts.iter().enumerate() {
-                let Some(drain) = mounted.drain else { continue };
-                let mut next = Instant::now();
-                for (number, session) in mounted.endpoint.movable().into_iter().enumerate() {
-                    if number > 0 && number % drain.batch == 0 {
-                        next += drain.interval;
-                        sleep_until(next).await;
-                    }
-                    let Ok(place) = places.clone().acquire_owned().await else { return };
-                    let (inner, targets) = (self.clone(), targets.clone());
-                    tasks.spawn(async move {
-                        let outcome = inner.give(index, &session, &targets, number).await;
-                        drop(place);
-                        outcome
-                    });
+        let (mut tasks, mut given) = (JoinSet::new(), Given::default());
+        let engine_until = Instant::now() + ENGINE_MAX;
+        let rounds = async {
+            for round in 0..OFFERS_MAX {
+                if round > 0 {
+                    sleep(OFFER_AGAIN).await;
+                }
+                // It may be there again in a moment, and nothing goes anywhere without it.
+                let _ = timeout_at(engine_until, link.ready()).await;
+                let targets = link.targets();
+                given.stay = 0;
+                self.offer_all(round, &targets, &mut tasks).await;
+                while let Some(outcome) = tasks.join_next().await {
+                    given.add(outcome);
+                }
+                if given.stay == 0 {
+                    return;
                 }
             }
         };
-        let start = Instant::now();
-        let _ = timeout(within, given).await;
-        let (mut stay, mut lost) = (0_u64, 0_u64);
-        let mut went: HashMap<Instance, Vec<SessionName>> = HashMap::new();
-        let left = within.saturating_sub(start.elapsed());
-        let ended = async {
-            while let Some(outcome) = tasks.join_next().await {
-                match outcome {
-                    Ok(Outcome::Went(to, names)) => went.entry(to).or_default().extend(names),
-                    Ok(Outcome::Lost) => lost += 1,
-                    // A panic was reported by the runtime.
-                    Ok(Outcome::Stays) | Err(_) => stay += 1,
-                }
-            }
-        };
-        let _ = timeout(left, ended).await;
+        let _ = timeout(within, rounds).await;
+        while let Some(outcome) = tasks.try_join_next() {
+            given.add(outcome);
+        }
         // A session that is on its way comes to one node or the other.
         tasks.detach_all();
+        let Given { went, stay, lost } = given;
         let count: usize = went.values().map(Vec::len).sum();
         info!(names = count, stay, lost, "sessions were given to other nodes");
         // Whoever looks for one when this node is gone is to know where it is.
@@ -105,20 +117,29 @@ impl Inner {
         let _ = timeout(TOLD_MAX, JoinSet::from_iter(told).join_all()).await;
     }
 
-    /// Gives one session to one of these nodes.
-    async fn give(&self, mount: usize, session: &Session, targets: &[Instance], number: usize) -> Outcome {
-        let mounted = &self.mounts[mount];
-        for offer in 0..OFFERS_MAX {
-            if offer > 0 {
-                sleep(OFFER_AGAIN).await;
-            }
-            let target = targets[(number + offer) % targets.len()];
-            match self.give_to(mounted, session, target).await {
-                Outcome::Stays if session.closed().is_none() => {}
-                outcome => return outcome,
+    /// Offers each session that is here once.
+    async fn offer_all(self: &Arc<Self>, round: usize, targets: &[Instance], tasks: &mut JoinSet<Outcome>) {
+        if targets.is_empty() {
+            return;
+        }
+        let places = Arc::new(Semaphore::new(AT_ONCE));
+        for (index, mounted) in self.mounts.iter().enumerate() {
+            let Some(drain) = mounted.drain else { continue };
+            let mut next = Instant::now();
+            for (number, session) in mounted.endpoint.movable().into_iter().enumerate() {
+                if number > 0 && number % drain.batch == 0 {
+                    next += drain.interval;
+                    sleep_until(next).await;
+                }
+                let Ok(place) = places.clone().acquire_owned().await else { return };
+                let (inner, target) = (self.clone(), targets[(number + round) % targets.len()]);
+                tasks.spawn(async move {
+                    let outcome = inner.give_to(&inner.mounts[index], &session, target).await;
+                    drop(place);
+                    outcome
+                });
             }
         }
-        Outcome::Stays
     }
 
     async fn give_to(&self, mounted: &Mounted, session: &Session, target: Instance) -> Outcome {

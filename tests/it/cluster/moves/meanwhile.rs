@@ -1,6 +1,6 @@
 //! What happens to sessions, their channels and their nodes while they go.
 
-use lapwing::Refusal;
+use lapwing::{Lapwing, Refusal};
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -267,4 +267,58 @@ async fn a_token_that_is_looked_at_meanwhile_is_answered() {
     let answer = session.next_json().await;
     assert_eq!(answer[1], "1");
     assert!(answer[4]["response"]["expires_in"].as_u64().unwrap() > 3_000_000, "{answer}");
+}
+
+/// Where it comes to it is refused, after a while.
+struct Stubborn;
+
+impl Channel for Stubborn {
+    type State = ();
+
+    async fn join(topic: &Topic, _: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        if joining.is_move() && topic != "busy:ready" {
+            sleep(Duration::from_secs(1)).await;
+            return Err(Failure::reason("it is at home there"));
+        }
+        Ok(Self)
+    }
+}
+
+/// As many sessions as go at a time, and none of them can; then one that can. The time is enough for one offer of each and not for all offers of the first.
+#[tokio::test]
+async fn sessions_that_cannot_go_hold_up_none_that_can() {
+    let hub = Hub::new();
+    let mut nodes = Vec::new();
+    for name in ["one", "two"] {
+        let options = ClusterOptions::new("tests").name(name).with_moves();
+        let cluster = options.start(hub.engine(name)).await.unwrap();
+        let mount = Mount::new().channel::<Stubborn>("busy:*", ());
+        let lapwing = Lapwing::builder().cluster(cluster).mount("/socket", mount);
+        nodes.push(TestServer::from(lapwing.shutdown_timeout(Duration::from_millis(3_500)).build().unwrap()));
+    }
+    meet(&[&nodes[0], &nodes[1]]).await;
+    let address = lab::serve(&nodes[0]).await;
+    let mut sessions = Vec::new();
+    for n in 0..64 {
+        sessions.push(joined(address, &format!("busy:{n}")).await);
+    }
+    sessions.push(joined(address, "busy:ready").await);
+    nodes[0].shutdown().await;
+    assert_eq!(nodes[1].stats().sessions, 1);
+    assert_eq!(nodes[1].count_members("busy:ready").await.count, 1);
+}
+
+/// The engine is away when a node goes down, and comes back.
+#[tokio::test]
+async fn an_engine_that_is_away_is_waited_for() {
+    let (hub, nodes, addresses) = on_a_hub().await;
+    let mut session = Session::open(addresses[0], "/socket", Transport::Sse).await;
+    hub.stop();
+    eventually("it is away", || !nodes[0].server.is_ready()).await;
+    let gone = nodes[0].go();
+    sleep(Duration::from_secs(4)).await;
+    hub.start();
+    gone.await.unwrap();
+    session.address = addresses[1];
+    session.resume(Transport::Sse).await;
 }
