@@ -22,6 +22,7 @@ use bytes::Bytes;
 use super::{
     LiveSession,
     baggage::{Baggage, Name},
+    calls::Call,
     stance::{Frost, Stance},
     waking::Core,
 };
@@ -340,6 +341,10 @@ impl<S> LiveSession<S> {
         let waited = self.common.clock.now().0.wrapping_sub(thawed.0);
         self.set_last_seen(Tick(self.last_seen().0.wrapping_add(waited)));
         core.set_stance(Stance::Here);
+        if core.session.is_away() {
+            // The handler was told so elsewhere, and is told here when its client is back.
+            core.calls().push(Call::Away);
+        }
         true
     }
 

@@ -256,6 +256,12 @@ impl Session {
         }
     }
 
+    /// Returns whether its client was found away, and has not been back since.
+    #[must_use]
+    pub fn is_away(&self) -> bool {
+        self.counts.as_ref().is_some_and(|counts| counts.life.is_away)
+    }
+
     /// Returns whether something carries the session now.
     #[must_use]
     pub fn is_carried(&self) -> bool {

@@ -116,6 +116,7 @@ impl<H: Handler> Manager<H> {
         }
         self.enter_names(session);
         self.common.counters.count_come_from_elsewhere();
+        self.tell(session);
         // It may have been closed while it could not be found, or the drain may have passed by.
         if self.draining.is_cancelled() {
             session.close(CloseReason::Draining);

@@ -46,6 +46,14 @@ impl Handler for Diary {
         Ok(())
     }
 
+    fn away(&self, _: &Arc<LiveSession<()>>) {
+        self.note("away");
+    }
+
+    fn back(&self, _: &Arc<LiveSession<()>>) {
+        self.note("back");
+    }
+
     fn closed(&self, _: &Arc<LiveSession<()>>, reason: CloseReason) {
         self.note(format!("closed: {}", reason.word()));
     }
@@ -370,6 +378,26 @@ async fn the_time_under_way_is_nobodys_silence() {
     sweep(&two, 8_013);
     assert_eq!(reserved.closed(), Some(CloseReason::Expired));
     assert_eq!(word(two.find(&token).err().unwrap()), Refused::Expired);
+}
+
+#[tokio::test]
+async fn a_client_that_is_away_is_so_on_the_other_node() {
+    let options = || {
+        let resume = ResumeOptions::default().away_after(Duration::from_secs(5));
+        TransportOptions::default().resume(resume)
+    };
+    let (one, two) = (node_with(1, options()), node_with(2, options()));
+    let (Attached { session, attachment, .. }, token) = open(&one).await;
+    session.core().session.handle_proof();
+    one.detach(&session, attachment);
+    one.common.clock.set(Tick(30_000));
+    one.sweep(Tick(30_000), one.patience());
+    let at_two = moved(&one, &session, &two);
+    assert_eq!(one.handler.notes(), ["away"]);
+    assert_eq!(two.handler.notes(), ["away"]);
+    drop(at_two);
+    resume(&two, &token, 0).await.unwrap();
+    assert_eq!(two.handler.notes(), ["away", "back"]);
 }
 
 #[tokio::test]
