@@ -35,7 +35,7 @@ const ITEMS_MAX: usize = 8_192;
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// What a join may say to all others in that time.
-const SAID_MAX: usize = 256;
+pub(crate) const SAID_MAX: usize = 256;
 
 /// How far a join has heard a topic.
 #[derive(Clone, Debug, Default)]

@@ -51,7 +51,7 @@ pub(crate) struct Hub {
     serializers: SerializerList,
     /// The same for the wire that carries only text. Made once, as a broadcast is encoded once per serializer.
     text_serializers: SerializerList,
-    limits: Limits,
+    pub(super) limits: Limits,
     pub(crate) meter: Arc<Meter>,
 }
 

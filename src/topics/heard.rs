@@ -37,6 +37,11 @@ impl Heard {
         }
     }
 
+    /// Whether no more nodes are in it than a topic remembers.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.0.len() <= NODES_MAX
+    }
+
     /// Whether a broadcast was given out, if its topic had members.
     pub(crate) fn has(&self, origin: Origin) -> bool {
         self.0.iter().any(|(node, number)| *node == origin.node && origin.number <= *number)

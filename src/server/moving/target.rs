@@ -122,5 +122,5 @@ fn thaw(mounted: &Mounted, session: &Session, baggage: &Bytes) -> Option<Cuts> {
         warn!(%error, "a session from another node cannot go on here");
         return None;
     }
-    serde_json::from_slice(&cuts).ok()
+    Cuts::read(&cuts)
 }

@@ -1,6 +1,6 @@
 //! A session that may come from another node, where it is to go on.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use lapwing_transports::{connect::Refusal, live::LiveSession};
 use tokio::time::Instant;
@@ -50,6 +50,11 @@ impl Hub {
 
     /// Makes the joins of a session that may come. None if one of them cannot be.
     pub(crate) fn join_again(&self, session: &Arc<LiveSession<Client>>, about: About) -> Option<Coming> {
+        let topics: HashSet<_> = about.joins.iter().map(|join| &join.topic).collect();
+        if topics.len() < about.joins.len() || topics.len() > self.limits.joins_max {
+            // A session has one join of a topic: nobody would end another one.
+            return None;
+        }
         let joins = about.joins.into_iter().map(|join| self.join_again_to(session, join));
         let mut coming = Coming(Vec::new());
         for join in joins {
@@ -74,7 +79,10 @@ impl Hub {
         let params = about.params.into_payload();
         let client = session.state();
         let luggage = client.luggage()?;
-        if session.hold(bytes_of_join(&topic) + super::luggage::bytes_of_params(&params)).is_err() {
+        // Other topics count for as long as the session lasts: whether the channel goes on hearing them is not asked.
+        let of_foreign: usize = about.foreign.iter().map(|topic| bytes_of_join(topic)).sum();
+        let of_join = bytes_of_join(&topic) + super::luggage::bytes_of_params(&params);
+        if session.hold(of_join + of_foreign).is_err() {
             return None;
         }
         let arriving = Arriving::new(about.foreign.into_iter().map(Topic::from).collect());

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use self::luggage::Params;
 use crate::{
-    join::landing::Place,
+    join::landing::{Place, SAID_MAX},
     protocol::RawJson,
     topics::{heard::Heard, position::Position},
 };
@@ -65,6 +65,15 @@ impl About {
     }
 }
 
+#[cfg(fuzzing)]
+impl About {
+    /// Reads all that is in it: the request, and the parameters of the joins. Returns how many of those there are.
+    pub(crate) fn unpack(self) -> Option<usize> {
+        luggage::read_request(&self.request)?;
+        Some(self.joins.into_iter().map(|join| join.params.into_payload()).count())
+    }
+}
+
 /// How far each join has heard each of its topics.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -81,4 +90,37 @@ struct CutOf {
     /// What the join has said since, to all others.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     said: Vec<Place>,
+}
+
+impl Cuts {
+    /// What another node has said of that. None of what no node of this library's says: each broadcast is looked for in it.
+    pub(crate) fn read(bytes: &[u8]) -> Option<Self> {
+        let cuts: Self = serde_json::from_slice(bytes).ok()?;
+        let is_bounded = |cut: &CutOf| cut.heard.is_bounded() && cut.said.len() <= SAID_MAX;
+        cuts.0.iter().all(is_bounded).then_some(cuts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cuts_are_read_as_every_release_writes_them_and_no_longer_ones() {
+        let first = r#"[{"join":"a","topic":"b","heard":[[1,2]],"position":null}]"#;
+        assert_eq!(serde_json::to_string(&Cuts::read(first.as_bytes()).unwrap()).unwrap(), first);
+        let said =
+            r#"[{"join":"a","topic":"b","heard":[],"position":"a:1","said":[{"of":[1,2]},{"kept":"a:2"}]}]"#;
+        assert_eq!(serde_json::to_string(&Cuts::read(said.as_bytes()).unwrap()).unwrap(), said);
+        let long = |heard: &str, said: &str| {
+            let of = |piece: &str, count: usize| vec![piece; count].join(",");
+            let cuts = |heard: String, said: String| {
+                format!(r#"[{{"join":"a","topic":"b","heard":[{heard}],"position":null,"said":[{said}]}}]"#)
+            };
+            let read =
+                |nodes: usize, places: usize| Cuts::read(cuts(of(heard, nodes), of(said, places)).as_bytes());
+            (read(64, 256).is_some(), read(65, 256).is_some(), read(64, 257).is_some())
+        };
+        assert_eq!(long("[1,2]", r#"{"of":[1,2]}"#), (true, false, false));
+    }
 }
