@@ -29,7 +29,11 @@ use crate::cluster::link::Link;
 
 /// The moves of a node, each with its task.
 #[derive(Debug, Default)]
-pub(super) struct MoveTasks(Arc<Table>);
+pub(super) struct MoveTasks {
+    table: Arc<Table>,
+    /// Had by whoever gives sessions away: a second shutdown waits for the first.
+    giving: tokio::sync::Mutex<()>,
+}
 
 type Table = Mutex<HashMap<MoveKey, mpsc::UnboundedSender<MoveOutput>>>;
 
@@ -44,24 +48,24 @@ impl MoveTasks {
     /// Offers a session; what is known of the move comes to whoever has offered it.
     fn offer(&self, moves: SessionMoves<'_>, to: Instance, about: Bytes) -> Result<Heard, NotOffered> {
         // The first of what is known of it must not come before somebody hears it.
-        let mut tasks = locked(&self.0);
+        let mut tasks = locked(&self.table);
         let key = moves.offer(to, about)?;
         Ok(self.hear(&mut tasks, key))
     }
 
     /// Somebody hears of a session that is offered.
     fn begin(&self, key: MoveKey) -> Heard {
-        self.hear(&mut locked(&self.0), key)
+        self.hear(&mut locked(&self.table), key)
     }
 
     fn hear(&self, tasks: &mut HashMap<MoveKey, mpsc::UnboundedSender<MoveOutput>>, key: MoveKey) -> Heard {
         let (tx, outputs) = mpsc::unbounded_channel();
         tasks.insert(key, tx);
-        Heard { key, outputs, tasks: self.0.clone() }
+        Heard { key, outputs, tasks: self.table.clone() }
     }
 
     fn tell(&self, key: MoveKey, output: MoveOutput) {
-        if let Some(task) = locked(&self.0).get(&key) {
+        if let Some(task) = locked(&self.table).get(&key) {
             // A task that ends at this moment has done its part.
             let _ = task.send(output);
         }
@@ -150,9 +154,9 @@ mod tests {
         assert_eq!(one.next().await, Some(MoveOutput::Dropped(key(1))));
         drop(one);
         tasks.tell(key(1), MoveOutput::Dropped(key(1)));
-        assert_eq!(locked(&tasks.0).keys().collect::<Vec<_>>(), [&key(2)]);
+        assert_eq!(locked(&tasks.table).keys().collect::<Vec<_>>(), [&key(2)]);
         drop(two);
-        assert!(locked(&tasks.0).is_empty());
+        assert!(locked(&tasks.table).is_empty());
     }
 
     #[test]

@@ -86,6 +86,7 @@ impl Inner {
         let (mut tasks, mut given) = (JoinSet::new(), Given::default());
         let engine_until = Instant::now() + ENGINE_MAX;
         let rounds = async {
+            let _turn = self.move_tasks.giving.lock().await;
             for round in 0..OFFERS_MAX {
                 if round > 0 {
                     sleep(OFFER_AGAIN).await;

@@ -164,14 +164,15 @@ impl Core {
 
 impl<S> LiveSession<S> {
     /// Holds the session still before it goes to another node: from now on no frame of its client is taken, as if the handler took none. Frames
-    /// to the client still flow. Returns whether it is held still: one that is closed, or does not outlive its connections, is not.
+    /// to the client still flow. Returns whether it is, by this call: one that is closed, does not outlive its connections, or is on its way already,
+    /// is not.
     pub fn hold_still(&self) -> bool {
         let mut core = self.core();
-        let may_move = self.is_resumable() && core.session.closed().is_none();
-        if may_move && core.is_taking() {
+        let may_move = self.is_resumable() && core.session.closed().is_none() && core.is_taking();
+        if may_move {
             core.set_stance(Stance::Still);
         }
-        may_move && matches!(core.stance(), Stance::Still)
+        may_move
     }
 
     /// Ends that: frames of the client are taken again.

@@ -129,8 +129,8 @@ async fn what_a_channel_says_to_all_others_its_own_client_does_not_hear() {
         gate.comes().await;
         let gone = nodes[0].go();
         eventually("it may go", || nodes[1].joins() + nodes[2].joins() == 2).await;
-        // It is held, or it hears what it is not to hear where it is.
-        sleep(Duration::from_millis(300)).await;
+        // The other node knows how far it has heard the topic with the next beat, and then it is held. If it is not by then, it hears nothing where it is.
+        sleep(Duration::from_secs(1)).await;
         gate.open();
         gone.await.unwrap();
         other.expect_json(json!([null, null, topic, "said", {"n": 1}])).await;
@@ -321,4 +321,57 @@ async fn an_engine_that_is_away_is_waited_for() {
     gone.await.unwrap();
     session.address = addresses[1];
     session.resume(Transport::Sse).await;
+}
+
+/// Takes a while for everything.
+struct Pausing;
+
+impl Channel for Pausing {
+    type State = ();
+
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    async fn handle_in(&mut self, _: &str, payload: Payload, _: &Context<Self>) -> Handled {
+        sleep(Duration::from_millis(1_200)).await;
+        Ok(reply("ok", payload))
+    }
+}
+
+/// Of two moves of a session, the second would count as heard what waits for the first.
+#[tokio::test]
+async fn a_node_that_is_shut_down_twice_at_a_time_gives_each_session_once() {
+    const SAID: u64 = 300;
+    let (nodes, addresses) = three_with::<Pausing>(&Arc::new(())).await;
+    let mut sessions = Vec::new();
+    for _ in 0..8 {
+        sessions.push(joined(addresses[0], "busy:1").await);
+    }
+    for session in &mut sessions {
+        session.send_json(json!(["1", "2", "busy:1", "pause", {}])).await;
+    }
+    let speaker = nodes[1].server.clone();
+    let speaking = tokio::spawn(async move {
+        for n in 1..=SAID {
+            speaker.broadcast("busy:1", "said", json!({"n": n})).unwrap();
+            sleep(Duration::from_millis(5)).await;
+        }
+    });
+    let gone = nodes[0].go();
+    sleep(Duration::from_millis(250)).await;
+    let gone_too = nodes[0].go();
+    gone.await.unwrap();
+    gone_too.await.unwrap();
+    speaking.await.unwrap();
+    for session in &mut sessions {
+        session.address = addresses[1];
+        session.resume(Transport::Sse).await;
+        let mut heard = Vec::new();
+        while heard.len() < SAID as usize {
+            let message = session.next_json().await;
+            heard.extend(message[4]["n"].as_u64());
+        }
+        assert_eq!(heard, (1..=SAID).collect::<Vec<_>>());
+    }
 }

@@ -142,7 +142,8 @@ async fn a_session_that_is_held_still_takes_no_frame_until_it_goes_on() {
     let one = node(1);
     let (Attached { session, .. }, _) = open(&one).await;
     one.take(&session, Seq(1), Message::Text("a")).unwrap();
-    assert!(session.hold_still() && session.hold_still());
+    assert!(session.hold_still());
+    assert!(!session.hold_still(), "one at a time takes it away");
     assert!(!one.is_ready(&session));
     assert_eq!(one.take(&session, Seq(2), Message::Text("b")), Err(Rejected::Still));
     assert_eq!(session.core().session.last_taken(), Seq(1), "it is not counted");
