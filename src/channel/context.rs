@@ -136,7 +136,8 @@ impl<C> Joining<C> {
     ///
     /// The channel there hears nothing more of the client by then, and is asked to [`leave`](crate::Channel::leave) with
     /// [`LeaveReason::Moved`](crate::LeaveReason::Moved) once the session is here; [`joined`](crate::Channel::joined) is called then. What a channel pushes there, such as
-    /// a list that the client has had with its first join, it leaves out for those who [move](Context::is_move); whom it tracks, it tracks as ever.
+    /// a list that the client has had with its first join, it leaves out for those who [move](Context::is_move); whom it tracks, it tracks as ever. The
+    /// list of [who is present](Socket::push_presences) it pushes as ever, too: of somebody who comes or goes one node knows a moment before the other.
     #[must_use]
     pub fn is_move(&self) -> bool {
         self.is_move
