@@ -6,6 +6,7 @@ use crate::{
     api::{Get, Operation, Post},
     presence::json,
     protocol::{Payload, RawJson},
+    session::moving::{About, Cuts},
 };
 
 /// Who is present on a topic, as a client is told: each key tracked with each meta, and then with the next one in its
@@ -39,4 +40,14 @@ pub fn api_request(operation: usize, request: &[u8]) -> Result<usize, (Option<St
         Get::read(operation, query, 100).map(|_| 0)
     };
     read.map_err(|refused| (refused.field, refused.message))
+}
+
+/// Reads what a node says about a session that is to come from there. How much the parameters of its joins take.
+pub fn about_move(bytes: &[u8]) -> Option<usize> {
+    serde_json::from_slice::<About>(bytes).ok()?.unpack()
+}
+
+/// How far each join has heard its topics, as it is written again after it was read.
+pub fn cuts(bytes: &[u8]) -> Option<Vec<u8>> {
+    serde_json::to_vec(&Cuts::read(bytes)?).ok()
 }

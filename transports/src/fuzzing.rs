@@ -9,6 +9,7 @@ use crate::{
     dialect::{lines, post, token},
     elsewhere::{Kind, Marks, TOKEN_BYTES_MAX},
     frame::Frame,
+    live::baggage::{self, Baggage},
     longpoll,
     manager::tickets::Tickets,
     options::SseOptions,
@@ -46,6 +47,12 @@ pub fn ticket(text: &str) -> bool {
         };
     }
     TICKETS.with(|tickets| tickets.redeem(text, Tick(1)).is_some())
+}
+
+/// A session on its way to another node as it is packed again after it was unpacked.
+pub fn baggage(bytes: &[u8]) -> Option<Bytes> {
+    let Baggage { transport, names, session } = Baggage::read(bytes).ok()?;
+    Some(baggage::pack(transport, names.into_iter(), session))
 }
 
 /// A payload as a compressed message, if that is worth it.

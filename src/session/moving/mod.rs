@@ -67,10 +67,10 @@ impl About {
 
 #[cfg(fuzzing)]
 impl About {
-    /// Reads all that is in it: the request, and the parameters of the joins. Returns how many of those there are.
+    /// Reads all that is in it: the request, and the parameters of the joins. Returns how much those take.
     pub(crate) fn unpack(self) -> Option<usize> {
         luggage::read_request(&self.request)?;
-        Some(self.joins.into_iter().map(|join| join.params.into_payload()).count())
+        Some(self.joins.into_iter().map(|join| join.params.into_payload().size()).sum())
     }
 }
 
