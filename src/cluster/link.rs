@@ -24,6 +24,7 @@ use super::{
     heirs::Heirs,
     info::{ClusterInfo, ClusterStats, NodeInfo, StoreStats},
     keeper::{self, Keeper, Reading, bytes_of},
+    moving::Going,
     options::Hasher,
     pump::{Hosts, Pump},
     question::{Everywhere, Question},
@@ -68,6 +69,7 @@ pub(crate) struct Link {
     hosts: Hosts,
     /// Which nodes have sessions that have gone from others.
     heirs: Arc<Heirs>,
+    going: Going,
     /// What comes from the others, before anybody hears it.
     unheard: Mutex<Option<(driver::Events, Hasher)>>,
     /// Hands what comes to the program; ends with the driver.
@@ -103,6 +105,7 @@ impl Link {
             runtime,
             hosts: Hosts::default(),
             heirs: Arc::new(Heirs::new()),
+            going: Going::default(),
             unheard: Mutex::new(Some((events, hasher))),
             pump: Mutex::new(None),
         }
@@ -141,6 +144,10 @@ impl Link {
     /// Which nodes have sessions that have gone from others.
     pub(crate) fn heirs(&self) -> &Heirs {
         &self.heirs
+    }
+
+    pub(super) fn going(&self) -> &Going {
+        &self.going
     }
 
     /// The number of this node's start.

@@ -75,8 +75,10 @@ impl Program for Node {
     fn answer(&self, question: &[u8]) -> Option<Answer> {
         Some(match serde_json::from_slice(question).ok()? {
             Question::Order { id, order, with } => {
-                let broadcast = Broadcast::new(id, order, with);
-                Answer::of(self.socket_ids.dispatch_apart(&broadcast))
+                let broadcast = Broadcast::new(id.as_str(), order, with);
+                let count = self.socket_ids.dispatch_apart(&broadcast);
+                self.link()?.pass_on(&id, question);
+                Answer::of(count)
             }
             Question::Leaving { node } => {
                 self.tracker.handle_leaving(node);

@@ -194,6 +194,9 @@ impl Inner {
             return None;
         }
         let cuts = serde_json::to_vec(&held.cuts()).unwrap_or_default();
+        if let Some(id) = session.state().socket_id() {
+            link.note_going(id, target);
+        }
         let frozen = endpoint.freeze(session).ok()?;
         let back = || {
             endpoint.take_back(session);
