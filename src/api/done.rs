@@ -4,7 +4,7 @@
 use std::{hash::BuildHasher as _, sync::Arc};
 
 use foldhash::quality::RandomState;
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 use tokio::sync::OnceCell;
 
 use super::{
@@ -38,6 +38,8 @@ impl Remembered {
         let cache = Cache::builder()
             .max_capacity(options.remembered_bytes_max)
             .weigher(|_: &String, entry: &Arc<Entry>| entry.size)
+            // The default keeps what was asked for more often, and forgets what came last: that is what is about to be tried again.
+            .eviction_policy(EvictionPolicy::lru())
             .time_to_live(options.remembered_for);
         Self { entries: cache.build(), hasher: RandomState::default() }
     }
@@ -144,5 +146,11 @@ mod tests {
         }
         let bytes = remembered.bytes();
         assert!((5_000..=10_000).contains(&bytes), "{bytes}");
+        // Those that came last are there, and the first ones are not.
+        for (n, is_remembered) in [(999, true), (980, true), (0, false), (20, false)] {
+            let (key, request) = (n.to_string(), ("publish", &b"body"[..], 1));
+            let again = remembered.once(&key, request, async { Ok("again".into()) }).await;
+            assert_eq!(again.unwrap().is_empty(), is_remembered, "{n}");
+        }
     }
 }
