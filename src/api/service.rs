@@ -65,7 +65,7 @@ impl ApiService {
 
 impl Inner {
     /// The key comes first: who has none learns nothing, and is not read from.
-    async fn answer<B: RequestBody>(&self, parts: &Parts, body: B) -> Done {
+    async fn answer<B: RequestBody>(self: &Arc<Self>, parts: &Parts, body: B) -> Done {
         if !self.has_key(parts) {
             let message = "send the key as `Authorization: Bearer KEY`";
             return Err(Refused::new(Code::Unauthorized, message));
@@ -86,15 +86,20 @@ impl Inner {
         operations::get(&self.lapwing, get).await
     }
 
-    async fn post<B: RequestBody>(&self, operation: Operation, parts: &Parts, body: B) -> Done {
+    async fn post<B: RequestBody>(self: &Arc<Self>, operation: Operation, parts: &Parts, body: B) -> Done {
         let body = self.read(body).await?;
         let post = Post::read(operation, &body, self.options.batch_max)?;
         let Some(key) = parts.headers.get("idempotency-key") else {
             return operations::post(&self.lapwing, post).await;
         };
         let key = key.to_str().map_err(|_| Refused::field("Idempotency-Key", "is not visible ASCII"))?;
-        let request = (operation.path(), &body[..], post.messages());
-        self.remembered.once(key, request, operations::post(&self.lapwing, post)).await
+        let (inner, key) = (self.clone(), key.to_owned());
+        // A client that gives up meanwhile, and tries again, is to find what it began.
+        let doing = tokio::spawn(async move {
+            let request = (operation.path(), &body[..], post.messages());
+            inner.remembered.once(&key, request, operations::post(&inner.lapwing, post)).await
+        });
+        doing.await.unwrap_or_else(|error| Err(Refused::new(Code::Unavailable, error)))
     }
 
     async fn read<B: RequestBody>(&self, body: B) -> Result<Bytes, Refused> {

@@ -1,5 +1,6 @@
 //! The HTTP API from outside: what each operation does, and everything that is refused.
 
+mod attempts;
 mod document;
 mod errors;
 mod guide;
