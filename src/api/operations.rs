@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     OPENAPI,
@@ -33,12 +33,26 @@ struct WasPublished {
     sent: &'static str,
 }
 
-/// A message of a history.
+/// A history.
 #[derive(Serialize)]
 struct Remembered<'a> {
-    position: Option<Position>,
+    at: Position,
+    messages: Vec<Message<'a>>,
+}
+
+/// A message of a history.
+#[derive(Serialize)]
+struct Message<'a> {
     event: &'a str,
-    payload: Value,
+    payload: RawJson,
+    position: Option<Position>,
+}
+
+/// Who is there. What programs and clients say of themselves is passed on as it is: read and written again, large numbers would not be what they
+/// were, and what nests deeply could not be read.
+#[derive(Serialize)]
+struct Present {
+    presences: RawJson,
 }
 
 /// Changes something.
@@ -66,7 +80,7 @@ pub(super) async fn get(lapwing: &Lapwing, get: Get) -> Done {
     match get {
         Get::Presence { topic } => {
             let state = lapwing.presences(topic).await.map_err(absent)?;
-            done(&json!({"presences": state.as_json().map_or(RawJson::empty_object(), RawJson::clone)}))
+            done(&Present { presences: state.as_json().map_or(RawJson::empty_object(), RawJson::clone) })
         }
         Get::Count { topic } => {
             let present = lapwing.presence_count(topic.as_str()).await.map_err(absent)?;
@@ -76,8 +90,8 @@ pub(super) async fn get(lapwing: &Lapwing, get: Get) -> Done {
         Get::History { topic, read, limit } => {
             let at = lapwing.fetch_position(topic.as_str()).await.map_err(not_there)?;
             let messages = lapwing.fetch_history(topic, read, limit).await.map_err(not_there)?;
-            let messages: Vec<_> = messages.iter().map(|message| remembered(message)).collect();
-            done(&json!({"at": at, "messages": messages}))
+            let messages = messages.iter().map(message).collect();
+            done(&Remembered { at, messages })
         }
         Get::Stats => done(&lapwing.stats()),
         Get::Document => Ok(OPENAPI.into()),
@@ -130,11 +144,11 @@ fn not_there(error: HistoryError) -> Refused {
     Refused { field: Some("topic".into()).filter(|_| code == Code::NotKept), ..Refused::new(code, error) }
 }
 
-fn remembered(message: &Arc<Broadcast>) -> Remembered<'_> {
+fn message(message: &Arc<Broadcast>) -> Message<'_> {
     let payload = match &message.payload {
-        Payload::Json(json) => serde_json::from_str(json.as_str()).unwrap_or_default(),
+        Payload::Json(json) => json.clone(),
         // Bytes have no place in JSON.
-        Payload::Binary(bytes) => json!({"bytes": bytes.len()}),
+        Payload::Binary(bytes) => json!({"bytes": bytes.len()}).into(),
     };
-    Remembered { position: message.position, event: &message.event, payload }
+    Message { event: &message.event, payload, position: message.position }
 }

@@ -13,7 +13,7 @@ use crate::{
     topics::{broadcast::Broadcast, history::Read, position::Position},
 };
 
-/// Bytes of a topic, an event or an id, as nodes of a cluster take them.
+/// Bytes of a topic, an event, an id or a reason, as nodes of a cluster take them.
 const TEXT_BYTES_MAX: usize = 1_024;
 
 /// Messages of a history, if nothing is said of it.
@@ -155,12 +155,14 @@ impl Post {
             Operation::Disconnect => {
                 let Disconnect { id, reason, for_good } = parse(body)?;
                 check("id", &id)?;
+                check_length("reason", &reason)?;
                 Ok(Self::Disconnect { id, reason, for_good })
             }
             Operation::Kick => {
                 let Kick { topic, id, reason } = parse(body)?;
                 check("topic", &topic)?;
                 check("id", &id)?;
+                check_length("reason", &reason)?;
                 Ok(Self::Kick { topic, id, reason })
             }
             _ => Err(Refused::new(Code::NotFound, "there is no such operation")),
@@ -304,9 +306,12 @@ fn decoded(text: &str) -> Option<Cow<'_, str>> {
 }
 
 fn check(field: &str, text: &str) -> Result<(), Refused> {
+    if text.is_empty() { Err(Refused::field(field, "is empty")) } else { check_length(field, text) }
+}
+
+fn check_length(field: &str, text: &str) -> Result<(), Refused> {
     match text.len() {
-        0 => Err(Refused::field(field, "is empty")),
-        1..=TEXT_BYTES_MAX => Ok(()),
+        0..=TEXT_BYTES_MAX => Ok(()),
         bytes => Err(Refused::field(field, format!("has {bytes} bytes, and there may be {TEXT_BYTES_MAX}"))),
     }
 }
@@ -416,8 +421,14 @@ mod tests {
         let (at, _) =
             refused(Operation::Batch, &format!(r#"{{"messages":[{}]}}"#, three.trim_end_matches(',')));
         assert_eq!(at.as_deref(), Some("messages"));
-        let (at, said) = refused(Operation::Publish, &format!(r#"{{"topic":"{long}","event":"e"}}"#));
-        assert_eq!((at.as_deref(), &*said), (Some("topic"), "has 1025 bytes, and there may be 1024"));
+        for (operation, body, field) in [
+            (Operation::Publish, format!(r#"{{"topic":"{long}","event":"e"}}"#), "topic"),
+            (Operation::Disconnect, format!(r#"{{"id":"a","reason":"{long}"}}"#), "reason"),
+            (Operation::Kick, format!(r#"{{"topic":"t","id":"a","reason":"{long}"}}"#), "reason"),
+        ] {
+            let (at, said) = refused(operation, &body);
+            assert_eq!((at.as_deref(), &*said), (Some(field), "has 1025 bytes, and there may be 1024"));
+        }
         let (at, said) = refused(
             Operation::Publish,
             &format!(r#"{{"topic":"t","event":"e","{}":1}}"#, "x".repeat(1_000_000)),

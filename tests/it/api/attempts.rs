@@ -1,15 +1,15 @@
-//! Attempts whose client did not stay.
+//! Attempts whose client did not stay, and what is told as it was said.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, service::Service as _};
-use lapwing::{ClusterOptions, Lapwing, api::ApiService, cluster::Hub};
+use lapwing::{ClusterOptions, Lapwing, api::ApiService, cluster::Hub, protocol::RawJson};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::{KEY, mount, options};
+use super::{KEY, Lab, mount, options};
 use crate::support::{
     PATIENCE,
     channels::{Client, Vsn},
@@ -49,4 +49,23 @@ async fn what_a_client_did_not_wait_for_goes_on_and_is_done_once() {
     timeout(Duration::ZERO, disconnect_bob(&api)).await.unwrap_err();
     client.expect_close(1001).await;
     assert_eq!(disconnect_bob(&api).await, json!({"connections": 1, "missing": []}));
+}
+
+/// A large number, the order of keys, half of a surrogate pair, and what nests deeply.
+#[tokio::test]
+async fn what_was_said_is_told_as_it_was_said() {
+    let lab = Lab::start(options()).await;
+    let deep = format!("{}1{}", r#"{"in":"#.repeat(200), "}".repeat(200));
+    let said = format!(r#""z":1.10,"a":12345678901234567890123,"deep":{deep}"#);
+    let payload = format!(r#"{{"half":"\ud83d",{said}}}"#);
+    let body = format!(r#"{{"topic": "kept:1", "event": "say", "payload": {payload}}}"#);
+    assert_eq!(lab.ask("POST", "publish", Some(&body)).await.status, 200);
+    let history = lab.ask("GET", "history?topic=kept:1", None).await.text();
+    assert!(history.contains(&format!(r#""payload":{payload}"#)), "{history}");
+    let meta = RawJson::new(&format!("{{{said}}}")).unwrap();
+    let tracked = lab.lapwing.track("room:1", "ada", meta).await.unwrap();
+    let presences = lab.ask("GET", "presence?topic=room:1", None).await;
+    assert_eq!(presences.status, 200);
+    assert!(presences.text().contains(&said), "{}", presences.text());
+    drop(tracked);
 }
