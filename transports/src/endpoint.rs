@@ -364,6 +364,8 @@ impl<H: Handler> Endpoint<H> {
         self.0.end_all();
         self.0.housekeeping.close();
         self.0.housekeeping.wait().await;
+        // There is no sweep any more that would find that nobody is there.
+        self.0.common.counters.set_census(Census::default());
     }
 
     /// Waits until no connection is left, however long that takes. Close the sessions first.

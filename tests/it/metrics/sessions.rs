@@ -276,3 +276,16 @@ async fn what_there_is_is_known_by_the_next_sweep() {
     assert!(told <= age, "{told} s, and {age} s a moment later");
     assert_eq!(waiting("lapwing_held_bytes_max"), 512.0 * 1024.0 * 1024.0);
 }
+
+/// Who goes on scraping a server that has gone down is not told for ever what the last sweep found.
+#[tokio::test]
+async fn a_server_that_has_gone_down_has_no_sessions() {
+    let (lapwing, address) = serve(Mount::new()).await;
+    let mut session = Session::open(address, "/socket", Transport::Websocket).await;
+    session.cut();
+    let by = |transport| gauge(&lapwing.metrics(), "lapwing_sessions", &["/socket", transport]);
+    until("it is counted", || by("none") == 1.0).await;
+    lapwing.shutdown().await;
+    assert_eq!(["websocket", "sse", "longpoll", "none"].map(by), [0.0; 4]);
+    assert_eq!(gauge(&lapwing.metrics(), "lapwing_sessions_resumable", &["/socket"]), 0.0);
+}
