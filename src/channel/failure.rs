@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt};
 
+use serde_json::{Map, Value};
+
 use crate::{
     join::push_error::PushError,
     node::BroadcastError,
@@ -143,6 +145,15 @@ impl Failure {
     /// Whether the client lacks something that it will not be told of otherwise.
     pub(crate) fn is_gap(&self) -> bool {
         matches!(self.0, Repr::NotPushed(_))
+    }
+
+    /// The [chain](Self::chain) for a log, which is no place for payloads: of what does not fit the field is named, without serde's words for it,
+    /// which repeat what stands there.
+    pub(crate) fn for_log(&self) -> String {
+        let Repr::OfClient(Payload::Json(json)) = &self.0 else { return self.chain() };
+        let mut told: Map<String, Value> = json.parse().unwrap_or_default();
+        told.remove("error");
+        Value::Object(told).to_string()
     }
 
     /// The cause with its own causes, or the answer: for a log, and as long as the errors want it.

@@ -464,7 +464,7 @@ fn failed(
 
 pub(super) fn log_failure(join: &Join, callback: Callback, failure: &Failure) {
     let callback = callback.name();
-    let (chain, topic, channel) = (failure.chain(), join.quoted_topic(), join.kind().name());
+    let (chain, topic, channel) = (failure.for_log(), join.quoted_topic(), join.kind().name());
     let cause = said(&chain);
     if failure.is_of_client() {
         debug!(%cause, callback, %topic, channel, "callback failed for what a client brought");

@@ -44,6 +44,12 @@ impl Channel for Room {
                 cx.track(payload.parse::<String>()?, json!({})).await?;
                 Ok(reply("ok", json!({})))
             }
+            "later" => {
+                let asked = cx.take_reply();
+                let _: u64 = payload.parse()?;
+                drop(asked);
+                Ok(noreply())
+            }
             "bytes" => {
                 cx.broadcast("bytes", vec![1, 2, 3]).ok();
                 Ok(noreply())
@@ -226,6 +232,20 @@ async fn a_key_that_does_not_fit_is_told_to_its_client_and_not_to_the_log() {
     assert_eq!(logged(LevelFilter::INFO, deed).await, "");
     let log = logged(LevelFilter::DEBUG, deed).await;
     assert!(log.contains("callback failed for what a client brought"), "{log}");
+}
+
+/// Serde repeats what does not fit: its client may read that, and nobody else.
+#[tokio::test]
+async fn what_does_not_fit_is_named_in_the_log_without_the_payload() {
+    let log = logged(LevelFilter::TRACE, async |_, address| {
+        let mut client = Client::joined(address, Vsn::V2, "room:1").await;
+        client.send(json!(["1", "2", "room:1", "later", "kept-in-payload"])).await;
+        client.send(json!(["1", "3", "room:1", "ok", {}])).await;
+        client.expect(ok("1", "3", "room:1", json!({}))).await;
+    })
+    .await;
+    assert!(log.contains("callback failed for what a client brought"), "{log}");
+    assert!(log.contains("invalid payload") && !log.contains("kept-in-payload"), "{log}");
 }
 
 #[tokio::test]
