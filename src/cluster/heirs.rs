@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 
 /// Sessions of which the node is remembered: 64 B each.
 const SESSIONS_MAX: u64 = 262_144;
@@ -31,7 +31,9 @@ pub(crate) struct Heirs {
 
 impl Heirs {
     pub(crate) fn new() -> Self {
-        let known = Cache::builder().max_capacity(SESSIONS_MAX).time_to_live(REMEMBERED).build();
+        let known = Cache::builder().max_capacity(SESSIONS_MAX).time_to_live(REMEMBERED);
+        // The default would not take in what comes last, and those are the sessions whose clients are about to come.
+        let known = known.eviction_policy(EvictionPolicy::lru()).build();
         Self { known, untold: Mutex::default() }
     }
 
@@ -90,5 +92,17 @@ mod tests {
         assert_eq!(heirs.take_untold(), [[(1, 7), (2, 1)]]);
         assert!(heirs.take_untold().is_empty() && heirs.add((0..1_500).map(|serial| (1, serial))));
         assert_eq!(heirs.take_untold().iter().map(Vec::len).collect::<Vec<_>>(), [1_000, 500]);
+    }
+
+    #[test]
+    fn the_oldest_are_forgotten() {
+        let heirs = Heirs::new();
+        for serial in 0..SESSIONS_MAX + 1_000 {
+            heirs.note([(1, serial)], 2);
+        }
+        heirs.known.run_pending_tasks();
+        let known =
+            |serials: std::ops::Range<u64>| serials.filter(|&serial| heirs.of((1, serial)).is_some()).count();
+        assert_eq!((known(0..500), known(SESSIONS_MAX..SESSIONS_MAX + 1_000)), (0, 1_000));
     }
 }

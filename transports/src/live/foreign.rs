@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::PoisonError, time::Duration};
 
-use moka::sync::Cache;
+use moka::{policy::EvictionPolicy, sync::Cache};
 
 use super::baggage::Name;
 use crate::{
@@ -78,7 +78,9 @@ pub(crate) struct Gone(Cache<(u64, u64), u64>);
 impl Gone {
     /// As long as a client may be silent.
     pub(crate) fn new(window: Duration) -> Self {
-        Self(Cache::builder().max_capacity(GONE_MAX).time_to_live(window).build())
+        let gone = Cache::builder().max_capacity(GONE_MAX).time_to_live(window);
+        // The default would not take in those that go last.
+        Self(gone.eviction_policy(EvictionPolicy::lru()).build())
     }
 
     /// A session with these names has gone to that node.
@@ -103,5 +105,22 @@ impl Gone {
     /// Gives back what was forgotten.
     pub(crate) fn sweep(&self) {
         self.0.run_pending_tasks();
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn those_that_went_first_are_forgotten() {
+        let gone = Gone::new(Duration::from_secs(120));
+        for serial in 0..GONE_MAX + 1_000 {
+            gone.0.insert((1, serial), 2);
+        }
+        gone.sweep();
+        let known =
+            |serials: std::ops::Range<u64>| serials.filter(|&serial| gone.heir(1, serial).is_some()).count();
+        assert_eq!((known(0..500), known(GONE_MAX..GONE_MAX + 1_000)), (0, 1_000));
     }
 }
