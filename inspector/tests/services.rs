@@ -166,6 +166,31 @@ async fn one_trace_more_than_may_be_is_refused() {
     assert_eq!(response.status(), StatusCode::OK);
 }
 
+/// A browser may send a key or a cookie with what any page asks for.
+#[tokio::test]
+async fn pages_of_other_sites_get_nothing_by_the_key_that_a_browser_remembers() {
+    let inspector = Inspector::new(server(), Access::key(KEY).unwrap());
+    let from = |site: &str, mode: &str, path: &str| {
+        let mut call = with_key(get(path));
+        call.headers_mut().insert("sec-fetch-site", site.parse().unwrap());
+        call.headers_mut().insert("sec-fetch-mode", mode.parse().unwrap());
+        call
+    };
+    for path in PATHS {
+        for (site, mode) in [("cross-site", "no-cors"), ("same-site", "cors"), ("cross-site", "websocket")] {
+            let (status, body) = answer(&inspector, from(site, mode, path)).await;
+            let refused = (StatusCode::FORBIDDEN, &b"a page of another site asks"[..]);
+            assert_eq!((status, &body[..]), refused, "{site} {mode} {path}");
+        }
+    }
+    for (site, mode) in [("same-origin", "cors"), ("none", "navigate"), ("cross-site", "navigate")] {
+        assert_eq!(answer(&inspector, from(site, mode, "")).await.0, StatusCode::OK, "{site} {mode}");
+    }
+    let mut button = confirmed(press("drain", &json!({})));
+    button.headers_mut().insert("sec-fetch-site", "cross-site".parse().unwrap());
+    assert_eq!(answer(&inspector, button).await.0, StatusCode::FORBIDDEN);
+}
+
 #[tokio::test]
 async fn a_button_does_its_deed_only_for_the_page_itself() {
     let lapwing = server();

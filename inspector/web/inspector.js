@@ -262,6 +262,7 @@ async function showTrace(params, lines, rate) {
     while (lines.childElementCount > TRACE_LINES_MAX) lines.firstElementChild.remove();
     lines.scrollTop = lines.scrollHeight;
   });
+  lines.append(h("div", {}, "The trace is over."));
 }
 
 /** Gives the lines of a trace to `take` as they come. */
@@ -298,12 +299,21 @@ function turning(page, params, { total, perPage, pagesMax }) {
   return h("p", {}, at > 0 && to(at - 1, "Back"), at > 0 && " ", `page ${count(at + 1)} of ${count(last + 1)}`, at < last && " ", at < last && to(at + 1, "Next"));
 }
 
+/** A part of an address that somebody may have written by hand. */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
+}
+
 async function show() {
   leaving.abort();
   leaving = new AbortController();
   const { signal } = leaving;
   const [path, query = ""] = location.hash.replace(/^#\/?/, "").split("?");
-  const [page, ...rest] = path.split("/").map(decodeURIComponent);
+  const [page, ...rest] = path.split("/").map(decoded);
   const params = Object.fromEntries(new URLSearchParams(query));
   for (const link of document.querySelectorAll("nav a")) {
     const own = link.getAttribute("href").slice(2);

@@ -54,7 +54,33 @@ impl Access {
 
     /// Access by the program's word, from the head of the request: what its own login has put into the extensions, say. Others get 403.
     ///
-    /// It is called for each request, and must not block.
+    /// It is called for each request, and must not block. A browser may send it, too, what a page of an attacker's makes up: let it decide by what only your
+    /// login gives, and not by the address that a request comes from.
+    ///
+    /// ```
+    /// use axum::{Router, extract::Request, middleware::{self, Next}, response::Response};
+    /// use lapwing::Lapwing;
+    /// use lapwing_inspector::{Access, Inspector};
+    ///
+    /// /// What the program's login puts into the extensions of a request.
+    /// #[derive(Clone)]
+    /// struct User { is_operator: bool }
+    ///
+    /// async fn log_in(mut request: Request, next: Next) -> Response {
+    ///     // From a cookie, say.
+    ///     let user = User { is_operator: false };
+    ///     request.extensions_mut().insert(user);
+    ///     next.run(request).await
+    /// }
+    ///
+    /// let lapwing = Lapwing::builder().build()?;
+    /// let access = Access::decided_by(|parts| parts.extensions.get::<User>().is_some_and(|user| user.is_operator));
+    /// let app: Router = Router::new()
+    ///     .nest_service("/inspect", Inspector::new(lapwing.clone(), access))
+    ///     .layer(middleware::from_fn(log_in));
+    /// # let _ = app;
+    /// # Ok::<(), lapwing::BuildError>(())
+    /// ```
     pub fn decided_by(decide: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         Self(Kind::Decided(Arc::new(decide)))
     }

@@ -7,7 +7,7 @@ mod samples;
 mod shown;
 mod trace;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{
     HeaderValue, Method, Request, Response, StatusCode,
@@ -24,7 +24,7 @@ use lapwing::{
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{sync::Semaphore, task::spawn_blocking, time::timeout};
 use tracing::info;
 
 pub use self::access::{Access, KeyTooShort};
@@ -33,6 +33,7 @@ use crate::{page::Page, service::service};
 
 /// What a button says.
 const DEED_BYTES_MAX: usize = 4_096;
+const DEED_TIME_MAX: Duration = Duration::from_secs(20);
 
 /// Lists that are made at once: each walks through all sessions, on a thread of its own.
 const WALKS_MAX: usize = 4;
@@ -107,6 +108,10 @@ impl Inspector {
         let (parts, body) = request.into_parts();
         if !inner.access.allows(&parts) {
             return Box::pin(std::future::ready(Ok(not_allowed(&inner.access))));
+        }
+        if is_of_another_site(&parts) {
+            let refused = Refused(StatusCode::FORBIDDEN, "a page of another site asks");
+            return Box::pin(std::future::ready(Ok(refusal(refused))));
         }
         Box::pin(async move {
             let answer = match parts.method {
@@ -219,7 +224,9 @@ impl Inner {
         }
         match last_segment(parts) {
             "disconnect" => {
-                let body = Limited::new(body, DEED_BYTES_MAX).collect().await;
+                let body = timeout(DEED_TIME_MAX, Limited::new(body, DEED_BYTES_MAX).collect()).await;
+                let body =
+                    body.map_err(|_| Refused(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?;
                 let body = body
                     .map_err(|_| Refused(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"))?
                     .to_bytes();
@@ -245,6 +252,14 @@ impl Inner {
 #[derive(Deserialize)]
 struct Who {
     user: String,
+}
+
+/// Whether a page of another site asks. A browser may send a key or a cookie with what any page asks for: that page cannot read the answer, but it could
+/// take all traces, and keep the walks busy. Who follows a link comes from another site, too.
+fn is_of_another_site(parts: &Parts) -> bool {
+    let said = |name| parts.headers.get(name).map(HeaderValue::as_bytes);
+    matches!(said("sec-fetch-site"), Some(b"cross-site" | b"same-site"))
+        && said("sec-fetch-mode") != Some(b"navigate")
 }
 
 fn last_segment(parts: &Parts) -> &str {

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
     time::{Duration, SystemTime},
 };
@@ -42,12 +42,31 @@ pub(crate) enum Traced {
 /// The lines of a trace.
 pub(crate) struct Lines {
     lines: mpsc::Receiver<String>,
-    _permit: OwnedSemaphorePermit,
+    place: Place,
+}
+
+/// The place of a trace among those that may be. It is free when its lines are dropped, and when its time is over: a client that reads nothing more
+/// may keep the lines for as long as it likes.
+#[derive(Clone)]
+struct Place(Arc<Mutex<Option<OwnedSemaphorePermit>>>);
+
+impl Place {
+    fn leave(&self) {
+        drop(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        self.place.leave();
+    }
 }
 
 /// Begins a trace. It ends when its lines are dropped, or after ten minutes.
 pub(crate) fn begin(lapwing: Lapwing, traced: Traced, permit: OwnedSemaphorePermit) -> Lines {
     let (out, lines) = mpsc::channel(LINES_MAX);
+    let place = Place(Arc::new(Mutex::new(Some(permit))));
+    let own = place.clone();
     tokio::spawn(async move {
         let end = Instant::now() + TIME_MAX;
         let closed = out.clone();
@@ -61,8 +80,9 @@ pub(crate) fn begin(lapwing: Lapwing, traced: Traced, permit: OwnedSemaphorePerm
             _ = timeout_at(end, tracing) => {}
             () = closed.closed() => {}
         }
+        own.leave();
     });
-    Lines { lines, _permit: permit }
+    Lines { lines, place }
 }
 
 /// Tells what is broadcast on a topic.
@@ -102,13 +122,26 @@ async fn follow_user(lapwing: &Lapwing, user: &str, out: mpsc::Sender<String>) {
     let mut last = lapwing.journal(0).last().map_or(0, |entry| entry.number);
     let mut ticks = interval(PERIOD);
     let mut is_changed = true;
-    let begun = format!("{} {name} is traced\n", clock(SystemTime::now()));
+    let mut begun = format!("{} {name} is traced\n", clock(SystemTime::now()));
+    if last == 0 {
+        begun.push_str(
+            "nothing is noted of sessions so far: Builder::journal turns the journal on, which this needs\n",
+        );
+    }
     if out.send(begun).await.is_err() {
         return;
     }
     loop {
         ticks.tick().await;
         for entry in lapwing.journal(last) {
+            let missed = entry.number - last - 1;
+            if missed > 0 {
+                is_changed = true;
+                let line = format!("{} {missed} entries of the journal were overwritten\n", clock(entry.at));
+                if out.send(line).await.is_err() {
+                    return;
+                }
+            }
             last = entry.number;
             if entry.socket_id.as_deref() == Some(&*name) {
                 is_changed = true;
@@ -170,8 +203,10 @@ impl http_body::Body for Lines {
 
 #[cfg(test)]
 mod tests {
-    use http_body_util::BodyExt as _;
-    use lapwing::Mount;
+    use http::Request;
+    use http_body_util::{BodyExt as _, Full};
+    use hyper::service::Service as _;
+    use lapwing::{Accept, Mount};
     use serde_json::json;
     use tokio::sync::Semaphore;
 
@@ -195,6 +230,46 @@ mod tests {
         drop(lines);
         while lapwing.topics().count() > 0 {
             tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trace_that_nobody_reads_gives_up_its_place_when_its_time_is_over() {
+        let lapwing = Lapwing::builder().build().unwrap();
+        let places = Arc::new(Semaphore::new(1));
+        let lines =
+            begin(lapwing.clone(), Traced::Topic("t".into()), places.clone().try_acquire_owned().unwrap());
+        tokio::task::yield_now().await;
+        for _ in 0..2 * LINES_MAX {
+            lapwing.broadcast("t", "said", json!({})).unwrap();
+        }
+        tokio::time::sleep(TIME_MAX - Duration::from_secs(1)).await;
+        assert_eq!(places.available_permits(), 0);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(places.available_permits(), 1);
+        drop(lines);
+        assert_eq!(places.available_permits(), 1, "it is given up once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_trace_of_a_user_says_what_it_cannot_know() {
+        for (entries, wanted) in [(0, "turns the journal on"), (2, "entries of the journal were overwritten")]
+        {
+            let mount = Mount::new().connect(|_| async { Ok(Accept::new().id("ada")) });
+            let lapwing = Lapwing::builder().mount("/socket", mount).journal(entries).build().unwrap();
+            let permit = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+            let mut lines = begin(lapwing.clone(), Traced::User("ada".into()), permit);
+            let first = line(&mut lines).await;
+            assert!(first.contains(" \"ada\" is traced\n"), "{first}");
+            for _ in 0..3 {
+                let open = Request::post("/longpoll?lapwing=1&vsn=2.0.0")
+                    .body(Full::<Bytes>::from("!open 30000"))
+                    .unwrap();
+                let opened = lapwing.at("/socket").unwrap().call(open).await.unwrap();
+                assert_eq!(opened.status(), 200);
+            }
+            let second = if entries > 0 { line(&mut lines).await } else { String::new() };
+            assert!((first + &second).contains(wanted), "{second}");
         }
     }
 
