@@ -48,6 +48,8 @@ describe("the judgement", () => {
     assert.deepEqual(ids({ websockets: refused("refused"), arrived: arrived(0, 1) }), ["upgrade_stripped"]);
     assert.deepEqual(ids({ websockets: refused("swallowed"), arrived: arrived(0) }), ["upgrade_swallowed"]);
     assert.deepEqual(ids({ websockets: refused("refused"), arrived: arrived(1) }), ["websocket_killed"]);
+    assert.deepEqual(ids({ websockets: refused("refused"), arrived: arrived(0), servers: 2 }), ["websocket_fails"], "another one may know more");
+    assert.deepEqual(ids({ websockets: refused("refused"), arrived: arrived(0, 1), servers: 2 }), ["upgrade_stripped"]);
     assert.deepEqual(ids({ websockets: [websocket("first", { echoes: 0, end: "mute" })] }), ["websocket_mute"]);
     assert.deepEqual(ids({ websockets: [websocket("first", { echoes: 0, end: "closed", age: 9 })] }), ["websocket_killed"]);
   });

@@ -238,6 +238,10 @@ async fn the_doctor_says_what_of_a_page_has_arrived() {
     };
     let about = arrived().await;
     assert_eq!((&about["http"], &about["isForwarded"]), (&json!("1.1"), &json!(false)));
+    // Pages behind a balancer tell servers apart.
+    let (_, other) = answer(&Doctor::new(), get("about?id=ff&n=1")).await;
+    assert_ne!(serde_json::from_slice::<Value>(&other).unwrap()["server"], about["server"]);
+    assert_eq!(arrived().await["server"], about["server"]);
     // Its question for a WebSocket was taken out.
     answer(&doctor, get("websocket?id=ff")).await;
     let body = Full::new(Bytes::from(vec![0; 2_000]));

@@ -42,7 +42,7 @@ function plan(...pieces) {
 /** Examines the way to a site. `onPhase(name)` hears what is tried. */
 export async function examine(site, onPhase = () => {}) {
   const seen = {
-    version: 1, about: null, arrived: null, gets: [], posts: [], trips: [], rate: null,
+    version: 1, about: null, servers: 0, arrived: null, gets: [], posts: [], trips: [], rate: null,
     websockets: [], streams: [], holds: [], bodies: [], beside: { websocket: null, streams: [] }, ms: 0,
   };
   onPhase("requests");
@@ -77,18 +77,27 @@ async function knock(site, seen) {
   if (seen.rate !== null && seen.rate < RATE_SURE) seen.rate = Math.max(seen.rate, (await rate()) ?? 0);
 }
 
-/** Asks what the server has seen of this page. */
+/** Asks what the server has seen of this page. Behind a balancer there may be several, each of which has seen a part. */
 async function about(site, seen, deadlineMs = 2_500) {
   const got = await ask(site, "about", { deadlineMs });
   keep(seen.gets, got);
   try {
-    const { arrived, ...about } = got.how === "ok" ? JSON.parse(got.text) : {};
-    if (arrived) Object.assign(seen, { arrived, about });
+    const { arrived, server, ...about } = got.how === "ok" ? JSON.parse(got.text) : {};
+    if (arrived) {
+      got.begun = arrived.streamsBegun - (site.servers.get(server)?.streamsBegun ?? 0);
+      got.open = arrived.streamsOpen;
+      site.servers.set(server, arrived);
+      Object.assign(seen, { arrived: sumOf([...site.servers.values()]), servers: site.servers.size, about });
+    }
   } catch {
     // Somebody else has answered.
     got.how = "foreign";
   }
   return got;
+}
+
+function sumOf(counts) {
+  return counts.reduce((sum, one) => Object.fromEntries(Object.entries(one).map(([name, count]) => [name, sum[name] + count])));
 }
 
 function keep(list, { at, ms, how }) {
@@ -117,15 +126,14 @@ async function firstStreams(site, seen) {
 
 /** A stream, and a request while it is under way. The server knows whether that came before the stream was over. */
 async function besideStream(site, seen, probe) {
-  const before = seen.arrived.streamsBegun;
   const running = stream(site, probe);
   await pause(BESIDE_MS);
   const got = await about(site, seen, 4_000);
-  const { streamsBegun, streamsOpen } = seen.arrived;
   const shown = await running;
-  // One that was cut off was over for another reason.
-  const isSure = got.how === "ok" && streamsBegun > before && shown.end !== "cut" && shown.end !== "error";
-  if (isSure) seen.beside.streams.push(streamsOpen > 0);
+  // One that was cut off was over for another reason, and another server than the one that answered may have it.
+  const isKnown = got.begun > 0 && (got.open > 0 || seen.servers === 1);
+  const isSure = got.how === "ok" && isKnown && shown.end !== "cut" && shown.end !== "error";
+  if (isSure) seen.beside.streams.push(got.open > 0);
   seen.streams.push(shown);
   return shown;
 }

@@ -39,7 +39,7 @@ export function judge(seen) {
 }
 
 /** What WebSockets do that nothing else does. */
-function websockets({ websockets, arrived }, { killed }) {
+function websockets({ websockets, arrived, servers }, { killed }) {
   if (websockets.length === 0 || websockets.some(({ echoes }) => echoes > 0)) return [];
   if (websockets.some(({ opened }) => opened !== null)) {
     return websockets.some(({ end }) => end === "mute") ? [finding("websocket_mute")] : [finding("websocket_killed", { ms: 0 })];
@@ -47,7 +47,9 @@ function websockets({ websockets, arrived }, { killed }) {
   if (arrived?.stripped > 0) return [finding("upgrade_stripped")];
   if (websockets.some(({ end }) => end === "swallowed")) return [finding("upgrade_swallowed")];
   if (killed !== undefined) return [];
-  return [arrived?.upgrades > 0 ? finding("websocket_killed", { ms: 0 }) : finding("upgrade_refused")];
+  if (arrived?.upgrades > 0) return [finding("websocket_killed", { ms: 0 })];
+  // Of several servers, the one that it came to may not have been asked.
+  return [finding(servers > 1 ? "websocket_fails" : "upgrade_refused")];
 }
 
 /**

@@ -15,6 +15,8 @@ export class Site {
   #id = [...crypto.getRandomValues(new Uint32Array(2))].map((part) => part.toString(16).padStart(8, "0")).join("");
   #count = 0;
   #began = performance.now();
+  /** What those who answered there have seen, by their names. */
+  servers = new Map();
 
   constructor(address) {
     this.#base = address.replace(/[?#].*/, "").replace(/\/*$/, "/");

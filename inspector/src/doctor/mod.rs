@@ -4,9 +4,14 @@ mod echo;
 mod notes;
 mod stream;
 
-use std::{pin::pin, sync::Arc, time::Duration};
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    pin::pin,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
-use bytes::Buf as _;
+use bytes::{Buf as _, Bytes};
 use http::{
     HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, UPGRADE, VIA},
@@ -25,7 +30,7 @@ use tokio::time::timeout;
 
 use crate::{
     doctor::{
-        echo::Echo,
+        echo::{Echo, TIME_MAX},
         notes::Notes,
         stream::{Plan, Planned},
     },
@@ -38,13 +43,15 @@ const POST_BYTES_MAX: usize = 2 * 1024 * 1024;
 const POST_TIME_MAX: Duration = Duration::from_secs(20);
 /// Bytes of an answer that measures how many pass in a second.
 const BYTES_MAX: usize = 128 * 1024;
+/// All of these answers are parts of one: whoever asks for many and reads none of them takes no memory by it.
+static DASHES: LazyLock<Bytes> = LazyLock::new(|| vec![b'-'; BYTES_MAX].into());
 
 /// A page that somebody opens whose connection is bad. It tries each transport for some seconds and says in plain words what this network does,
 /// what lapwing does about it, and what to send to those who run the server.
 ///
 /// It is a service like [`LapwingService`](lapwing::LapwingService): mount it at a path that needs no login, before the same proxies as the
 /// channels. All that it has is below that path. It answers anybody, and keeps of each page some counts and nothing else: 2,000 WebSockets
-/// and 2,000 responses may be under way at once, none for longer than 30 s.
+/// and 2,000 event streams may be under way at once. A WebSocket is closed after 30 s, and a stream has said all after 15 s.
 ///
 /// ```
 /// use axum::Router;
@@ -62,6 +69,8 @@ struct Inner {
     page: Page,
     echo: Endpoint<Echo>,
     notes: Arc<Notes>,
+    /// Behind a balancer pages come to several.
+    name: String,
 }
 
 impl Default for Doctor {
@@ -73,6 +82,10 @@ impl Default for Doctor {
 impl Doctor {
     /// A doctor.
     pub fn new() -> Self {
+        Self::with_websockets_for(TIME_MAX)
+    }
+
+    fn with_websockets_for(time_max: Duration) -> Self {
         let modules = [
             include_str!("../../web/findings.js"),
             include_str!("../../web/judge.js"),
@@ -82,7 +95,8 @@ impl Doctor {
         ];
         let page =
             Page::new(include_str!("../../web/doctor.html"), include_str!("../../web/style.css"), &modules);
-        Self(Arc::new(Inner { page, echo: Echo::endpoint(), notes: Arc::default() }))
+        let name = format!("{:016x}", RandomState::new().hash_one(()));
+        Self(Arc::new(Inner { page, echo: Echo::endpoint(time_max), notes: Arc::default(), name }))
     }
 
     fn respond<B: RequestBody>(&self, request: Request<B>) -> ResponseFuture {
@@ -112,7 +126,8 @@ impl Doctor {
         };
         let headers = request.headers();
         let is_forwarded = headers.contains_key(VIA) || headers.contains_key("x-forwarded-for");
-        let about = json!({"http": version, "isForwarded": is_forwarded, "arrived": note});
+        let about =
+            json!({"server": self.0.name, "http": version, "isForwarded": is_forwarded, "arrived": note});
         typed("application/json", about.to_string())
     }
 
@@ -160,8 +175,8 @@ impl Doctor {
 service!(Doctor);
 
 fn bytes<B>(request: &Request<B>) -> Response<Body> {
-    match param(request, "count").and_then(|count| count.parse().ok()) {
-        Some(count) if count <= BYTES_MAX => typed("application/octet-stream", vec![b'-'; count]),
+    match param(request, "count").and_then(|count| count.parse::<usize>().ok()) {
+        Some(count) if count <= BYTES_MAX => typed("application/octet-stream", DASHES.slice(..count)),
         _ => refusal(StatusCode::BAD_REQUEST, "say how many bytes, and no more than may be: ?count=1000"),
     }
 }
@@ -214,4 +229,61 @@ fn finished(mut response: Response<Body>, closes: bool) -> Response<Body> {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::{TcpListener, TcpStream},
+        time::{sleep, timeout},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn answers_that_nobody_reads_take_no_memory() {
+        let mut places = Vec::new();
+        for count in [100, BYTES_MAX] {
+            let request = Request::get(format!("/bytes?count={count}")).body(()).unwrap();
+            let data = bytes(&request).into_body().frame().await.unwrap().unwrap().into_data().unwrap();
+            assert_eq!(data.len(), count);
+            places.push(data.as_ptr());
+        }
+        assert_eq!(places[0], places[1]);
+    }
+
+    #[tokio::test]
+    async fn a_websocket_that_goes_on_talking_is_closed_when_its_time_is_over() {
+        let app: Router =
+            Router::new().fallback_service(Doctor::with_websockets_for(Duration::from_millis(100)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tokio::spawn(async move { axum::serve(listener, app).await });
+        let head = "GET /websocket HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+        client.write_all(head.as_bytes()).await.unwrap();
+        let (mut reading, mut writing) = client.split();
+        let talking = async {
+            // A ping, with a mask of zeros.
+            while writing.write_all(&[0x89, 0x80, 0, 0, 0, 0]).await.is_ok() {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let mut heard = Vec::new();
+        let hearing = async {
+            // It is told that it is closed, with 1001.
+            while !heard.ends_with(&[0x88, 2, 0x03, 0xe9]) {
+                assert!(reading.read_buf(&mut heard).await.unwrap() > 0, "{heard:?}");
+            }
+        };
+        let both = async {
+            tokio::select! {
+                () = talking => panic!("it ends without a word"),
+                () = hearing => {}
+            }
+        };
+        timeout(Duration::from_secs(30), both).await.expect("it is closed");
+    }
 }
