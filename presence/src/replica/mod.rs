@@ -207,7 +207,8 @@ impl Replica {
     /// let (mut one, mut two, mut three) = (start(gone)?, start(stays)?, start(comes)?);
     /// one.presences_mut().track("room", "ada", Owner(7), b"{}")?;
     /// two.presences_mut().replica_up(gone)?;
-    /// two.presences_mut().merge(&one.presences().extract(&two.presences().clocks()));
+    /// let all = one.presences().extract(&two.presences().clocks());
+    /// two.presences_mut().merge(&all);
     ///
     /// three.presences_mut().replica_up(gone)?;
     /// two.hand_on(gone, comes);
