@@ -21,10 +21,10 @@ use tokio::{runtime::Handle, task::JoinHandle, time::timeout};
 use super::{
     Program,
     error::{NotConfirmed, NotKept, NotRead, TooLarge},
+    going::Going,
     heirs::Heirs,
     info::{ClusterInfo, ClusterStats, NodeInfo, StoreStats},
     keeper::{self, Keeper, Reading, bytes_of},
-    moving::Going,
     options::Hasher,
     pump::{Hosts, Pump},
     question::{Everywhere, Question},
@@ -69,6 +69,7 @@ pub(crate) struct Link {
     hosts: Hosts,
     /// Which nodes have sessions that have gone from others.
     heirs: Arc<Heirs>,
+    /// Where its own sessions go when it goes down.
     going: Going,
     /// What comes from the others, before anybody hears it.
     unheard: Mutex<Option<(driver::Events, Hasher)>>,
@@ -146,7 +147,8 @@ impl Link {
         &self.heirs
     }
 
-    pub(super) fn going(&self) -> &Going {
+    /// Where this node's own sessions go.
+    pub(crate) fn going(&self) -> &Going {
         &self.going
     }
 

@@ -17,6 +17,8 @@ mod appends;
 mod asking;
 pub(crate) mod confirming;
 pub(crate) mod error;
+#[cfg(feature = "cluster")]
+mod going;
 #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "there is no other node"))]
 pub(crate) mod headers;
 #[cfg(feature = "cluster")]

@@ -1,10 +1,6 @@
 //! What a node does for sessions that go from one to another, but for the sessions themselves.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
 use bytes::Bytes;
 use lapwing_cluster::Instance;
@@ -30,23 +26,11 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// The time before what the other node does not know yet is asked again: it does with its next beat.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// The socket ids of the sessions that go from this node, which goes down, and to where: no more than it has sessions. An order about one of them may have
-/// come to the other node before the session began there, and here when it was gone.
-#[derive(Debug, Default)]
-pub(super) struct Going(Mutex<HashMap<Topic, BTreeSet<Instance>>>);
-
 impl Link {
-    /// A session with this socket id goes to another node from now on.
-    pub(crate) fn note_going(&self, id: &Topic, to: Instance) {
-        let mut going = self.going().0.lock().unwrap_or_else(PoisonError::into_inner);
-        going.entry(id.clone()).or_default().insert(to);
-    }
-
     /// Tells the nodes to which sessions with this socket id have gone what this one was told of them. Nobody waits for it: here it was done.
     pub(crate) fn pass_on(&self, id: &str, order: &[u8]) {
-        let going = self.going().0.lock().unwrap_or_else(PoisonError::into_inner);
-        for to in going.get(id).into_iter().flatten() {
-            let (cluster, to, order) = (self.cluster().clone(), *to, Bytes::copy_from_slice(order));
+        for to in self.going().of(id) {
+            let (cluster, order) = (self.cluster().clone(), Bytes::copy_from_slice(order));
             self.runtime().spawn(async move {
                 let _ = cluster.call(Some(to), order, CATCH_UP_MAX).await;
             });

@@ -195,7 +195,7 @@ impl Inner {
         }
         let cuts = serde_json::to_vec(&held.cuts()).unwrap_or_default();
         if let Some(id) = session.state().socket_id() {
-            link.note_going(id, target);
+            link.going().note(id, target);
         }
         let frozen = endpoint.freeze(session).ok()?;
         let back = || {
