@@ -103,7 +103,11 @@ impl Client {
         loop {
             match (self.by, self.wire.next().await) {
                 (By::Websocket, Came::Close(code)) => return assert_eq!(code, 1012),
-                (By::Sse | By::Longpoll, Came::End) => return,
+                // A WebSocket, too, that was just writing a frame: of one that is gone it is not known whether all of it is out, and nothing may follow
+                // half of one.
+                (_, Came::End) => return,
+                // A poll that came when it was not known yet that the other node has the session.
+                (By::Longpoll, Came::Status(503)) => return,
                 // The last that was pushed may still have come.
                 (_, Came::Line(line)) if line.starts_with("down ") => {
                     self.received += 1;
@@ -212,8 +216,8 @@ async fn a_client_comes_back_to_the_node_that_has_its_session_and_nothing_is_los
             let (mut client, session, bytes, under_way) = frozen(&cluster, (&one, address), by).await;
             let reserved = two.reserve(()).unwrap();
             two.thaw(&reserved, &bytes, &|_, _| None).unwrap();
-            assert_eq!(one.release(&session, 2), None);
             assert!(two.adopt(&reserved));
+            assert_eq!(one.release(&session, 2), None);
             client.expect_cut().await;
             came_later(under_way).await;
             let at = if is_at_the_old_node { address } else { other };
@@ -277,16 +281,18 @@ async fn who_comes_while_it_is_undecided_is_answered_by_the_node_that_gets_the_s
         let (here, there) = (ask(address), ask(other));
         let reserved = two.reserve(()).unwrap();
         two.thaw(&reserved, &bytes, &|_, _| None).unwrap();
-        one.release(&session, 2);
+        // In this order, as nodes do it: at any time one of them knows it.
         assert!(two.adopt(&reserved));
+        one.release(&session, 2);
         for asked in [here, there] {
             match asked.await.unwrap() {
                 // What was under way may have got to the other node by now.
                 Came::Line(line) => {
-                    assert!(["!resumed 2", "!resumed 3", "!resumed 4"].contains(&&*line), "{line}")
+                    // Of the two that ask at once the older may be told that the newer carries the session.
+                    let answers = ["!resumed 2", "!resumed 3", "!resumed 4", "!superseded"];
+                    assert!(answers.contains(&&*line), "{line}")
                 }
-                // What was carried to the first node goes no further, and what comes to the other one before that has the session comes again; a connection
-                // may be superseded by the other one.
+                // What was carried to the first node goes no further, and what comes to the other one before that has the session comes again.
                 Came::Status(503) | Came::Close(1012) => {}
                 other => panic!("{other:?}"),
             }
