@@ -33,7 +33,8 @@ export class Peer {
   #messages = new Tally();
   #replies = new Tally();
   #sent = 0;
-  #asked = 0;
+  /** When each question was asked. */
+  #askedAt = [];
   #pushing;
   #pushTimeoutMs;
 
@@ -97,7 +98,7 @@ export class Peer {
   record() {
     const [messages, replies] = [this.#messages.toJSON(), this.#replies.toJSON()];
     const transports = [...this.#transports];
-    return { ...this.#counts, transports, sent: this.#sent, asked: this.#asked, messages, replies };
+    return { ...this.#counts, transports, sent: this.#sent, asked: this.#askedAt.length, messages, replies };
   }
 
   /** What the transport says of itself. */
@@ -126,8 +127,11 @@ export class Peer {
     return new Promise((resolve) => this.socket.disconnect(resolve));
   }
 
-  #count({ event }) {
+  #count({ event, payload }) {
     this.#counts.firstMs ??= Date.now() - this.startedAt;
+    // Seen here, an answer counts also when phoenix.js waits for it no more.
+    const n = event === "phx_reply" && payload.response?.n;
+    if (n) this.#replies.take(n, this.#askedAt[n - 1]);
     if (event === "phx_close") this.#counts.channelCloses += 1;
     if (event === "phx_error") this.#counts.channelErrors += 1;
   }
@@ -137,8 +141,7 @@ export class Peer {
     this.#sent += 1;
     this.#room.push("shout_from", { from: this.#user, n: this.#sent, at }, this.#pushTimeoutMs);
     if (this.#sent % MESSAGES_PER_PING) return;
-    const n = (this.#asked += 1);
-    const ping = this.#room.push("ping", { n });
-    ping.receive("ok", () => this.#replies.take(n, at)).receive("timeout", () => (this.#counts.timeouts += 1));
+    const n = this.#askedAt.push(at);
+    this.#room.push("ping", { n }).receive("timeout", () => (this.#counts.timeouts += 1));
   }
 }
