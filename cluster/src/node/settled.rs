@@ -21,7 +21,8 @@ impl Node {
         std::iter::once(own).chain(others).collect()
     }
 
-    /// Whether this node has come as far as another one had, which has said this of a topic.
+    /// Whether this node has come as far as another one had, which has said this of a topic. Of a publisher that this node has not met yet it does not
+    /// know, unless there was nothing to hear.
     #[must_use]
     pub fn has_settled(&self, topic: &str, there: &[(Instance, Option<u64>)]) -> bool {
         let here = self.settled(topic);
@@ -29,8 +30,9 @@ impl Node {
             |(publisher, there)| {
                 let here = here.iter().find(|(known, _)| known == publisher).map(|(_, here)| *here);
                 match (here, there) {
+                    (_, Some(0)) => true,
                     // A publisher that is gone says no more; what is missing of it was told.
-                    (None, _) => true,
+                    (None, _) => self.gone.contains(publisher),
                     (Some(here), Some(there)) => here.is_some_and(|here| here >= *there),
                     (Some(_), None) => false,
                 }

@@ -271,3 +271,15 @@ fn an_answer_with_what_another_has_published_is_not_read() {
         assert_eq!(node.unreadable(), unreadable);
     }
 }
+
+#[test]
+fn a_publisher_that_was_not_met_yet_is_not_one_that_is_gone() {
+    let mut node = up(Config::default());
+    let heard = |number| [(ME, Some(9)), (PEER, Some(number))];
+    assert!(node.has_settled("room:1", &heard(0)), "there is nothing to hear of it");
+    assert!(!node.has_settled("room:1", &heard(3)), "what it has said may be on its way");
+    tell(&mut node, PEER, &beat(3, 0));
+    assert!(node.has_settled("room:1", &heard(3)) && !node.has_settled("room:1", &heard(4)));
+    tell(&mut node, PEER, &Message::Departed);
+    assert!(node.has_settled("room:1", &heard(4)), "it says no more");
+}

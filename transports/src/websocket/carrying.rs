@@ -46,6 +46,8 @@ pub(super) struct Carrying {
     pub(super) attachment: Attachment,
     /// The last frame that was written to this connection.
     pub(super) sent: Seq,
+    /// Whether the last write ended with a frame. Once the session is another's, its outbox does not say so any more.
+    pub(super) is_whole: bool,
     /// The last frame that came by this connection, taken or dropped.
     received: Seq,
     /// What was last acknowledged to the client here.
@@ -63,6 +65,7 @@ impl Carrying {
         Self {
             attachment,
             sent,
+            is_whole: true,
             received,
             acknowledged: received,
             unacknowledged_bytes: 0,

@@ -196,12 +196,12 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                     (None, true) if self.next_phase(&gathered) => Poll::Ready(Ok(0)),
                     (None, true) => return self.writing.poll_flush(Pin::new(&mut self.io), cx),
                 };
-                if wrote.is_pending() && gathered.superseded {
-                    // Nobody reads at the other end of it; that is what the newer attachment is for.
-                    self.end(CloseReason::Lost);
-                    return Poll::Ready(Ok(()));
-                }
                 if wrote.is_pending() {
+                    if gathered.superseded {
+                        // Nobody reads at the other end of it; that is what the newer attachment is for.
+                        self.end(CloseReason::Lost);
+                        return Poll::Ready(Ok(()));
+                    }
                     gathering::stall(&mut self.session.core(), self.carrying.as_deref(), self.written);
                 }
                 taken = ready!(wrote)?;
@@ -209,8 +209,10 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
                     // It is not heard, but it reads.
                     self.session.touch();
                 }
+                let gathered = gathered.bytes(buffer, self.writing.extensions(), self.written);
+                gathering::note_written(self.carrying.as_deref_mut(), taken, gathered);
                 self.writing.set_unflushed();
-                if taken == 0 && (gathered.large.is_some() || !buffer.is_empty()) {
+                if taken == 0 && gathered > 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
                 }
             }
@@ -525,8 +527,7 @@ impl<H: Handler, Io: AsyncRead + AsyncWrite + Unpin + Send + 'static> State<H, I
         !self.closing.is_open() || (is_relaxed && self.manager.handler.is_ready(&self.session))
     }
 
-    /// Goes to sleep unless something happened meanwhile. `blocked`: the socket takes no more for now, so that
-    /// new frames alone are no reason to wake up.
+    /// Goes to sleep unless something happened meanwhile. `blocked`: the socket takes no more for now, so that new frames alone are no reason to wake up.
     fn park(&mut self, cx: &Context<'_>, blocked: bool) -> bool {
         let is_busy = self.paused && !self.manager.is_ready(&self.session);
         let limits = &self.session.common.outbox;

@@ -46,6 +46,14 @@ impl Gathered {
     pub(super) fn suspended(core: &Core) -> Self {
         Self { closed: None, ..Self::nothing(core) }
     }
+
+    /// How many bytes were gathered, in `buffer` or by themselves without the first `written`.
+    pub(super) fn bytes(&self, buffer: &[u8], extensions: Extensions, written: usize) -> usize {
+        match &self.large {
+            Some(frame) => extensions.form(frame).frame_bytes() - written,
+            None => buffer.len(),
+        }
+    }
 }
 
 /// Takes what the socket took off the control frames, which came first in the last gathering.
@@ -76,16 +84,27 @@ pub(super) fn take_written(
         let left = written.checked_sub(whole);
         left.inspect(|left| *written = *left).is_some()
     };
-    let frames = match carrying {
+    let frames = match &carrying {
         None => core.session.handle_written(is_whole),
         Some(carrying) => {
-            let frames =
-                core.session.waiting_after(carrying.sent).take_while(|frame| is_whole(frame)).count();
-            carrying.sent.0 += frames as u64;
-            frames
+            core.session.waiting_after(carrying.sent).take_while(|frame| is_whole(frame)).count()
         }
     };
-    (frames, before - *written)
+    let bytes = before - *written;
+    if let Some(carrying) = carrying {
+        carrying.sent.0 += frames as u64;
+        if carrying.is_whole && !core.session.is_current(carrying.attachment) {
+            *written = 0;
+        }
+    }
+    (frames, bytes)
+}
+
+/// The socket has taken so many of the bytes that were gathered.
+pub(super) fn note_written(carrying: Option<&mut Carrying>, taken: usize, gathered: usize) {
+    if let Some(carrying) = carrying.filter(|_| taken > 0) {
+        carrying.is_whole = taken == gathered;
+    }
 }
 
 /// Copies waiting frames behind `buffer`, the first without its first `written` bytes. A frame that is too
