@@ -227,11 +227,22 @@ export class Race {
       this.#planClimb();
     } else if (this.#queue.length) {
       this.#startNext();
+    } else if (this.#superseded) {
+      this.#goBack(candidate);
     } else {
       this.#planAgain();
       this.#endRoundIfLost();
     }
     this.#on.changed();
+  }
+
+  // It took the session from one that was well, and could not carry it: the other is started again, and it is left alone.
+  #goBack(candidate) {
+    this.#superseded = null;
+    this.#candidates.delete(candidate.name);
+    this.#recordMiss(candidate);
+    this.#tries = 0;
+    this.start();
   }
 
   // Those that are left say nothing, and may be mute. What was refused at once may have been by chance: it need not wait for them.

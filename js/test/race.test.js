@@ -102,6 +102,18 @@ describe("a race", () => {
     race.stop();
   });
 
+  it("goes back at once where the one that took the session cannot carry it, and leaves that one alone", async () => {
+    const { race, next } = await wonBy("longpoll");
+    race.forbid("websocket");
+    const successor = await next("sse");
+    race.ended(race.current, "superseded");
+    race.ended(successor, "silent");
+    race.proven(await next("longpoll"));
+    assert.match(race.why, /^proven after/);
+    assert.ok(race.climbAt.at > Date.now() + 40_000, "it is not tried again soon");
+    race.stop();
+  });
+
   it("replaces the current one when it dies", async () => {
     const { race, next } = await wonBy("websocket");
     race.ended(race.current, "closed 1006");

@@ -5,8 +5,9 @@ import { after, before, it } from "node:test";
 import WebSocket from "ws";
 import { Lapwing } from "../src/index.js";
 import { startBox } from "../../tests/clients/support/box.js";
+import { startFaults } from "../../faults/client.js";
 import { startTestbed } from "../../tests/clients/support/testbed.js";
-import { until, within } from "../../tests/clients/support/wait.js";
+import { pause, until, within } from "../../tests/clients/support/wait.js";
 
 let testbed;
 before(async () => (testbed = await startTestbed()));
@@ -39,4 +40,23 @@ it("what is reset by chance is started again beside what is mute, and does not w
   assert.equal(streams, 1, "nobody had waited until the event stream was given up");
   session.close();
   await box.stop();
+});
+
+it("a page that says nothing settles on long-poll where nothing else gets through", async () => {
+  // The server is asked for the stream, and moves the session there, of which nothing comes.
+  const faults = await startFaults(testbed.port);
+  await faults.set(["strip_upgrade", "mute_event_streams"]);
+  const transport = Lapwing.with({ WebSocket, storage: null });
+  const session = new transport(`ws://127.0.0.1:${faults.port}/socket?vsn=2.0.0`);
+  await within("the session", new Promise((resolve) => (session.onopen = resolve)));
+  const status = () => session.status();
+  await until("a try of an event stream", () => status().failures.some(({ transport }) => transport === "sse"));
+  await until("long-poll", () => status().transport === "longpoll");
+  await pause(4_000);
+  const { resumes } = status();
+  assert.ok(resumes <= 2, `the session was carried on ${resumes} times`);
+  await pause(4_000);
+  assert.equal(status().resumes, resumes, "and then no more");
+  session.close();
+  await faults.stop();
 });
