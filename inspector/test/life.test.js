@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { failureText, judgeLife, sentence } from "../web/life.js";
-import { pointsOf, ratesOf } from "../web/plot.js";
+import { failureText, judgeLife, linesOf, sentence, unexplained } from "../web/life.js";
+import { lineOf, ratesOf } from "../web/plot.js";
 
 const carried = (transport, at = 0) => ({ what: "carried", transport, at });
 const pathOf = (...failures) => ({ failures: failures.map((failure) => failure.split(":")).map(([transport, how]) => ({ transport, how })) });
@@ -19,6 +19,28 @@ describe("a life", () => {
     assert.equal(failureText({ transport: "sse", how: "slower", ms: null }), slower.split(", when")[0]);
     assert.equal(sentence({ what: "closed", reason: "too_slow" }), "Ended: the client did not keep up");
     assert.equal(sentence({ what: "left", topic: '"room:1"', reason: "kicked" }), 'Left "room:1" (kicked)');
+  });
+
+  it("folds what comes again and again", () => {
+    const loop = Array.from({ length: 7 }, (_, n) => carried(n % 2 ? "longpoll" : "sse", n));
+    const texts = (entries) => linesOf(entries).map(({ at, text }) => `${at} ${text}`);
+    assert.deepEqual(texts([carried("websocket", -1), ...loop]), [
+      "-1 Carried by WebSocket",
+      "0 3 times: Carried by an event stream, Carried by long-poll",
+      "6 Carried by an event stream",
+    ]);
+    assert.deepEqual(texts(loop.slice(0, 5)).length, 5, "twice is told twice");
+    const away = [{ what: "away", at: 0 }, { what: "away", at: 1 }, { what: "away", at: 2 }];
+    assert.deepEqual(texts(away), ["0 3 times: Nothing carries it"]);
+    assert.deepEqual(texts([]), []);
+  });
+
+  it("says what it does not know", () => {
+    const live = { transport: "longpoll", isResumable: true, path: null };
+    assert.match(unexplained(live), /told of no failure: it was told to use long-poll/);
+    assert.match(unexplained({ ...live, isResumable: false }), /does not say/);
+    assert.equal(unexplained({ ...live, path: pathOf("websocket:closed") }), undefined);
+    assert.equal(unexplained({ ...live, transport: "websocket" }), undefined);
   });
 
   it("says nothing of a network in which all is well", () => {
@@ -50,8 +72,12 @@ describe("a life", () => {
 
 describe("a plot", () => {
   it("is as wide as its time and as high as its most", () => {
-    assert.equal(pointsOf([{ at: 0, value: 0 }, { at: 5, value: 10 }, { at: 10, value: 5 }]), "0.0,54.0 120.0,4.0 240.0,29.0");
-    assert.equal(pointsOf([{ at: 0, value: 1 }]), "");
+    assert.equal(lineOf([{ at: 0, value: 0 }, { at: 5, value: 10 }, { at: 10, value: 5 }]), "M0.0,54.0 L120.0,4.0 L240.0,29.0");
+    assert.equal(lineOf([{ at: 0, value: 1 }]), "");
+  });
+
+  it("has a gap where nobody looked", () => {
+    assert.equal(lineOf([0, 5_000, 20_000, 25_000].map((at) => ({ at, value: 1 }))).replace(/[\d.,]+/g, ""), "M L M L");
   });
 
   it("shows how fast a count grows, and none that falls", () => {

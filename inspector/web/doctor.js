@@ -37,8 +37,8 @@ async function run() {
 function show(seen, findings) {
   const seconds = Math.round(seen.ms / 1000);
   el("state").textContent = findings.length
-    ? `This network does ${findings.length === 1 ? "something" : `${findings.length} things`} that pages have to live with. (${seconds} s)`
-    : `Nothing stands in the way here. (${seconds} s)`;
+    ? `This network does ${findings.length === 1 ? "something" : `${findings.length} things`} that pages have to live with. (${seconds}\u00a0s)`
+    : `Nothing stands in the way here. (${seconds}\u00a0s)`;
   const items = findings.map(({ id, title, text, remedy }) => {
     const item = document.createElement("li");
     item.dataset.id = id;

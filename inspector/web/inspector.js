@@ -1,8 +1,8 @@
 // The page of the inspector.
 
-import { endWords, failureText, judgeLife, sentence, transportName } from "./life.js";
+import { endWords, failureText, judgeLife, linesOf, transportName, unexplained } from "./life.js";
 import { plot, ratesOf } from "./plot.js";
-import { bytes, count, facts, h, nameLink, nameText, table, timeText } from "./view.js";
+import { bytes, count, facts, h, many, nameLink, nameText, table, timeText } from "./view.js";
 
 const base = location.href.replace(/[?#].*/, "").replace(/\/*$/, "/");
 const main = document.getElementById("main");
@@ -134,10 +134,9 @@ function stateText({ transport, isAttached, isResumable }) {
 }
 
 async function session(id) {
-  const { session: live, entries, left } = await ask("session", { id });
+  const { session: live, user, entries, left } = await ask("session", { id });
   const findings = judgeLife(entries, live?.path);
   const said = h("p", { role: "status" });
-  const user = live?.user;
   const end = () =>
     question(`Disconnect all connections of ${nameText(user)}?`, "On all nodes. Pages come back by themselves unless the program refuses them.", () => act("disconnect", { user: user.name }), ({ error, count: ended, missing }) => {
       said.textContent = error ?? `${count(ended)} ended.${missing.length ? ` These nodes did not answer: ${missing.join(", ")}.` : ""}`;
@@ -150,18 +149,20 @@ async function session(id) {
           ["Carried by", stateText(live)],
           ["Mount", nameText(live.mount)],
           ["Began", `${count(live.ageMs / 1000)} s ago`],
+          unexplained(live) && ["Why not a WebSocket", unexplained(live)],
           live.path?.roundTripMs && ["Round trip", `${count(live.path.roundTripMs)} ms`],
           live.path && ["Tried in vain", live.path.failures.map(failureText).join("; ") || "nothing"],
           ["Waiting", `${count(live.waiting.frames)} frames, ${bytes(live.waiting.bytes)}${live.waiting.ms > 0 ? `, for ${count(live.waiting.ms / 1000)} s` : ""}`],
           ["Unacknowledged", `${count(live.unacknowledged.frames)} frames, ${bytes(live.unacknowledged.bytes)}`],
         ])
-      : h("p", {}, "It is over."),
+      : facts([["User", user ? nameText(user) : "anonymous"], ["State", "it is over"]]),
+    h("p", { className: "quiet" }, `As it was at ${timeText(Date.now()).slice(0, 8)} UTC. `, h("button", { type: "button", onclick: show }, "Look again")),
     findings.length > 0 && [h("h2", {}, "What its network does"), h("ul", { className: "findings" }, findings.map(({ id: name, title, text, remedy }) => h("li", { "data-id": name }, h("h3", {}, title), h("p", {}, text), h("p", { className: "remedy" }, remedy))))],
     live && [h("h2", {}, `Topics (${count(live.topicCount)})`), h("p", {}, live.topics.map((shown) => [nameLink(shown, "#/topic/"), " "]).flat())],
     h("h2", {}, "Life"),
     left > 0 && h("p", { className: "quiet" }, `${count(left)} entries before these are not shown.`),
-    entries.length ? h("ol", { className: "life" }, entries.map((entry) => h("li", {}, h("time", {}, timeText(entry.at)), sentence(entry)))) : h("p", { className: "quiet" }, "The journal has nothing of it. Builder::journal turns the journal on."),
-    user && !user.more && h("p", { className: "buttons" }, h("a", { href: `#/trace/user/${encodeURIComponent(user.name)}` }, "Trace this user live"), " ", h("button", { type: "button", className: "danger", onclick: end }, "Disconnect this user")),
+    entries.length ? h("ol", { className: "life" }, linesOf(entries).map(({ at, text }) => h("li", {}, h("time", {}, timeText(at)), text))) : h("p", { className: "quiet" }, "The journal has nothing of it. Builder::journal turns the journal on."),
+    user && !user.more && h("p", { className: "buttons" }, h("a", { href: `#/trace/user/${encodeURIComponent(user.name)}` }, "Trace this user live"), h("button", { type: "button", className: "danger", onclick: end }, "Disconnect this user")),
     said,
   ].flat();
 }
@@ -179,7 +180,7 @@ async function topics(_, params) {
 
 async function topic(name) {
   const { topic: shown, members, presence, history } = await ask("topic", { name });
-  const rate = h("span", {}, "is counted");
+  const rate = h("span", {}, "counting");
   countMessages(name, rate).catch((error) => leaving.signal.aborted || rate.append(`: ${error.message}`));
   const rows = members.rows.map(({ id, user }) => [h("a", { href: `#/session/${id}` }, id), user ? nameText(user) : "–"]);
   return [
@@ -187,11 +188,11 @@ async function topic(name) {
     facts([
       ["Joins here", count(members.total)],
       ["Joins on all nodes", `${count(members.everywhere)}${members.missing.length ? `, without ${members.missing.join(", ")}` : ""}`],
-      presence && ["Present", `${count(presence.people)}, in ${count(presence.metas)} places`],
+      presence && ["Present", `${many(presence.people, "key")}, ${many(presence.metas, "presence")}`],
       history && ["Remembered", count(history.length)],
       ["Messages", rate],
     ]),
-    h("p", {}, h("a", { href: `#/trace/topic/${encodeURIComponent(name)}` }, "Trace it live")),
+    h("p", { className: "buttons" }, h("a", { href: `#/trace/topic/${encodeURIComponent(name)}` }, "Trace it live")),
     members.total > 0 && [h("h2", {}, "Members"), table("Members", ["session", "user"], rows), members.total > rows.length && h("p", { className: "quiet" }, `The first ${rows.length}.`)],
     presence?.keys.length > 0 && [h("h2", {}, "Presence"), h("p", {}, presence.keys.map(nameText).join(", "))],
     history?.length > 0 && [h("h2", {}, "History"), table("History", ["event", "bytes", "position"], history.map((row) => [nameText(row.event), count(row.bytes), row.position]))],
@@ -252,7 +253,7 @@ async function showTrace(params, lines, rate) {
   const { signal } = leaving;
   let seen = 0;
   const timer = setInterval(() => {
-    rate.textContent = `${count(seen / 2)} lines a second`;
+    rate.textContent = `${many(Math.round(seen / 2), "line")} a second`;
     seen = 0;
   }, 2_000);
   signal.addEventListener("abort", () => clearInterval(timer));
@@ -299,6 +300,10 @@ function turning(page, params, { total, perPage, pagesMax }) {
   return h("p", {}, at > 0 && to(at - 1, "Back"), at > 0 && " ", `page ${count(at + 1)} of ${count(last + 1)}`, at < last && " ", at < last && to(at + 1, "Next"));
 }
 
+async function unknown() {
+  return [h("h2", {}, "There is no such page"), h("p", {}, h("a", { href: "#/" }, "Overview"))];
+}
+
 /** A part of an address that somebody may have written by hand. */
 function decoded(text) {
   try {
@@ -321,7 +326,7 @@ async function show() {
     if (isHere) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
-  const render = PAGES[page] ?? overview;
+  const render = Object.hasOwn(PAGES, page) ? PAGES[page] : unknown;
   for (;;) {
     try {
       const content = await render(rest[0], params, rest[1]);

@@ -50,6 +50,42 @@ export function sentence({ what, transport, topic, reason }) {
   }
 }
 
+/** So many steps that come again in the same order are one line … */
+const CYCLE_MAX = 4;
+/** … from so many times on. */
+const TIMES_MIN = 3;
+
+/** The entries of a journal as lines, `{ at, text }`: what comes again and again is one of them. */
+export function linesOf(entries) {
+  const texts = entries.map(sentence);
+  const lines = [];
+  for (let from = 0; from < texts.length; ) {
+    const { steps, times } = cycleAt(texts, from);
+    const cycle = texts.slice(from, from + steps);
+    lines.push({ at: entries[from].at, text: times > 1 ? `${times} times: ${cycle.join(", ")}` : texts[from] });
+    from += steps * times;
+  }
+  return lines;
+}
+
+/** How many steps come again from there on, and how often. */
+function cycleAt(texts, from) {
+  for (let steps = 1; steps <= CYCLE_MAX; steps += 1) {
+    let end = from + steps;
+    while (end < texts.length && texts[end] === texts[end - steps]) end += 1;
+    const times = Math.floor((end - from) / steps);
+    if (times >= TIMES_MIN) return { steps, times };
+  }
+  return { steps: 1, times: 1 };
+}
+
+/** What is to be said of a session that goes by another way than a WebSocket, and whose page has told of no failure. */
+export function unexplained({ transport, isResumable, path }) {
+  if (transport === "websocket" || path?.failures.length) return undefined;
+  if (!isResumable) return "unknown: phoenix.js's own long-poll does not say";
+  return `its page has told of no failure: it was told to use ${transportName(transport)}, or prefers it`;
+}
+
 /** A connection that carried for less than this died young. */
 const YOUNG_MS = 30_000;
 /** An event stream has the session before it has proven itself: one that had it for less than this may have carried nothing. */

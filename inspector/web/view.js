@@ -27,6 +27,11 @@ export function count(number) {
   return Math.round(number).toLocaleString("en");
 }
 
+/** A number of things, of which one has no s behind it. */
+export function many(number, thing) {
+  return `${count(number)} ${thing}${number === 1 ? "" : "s"}`;
+}
+
 export function bytes(number) {
   const units = ["B", "KB", "MB", "GB", "TB"];
   const unit = number < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log10(number) / 3));

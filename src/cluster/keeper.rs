@@ -300,9 +300,13 @@ impl Keeper {
         self.tally.stats(self.appends.waiting())
     }
 
-    /// Waits until the store has everything that was given to it, and gives nothing more.
-    pub(super) async fn shutdown(&self) {
+    /// Waits until the store has everything that was given to it.
+    pub(super) async fn drained(&self) {
         self.appends.drained().await;
+    }
+
+    /// What waits then is given to the store once more at most.
+    pub(super) fn close(&self) {
         self.appends.close();
     }
 

@@ -306,6 +306,11 @@ impl Link {
         }
     }
 
+    /// How many broadcasts the store has not taken.
+    pub(crate) fn unkept(&self) -> usize {
+        self.store_stats().map_or(0, |store| store.waiting)
+    }
+
     /// What is counted of the store, if topics are kept.
     pub(crate) fn store_stats(&self) -> Option<StoreStats> {
         self.keeper.as_ref().map(|keeper| keeper.stats())
@@ -315,7 +320,8 @@ impl Link {
     pub(crate) async fn shutdown(&self, within: Duration) {
         if let Some(keeper) = &self.keeper {
             // What the store does not have by then is lost, as is what the engine does not have.
-            let _ = timeout(within, keeper.shutdown()).await;
+            let _ = timeout(within, keeper.drained()).await;
+            keeper.close();
         }
         self.cluster.shutdown(within).await;
         let pump = self.pump.lock().unwrap_or_else(PoisonError::into_inner).take();

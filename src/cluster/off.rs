@@ -137,6 +137,10 @@ impl Link {
     pub(crate) async fn shutdown(&self, _: Duration) {
         match self.0 {}
     }
+
+    pub(crate) fn unkept(&self) -> usize {
+        match self.0 {}
+    }
 }
 
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use lapwing_transports::{close::CloseReason, endpoint::Endpoint};
 use tokio::{task::JoinSet, time::timeout};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     cluster::question::Question,
@@ -31,6 +31,9 @@ pub struct ShutdownReport {
     pub sessions: usize,
     /// Joins with a callback that was still running.
     pub joins: u64,
+    /// Broadcasts on kept topics that the store of the cluster did not take before the server had ended, as it was away. Nobody gets them any more, but for members that
+    /// came to this node, and no client is told: nobody had them.
+    pub unkept: usize,
 }
 
 impl ShutdownReport {
@@ -109,6 +112,13 @@ impl Lapwing {
         };
         // Code of the program that keeps one of them from ending, such as a serializer that blocks, is not waited for.
         let _ = timeout(STOP_GRACE, stopping).await;
+        report.unkept = self.node().link().map_or(0, |link| link.unkept());
+        if report.unkept > 0 {
+            error!(
+                count = report.unkept,
+                "broadcasts of kept topics are lost: the store did not take them in time"
+            );
+        }
         report
     }
 }

@@ -98,6 +98,12 @@ impl TestNode {
         tokio::time::timeout(crate::PATIENCE, self.cluster.subscribe(topic)).await.unwrap().unwrap();
     }
 
+    /// Whether the program was told that there is nothing more to hear.
+    #[must_use]
+    pub fn has_heard_all(&self) -> bool {
+        self.listener.is_finished()
+    }
+
     /// What was heard so far.
     ///
     /// # Panics

@@ -219,6 +219,8 @@ pub async fn a_node_that_departs_is_gone_at_once_and_one_that_dies_a_little_late
     eventually("it is gone", || stays.heard().downs == [(departed, PeerEnd::Departed)]).await;
     assert_eq!(stays.heard_of(&departs, "room:1"), ["last words"]);
     assert_eq!(stays.heard().gaps, [], "it said everything");
+    eventually("its program hears that it has ended", || departs.has_heard_all()).await;
+    assert_eq!(departs.heard().engine_downs, 0, "which is no loss of the engine");
     let late = departs.cluster.call(None, "anybody?".into(), PATIENCE).await;
     assert_eq!(late, Err(CallError::Ended));
     assert_eq!(departs.cluster.subscribe("room:2").await, Err(NotConfirmed::Ended));

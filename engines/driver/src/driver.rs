@@ -76,6 +76,10 @@ impl<E: Engine> Driver<E> {
             self.backoff.reset();
             tracing::info!(engine = E::NAME, "connected to the engine");
             let end = self.serve(connection).await;
+            if matches!(end, End::Stopped) {
+                // It is no news that the engine is not heard any more.
+                self.shared.end();
+            }
             self.shared.handle(&mut vec![Event::Down]);
             let reason = match end {
                 End::Stopped => return,

@@ -62,7 +62,8 @@ impl Room {
 /// The end that is written to.
 #[derive(Debug)]
 pub(crate) struct Inbox {
-    queue: mpsc::UnboundedSender<Queued>,
+    /// None once the node has ended.
+    queue: Option<mpsc::UnboundedSender<Queued>>,
     room: Room,
     /// Gaps that found no room, one for each publisher.
     gaps: BTreeMap<Instance, GapCause>,
@@ -70,11 +71,16 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     pub(crate) fn new(queue: mpsc::UnboundedSender<Queued>, room: Room) -> Self {
-        Self { queue, room, gaps: BTreeMap::new() }
+        Self { queue: Some(queue), room, gaps: BTreeMap::new() }
     }
 
     pub(crate) fn has_room(&self) -> bool {
         self.room.is_there()
+    }
+
+    /// The program hears what waits, and then that there is nothing more.
+    pub(crate) fn end(&mut self) {
+        self.queue = None;
     }
 
     pub(crate) fn push(&self, event: ClusterEvent) {
@@ -92,8 +98,9 @@ impl Inbox {
                 }
                 _ => 0,
             };
+        let Some(queue) = &self.queue else { return };
         self.room.take(bytes);
-        if self.queue.send(Queued { event, bytes }).is_err() {
+        if queue.send(Queued { event, bytes }).is_err() {
             // The program does not listen any more.
             self.room.give_back(bytes);
         }

@@ -309,6 +309,7 @@ impl Shared {
         state.up_since = None;
         state.waiting.clear();
         state.calls.clear();
+        state.inbox.end();
         self.ready.send_replace(false);
         drop(state);
         self.relays.end();

@@ -4,7 +4,7 @@ use std::{cmp::Ordering, collections::HashMap, sync::Arc};
 
 use lapwing::{
     Happening, JournalEntry, Lapwing, PathFailure, Read, SessionInfo, TopicInfo,
-    transports::close::CloseReason,
+    transports::{close::CloseReason, connect::Transport},
 };
 use serde::{Serialize, de::IgnoredAny};
 use serde_json::{Map, Value, json};
@@ -88,7 +88,7 @@ pub(crate) fn sessions(lapwing: &Lapwing, asked: &Asked) -> Value {
         asked.search.is_empty()
             || session.socket_id.as_deref().is_some_and(|id| asked.finds(id))
             || asked.finds(&session.mount)
-            || session.transport.name() == asked.search
+            || is_carried_so(session, &asked.search)
             || session.transport_id.0.to_string() == asked.search
             || session.topics.iter().any(|topic| asked.finds(topic.as_str()))
     };
@@ -105,6 +105,16 @@ pub(crate) fn sessions(lapwing: &Lapwing, asked: &Asked) -> Value {
     };
     let (rows, total) = pages::page(rows, asked.page, key);
     listed(rows.iter().map(|row| session_row(&row.of, 3)).collect(), total)
+}
+
+/// Whether a word, in which a program or the page says it, is what carries a session.
+fn is_carried_so(session: &SessionInfo, word: &str) -> bool {
+    match word {
+        "away" => !session.is_attached,
+        "long-poll" => session.transport == Transport::Longpoll,
+        "event stream" | "an event stream" => session.transport == Transport::Sse,
+        name => session.transport.name() == name,
+    }
 }
 
 fn session_row(session: &SessionInfo, topics_max: usize) -> Value {
@@ -148,10 +158,15 @@ pub(crate) fn session(lapwing: &Lapwing, id: u64) -> Option<Value> {
     if live.is_none() && own.is_empty() {
         return None;
     }
+    let user = match (&live, own.last()) {
+        (Some(live), _) => live.socket_id.as_deref(),
+        (None, last) => last.and_then(|entry| entry.socket_id.as_deref()),
+    };
+    let user = user.map(Shown::of);
     let newest = own.len().saturating_sub(SHOWN_MAX);
     let entries: Vec<_> = own[newest..].iter().map(|entry| entry_row(entry)).collect();
     Some(
-        json!({"session": live.map(|live| session_row(&live, SHOWN_MAX)), "entries": entries, "left": newest}),
+        json!({"session": live.as_ref().map(|live| session_row(live, SHOWN_MAX)), "user": user, "entries": entries, "left": newest}),
     )
 }
 

@@ -107,7 +107,7 @@ fn line_of(topic: &str, received: Result<Arc<Broadcast>, Lagged>) -> String {
             let (event, bytes) = (quoted(&broadcast.event), broadcast.payload.size());
             let position =
                 broadcast.position.map_or_else(String::new, |position| format!(", position {position}"));
-            format!("{at} {topic} {event} {bytes} bytes{position}\n")
+            format!("{at} {topic} {event}, {bytes} bytes{position}\n")
         }
         Err(Lagged(0)) => format!("{at} {topic} some were lost between nodes\n"),
         Err(Lagged(missed)) => format!("{at} {topic} {missed} came too fast and are not here\n"),
@@ -225,7 +225,7 @@ mod tests {
         assert!(line(&mut lines).await.ends_with(" \"room:1\" is traced\n"));
         lapwing.broadcast("room:1", "said\u{1b}[2J\n", json!({"text": "a secret"})).unwrap();
         let shown = line(&mut lines).await;
-        assert!(shown.ends_with(" \"room:1\" \"said\\u{1b}[2J\\n\" 19 bytes\n"), "{shown}");
+        assert!(shown.ends_with(" \"room:1\" \"said\\u{1b}[2J\\n\", 19 bytes\n"), "{shown}");
         assert_eq!(lapwing.topics().count(), 1);
         drop(lines);
         while lapwing.topics().count() > 0 {

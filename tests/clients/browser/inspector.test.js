@@ -102,6 +102,19 @@ describe("the inspector", { timeout: 300_000 }, () => {
     await page.getByText("page 1 of 2").waitFor();
     await page.getByRole("link", { name: "Next" }).click();
     await page.getByText("page 2 of 2").waitFor();
+    for (const [words, count] of [["long-poll", 20], ["an event stream", 20], ["away", 0]]) {
+      await page.getByRole("searchbox").fill(words);
+      await page.getByRole("button", { name: "Show" }).click();
+      await page.getByText(`${count} found`, { exact: true }).waitFor();
+    }
+    await page.locator("main").getByRole("searchbox").fill("person41");
+    await page.getByRole("button", { name: "Show" }).click();
+    await page.getByText("1 found", { exact: true }).waitFor();
+    await page.locator("td a").first().click();
+    await page.getByText("its page has told of no failure: it was told to use long-poll, or prefers it").waitFor();
+    await visit("nothing");
+    await page.getByText("There is no such page").waitFor();
+    await visit("sessions");
     await page.getByRole("searchbox").fill("strange");
     await page.getByRole("button", { name: "Show" }).click();
     await page.getByText("1 found", { exact: true }).waitFor();
@@ -117,7 +130,7 @@ describe("the inspector", { timeout: 300_000 }, () => {
     await visit("topic/kept%3Anews");
     await page.locator("td", { hasText: "shout" }).waitFor();
     await visit("topic/presence%3Ahall");
-    await page.getByText(/Present\s*1, in 1 places/).waitFor();
+    await page.getByText(/Present\s*1 key, 1 presence/).waitFor();
     await visit("topics");
     await page.locator("tr", { hasText: "room:lobby" }).getByText("60").waitFor();
     for (const path of ["overview", "sessions", "topics", "topic?name=kept%3Anews", "session?id=1"]) {
@@ -198,10 +211,10 @@ describe("the inspector", { timeout: 300_000 }, () => {
     };
     await reads('"room:lobby" is traced');
     await pushed(sockets[0].channels[0], "shout", { text: SECRET });
-    await reads('"room:lobby" "shout" 28 bytes');
+    await reads('"room:lobby" "shout", 28 bytes');
     sockets[3].channel("room:later", {}).join();
     await reads('joined "room:later"');
-    await page.locator("pre", { hasText: '"room:lobby" "shout" 28 bytes' }).waitFor();
+    await page.locator("pre", { hasText: '"room:lobby" "shout", 28 bytes' }).waitFor();
     assert.ok(!lines.includes(SECRET));
     await reader.cancel();
   });

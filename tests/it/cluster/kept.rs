@@ -405,6 +405,21 @@ async fn what_finds_no_room_while_the_engine_is_away_is_an_error_and_reaches_nob
     assert!(publish().is_ok());
 }
 
+#[tokio::test]
+async fn what_the_store_never_took_is_counted_when_the_node_ends() {
+    let hub = Hub::new();
+    let one = node(&hub, "one", kept()).await;
+    eventually("the node is ready", || one.is_ready()).await;
+    hub.stop();
+    eventually("the engine is missed", || !one.is_ready()).await;
+    for n in 0..3 {
+        assert_eq!(one.broadcast(TOPIC, "said", json!({"n": n})).unwrap().sent, Sent::Later);
+    }
+    let report = one.shutdown().await;
+    assert_eq!(report.unkept, 3);
+    assert!(!report.is_clean());
+}
+
 /// The engine of many topics is restarted.
 #[tokio::test]
 async fn each_node_reads_each_topic_once_when_the_engine_is_back_and_sends_nobody_away() {
