@@ -3,6 +3,7 @@
 use std::{fmt, ops::Deref, panic::Location};
 
 use lapwing_transports::{
+    close::CloseReason,
     connect::{ConnectRequest, Refusal, Transport},
     handler::Handler as _,
 };
@@ -11,7 +12,7 @@ use serde_json::Value;
 use crate::{
     channel::{Channel, into_state::IntoState},
     protocol::IntoPayload,
-    server::{Lapwing, mount::Mount},
+    server::{Lapwing, mount::Mount, shutdown::ShutdownReport},
     testing::{
         client::TestClient, join::TestJoin, session::TestSession, sessions::Sessions, told::payload_of,
     },
@@ -154,6 +155,23 @@ impl TestServer {
         let session = TestSession::begin(endpoint, client);
         self.sessions.add(&session);
         Ok(TestClient::new(session, self.sessions.clone()))
+    }
+
+    /// Sends all clients away, and ends the server, as [`Lapwing::shutdown`] does: first the test's own, whose channels are told
+    /// [`LeaveReason::Draining`](crate::LeaveReason::Draining), then whoever came by a transport.
+    ///
+    /// ```
+    #[doc = include_str!("room.txt")]
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// # let server = server();
+    /// let ada = server.join("room:1", json!({})).await.unwrap();
+    /// assert!(server.shutdown().await.is_clean());
+    /// assert_eq!(ada.client().closed().await, lapwing::transports::close::CloseReason::Draining);
+    /// # }
+    /// ```
+    pub async fn shutdown(&self) -> ShutdownReport {
+        self.sessions.end(CloseReason::Draining);
+        self.lapwing.shutdown().await
     }
 
     /// Waits until all channels have done what they were told, their [`leave`](Channel::leave) included, or wait for something for a

@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use lapwing_transports::close::CloseReason;
+
 use crate::{
     sync::Mutex,
     testing::{patience::within, session::TestSession},
@@ -25,6 +27,12 @@ impl Sessions {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|session| session.strong_count() > 0);
         sessions.push(Arc::downgrade(session));
+    }
+
+    /// Ends them all.
+    pub(super) fn end(&self, reason: CloseReason) {
+        let sessions = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        sessions.iter().filter_map(Weak::upgrade).for_each(|session| session.end(reason));
     }
 
     /// Waits until all channels have done what they were told, or wait for something.

@@ -153,6 +153,15 @@ async fn a_client_joins_asks_hears_and_leaves() {
 }
 
 #[tokio::test]
+async fn a_server_that_is_shut_down_sends_its_clients_away() {
+    let mut lab = lab();
+    let ada = lab.server.join("room:1", json!({})).await.unwrap();
+    assert!(lab.server.shutdown().await.is_clean());
+    assert_eq!(ada.client().closed().await, CloseReason::Draining);
+    assert_eq!(lab.told.recv().await.unwrap(), "Draining");
+}
+
+#[tokio::test]
 async fn what_is_heard_can_be_bytes() {
     let lab = lab();
     let (ada, bob) =
