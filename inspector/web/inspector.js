@@ -156,7 +156,7 @@ async function session(id) {
           ["Unacknowledged", `${count(live.unacknowledged.frames)} frames, ${bytes(live.unacknowledged.bytes)}`],
         ])
       : facts([["User", user ? nameText(user) : "anonymous"], ["State", "it is over"]]),
-    h("p", { className: "quiet" }, `As it was at ${timeText(Date.now()).slice(0, 8)} UTC. `, h("button", { type: "button", onclick: show }, "Look again")),
+    h("p", { className: "buttons" }, h("span", { className: "quiet" }, `As it was at ${timeText(Date.now()).slice(0, 8)} UTC.`), h("button", { type: "button", onclick: show }, "Look again")),
     findings.length > 0 && [h("h2", {}, "What its network does"), h("ul", { className: "findings" }, findings.map(({ id: name, title, text, remedy }) => h("li", { "data-id": name }, h("h3", {}, title), h("p", {}, text), h("p", { className: "remedy" }, remedy))))],
     live && [h("h2", {}, `Topics (${count(live.topicCount)})`), h("p", {}, live.topics.map((shown) => [nameLink(shown, "#/topic/"), " "]).flat())],
     h("h2", {}, "Life"),
