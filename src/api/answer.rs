@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use http::{
-    HeaderValue, Response, StatusCode,
+    HeaderValue, Method, Response, StatusCode,
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS},
 };
 use lapwing_transports::body::Body;
@@ -78,16 +78,18 @@ pub(crate) struct Refused {
     /// The place in the request, as in `messages[2].topic`.
     pub(crate) field: Option<String>,
     pub(crate) message: String,
+    /// The method by which the operation comes, for [`Code::Method`].
+    pub(crate) allow: Option<Method>,
 }
 
 impl Refused {
     pub(crate) fn new(code: Code, message: impl fmt::Display) -> Self {
-        Self { code, field: None, message: message.to_string() }
+        Self { code, field: None, message: message.to_string(), allow: None }
     }
 
     /// Something is wrong with a field.
     pub(crate) fn field(field: impl Into<String>, message: impl fmt::Display) -> Self {
-        Self { code: Code::Invalid, field: Some(field.into()), message: message.to_string() }
+        Self { field: Some(field.into()), ..Self::new(Code::Invalid, message) }
     }
 
     /// The same for a part of a request.
@@ -108,15 +110,11 @@ impl Refused {
     pub(crate) fn response(&self) -> Response<Body> {
         let mut response = json_response(self.code.status(), json!({"error": self.to_json()}).to_string());
         let headers = response.headers_mut();
-        match self.code {
-            Code::Unauthorized => {
-                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            Code::Method => {
-                let allow = if self.field.as_deref() == Some("GET") { "GET" } else { "POST" };
-                headers.insert(ALLOW, HeaderValue::from_static(allow));
-            }
-            _ => {}
+        if self.code == Code::Unauthorized {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(allow) = self.allow.as_ref().and_then(|method| method.as_str().parse().ok()) {
+            headers.insert(ALLOW, allow);
         }
         response
     }

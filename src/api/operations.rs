@@ -110,11 +110,9 @@ fn published(lapwing: &Lapwing, broadcast: Broadcast) -> Result<WasPublished, Re
 
 fn not_published(error: &BroadcastError) -> Refused {
     match error {
-        BroadcastError::TooLarge(too_large) => Refused {
-            code: Code::TooLarge,
-            field: Some(too_large.what.into()),
-            message: too_large.to_string(),
-        },
+        BroadcastError::TooLarge(too_large) => {
+            Refused { field: Some(too_large.what.into()), ..Refused::new(Code::TooLarge, too_large) }
+        }
         BroadcastError::ReservedEvent => Refused::field("event", error),
         BroadcastError::EmptyTopic => Refused::field("topic", error),
         BroadcastError::Policy(_) => Refused::new(Code::Invalid, error),

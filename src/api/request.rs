@@ -347,10 +347,20 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
         let field = Some(path).filter(|path| !matches!(&**path, "." | "?") && path.len() <= TEXT_BYTES_MAX);
         // What a field is called may be long.
         let message: String = error.inner().to_string().chars().take(200).collect();
-        Refused { code: Code::Invalid, field, message }
+        let field = match (missing(&message), field) {
+            (Some(name), Some(part)) => Some(format!("{part}.{name}")),
+            (Some(name), None) => Some(name.to_owned()),
+            (None, field) => field,
+        };
+        Refused { field, ..Refused::new(Code::Invalid, message) }
     })?;
     deserializer.end().map_err(|error| Refused::new(Code::Invalid, error))?;
     Ok(read)
+}
+
+/// The member that is missing, which serde says in words alone: the path of such an error is that of the object.
+fn missing(message: &str) -> Option<&str> {
+    message.strip_prefix("missing field `")?.split('`').next()
 }
 
 #[cfg(test)]
@@ -373,7 +383,7 @@ mod tests {
             (Operation::Publish, "null", None, "invalid type: null, expected a JSON object"),
             (Operation::Batch, r#"{"messages":[["t","e"]]}"#, Some("messages[0]"), "invalid type: sequence"),
             (Operation::Publish, r#"{"topic":"t","event":"e"} x"#, None, "trailing characters"),
-            (Operation::Publish, r#"{"event":"e"}"#, None, "missing field `topic`"),
+            (Operation::Publish, r#"{"event":"e"}"#, Some("topic"), "missing field `topic`"),
             (Operation::Publish, r#"{"topic":7,"event":"e"}"#, Some("topic"), "invalid type: integer"),
             (Operation::Publish, r#"{"topic":"","event":"e"}"#, Some("topic"), "is empty"),
             (
@@ -400,7 +410,7 @@ mod tests {
             (
                 Operation::Batch,
                 r#"{"messages":[{"topic":"t","event":"e"},{"topic":"t"}]}"#,
-                Some("messages[1]"),
+                Some("messages[1].event"),
                 "missing field `event`",
             ),
             (

@@ -67,7 +67,7 @@ impl Inner {
     /// The key comes first: who has none learns nothing, and is not read from.
     async fn answer<B: RequestBody>(self: &Arc<Self>, parts: &Parts, body: B) -> Done {
         if !self.has_key(parts) {
-            let message = "send the key as `Authorization: Bearer KEY`";
+            let message = "no key, or not the right one: send the key as `Authorization: Bearer KEY`";
             return Err(Refused::new(Code::Unauthorized, message));
         }
         let operation = Operation::find(parts.uri.path());
@@ -76,7 +76,7 @@ impl Inner {
         let method = if operation.is_post() { Method::POST } else { Method::GET };
         if parts.method != method {
             let message = format!("this operation comes by {method}");
-            return Err(Refused { field: Some(method.to_string()), ..Refused::new(Code::Method, message) });
+            return Err(Refused { allow: Some(method), ..Refused::new(Code::Method, message) });
         }
         if operation.is_post() {
             return self.post(operation, parts, body).await;

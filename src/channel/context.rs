@@ -166,7 +166,7 @@ impl<C> Joining<C> {
     ///
     ///     async fn join(_: &Topic, name: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
     ///         let name: String = name.parse()?;
-    ///         // {"reason": "a key of 5000 bytes is too long"}
+    ///         // {"reason": "a key of 5000 bytes is too long: 256 at most"}
     ///         joining.check_presence_key(&name)?;
     ///         Ok(Member(name))
     ///     }

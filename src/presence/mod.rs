@@ -87,6 +87,8 @@ pub enum PresenceError {
     KeyTooLong {
         /// How many it has.
         bytes: usize,
+        /// How many it may have, see [`PresenceOptions::key_bytes_max`].
+        max: usize,
     },
     /// The key is a name that breaks old clients, see [`PresenceOptions::allow_prototype_keys`].
     UnsafeKey,
@@ -533,7 +535,8 @@ impl Tracker {
     /// Whether a key is one that can be tracked.
     pub(crate) fn check_key(&self, key: &str) -> Result<(), PresenceError> {
         if key.len() > self.options.key_bytes_max {
-            return Err(PresenceError::KeyTooLong { bytes: key.len() });
+            let max = self.options.key_bytes_max;
+            return Err(PresenceError::KeyTooLong { bytes: key.len(), max });
         }
         if !self.options.prototype_keys && PROTOTYPE_KEYS.contains(&key) {
             return Err(PresenceError::UnsafeKey);
@@ -574,7 +577,7 @@ impl fmt::Display for PresenceError {
             Self::Busy => f.write_str("the presence engine has too much to do"),
             Self::AlreadyTracked => f.write_str("the key is tracked already"),
             Self::NotTracked => f.write_str("the key is not tracked"),
-            Self::KeyTooLong { bytes } => write!(f, "a key of {bytes} bytes is too long"),
+            Self::KeyTooLong { bytes, max } => write!(f, "a key of {bytes} bytes is too long: {max} at most"),
             Self::UnsafeKey => f.write_str("the key is a name that breaks old clients"),
             Self::MetaTooLong { bytes } => write!(f, "a meta of {bytes} bytes is too long"),
             Self::Meta(_) => f.write_str("the meta is not a JSON object"),

@@ -76,7 +76,7 @@ async fn what_cannot_be_tracked_is_an_error_that_says_why_and_harms_nothing() {
     let long = "k".repeat(257);
     let wide = "m".repeat(5_000);
     for (key, meta, reason) in [
-        (long.as_str(), json!({}), "a key of 257 bytes is too long"),
+        (long.as_str(), json!({}), "a key of 257 bytes is too long: 256 at most"),
         ("a", json!({"wide": wide}), "a meta of 5011 bytes is too long"),
         ("a", json!([1]), "the meta is not a JSON object"),
     ] {

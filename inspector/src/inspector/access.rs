@@ -18,13 +18,23 @@ enum Kind {
     Decided(Arc<dyn Fn(&Parts) -> bool + Send + Sync>),
 }
 
-/// A key is too short to keep anybody out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A key is too short to keep anybody out. Its text names the option and the cure.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct KeyTooShort;
 
 impl fmt::Display for KeyTooShort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the key of the inspector has less than {KEY_BYTES_MIN} bytes")
+        write!(
+            f,
+            "Access::key: the key of the inspector is empty, or has less than {KEY_BYTES_MIN} bytes: take a long one, made at random"
+        )
+    }
+}
+
+/// With the text, since that is what a `main` that returns the error prints.
+impl fmt::Debug for KeyTooShort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("KeyTooShort").field(&self.to_string()).finish()
     }
 }
 
@@ -153,7 +163,14 @@ mod tests {
     #[test]
     fn a_key_that_was_not_set_is_none() {
         assert_eq!(Access::key("").unwrap_err(), KeyTooShort);
-        assert_eq!(Access::key("1234567").unwrap_err(), KeyTooShort);
+        let error = Access::key("1234567").unwrap_err();
+        assert_eq!(error, KeyTooShort);
+        for told in [error.to_string(), format!("{error:?}")] {
+            assert!(
+                told.contains("Access::key: the key of the inspector is empty, or has less than 8 bytes"),
+                "{told}"
+            );
+        }
         assert!(!format!("{:?}", Access::key("correct horse").unwrap()).contains("horse"));
     }
 }

@@ -43,7 +43,7 @@ const WALKS_MAX: usize = 4;
 ///
 /// It is a service like [`LapwingService`](lapwing::LapwingService): mount it at a path, with TLS before it. It cannot be mounted open: its
 /// [`Access`] is a key, or what the program decides by each request. Nobody else is answered. It shows names that clients chose, as text and
-/// cut after 256 bytes; it shows no payload, no token and no parameter.
+/// cut after 256 bytes, in a trace after 128 characters; it shows no payload, no token and no parameter.
 ///
 /// Each session's life, and why sessions ended, is in the journal: turn it on with [`Builder::journal`](lapwing::Builder::journal).
 ///

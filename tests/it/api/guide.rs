@@ -23,7 +23,7 @@ async fn the_examples_of_the_guide_answer_what_it_says() {
     let lab = Lab::start(options()).await;
     lab.post(
         "publish",
-        serde_json::json!({"topic": "kept:news", "event": "say", "payload": {"text": "hello"}}),
+        serde_json::json!({"topic": "kept:news", "event": "said", "payload": {"by": "ops", "text": "hello"}}),
     )
     .await;
     let position = lab.lapwing.position("kept:news").unwrap().to_string();

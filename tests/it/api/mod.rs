@@ -285,6 +285,8 @@ async fn who_has_no_key_learns_nothing() {
                     http::request(lab.api, method, path, &[("authorization", key)], Some(b"{")).await;
                 assert_eq!(refusal(&response), refused(401, "unauthorized", None), "{key:?} {method} {path}");
                 assert_eq!(response.header("www-authenticate"), Some("Bearer"));
+                let told = response.json()["error"]["message"].clone();
+                assert_eq!(told, "no key, or not the right one: send the key as `Authorization: Bearer KEY`");
             }
         }
     }
@@ -368,10 +370,10 @@ async fn what_does_not_fit_is_refused_with_its_field() {
     for (method, path, body, expected) in [
         ("POST", "nothing", "{}", refused(404, "not_found", None)),
         ("POST", "", "{}", refused(404, "not_found", None)),
-        ("GET", "publish", "", refused(405, "method_not_allowed", Some("POST"))),
-        ("POST", "stats", "{}", refused(405, "method_not_allowed", Some("GET"))),
+        ("GET", "publish", "", refused(405, "method_not_allowed", None)),
+        ("POST", "stats", "{}", refused(405, "method_not_allowed", None)),
         ("POST", "publish", "{", refused(400, "invalid", None)),
-        ("POST", "publish", r#"{"topic": "t"}"#, refused(400, "invalid", None)),
+        ("POST", "publish", r#"{"topic": "t"}"#, refused(400, "invalid", Some("event"))),
         ("POST", "publish", r#"{"topic": 1, "event": "e"}"#, refused(400, "invalid", Some("topic"))),
         ("POST", "publish", &large, refused(413, "too_large", None)),
         ("POST", "batch", &three, refused(400, "invalid", Some("messages"))),
@@ -382,7 +384,8 @@ async fn what_does_not_fit_is_refused_with_its_field() {
         let response = lab.ask(method, path, body).await;
         assert_eq!(refusal(&response), expected, "{method} {path} {body:?}");
         if expected.0 == 405 {
-            assert_eq!(response.header("allow"), expected.2.as_deref());
+            let other = if method == "GET" { "POST" } else { "GET" };
+            assert_eq!(response.header("allow"), Some(other));
         }
     }
 }
