@@ -9,5 +9,6 @@ import type { Channel } from "phoenix";
  *
  * @param since Where to begin: the position of an earlier page, `""` (default, as `null`) for nothing old, `"-20"` for the last twenty.
  * @returns The channel's position now, for a later page; the text is opaque.
+ * @throws {Error} Where the channel has said `join()` already: that join has asked for nothing.
  */
 export function recover(channel: Channel, since?: string | null): () => string;

@@ -3,8 +3,10 @@
 /**
  * Makes a channel that is not joined yet ask, each time it joins, for what it missed, and returns a function that says its
  * position. A page that keeps that can give it to the next one as `since`; "" asks for nothing old, "-20" for the last twenty.
+ * Throws where the channel has said `join()` already, as that join asks for nothing and nobody would notice.
  */
 export function recover(channel, since) {
+  if (channel.joinedOnce) throw new Error(`the channel ${channel.topic} has joined already: call recover(channel) before join()`);
   // What a page finds where it has kept no position is null.
   let at = since ?? "";
   let isJoined = false;
@@ -18,7 +20,8 @@ export function recover(channel, since) {
   };
   joinPush.receive("ok", (reply) => {
     isJoined = true;
-    isTold = typeof reply._at === "string";
+    // Which may be null: what a channel answers is its own.
+    isTold = typeof reply?._at === "string";
     if (isTold) at = reply._at;
   });
   channel.trigger = (event, payload, ref, joinRef) => {

@@ -56,6 +56,21 @@ test("what is heard before an answer comes again behind it, and is not heard unt
   }
 });
 
+test("a reply that has no place for a position is taken for one without", () => {
+  for (const reply of [null, undefined, 3, "e:4", [1], true]) {
+    const { join, ok, hear, heard, position } = play("e:58");
+    join();
+    ok(reply);
+    hear("@91");
+    assert.deepEqual([position(), heard], ["e:58", ["@91"]], `${reply}`);
+  }
+});
+
+test("a channel that has said join is no channel to recover", () => {
+  const channel = { joinedOnce: true, topic: "room:1", joinPush: {}, trigger() {} };
+  assert.throws(() => recover(channel), { name: "Error", message: /room:1.*before join\(\)/ });
+});
+
 test("a topic that is not kept changes nothing", () => {
   const { join, ok, hear, heard, position } = play("e:58");
   join();
@@ -123,6 +138,15 @@ for (const [version, { Socket }] of clients) {
     };
     return { heard, listen, line: Line.last };
   }
+
+  test(`a channel that is joined cannot be given a position any more, phoenix ${version}`, async () => {
+    const { listen, line } = open();
+    const { channel } = listen("");
+    assert.throws(() => recover(channel), /before join\(\)/);
+    line.answer(await line.next("phx_join"), null);
+    assert.equal(channel.state, "joined", "a reply of null is one");
+    assert.throws(() => recover(channel), /before join\(\)/);
+  });
 
   test(`a page that leaves and joins again hears nothing twice, phoenix ${version}`, async () => {
     const { heard, listen, line } = open();

@@ -17,12 +17,7 @@ use crate::{
     protocol::{Payload, RawJson},
     pubsub::Disconnect,
     server::Lapwing,
-    topics::{
-        broadcast::Broadcast,
-        history::HistoryError,
-        position::Position,
-        published::{Published, Sent},
-    },
+    topics::{broadcast::Broadcast, history::HistoryError, position::Position, published::Published},
 };
 
 /// What became of a publication.
@@ -100,12 +95,7 @@ pub(super) async fn get(lapwing: &Lapwing, get: Get) -> Done {
 
 fn published(lapwing: &Lapwing, broadcast: Broadcast) -> Result<WasPublished, Refused> {
     let Published { position, sent } = lapwing.publish(broadcast).map_err(|error| not_published(&error))?;
-    let sent = match sent {
-        Sent::Now => "now",
-        Sent::Later => "later",
-        Sent::Here => "here",
-    };
-    Ok(WasPublished { position, sent })
+    Ok(WasPublished { position, sent: sent.word() })
 }
 
 fn not_published(error: &BroadcastError) -> Refused {

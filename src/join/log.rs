@@ -11,4 +11,5 @@ pub(crate) struct Log {
     pub(crate) encodings: Occasionally,
     pub(crate) endless: Occasionally,
     pub(crate) unconfirmed: Occasionally,
+    pub(crate) placeless: Occasionally,
 }

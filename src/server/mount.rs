@@ -313,8 +313,15 @@ impl Mount {
     /// each with its offset in the place of the ref, as `"@58"`. Clients that do not ask get Phoenix's frames. Presence and
     /// what is [`unrecorded`](crate::Broadcast::unrecorded) is not kept; the first pattern that matches counts, over all mounts.
     ///
+    /// A reply that is no object is sent as it is, with a warning in the log, once a second at most for each route: the client gets what it
+    /// missed, and learns neither where it stands nor whether something is missing.
+    ///
     /// A client that comes back gets what its channel's `broadcast_from` left out for it, too. Events that the channel intercepts
     /// go through its `handle_out` again.
+    ///
+    /// A bad pattern is reported by [`Builder::build`](crate::Builder::build), and so is one that one before it hides. One of which no
+    /// channel has topics is of use to the program and to channels that [subscribe](crate::Socket::subscribe); `build` writes a warning, as it
+    /// may be mistyped.
     pub fn keep(mut self, pattern: impl Into<String>, keep: Keep) -> Self {
         self.keeps.push((pattern.into(), keep));
         self

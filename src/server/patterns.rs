@@ -26,8 +26,7 @@ pub(super) fn collect<'m>(mounts: impl Iterator<Item = &'m Mount> + Clone) -> Re
         for (pattern, policy) in &mount.slow {
             policy.check()?;
             let pattern = TopicPattern::new(pattern).map_err(BuildError::Pattern)?;
-            let mut routes = mounts.clone().flat_map(Mount::routes);
-            if !routes.any(|route| route.topics().meets(&pattern)) {
+            if !has_topics(mounts.clone(), &pattern) {
                 // A channel may subscribe to them by itself, of which nobody knows yet.
                 warn!(pattern = pattern.as_str(), "Mount::slow: no channel has topics of this pattern");
             }
@@ -36,10 +35,19 @@ pub(super) fn collect<'m>(mounts: impl Iterator<Item = &'m Mount> + Clone) -> Re
         for (pattern, keep) in &mount.keeps {
             keep.check()?;
             let pattern = TopicPattern::new(pattern).map_err(BuildError::Pattern)?;
+            if !has_topics(mounts.clone(), &pattern) {
+                // A program may read them by itself, and no client can join them.
+                warn!(pattern = pattern.as_str(), "Mount::keep: no channel has topics of this pattern");
+            }
             add(&mut patterns.keeps, keeps, ("Mount::keep", pattern), *keep)?;
         }
     }
     Ok(patterns)
+}
+
+/// Whether a channel of any mount has topics of a pattern.
+fn has_topics<'m>(mounts: impl Iterator<Item = &'m Mount>, pattern: &TopicPattern) -> bool {
+    mounts.flat_map(Mount::routes).any(|route| route.topics().meets(pattern))
 }
 
 /// Adds a pattern, unless one before it hides it. Another mount, before `first`, may have said the same.

@@ -8,6 +8,7 @@ use tracing::debug;
 
 use crate::{
     join::Join,
+    occasionally::occasionally,
     protocol::{Payload, RawJson},
     topics::history::{Answer, NotRecovered, Recovery, Since},
 };
@@ -44,7 +45,7 @@ pub(super) fn answer(
     answer: impl FnOnce(&Payload),
 ) -> Option<Recovery> {
     let mut recovery = join.node().topics.kept()?.recover(&join.topic, since, join.room())?;
-    answer(&merged(join, reply, &recovery.answer));
+    answer(&merged(reply, &recovery.answer));
     let (replay, not_recovered) = (&recovery.answer.replay, recovery.answer.refused);
     let result = not_recovered.map_or("recovered", NotRecovered::word);
     join.node().topics.meter.recoveries.add(result, 1);
@@ -64,16 +65,25 @@ pub(super) fn answer(
     Some(told)
 }
 
+/// Tells the program of a reply to which nothing can be added: its client gets what it missed and learns no position. Said while
+/// nothing is locked.
+pub(super) fn warn_if_placeless(join: &Join, reply: &Payload) {
+    if fields(reply).is_some() {
+        return;
+    }
+    let (topic, channel) = (join.quoted_topic(), join.kind().name());
+    occasionally!(join.log().placeless, warn, %topic, channel, "a reply that is no object has no place for a position");
+}
+
+/// What is within the braces of a reply that is an object.
+fn fields(reply: &Payload) -> Option<&str> {
+    let text = reply.as_json()?.as_str().trim();
+    Some(text.strip_prefix('{')?.strip_suffix('}')?.trim())
+}
+
 /// The channel's own reply, and what the client is told beside it.
-fn merged(join: &Join, reply: &Payload, answer: &Answer) -> Payload {
-    let own = reply.as_json().map(RawJson::as_str).and_then(|text| {
-        let text = text.trim();
-        Some(text.strip_prefix('{')?.strip_suffix('}')?.trim())
-    });
-    let Some(own) = own else {
-        debug!(topic = %join.quoted_topic(), "a reply that is no object has no place for a position");
-        return reply.clone();
-    };
+fn merged(reply: &Payload, answer: &Answer) -> Payload {
+    let Some(own) = fields(reply) else { return reply.clone() };
     let comma = if own.is_empty() { "" } else { "," };
     let Answer { at, replay, refused } = answer;
     let (recovered, replayed) = (refused.is_none(), replay.end - replay.start);

@@ -182,6 +182,7 @@ async fn run_start<C: Channel>(join: Arc<Join>, params: Payload, refs: Refs) -> 
         return None;
     };
     if asked.is_some() {
+        recovery::warn_if_placeless(&join, &reply);
         until_room(&join).await;
     }
     let mut claim = join.node().claim(&join.topic);

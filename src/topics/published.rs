@@ -25,3 +25,25 @@ pub enum Sent {
     /// The engine is away, and as much waits for it as may. The other nodes do not get it, and are told of a gap.
     Here,
 }
+
+impl Sent {
+    /// The outcome in a word, as the HTTP API tells it.
+    ///
+    /// ```
+    /// use lapwing::{Lapwing, Sent};
+    /// use serde_json::json;
+    ///
+    /// assert_eq!(Sent::Later.word(), "later");
+    /// let published = Lapwing::builder().build()?.broadcast("room:1", "said", json!({}))?;
+    /// assert_eq!(published.sent.word(), "now");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Now => "now",
+            Self::Later => "later",
+            Self::Here => "here",
+        }
+    }
+}

@@ -26,7 +26,10 @@ struct Room;
 impl Channel for Room {
     type State = ();
 
-    async fn join(topic: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+    async fn join(topic: &Topic, _: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        if topic == "room:list" {
+            joining.set_reply(json!(["kept-in-reply"]))?;
+        }
         if topic == "room:forbidden" { Err(Failure::new(json!({}))) } else { Ok(Self) }
     }
 
@@ -210,6 +213,58 @@ async fn a_mount_that_believes_what_requests_say_of_its_host_says_so_once() {
 async fn a_stranger_writes_nothing_at_info() {
     let log = logged(LevelFilter::INFO, async |_, address| go_through_everything(address).await).await;
     assert_eq!(log, "");
+}
+
+#[tokio::test]
+async fn a_pattern_of_which_no_channel_has_topics_is_a_warning_at_the_start() {
+    for (pattern, lines) in [("roms:*", 1), ("r*", 0), ("room:lobby", 0)] {
+        let keep = || lapwing::Keep::last(1);
+        for (option, mount) in [
+            ("Mount::keep", Mount::new().keep(pattern, keep())),
+            ("Mount::slow", Mount::new().slow(pattern, lapwing::SlowPolicy::volatile())),
+        ] {
+            let mount = mount.channel::<Room>("room:*", ()).host("good.example");
+            let log = logged_from_start(LevelFilter::INFO, mount, async |_, _, _| {}).await;
+            let warnings = log.lines().filter(|line| line.contains("WARN") && line.contains(option));
+            assert_eq!((warnings.count(), log.lines().count()), (lines, lines), "{pattern}: {log}");
+            assert!(lines == 0 || log.contains(&format!("pattern=\"{pattern}\"")), "{log}");
+        }
+    }
+}
+
+/// Which the program is to see, and whose client learns no position.
+#[tokio::test]
+async fn a_reply_that_has_no_place_for_a_position_is_a_line_a_second_without_the_reply() {
+    let start = Instant::now();
+    let mount = Mount::new()
+        .channel::<Room>("room:*", ())
+        .keep("room:*", lapwing::Keep::last(1))
+        .host("good.example");
+    let log = logged_from_start(LevelFilter::INFO, mount, async |_, address, _| {
+        let mut client = Client::connect(address, Vsn::V2).await;
+        // One that does not ask needs no place.
+        for (topic, params) in [("room:list", json!({})), ("room:1", json!({"_since": ""}))] {
+            client.send(json!(["1", "1", topic, "phx_join", params])).await;
+            client.next_message().await;
+        }
+        for _ in 0..100 {
+            client.send(json!(["1", "1", "room:list", "phx_leave", {}])).await;
+            client.next_message().await;
+            client.next_message().await;
+            client.send(json!(["1", "1", "room:list", "phx_join", {"_since": ""}])).await;
+            client.expect(ok("1", "1", "room:list", json!(["kept-in-reply"]))).await;
+        }
+    })
+    .await;
+    let lines_max = 1 + start.elapsed().as_secs() as usize;
+    assert!((1..=lines_max).contains(&log.lines().count()), "{log}");
+    for line in log.lines() {
+        assert!(line.contains("WARN") && line.contains("has no place for a position"), "{log}");
+        assert!(
+            line.contains("room:list") && line.contains("Room") && !line.contains("kept-in-reply"),
+            "{log}"
+        );
+    }
 }
 
 /// In an answer where there is one, and in no line above `debug` where there is none.

@@ -38,6 +38,7 @@ on_each_engine_that_keeps! {
     an_engine_that_comes_back_without_its_data_is_told_of
     what_no_member_of_a_node_has_heard_is_read_from_the_store
     each_node_reads_each_topic_once_after_a_restart
+    a_route_learns_the_position_of_what_it_says_where_nobody_is_joined
 }
 
 const TOPIC: &str = "room:1";
@@ -103,6 +104,33 @@ async fn stands_at(node: &TestServer, messages: usize) -> Value {
         }
         assert!(tokio::time::Instant::now() < deadline, "{} of {messages} are kept", history.len());
         tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// As a route of the program does that answers with the position of what it says.
+async fn said_and_kept(node: &TestServer, id: &str) -> Position {
+    let mut subscription = node.subscribe(TOPIC);
+    subscription.confirmed().await.unwrap();
+    node.broadcast(TOPIC, "said", json!({"id": id})).unwrap();
+    loop {
+        let broadcast = subscription.recv().await.unwrap();
+        if broadcast.payload.parse::<Value>().unwrap()["id"] == id {
+            return broadcast.position.unwrap();
+        }
+    }
+}
+
+async fn a_route_learns_the_position_of_what_it_says_where_nobody_is_joined<C: Keeps>() {
+    let carrier = C::start_keeping().await;
+    let [one, two, _] = three(&carrier).await;
+    let (first, other) = tokio::join!(said_and_kept(&one, "a"), said_and_kept(&two, "b"));
+    assert_ne!(first, other);
+    let last = said_and_kept(&one, "c").await;
+    assert_eq!(one.position(TOPIC), None, "nobody has it here any more");
+    assert_eq!(two.fetch_position(TOPIC).await, Ok(last));
+    for (position, messages) in [(first, 2), (other, 2), (last, 0)] {
+        let after = two.fetch_history(TOPIC, Read::After(position), 9).await.unwrap();
+        assert!(after.len() <= messages && after.iter().all(|it| it.position != Some(position)));
     }
 }
 
