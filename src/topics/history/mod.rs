@@ -21,6 +21,8 @@
 
 use std::{collections::HashMap, error, fmt, ops::Range, sync::Arc, time::Duration};
 
+use foldhash::quality::RandomState;
+
 use crate::{
     protocol::{EncodeError, Serializer},
     topic::{Topic, TopicPattern},
@@ -213,7 +215,7 @@ impl fmt::Debug for Recorded {
 #[derive(Debug)]
 pub(crate) struct Histories {
     rules: Arc<[(TopicPattern, Keep)]>,
-    topics: HashMap<Topic, History>,
+    topics: HashMap<Topic, History, RandomState>,
     epoch: u64,
     /// How many lower bits of a position's offset are its check; none where this node numbers.
     check_bits: u32,
@@ -235,6 +237,21 @@ struct History {
     last: Duration,
 }
 
+impl History {
+    /// Appends a message, as far as there is room. Returns the bytes that all messages take.
+    fn remember(&mut self, recorded: Recorded, keep: &Keep, room: &Room, now: Duration) -> usize {
+        let (before, broadcast) = (self.log.bytes(), &recorded.broadcast);
+        let bytes = MESSAGE_BYTES + broadcast.topic.len() + broadcast.event.len() + broadcast.payload.size();
+        let taken = room.take(bytes);
+        let bytes_max = taken.map_or_else(|over| before.saturating_sub(over), |taken| before + taken);
+        self.log.append(recorded, bytes, now, &keep.bounds, bytes_max);
+        self.last = now;
+        let after = self.log.bytes();
+        room.give_back(before + taken.unwrap_or(0) - after);
+        after
+    }
+}
+
 impl Since {
     /// Reads what a client put into the params of its join.
     pub(crate) fn read(text: &str) -> Self {
@@ -254,7 +271,7 @@ impl Histories {
     /// `epoch` is random, and that of all parts; `room` is what all of them together may take.
     pub(crate) fn new(rules: Arc<[(TopicPattern, Keep)]>, room: Arc<Room>, epoch: u64) -> Self {
         let floors = vec![Offset(0); FLOORS].into();
-        Self { rules, topics: HashMap::new(), epoch, check_bits: 0, floors, bytes: 0, room }
+        Self { rules, topics: HashMap::default(), epoch, check_bits: 0, floors, bytes: 0, room }
     }
 
     /// Copies of what a store numbers.
@@ -291,54 +308,44 @@ impl Histories {
         now: Duration,
     ) -> Arc<Broadcast> {
         let shared = Arc::new(broadcast);
-        let topic = &shared.topic;
-        let (Some(position), Some(history)) = (shared.position, self.topics.get_mut(topic)) else {
+        let (Some(position), Some(history)) = (shared.position, self.topics.get_mut(&shared.topic)) else {
             return shared;
         };
         debug_assert_eq!(position.offset.0 >> self.check_bits, history.log.top().0 + 1);
         history.check = position.offset.0 & ((1 << self.check_bits) - 1);
         let recorded = Recorded { broadcast: shared.clone(), before, frames: Vec::new() };
-        self.remember(topic, recorded, now);
+        let keep = &self.rules[history.rule].1;
+        self.bytes = self.bytes - history.log.bytes() + history.remember(recorded, keep, &self.room, now);
         shared
     }
 
     /// Records a broadcast as the next of its topic, as far as there is room. Returns it with its position.
     pub(crate) fn append(&mut self, rule: usize, mut broadcast: Broadcast, now: Duration) -> Arc<Broadcast> {
-        let topic = broadcast.topic.clone();
-        let fixed = HISTORY_BYTES + topic.len();
-        if !self.topics.contains_key(&topic) {
-            let floor = &mut self.floors[bucket(&topic)];
-            if !self.room.take_all(fixed) {
-                // As if it had been remembered, and forgotten at once.
-                floor.0 += 1;
-                broadcast.position = Some(Position { epoch: self.epoch, offset: *floor });
-                return Arc::new(broadcast);
+        // Who finds it looks once: this is on the way of each broadcast.
+        let history = match self.topics.get_mut(&broadcast.topic) {
+            Some(history) => history,
+            None => {
+                let topic = broadcast.topic.clone();
+                let (fixed, floor) = (HISTORY_BYTES + topic.len(), &mut self.floors[bucket(&topic)]);
+                if !self.room.take_all(fixed) {
+                    // As if it had been remembered, and forgotten at once.
+                    floor.0 += 1;
+                    broadcast.position = Some(Position { epoch: self.epoch, offset: *floor });
+                    return Arc::new(broadcast);
+                }
+                self.bytes += fixed;
+                let history =
+                    History { rule, epoch: self.epoch, check: 0, log: Log::after(*floor), last: now };
+                self.topics.entry(topic).or_insert(history)
             }
-            self.bytes += fixed;
-            let history = History { rule, epoch: self.epoch, check: 0, log: Log::after(*floor), last: now };
-            self.topics.insert(topic.clone(), history);
-        }
-        let next = Offset(self.position(&topic).offset.0 + 1);
-        broadcast.position = Some(Position { epoch: self.epoch, offset: next });
+        };
+        let next = Offset(history.log.top().0 + 1);
+        broadcast.position = Some(Position { epoch: history.epoch, offset: next });
         let broadcast = Arc::new(broadcast);
         let recorded = Recorded { broadcast: broadcast.clone(), before: 0, frames: Vec::new() };
-        self.remember(&topic, recorded, now);
+        let keep = &self.rules[history.rule].1;
+        self.bytes = self.bytes - history.log.bytes() + history.remember(recorded, keep, &self.room, now);
         broadcast
-    }
-
-    /// Appends to a history, as far as there is room.
-    fn remember(&mut self, topic: &Topic, recorded: Recorded, now: Duration) {
-        let Some(history) = self.topics.get_mut(topic) else { unreachable!("it is there") };
-        let (keep, broadcast) = (self.rules[history.rule].1, &recorded.broadcast);
-        let before = history.log.bytes();
-        let bytes = MESSAGE_BYTES + topic.len() + broadcast.event.len() + broadcast.payload.size();
-        let taken = self.room.take(bytes);
-        let room = taken.map_or_else(|over| before.saturating_sub(over), |taken| before + taken);
-        history.log.append(recorded, bytes, now, &keep.bounds, room);
-        history.last = now;
-        let after = history.log.bytes();
-        self.room.give_back(before + taken.unwrap_or(0) - after);
-        self.bytes = self.bytes - before + after;
     }
 
     /// Where a topic stands.
