@@ -34,6 +34,12 @@ impl<H: Handler> Manager<H> {
         Some(heir.unwrap_or(named)).filter(|owner| *owner != elsewhere.here())
     }
 
+    /// Why a request is not carried that was to be, to the node that seemed to have the session of this token. One that has gone meanwhile was not lost with
+    /// that node.
+    pub(crate) fn not_carried(&self, why: NotCarried, to: u64, token: &str) -> NotCarried {
+        if self.owner_of_session(token) == Some(to) { why } else { NotCarried::Later }
+    }
+
     /// The answer of the node that has the session.
     pub(crate) async fn carry<B>(
         &self,

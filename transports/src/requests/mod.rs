@@ -165,29 +165,40 @@ async fn on_post<H: Handler, B: RequestBody>(
     }
 }
 
+/// The node that has what a request is for.
+struct Owner {
+    node: Result<u64, NotCarried>,
+    /// The token of the session, if the request has it.
+    token: Option<String>,
+}
+
 /// The other node that has the session which a line speaks of, once that is decided.
 async fn owner<H: Handler>(
     manager: &Manager<H>,
     parts: &Parts,
     line: Option<ClientControl<'_>>,
-) -> Option<Result<u64, NotCarried>> {
+) -> Option<Owner> {
     let (ClientControl::Send { token } | ClientControl::Resume { token, .. }) = line? else { return None };
-    match manager.until_decided(token).await {
-        Ok(()) => manager.owner(Kind::Session, token, parts).map(Ok),
-        Err(_) => Some(Err(NotCarried::Later)),
-    }
+    let node = match manager.until_decided(token).await {
+        Ok(()) => Ok(manager.owner(Kind::Session, token, parts)?),
+        Err(_) => Err(NotCarried::Later),
+    };
+    Some(Owner { node, token: Some(token.to_owned()) })
 }
 
 /// The answer of the node that has the session. What asks for a stream is refused by one.
 async fn carried<H: Handler, B: RequestBody<Data = Bytes>>(
     manager: &Manager<H>,
     transport: Transport,
-    owner: Result<u64, NotCarried>,
+    Owner { node, token }: Owner,
     parts: Parts,
     body: B,
 ) -> Answer<H> {
-    let answered = match owner {
-        Ok(owner) => manager.carry(owner, transport, parts, body).await,
+    let answered = match node {
+        Ok(node) => {
+            let carried = manager.carry(node, transport, parts, body).await;
+            carried.map_err(|why| token.map_or(why, |token| manager.not_carried(why, node, &token)))
+        }
         Err(why) => Err(why),
     };
     match answered {
@@ -252,7 +263,8 @@ async fn on_get<H: Handler>(
 ) -> Result<Answer<H>, RequestError> {
     let ticket = parameter(parts.uri.query(), "ticket").unwrap_or_default();
     if let Some(owner) = manager.owner(Kind::Ticket, ticket, &parts) {
-        return Ok(carried(manager, Transport::Sse, Ok(owner), parts, Full::default()).await);
+        let owner = Owner { node: Ok(owner), token: None };
+        return Ok(carried(manager, Transport::Sse, owner, parts, Full::default()).await);
     }
     let Some((kept, body)) = manager.tickets.redeem(ticket, manager.common.clock.now()) else {
         return Err(bad("this ticket is not good, or not any more"));

@@ -124,18 +124,26 @@ pub(crate) async fn greet_carried<H: Handler>(manager: Arc<Manager<H>>, socket: 
 
 /// The other node that has the session of a greeting, once that is decided.
 async fn there<H: Handler>(manager: &Manager<H>, parts: &Parts, line: &str) -> Result<Option<u64>, Unfit> {
-    let Ok(ClientLine::Control(ClientControl::Resume { token, .. })) = ClientLine::parse(line) else {
-        return Ok(None);
-    };
+    let Some(token) = token_of(line) else { return Ok(None) };
     manager.until_decided(token).await?;
     Ok(manager.owner(Kind::Session, token, parts))
+}
+
+/// The token of the session that a greeting carries on.
+fn token_of(line: &str) -> Option<&str> {
+    match ClientLine::parse(line) {
+        Ok(ClientLine::Control(ClientControl::Resume { token, .. })) => Some(token),
+        _ => None,
+    }
 }
 
 /// Carries a connection to the node that has its session.
 async fn carry<H: Handler>(manager: &Manager<H>, owner: u64, socket: CarriedSocket) {
     let Some(elsewhere) = manager.marks.elsewhere() else { return };
+    let line = socket.line.clone();
     let carried = elsewhere.carry_socket(owner, socket);
     if let Some(Err((why, io))) = manager.parting.run_until_cancelled(carried).await {
+        let why = token_of(&line).map_or(why, |token| manager.not_carried(why, owner, token));
         let unfit = match why {
             NotCarried::Gone => Unfit::Refused(manager.refused(Refused::Unknown.into())),
             NotCarried::Later => Unfit::Failed(CloseCode::SERVICE_RESTART),
