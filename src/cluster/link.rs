@@ -62,6 +62,8 @@ pub(crate) struct Link {
     call_timeout: Duration,
     /// Sessions go from one node to another.
     moves: bool,
+    /// When one follows its stream.
+    follow_after: Duration,
     runtime: Handle,
     /// Where topics are kept.
     keeper: Option<Arc<Keeper>>,
@@ -90,6 +92,7 @@ impl Link {
             call_timeout,
             ring_bytes_max,
             moves,
+            follow_after,
         } = cluster;
         let keeper = cluster
             .store()
@@ -103,6 +106,7 @@ impl Link {
             join_timeout,
             call_timeout,
             moves,
+            follow_after,
             runtime,
             hosts: Hosts::default(),
             heirs: Arc::new(Heirs::new()),
@@ -126,7 +130,8 @@ impl Link {
 
     /// The way to the other nodes for the requests of a mount.
     pub(crate) fn elsewhere(&self, mount: &str) -> Arc<dyn Elsewhere> {
-        Arc::new(Carrier::new(self.cluster.clone(), mount, self.heirs.clone()))
+        let follow_after = self.moves.then_some(self.follow_after);
+        Arc::new(Carrier::new(self.cluster.clone(), mount, self.heirs.clone(), follow_after))
     }
 
     /// Answers what others carry here from now on.

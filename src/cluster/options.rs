@@ -39,6 +39,7 @@ pub struct ClusterOptions {
     call_timeout: Duration,
     ring_bytes_max: usize,
     moves: bool,
+    follow_after: Duration,
 }
 
 impl ClusterOptions {
@@ -58,6 +59,7 @@ impl ClusterOptions {
             call_timeout: Duration::from_secs(10),
             ring_bytes_max: 4 * 1024 * 1024,
             moves: false,
+            follow_after: Duration::from_secs(60),
         }
     }
 
@@ -126,6 +128,15 @@ impl ClusterOptions {
         self
     }
 
+    /// Sets the time for which the event stream or the WebSocket of a client may come by way of another node than the one with its session.
+    /// Then the session goes there, and the client, whose connection is cut, comes back; where a balancer sends it to the same node again, no node
+    /// stands between the two any more. Default 1 min: clients that go from node to node all the time have sessions that stay. Only
+    /// [with moves](Self::with_moves).
+    pub fn follow_after(mut self, time: Duration) -> Self {
+        self.follow_after = time;
+        self
+    }
+
     /// Starts the node on the current runtime. It hears of the others when [`Builder::cluster`](crate::Builder::cluster) has it.
     ///
     /// Dropping the future starts nothing.
@@ -136,8 +147,18 @@ impl ClusterOptions {
     /// # Panics
     /// Outside a Tokio runtime.
     pub async fn start(self, engine: impl Engine) -> Result<Cluster, StartError> {
-        let Self { app, name, options, config, spread, join_timeout, call_timeout, ring_bytes_max, moves } =
-            self;
+        let Self {
+            app,
+            name,
+            options,
+            config,
+            spread,
+            join_timeout,
+            call_timeout,
+            ring_bytes_max,
+            moves,
+            follow_after,
+        } = self;
         let hasher = Hasher { hasher: TopicHasher::new(&app), spread };
         let (cluster, events) =
             options.name(name.clone()).config(config.spread(spread)).start(engine).await?;
@@ -153,6 +174,7 @@ impl ClusterOptions {
             call_timeout,
             ring_bytes_max,
             moves,
+            follow_after,
         })
     }
 }
@@ -169,6 +191,7 @@ pub struct Cluster {
     pub(super) call_timeout: Duration,
     pub(super) ring_bytes_max: usize,
     pub(super) moves: bool,
+    pub(super) follow_after: Duration,
 }
 
 impl Cluster {

@@ -34,8 +34,9 @@ impl Host for Inner {
         transport: Transport,
         request: Request<Upload>,
         variables: PathVariables,
+        by: u64,
     ) -> Option<ResponseFuture> {
-        Some(self.mounted(mount)?.endpoint.serve_carried(transport, request, variables))
+        Some(self.mounted(mount)?.endpoint.serve_carried(transport, request, variables, by))
     }
 
     fn handle_peer(&self, node: u64) {
@@ -46,9 +47,9 @@ impl Host for Inner {
         self.handle_move_of(output);
     }
 
-    fn serve_socket(&self, mount: &str, socket: CarriedSocket, variables: PathVariables) {
+    fn serve_socket(&self, mount: &str, socket: CarriedSocket, variables: PathVariables, by: u64) {
         if let Some(mounted) = self.mounted(mount) {
-            mounted.endpoint.serve_socket(socket, variables);
+            mounted.endpoint.serve_socket(socket, variables, by);
         }
     }
 }

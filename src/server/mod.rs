@@ -551,7 +551,10 @@ impl Builder {
             move_tasks: moving::MoveTasks::default(),
         });
         #[cfg(feature = "cluster")]
-        carried::host(&inner);
+        {
+            carried::host(&inner);
+            moving::follow(&inner);
+        }
         Ok(Lapwing(inner))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A server that is one node has none of this: its tokens name nobody, and every request is for it.
 
-use std::{error::Error, fmt, pin::Pin, sync::Arc};
+use std::{error::Error, fmt, pin::Pin, sync::Arc, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
@@ -34,6 +34,12 @@ pub trait Elsewhere: Send + Sync + 'static {
 
     /// Carries a WebSocket there, until one of both ends it.
     fn carry_socket(&self, owner: u64, socket: CarriedSocket) -> CarryingSocket;
+
+    /// The time for which a stream of a session may come by way of another node before the session is to follow it there, see
+    /// [`Endpoint::staying`](crate::endpoint::Endpoint::staying). By default it never is.
+    fn follow_after(&self) -> Option<Duration> {
+        None
+    }
 
     /// The node that has a session now of which the token says that it is the one with this number of `owner`, if it has gone from there to another
     /// one. By default nobody knows, and `owner` is asked.
@@ -212,7 +218,10 @@ impl Kind {
 
 /// Is among the extensions of a request that another node has carried here: it goes no further.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Carried;
+pub(crate) struct Carried {
+    /// The number of that node.
+    pub(crate) by: u64,
+}
 
 #[cfg(test)]
 mod tests {

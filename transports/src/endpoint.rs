@@ -38,6 +38,8 @@ use crate::{
     websocket,
 };
 
+pub use crate::manager::staying::Staying;
+
 /// Time for a connection that has come as the server went down to hear so, beyond the second that its greeting may take.
 const LATECOMERS: Duration = Duration::from_secs(2);
 
@@ -137,26 +139,30 @@ impl<H: Handler> Endpoint<H> {
         Box::pin(async move { answer.await.map(without_upgrade) })
     }
 
-    /// Answers a request that another node got and has carried here. Carried on it is not: it is this node's, or nobody's.
+    /// Answers a request that another node got and has carried here, the one with the number `by`. Carried on it is not: it is this node's, or
+    /// nobody's.
     pub fn serve_carried<B>(
         &self,
         transport: Transport,
         mut request: Request<B>,
         variables: PathVariables,
+        by: u64,
     ) -> ResponseFuture
     where
         B: RequestBody,
     {
         self.0.start_sweep();
         request.extensions_mut().insert(variables);
-        request.extensions_mut().insert(Carried);
+        request.extensions_mut().insert(Carried { by });
         self.answer(transport, request)
     }
 
-    /// Serves a WebSocket that another node got and carries here, from the message on that says which session it is for.
-    pub fn serve_socket(&self, mut socket: CarriedSocket, variables: PathVariables) {
+    /// Serves a WebSocket that another node got and carries here, from the message on that says which session it is for. `by` is the number of
+    /// that node.
+    pub fn serve_socket(&self, mut socket: CarriedSocket, variables: PathVariables, by: u64) {
         self.0.start_sweep();
         socket.parts.extensions.insert(variables);
+        socket.parts.extensions.insert(Carried { by });
         if self.0.options.websocket.is_some() && self.0.options.resume.is_some() {
             self.0.spawn(websocket::greet_carried(self.0.clone(), socket));
         }
@@ -263,6 +269,13 @@ impl<H: Handler> Endpoint<H> {
     #[must_use]
     pub fn movable(&self) -> Vec<Arc<LiveSession<H::State>>> {
         self.0.movable()
+    }
+
+    /// The sessions whose streams come by way of another node, for as long as [`Elsewhere::follow_after`] says: they may be
+    /// [given](Self::movable) to that one. `None` where that says nothing, and when it was called before.
+    #[must_use]
+    pub fn staying(&self) -> Option<Staying<H::State>> {
+        self.0.staying.as_ref()?.hear(&self.0.stopped)
     }
 
     /// Takes a session out of its place, as bytes by which it goes on at another node. Best [hold it still](LiveSession::hold_still) before,

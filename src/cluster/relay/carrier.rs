@@ -1,6 +1,6 @@
 //! Carries requests to the nodes that have their sessions.
 
-use std::{pin::pin, sync::Arc};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use bytes::BytesMut;
 use http::{Request, Response};
@@ -31,11 +31,17 @@ pub(crate) struct Carrier {
     cluster: Cluster,
     mount: Arc<str>,
     heirs: Arc<Heirs>,
+    follow_after: Option<Duration>,
 }
 
 impl Carrier {
-    pub(crate) fn new(cluster: Cluster, mount: &str, heirs: Arc<Heirs>) -> Self {
-        Self { cluster, mount: mount.into(), heirs }
+    pub(crate) fn new(
+        cluster: Cluster,
+        mount: &str,
+        heirs: Arc<Heirs>,
+        follow_after: Option<Duration>,
+    ) -> Self {
+        Self { cluster, mount: mount.into(), heirs, follow_after }
     }
 
     fn open(&self, owner: u64, head: &RequestHead) -> Result<Relay, NotCarried> {
@@ -65,6 +71,10 @@ impl Elsewhere for Carrier {
 
     fn heir(&self, owner: u64, serial: u64) -> Option<u64> {
         self.heirs.of((owner, serial))
+    }
+
+    fn follow_after(&self) -> Option<Duration> {
+        self.follow_after
     }
 
     fn carry(&self, owner: u64, transport: Transport, request: Request<CarriedBody>) -> Carrying {

@@ -29,17 +29,18 @@ pub(crate) use self::{carrier::Carrier, owner::serve, upload::Upload};
 
 /// The mounts of this node, as others' requests find them.
 pub(crate) trait Host: Send + Sync {
-    /// Answers a request that was carried here; none if there is no such mount.
+    /// Answers a request that the node `by` carries here; none if there is no such mount.
     fn serve_carried(
         &self,
         mount: &str,
         transport: Transport,
         request: Request<Upload>,
         variables: PathVariables,
+        by: u64,
     ) -> Option<ResponseFuture>;
 
-    /// Serves a WebSocket that is carried here.
-    fn serve_socket(&self, mount: &str, socket: CarriedSocket, variables: PathVariables);
+    /// Serves a WebSocket that the node `by` carries here.
+    fn serve_socket(&self, mount: &str, socket: CarriedSocket, variables: PathVariables, by: u64);
 
     /// Another node is there, which does not know what has come here before.
     fn handle_peer(&self, node: u64);

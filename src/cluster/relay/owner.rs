@@ -28,11 +28,11 @@ pub(crate) async fn serve(host: Arc<dyn Host>, relay: Relay, head: Bytes) {
     let Some((transport, parts, variables, head)) = request else {
         return debug!(from = %relay.peer(), "a request that was carried here cannot be read");
     };
-    let RequestHead { mount, socket, .. } = head;
+    let (RequestHead { mount, socket, .. }, by) = (head, relay.peer().0);
     if let Some(SocketHead { line, auth_token, window_bits }) = socket {
         let io = Box::new(RelayIo::new(relay));
         let socket = CarriedSocket { parts, auth_token, line, early: Vec::new(), window_bits, io };
-        return host.serve_socket(&mount, socket, variables);
+        return host.serve_socket(&mount, socket, variables, by);
     }
     let relay = Arc::new(relay);
     let request = Request::from_parts(parts, Upload::new(relay.clone()));
@@ -49,7 +49,7 @@ async fn answer(
     (transport, request, variables): (Transport, Request<Upload>, PathVariables),
     relay: &Relay,
 ) {
-    let Some(answered) = host.serve_carried(mount, transport, request, variables) else {
+    let Some(answered) = host.serve_carried(mount, transport, request, variables, relay.peer().0) else {
         return debug!(mount, "a request was carried here for a mount that is not here");
     };
     // It cannot fail.

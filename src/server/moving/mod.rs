@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!   shutdown ──▶ source: one task for each session that is offered ──▶ Link ──▶ other node
+//!   a stream that comes by another node ──▶ following: that node is offered the session
 //!   Pump ──▶ handle_move ──▶ the task of that move
 //!                └─ offered ──▶ target: a task for each session that may come
 //! ```
 //!
 //! Who has a session at each moment is decided by [`lapwing_cluster::moves`]; here is done what that says.
 
+mod following;
 mod source;
 mod target;
 
@@ -24,6 +26,7 @@ use lapwing_cluster::{
 use lapwing_cluster_driver::SessionMoves;
 use tokio::sync::mpsc;
 
+pub(super) use self::following::follow;
 use super::Inner;
 use crate::cluster::link::Link;
 

@@ -1,4 +1,4 @@
-//! A node that goes down gives its sessions to others.
+//! A node gives its sessions to others: all of them when it goes down.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -24,7 +24,10 @@ use crate::{
 };
 
 /// Sessions on their way at a time: their clients come back to the other nodes one after the other.
-const AT_ONCE: usize = 64;
+pub(super) const AT_ONCE: usize = 64;
+
+/// The time from one session to the next, where there is enough of it: a thousand clients that come back at once wait for each other.
+pub(super) const PACE: Duration = Duration::from_millis(5);
 
 /// How long callbacks of a session that was held still may take.
 const SETTLE_MAX: Duration = Duration::from_secs(2);
@@ -41,11 +44,11 @@ const OFFERS_MAX: usize = 3;
 /// The time before it is offered again: what it was about to join or to leave is decided by then, as a rule.
 const OFFER_AGAIN: Duration = Duration::from_millis(300);
 
-type Session = Arc<LiveSession<Client>>;
+pub(super) type Session = Arc<LiveSession<Client>>;
 
 /// What became of a session that was offered.
 #[derive(Debug)]
-enum Outcome {
+pub(super) enum Outcome {
     /// To that node; and by what its clients may name it.
     Went(Instance, Vec<SessionName>),
     /// It is here as before.
@@ -95,7 +98,7 @@ impl Inner {
                 let _ = timeout_at(engine_until, link.ready()).await;
                 let targets = link.targets();
                 given.stay = 0;
-                self.offer_all(round, &targets, &mut tasks).await;
+                self.offer_all(round, &targets, within, &mut tasks).await;
                 while let Some(outcome) = tasks.join_next().await {
                     given.add(outcome);
                 }
@@ -118,18 +121,26 @@ impl Inner {
         let _ = timeout(TOLD_MAX, JoinSet::from_iter(told).join_all()).await;
     }
 
-    /// Offers each session that is here once.
-    async fn offer_all(self: &Arc<Self>, round: usize, targets: &[Instance], tasks: &mut JoinSet<Outcome>) {
+    /// Offers each session that is here once, at a pace: all of them in half of the time that there is, if that takes no longer than it must.
+    async fn offer_all(
+        self: &Arc<Self>,
+        round: usize,
+        targets: &[Instance],
+        within: Duration,
+        tasks: &mut JoinSet<Outcome>,
+    ) {
         if targets.is_empty() {
             return;
         }
         let places = Arc::new(Semaphore::new(AT_ONCE));
         for (index, mounted) in self.mounts.iter().enumerate() {
             let Some(drain) = mounted.drain else { continue };
+            let sessions = mounted.endpoint.movable();
+            let pace = pace(sessions.len(), within);
             let mut next = Instant::now();
-            for (number, session) in mounted.endpoint.movable().into_iter().enumerate() {
-                if number > 0 && number % drain.batch == 0 {
-                    next += drain.interval;
+            for (number, session) in sessions.into_iter().enumerate() {
+                if number > 0 {
+                    next += if number % drain.batch == 0 { drain.interval } else { pace };
                     sleep_until(next).await;
                 }
                 let Ok(place) = places.clone().acquire_owned().await else { return };
@@ -143,7 +154,8 @@ impl Inner {
         }
     }
 
-    async fn give_to(&self, mounted: &Mounted, session: &Session, target: Instance) -> Outcome {
+    /// Offers a session to another node, and gives it away if that takes it.
+    pub(super) async fn give_to(&self, mounted: &Mounted, session: &Session, target: Instance) -> Outcome {
         let (link, hub) = (self.moving_link(), mounted.endpoint.handler());
         let Some(about) = hub.about(&mounted.name, session) else { return Outcome::Stays };
         // What it consists of can be written.
@@ -232,6 +244,12 @@ impl Inner {
     }
 }
 
+/// The time from one of so many sessions to the next.
+fn pace(count: usize, within: Duration) -> Duration {
+    let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
+    PACE.min(within / 2 / count)
+}
+
 /// A session that takes nothing from its client, until it is over or goes on.
 struct Still<'a>(Option<&'a Session>);
 
@@ -251,5 +269,22 @@ impl Drop for Still<'_> {
         if let Some(session) = self.0 {
             session.go_on();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_sessions_go_faster_than_a_few() {
+        let within = Duration::from_secs(20);
+        assert_eq!([0, 1, 2_000].map(|count| pace(count, within)), [PACE; 3]);
+        assert_eq!(
+            pace(10_000, within),
+            Duration::from_millis(1),
+            "they are offered within half of the time"
+        );
+        assert_eq!(pace(usize::MAX, Duration::ZERO), Duration::ZERO);
     }
 }

@@ -1,6 +1,6 @@
 //! A server that is alone, or a node of a cluster, as the environment says.
 
-use std::{env, error::Error, fmt::Write as _};
+use std::{env, error::Error, fmt::Write as _, time::Duration};
 
 use lapwing::{
     Builder, ClusterOptions, Lapwing,
@@ -37,6 +37,10 @@ async fn start_on(engine: impl Engine) -> Result<lapwing::Cluster, StartError> {
         .at_start(AtStart::Wait);
     // Sessions of a node that goes down go to the others.
     let options = if env::var("MOVES").as_deref() == Ok("off") { options } else { options.with_moves() };
+    let options = match env::var("FOLLOW_MS").ok().and_then(|ms| ms.parse().ok()) {
+        Some(ms) => options.follow_after(Duration::from_millis(ms)),
+        None => options,
+    };
     // Each topic with a channel of its own, for tests of joins that are the first on their channel.
     let options = match env::var("SPREAD").as_deref() {
         Ok("topics") => options.spread(Spread::Topics),

@@ -2,6 +2,7 @@
 
 pub(crate) mod baggage;
 pub(crate) mod calls;
+mod carrier;
 pub(crate) mod clock;
 pub mod counters;
 pub(crate) mod ended;

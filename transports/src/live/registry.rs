@@ -3,6 +3,7 @@
 use std::{
     cmp::Reverse,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use slab::Slab;
@@ -18,6 +19,9 @@ use crate::{
 
 /// How many sessions a sweep or a drain looks at before it lets go of the lock.
 const CHUNK: usize = 1_024;
+
+/// How many sessions that stay at another node a sweep finds. The rest are found by the next ones.
+pub(crate) const STAYING_MAX: usize = 64;
 
 /// A table of live sessions. A cache would not do: a full cache may refuse or forget an entry.
 #[derive(Debug)]
@@ -39,6 +43,8 @@ pub(crate) struct Swept<S> {
     pub(crate) ended: Vec<Arc<LiveSession<S>>>,
     /// Resumable sessions that nothing carries.
     pub(crate) away: Vec<Arc<LiveSession<S>>>,
+    /// Those whose streams come by way of other nodes, with the number of the node.
+    pub(crate) staying: Vec<(Arc<LiveSession<S>>, u64)>,
     /// How many there were, by what carried them.
     pub(crate) census: Census,
 }
@@ -107,14 +113,22 @@ impl<S> Registry<S> {
     }
 
     /// Closes sessions that were silent for too long, tells lingering connections that their time is over, and
-    /// returns the sessions that somebody has to be told about.
-    pub(crate) fn sweep(&self, now: Tick, patience: Patience) -> Swept<S> {
-        let mut swept = Swept { ended: Vec::new(), away: Vec::new(), census: Census::default() };
-        self.for_each_chunked(|session| match sweep(session, now, &patience, &mut swept.census) {
-            Due::Away => swept.away.push(session.clone()),
-            // A connection that is all of its session ends it by itself.
-            Due::Over if session.tie() != Tie::Connection => swept.ended.push(session.clone()),
-            _ => {}
+    /// returns the sessions that somebody has to be told about. `after` is the time for which a stream may come by way of another node.
+    pub(crate) fn sweep(&self, now: Tick, patience: Patience, after: Option<Duration>) -> Swept<S> {
+        let (ended, away, staying) = (Vec::new(), Vec::new(), Vec::new());
+        let mut swept = Swept { ended, away, staying, census: Census::default() };
+        self.for_each_chunked(|session| {
+            match sweep(session, now, &patience, &mut swept.census) {
+                Due::Away => swept.away.push(session.clone()),
+                // A connection that is all of its session ends it by itself.
+                Due::Over if session.tie() != Tie::Connection => swept.ended.push(session.clone()),
+                _ => {}
+            }
+            if let Some(after) = after.filter(|_| swept.staying.len() < STAYING_MAX)
+                && let Some(node) = session.core().take_staying(now, after)
+            {
+                swept.staying.push((session.clone(), node));
+            }
         });
         swept
     }

@@ -8,12 +8,28 @@ use crate::{
     session::{Attachment, frozen::Frozen, life::Tick},
 };
 
-/// What there is to know of a session that has come from another node, or goes to one. No other has it.
+/// What there is to know of a session that has come from another node, goes to one, or has its stream by way of one. No other has it.
 #[derive(Debug, Default)]
 pub(crate) struct Moving {
     pub(super) stance: Stance,
     /// By what tokens of other nodes the session is known, the newest first.
     pub(super) names: Vec<Name>,
+    /// By which other node its stream comes.
+    pub(super) carrier: Option<Carrier>,
+}
+
+impl Moving {
+    /// Whether there is nothing to know but where it stands.
+    pub(super) fn is_plain(&self) -> bool {
+        self.names.is_empty() && self.carrier.is_none()
+    }
+}
+
+/// The other node by which a session's stream comes, and since when; or since it was last said that it does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Carrier {
+    pub(super) node: u64,
+    pub(super) since: Tick,
 }
 
 #[derive(Debug, Default)]

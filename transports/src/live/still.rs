@@ -153,12 +153,16 @@ impl Core {
     }
 
     fn set_stance(&mut self, stance: Stance) -> Stance {
-        let is_plain = matches!(stance, Stance::Here) && self.names().is_empty();
         let before = std::mem::replace(&mut self.calls().moving_mut().stance, stance);
-        if is_plain {
+        self.forget_plain();
+        before
+    }
+
+    /// Keeps nothing of a session that is as any other.
+    pub(super) fn forget_plain(&mut self) {
+        if self.moving().is_some_and(|moving| matches!(moving.stance, Stance::Here) && moving.is_plain()) {
             self.calls().forget_moving();
         }
-        before
     }
 }
 

@@ -20,6 +20,7 @@ use crate::{
         server::{Opened, Refused, ServerControl},
         token::Token,
     },
+    elsewhere::Carried,
     forms::Forms,
     handler::Handler,
     http::{origin::Origin, query},
@@ -207,11 +208,12 @@ impl<H: Handler> Manager<H> {
         received: Seq,
         beat: u64,
     ) -> Result<Attached<H>, Denied> {
+        let by = parts.extensions.get::<Carried>().map(|carried| carried.by);
         if self.handler.checks_resumes() {
             let session = self.find(token).map_err(|denied| self.denied(denied))?;
             self.check_resume(&session, transport, parts, auth_token).await?;
         }
-        self.carry_on(transport, token, received, beat)
+        self.carry_on((transport, by), token, received, beat)
     }
 
     /// Asks the handler about a request that comes to carry a session on. One that is refused ends the session: whoever has its
@@ -241,9 +243,10 @@ impl<H: Handler> Manager<H> {
         })
     }
 
+    /// `by` is the other node by way of which the request has come.
     fn carry_on(
         &self,
-        transport: Transport,
+        (transport, by): (Transport, Option<u64>),
         token: &str,
         received: Seq,
         beat: u64,
@@ -271,6 +274,8 @@ impl<H: Handler> Manager<H> {
         let before = core.transport();
         let moved = transport != Transport::Longpoll || before != transport;
         core.attached(transport);
+        // Polls come by any node, each by itself.
+        core.note_carrier(by.filter(|_| transport != Transport::Longpoll), self.common.clock.now());
         // A poll like the one before takes the same; any other attachment says what it takes.
         if moved {
             session.set_forms(Forms::NONE);

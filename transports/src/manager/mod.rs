@@ -6,6 +6,7 @@ mod carrying;
 pub(crate) mod dice;
 mod ending;
 mod moving;
+pub(crate) mod staying;
 mod sweep;
 pub(crate) mod taking;
 pub(crate) mod tickets;
@@ -20,7 +21,7 @@ use std::{
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::tickets::Tickets;
+use self::{staying::Found, tickets::Tickets};
 use crate::{
     budget::Budget,
     elsewhere::Marks,
@@ -54,6 +55,8 @@ pub(crate) struct Manager<H: Handler> {
     pub(crate) gone: Gone,
     /// How many sessions are between two nodes.
     frozen: AtomicUsize,
+    /// Those whose streams come by way of other nodes, if they are to follow.
+    pub(crate) staying: Option<Found<H::State>>,
     pub(crate) tickets: Tickets,
     /// What tokens say of the node that made them, and the way to the others.
     pub(crate) marks: Marks,
@@ -104,6 +107,7 @@ impl<H: Handler> Manager<H> {
             foreign: Foreign::default(),
             gone: Gone::new(resume.window),
             frozen: AtomicUsize::new(0),
+            staying: marks.elsewhere().and_then(|elsewhere| elsewhere.follow_after()).map(Found::new),
             tickets: Tickets::new(&options.sse.clone().unwrap_or_default(), marks.clone()),
             marks,
             was_cut_off: AtomicBool::new(false),

@@ -70,8 +70,12 @@ impl<H: Handler> Manager<H> {
     }
 
     pub(super) fn sweep(&self, now: Tick, patience: Patience) {
-        let swept = self.registry.sweep(now, self.patience_now(patience));
+        let after = self.staying.as_ref().map(|staying| staying.after);
+        let swept = self.registry.sweep(now, self.patience_now(patience), after);
         self.common.counters.set_census(swept.census);
+        if let Some(staying) = &self.staying {
+            swept.staying.into_iter().for_each(|stays| staying.tell(stays));
+        }
         for session in swept.away {
             self.tell(&session);
         }

@@ -86,10 +86,10 @@ impl Elsewhere for Way {
     }
 
     fn carry(&self, owner: u64, transport: Transport, request: Request<CarriedBody>) -> Carrying {
-        let endpoint = self.to(owner);
+        let (endpoint, by) = (self.to(owner), self.here);
         let request = request.map(|body| body.map_err(|error| std::io::Error::other(error.to_string())));
         Box::pin(async move {
-            match endpoint?.serve_carried(transport, request, PathVariables::default()).await {
+            match endpoint?.serve_carried(transport, request, PathVariables::default(), by).await {
                 Ok(response) => Ok(response),
                 Err(never) => match never {},
             }
@@ -97,11 +97,11 @@ impl Elsewhere for Way {
     }
 
     fn carry_socket(&self, owner: u64, socket: CarriedSocket) -> CarryingSocket {
-        let endpoint = self.to(owner);
+        let (endpoint, by) = (self.to(owner), self.here);
         Box::pin(async move {
             match endpoint {
                 Ok(endpoint) => {
-                    endpoint.serve_socket(socket, PathVariables::default());
+                    endpoint.serve_socket(socket, PathVariables::default(), by);
                     Ok(())
                 }
                 Err(why) => Err((why, socket.io)),

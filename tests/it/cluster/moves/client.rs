@@ -211,7 +211,7 @@ impl Restless {
     }
 
     /// Goes to the next node, until one lets it in.
-    async fn come_back(&mut self) {
+    pub(super) async fn come_back(&mut self) {
         let end = Instant::now() + PATIENCE;
         self.returns += 1;
         loop {

@@ -1,6 +1,7 @@
-//! Sessions that go from one node to another when theirs is shut down.
+//! Sessions that go from one node to another: when theirs is shut down, and where their streams stay at the other one.
 
 mod client;
+mod following;
 mod meanwhile;
 
 use std::{
@@ -14,13 +15,16 @@ use std::{
 
 use lapwing::{
     Accept, Broadcast, Channel, ClusterOptions, Context, Failure, Handled, Joining, Keep, LeaveReason, Mount,
-    Payload, Topic, cluster::Hub, noreply, reply, testing::TestServer,
+    OutboxLimits, Payload, Topic, cluster::Hub, noreply, reply, testing::TestServer,
 };
 use lapwing_engine_contract::eventually;
 use serde_json::json;
 use tokio::{sync::mpsc, task::JoinHandle, time::sleep};
 
-use self::client::{Restless, Said};
+use self::{
+    client::{Restless, Said},
+    following::a_session_follows_a_stream_that_stays_at_another_node,
+};
 use super::carriers::{Carrier, Keeps, NatsServer, RedisServer, meet, node_with};
 use crate::support::{
     PATIENCE,
@@ -34,6 +38,7 @@ on_each_engine! {
     a_session_misses_nothing_when_its_node_goes_down
     nothing_that_is_kept_intercepted_or_from_elsewhere_is_missed
     a_session_finds_its_way_through_a_rolling_restart
+    a_session_follows_a_stream_that_stays_at_another_node
 }
 
 /// Tells what becomes of it.
@@ -94,6 +99,8 @@ impl Channel for Room {
 fn rooms() -> (Mount, mpsc::UnboundedReceiver<String>) {
     let (told, hears) = mpsc::unbounded_channel();
     let mount = Mount::new().channel::<Room>("room:*", told.clone()).channel::<Room>("kept:*", told);
+    // A busy machine is no slow client: what waits meanwhile is said thousands of times a second.
+    let mount = mount.outbox(OutboxLimits::default().frames_max(200_000).bytes_max(64 << 20));
     let mount = mount.connect(|request| async move {
         let user = request.param("user").map(|user| format!("user:{user}"));
         Ok(user.map_or_else(Accept::new, |id| Accept::new().id(id)))
@@ -119,8 +126,18 @@ impl Node {
     }
 
     async fn with(carrier: &impl Carrier, name: &str, change: impl FnOnce(Mount) -> Mount) -> Self {
+        Self::that_lets_follow(carrier, name, Duration::from_secs(60), change).await
+    }
+
+    /// One whose sessions follow their streams after so long.
+    async fn that_lets_follow(
+        carrier: &impl Carrier,
+        name: &str,
+        after: Duration,
+        change: impl FnOnce(Mount) -> Mount,
+    ) -> Self {
         let (mount, told) = rooms();
-        let options = ClusterOptions::new("tests").name(name).with_moves();
+        let options = ClusterOptions::new("tests").name(name).with_moves().follow_after(after);
         let server = node_with(carrier, options, name, change(mount)).await;
         Self { address: lab::serve(&server).await, server, told }
     }

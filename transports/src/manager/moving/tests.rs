@@ -61,6 +61,8 @@ impl Handler for Diary {
 
 struct Node(u64);
 
+const FOLLOW_AFTER: Duration = Duration::from_secs(60);
+
 impl Elsewhere for Node {
     fn here(&self) -> u64 {
         self.0
@@ -72,6 +74,10 @@ impl Elsewhere for Node {
 
     fn is_reachable(&self) -> bool {
         true
+    }
+
+    fn follow_after(&self) -> Option<Duration> {
+        Some(FOLLOW_AFTER)
     }
 
     fn carry(&self, _: u64, _: Transport, _: Request<CarriedBody>) -> Carrying {
@@ -316,7 +322,7 @@ async fn what_was_carried_here_for_a_session_that_has_gone_comes_later_and_goes_
     let (Attached { session, .. }, token) = open(&one).await;
     moved(&one, &session, &two);
     let mut carried = parts();
-    carried.extensions.insert(Carried);
+    carried.extensions.insert(Carried { by: 2 });
     assert_eq!(one.owner(TokenKind::Session, &token, &carried), None);
     assert!(matches!(one.find(&token), Err(Denied::Later)));
     assert!(matches!(resume(&one, &token, 0).await, Err(Denied::Later)));
@@ -500,4 +506,66 @@ async fn only_what_is_open_and_resumable_moves_and_only_among_nodes() {
     let (Attached { session, .. }, _) = open(&alone).await;
     assert!(alone.movable().is_empty());
     assert_eq!(alone.freeze(&session), Err(NotFrozen::Over));
+}
+
+#[tokio::test]
+async fn a_stream_that_comes_by_another_node_for_long_is_told_of_once_in_that_time() {
+    let one = node(1);
+    let (Attached { session, .. }, token) = open(&one).await;
+    let mut staying = one.staying.as_ref().unwrap().hear(&one.stopped).unwrap();
+    assert!(one.staying.as_ref().unwrap().hear(&one.stopped).is_none(), "somebody hears it");
+    let come = async |transport: Transport, by: Option<u64>| {
+        let mut parts = parts();
+        by.into_iter().for_each(|by| {
+            parts.extensions.insert(Carried { by });
+        });
+        let attached = one.resume(transport, (parts, None), &token, Seq(0), 300_000).await.unwrap();
+        session.core().session.handle_proof();
+        attached.attachment
+    };
+    let mut told_at = |seconds: u32| {
+        one.common.clock.set(Tick(seconds * 1_000));
+        session.touch();
+        one.sweep(Tick(seconds * 1_000), one.patience());
+        let mut next = std::pin::pin!(staying.next());
+        let found = next.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+        match found {
+            std::task::Poll::Ready(found) => found.map(|(_, node)| node),
+            std::task::Poll::Pending => None,
+        }
+    };
+    one.common.clock.set(Tick(1_000));
+    let attachment = come(Transport::Sse, Some(2)).await;
+    assert_eq!(
+        [told_at(60), told_at(61), told_at(62), told_at(120), told_at(121)],
+        [None, Some(2), None, None, Some(2)]
+    );
+    // A stream that is none any more, one that begins anew, polls, and one of this node's.
+    one.detach(&session, attachment);
+    assert_eq!(told_at(181), None);
+    come(Transport::Websocket, Some(3)).await;
+    assert_eq!([told_at(240), told_at(241)], [None, Some(3)]);
+    come(Transport::Longpoll, Some(3)).await;
+    assert_eq!(told_at(340), None);
+    come(Transport::Sse, Some(2)).await;
+    come(Transport::Sse, None).await;
+    assert_eq!(told_at(440), None);
+    assert!(session.core().moving_is_none(), "nothing of it is left");
+    // One that is on its way already.
+    come(Transport::Sse, Some(2)).await;
+    session.hold_still();
+    assert_eq!(told_at(540), None);
+    session.go_on();
+    assert_eq!(told_at(541), Some(2));
+}
+
+#[tokio::test]
+async fn a_request_for_a_session_that_has_gone_on_before_its_node_died_comes_later() {
+    let (one, two) = (node(1), node(2));
+    let (Attached { session, .. }, token) = open(&one).await;
+    assert_eq!(two.not_carried(NotCarried::Gone, 1, &token), NotCarried::Gone);
+    moved(&one, &session, &two);
+    assert_eq!(two.not_carried(NotCarried::Gone, 1, &token), NotCarried::Later, "it is here");
+    assert_eq!(one.not_carried(NotCarried::Gone, 3, &token), NotCarried::Later, "it is elsewhere");
+    assert_eq!(one.not_carried(NotCarried::Gone, 2, &token), NotCarried::Gone);
 }

@@ -1,0 +1,96 @@
+//! Sessions whose streams stay at another node.
+
+use serde_json::Value;
+
+use super::*;
+use crate::cluster::presence::Present;
+
+/// How long a stream comes by another node.
+const AFTER: Duration = Duration::from_millis(500);
+
+async fn three_that_let_follow(carrier: &impl Carrier, after: Duration) -> ([Node; 3], [SocketAddr; 3]) {
+    let with = |mount: Mount| mount.channel::<Present>("present:*", ());
+    let nodes = [
+        Node::that_lets_follow(carrier, "one", after, with).await,
+        Node::that_lets_follow(carrier, "two", after, with).await,
+        Node::that_lets_follow(carrier, "three", after, with).await,
+    ];
+    meet_all(&nodes).await;
+    let addresses = nodes.each_ref().map(|node| node.address);
+    (nodes, addresses)
+}
+
+fn gone(node: &Node) -> u64 {
+    node.server.stats().cluster.unwrap().moves.gone
+}
+
+/// Clients whose balancer has them come to another node from some moment on: their sessions go there, once, and miss nothing. Polls stay nowhere.
+pub(super) async fn a_session_follows_a_stream_that_stays_at_another_node<C: Carrier>() {
+    let carrier = C::start().await;
+    let (nodes, [one, two, _]) = three_that_let_follow(&carrier, AFTER).await;
+    let said = Said::by(3);
+    let mut clients = Vec::new();
+    for transport in TRANSPORTS.iter().chain(&TRANSPORTS) {
+        let mut addresses = vec![two; 30];
+        addresses[0] = one;
+        let mut client = Restless::join(&addresses, *transport, "room:1", json!({})).await;
+        client.come_back().await;
+        clients.push(tokio::spawn(client.hear(said.clone())));
+    }
+    for (from, node) in nodes.iter().enumerate() {
+        said.speak(&node.server, from as u64, ("room:1", "said"), never());
+    }
+    // Two of six are polled.
+    eventually("they follow", || (nodes[0].sessions(), nodes[1].sessions()) == (2, 4)).await;
+    sleep(3 * AFTER).await;
+    said.end();
+    assert_eq!(all_hear(clients).await, 6 + 4, "each was cut once");
+    assert_eq!(nodes.each_ref().map(gone), [4, 0, 0]);
+}
+
+/// Who is present is so all the time, on one node or the other.
+#[tokio::test]
+async fn who_follows_is_not_seen_to_leave() {
+    let hub = Hub::new();
+    let (nodes, [one, two, three]) = three_that_let_follow(&hub, AFTER).await;
+    let mut watcher = Client::connect(three, Vsn::V2).await;
+    watcher.send(json!(["1", "1", "present:1", "phx_join", "tom"])).await;
+    let mut ada = Session::open(one, "/socket", Transport::Sse).await;
+    ada.send_json(json!(["1", "1", "present:1", "phx_join", "ada"])).await;
+    ada.address = two;
+    ada.resume(Transport::Sse).await;
+    eventually("the session follows", || (nodes[0].sessions(), nodes[1].sessions()) == (0, 1)).await;
+    // Her metas, as the page of another client has them.
+    let mut metas: Vec<Value> = Vec::new();
+    let mut changes = 0;
+    while changes < 3 {
+        let message = watcher.next_message().await;
+        let refs = |change: &str| {
+            let metas = message[4][change]["ada"]["metas"].as_array().cloned().unwrap_or_default();
+            metas.into_iter().map(|meta| meta["phx_ref"].clone()).collect::<Vec<_>>()
+        };
+        if message[3] == "presence_diff" {
+            let (joins, leaves) = (refs("joins"), refs("leaves"));
+            changes += joins.len() + leaves.len();
+            metas.extend(joins);
+            metas.retain(|meta| !leaves.contains(meta));
+            assert!(changes == 0 || !metas.is_empty(), "she was seen to leave: {message}");
+        }
+    }
+    assert_eq!(metas.len(), 1, "here once");
+}
+
+/// Clients that come to another node again and again stay nowhere long enough.
+#[tokio::test]
+async fn a_session_whose_streams_come_by_all_nodes_stays() {
+    let (hub, after) = (Hub::new(), Duration::from_secs(2));
+    let (nodes, addresses) = three_that_let_follow(&hub, after).await;
+    let mut session = Session::open(addresses[0], "/socket", Transport::Sse).await;
+    for round in 0..30 {
+        session.address = addresses[1 + round % 2];
+        session.resume(Transport::Sse).await;
+        sleep(after / 20).await;
+    }
+    assert_eq!(nodes.each_ref().map(gone), [0, 0, 0]);
+    assert_eq!(nodes[0].sessions(), 1);
+}
