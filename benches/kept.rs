@@ -12,7 +12,7 @@ use std::{
     alloc::{GlobalAlloc, Layout, System},
     sync::{
         LazyLock,
-        atomic::{AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -25,20 +25,29 @@ use serde_json::{Value, json};
 
 static BYTES: AtomicI64 = AtomicI64::new(0);
 
+/// Whether they are counted: what is timed does not pay for that.
+static COUNTS: AtomicBool = AtomicBool::new(false);
+
 struct Counting;
 
 // SAFETY: everything is handed on to the system's allocator; counting touches no allocation.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        BYTES.fetch_add(layout.size() as i64, Ordering::Relaxed);
+        count(layout.size() as i64);
         // SAFETY: the caller's promise is handed on.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(layout.size() as i64, Ordering::Relaxed);
+        count(-(layout.size() as i64));
         // SAFETY: as above.
         unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+fn count(bytes: i64) {
+    if COUNTS.load(Ordering::Relaxed) {
+        BYTES.fetch_add(bytes, Ordering::Relaxed);
     }
 }
 
@@ -135,6 +144,7 @@ fn busy() -> Duration {
 /// What is remembered, in bytes asked of the allocator.
 async fn bytes() {
     const TOPICS: i64 = 1_000;
+    COUNTS.store(true, Ordering::Relaxed);
     for (what, kind, messages) in [
         ("a topic that is not kept", "room", 100),
         ("a kept topic with a message", "kept", 1),
@@ -153,6 +163,7 @@ async fn bytes() {
         let message = each / f64::from(messages);
         println!("{what:<30} {each:>9.0} B, {message:>6.0} B a message");
     }
+    COUNTS.store(false, Ordering::Relaxed);
 }
 
 /// Clients who missed fifty messages each come back, beside as many that ask for nothing. Few: with many it is the tests' own clients that are measured. See

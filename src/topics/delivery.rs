@@ -93,6 +93,8 @@ pub(crate) struct Delivery<'a> {
     pub(crate) broadcast: &'a Broadcast,
     /// Its place among all of its node, where that counts.
     origin: Option<Origin>,
+    /// The broadcast as it is shared, where it is from the beginning.
+    whole: Option<&'a Arc<Broadcast>>,
     shared: OnceCell<Arc<Broadcast>>,
     /// One frame per serializer, nearly always one or two.
     frames: Vec<(*const (), Option<Frame>)>,
@@ -111,18 +113,18 @@ pub(crate) struct Delivery<'a> {
 impl<'a> Delivery<'a> {
     pub(super) fn new(
         broadcast: &'a Broadcast,
-        shared: Option<Arc<Broadcast>>,
+        whole: Option<&'a Arc<Broadcast>>,
         log: &'a Occasionally,
         meter: &'a Meter,
     ) -> Self {
-        let shared = shared.map_or_else(OnceCell::new, OnceCell::from);
         let (frames, recorded, prepared) = (Vec::new(), Vec::new(), Frames::new());
         let (compression, wanted) = (None, Wanted::default());
         let origin = broadcast.origin;
         Self {
             broadcast,
             origin,
-            shared,
+            whole,
+            shared: OnceCell::new(),
             prepared,
             frames,
             compression,
@@ -167,6 +169,9 @@ impl<'a> Delivery<'a> {
 
     /// The broadcast in a shape that mailboxes can keep.
     pub(crate) fn shared(&self) -> Arc<Broadcast> {
+        if let Some(shared) = self.whole {
+            return shared.clone();
+        }
         let share = || Arc::new(Broadcast { origin: self.origin, ..self.broadcast.clone() });
         self.shared.get_or_init(share).clone()
     }

@@ -113,13 +113,14 @@ impl Kept {
     }
 
     /// Records a broadcast. Its topic's members are locked.
-    pub(crate) fn append(&self, rule: usize, broadcast: &Broadcast) -> Arc<Broadcast> {
-        self.histories(&broadcast.topic).append(rule, broadcast.clone(), self.now())
+    pub(crate) fn append(&self, rule: usize, broadcast: Broadcast, at: Instant) -> Arc<Broadcast> {
+        let now = at.duration_since(self.start);
+        self.histories(&broadcast.topic).append(rule, broadcast, now)
     }
 
     /// Remembers a broadcast that the store has numbered. Its topic's members are locked.
-    pub(crate) fn append_stored(&self, broadcast: &Broadcast, before: u64) -> Arc<Broadcast> {
-        self.histories(&broadcast.topic).append_stored(broadcast.clone(), before, self.now())
+    pub(crate) fn append_stored(&self, broadcast: Broadcast, before: u64) -> Arc<Broadcast> {
+        self.histories(&broadcast.topic).append_stored(broadcast, before, self.now())
     }
 
     /// A topic goes on from a position of the store.

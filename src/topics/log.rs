@@ -82,6 +82,13 @@ impl<T> Log<T> {
         self.entries.len()
     }
 
+    /// Forgets the oldest messages, until the bounds of messages and bytes let another one in.
+    pub(crate) fn make_place(&mut self, bytes: usize, bounds: &Bounds) {
+        while self.len() > 0 && (self.len() >= bounds.messages || self.bytes + bytes > bounds.bytes) {
+            self.forget_oldest();
+        }
+    }
+
     /// Numbers a message and remembers it, if it alone is within the bounds. `room` is how many bytes this log may hold
     /// at most for another reason: the oldest messages make place.
     pub(crate) fn append(

@@ -32,12 +32,12 @@ use std::{
     fmt,
     hash::BuildHasher,
     sync::{Arc, PoisonError},
-    time::Instant,
 };
 
 use foldhash::quality::RandomState;
 use lapwing_transports::{forms::Forms, frame::Frame, shrink::Shrink};
 use slab::Slab;
+use tokio::time::Instant;
 
 use crate::{
     occasionally::Occasionally,
@@ -318,17 +318,17 @@ impl Topics {
         source: Source,
         broadcast: &Broadcast,
     ) -> Result<Option<Position>, EncodeError> {
-        self.metered(source, || self.dispatch_at_once(broadcast))
+        self.metered(source, |now| self.dispatch_at_once(broadcast, now))
     }
 
     /// Counts what becomes of a broadcast.
     fn metered(
         &self,
         source: Source,
-        dispatch: impl FnOnce() -> Dispatched,
+        dispatch: impl FnOnce(Instant) -> Dispatched,
     ) -> Result<Option<Position>, EncodeError> {
         let start = Instant::now();
-        let (receivers, result) = match dispatch() {
+        let (receivers, result) = match dispatch(start) {
             Ok((receivers, position)) => (receivers, Ok(position)),
             Err((receivers, error)) => (receivers, Err(error)),
         };
@@ -337,11 +337,11 @@ impl Topics {
     }
 
     /// Dispatches, and says how many subscribers there were, too.
-    fn dispatch_at_once(&self, broadcast: &Broadcast) -> Dispatched {
+    fn dispatch_at_once(&self, broadcast: &Broadcast, now: Instant) -> Dispatched {
         if let Some(kept) = &self.kept
             && let Some(rule) = kept.rule(broadcast)
         {
-            return self.dispatch_recorded(broadcast, || kept.append(rule, broadcast));
+            return self.dispatch_recorded(broadcast, || kept.append(rule, broadcast.clone(), now));
         }
         let Some(entry) = self.find(&broadcast.topic) else { return Ok((0, None)) };
         let frames = self.compression.prepare(entry.wanted(), broadcast);
@@ -364,7 +364,7 @@ impl Topics {
         delivery.failed.map_or(Ok((receivers, None)), |error| Err((receivers, error)))
     }
 
-    fn delivery<'a>(&'a self, broadcast: &'a Broadcast, shared: Option<Arc<Broadcast>>) -> Delivery<'a> {
+    fn delivery<'a>(&'a self, broadcast: &'a Broadcast, shared: Option<&'a Arc<Broadcast>>) -> Delivery<'a> {
         Delivery::new(broadcast, shared, &self.log, &self.meter)
     }
 
@@ -379,8 +379,8 @@ impl Topics {
         before: u64,
     ) -> Result<Option<Position>, EncodeError> {
         let Some(kept) = &self.kept else { return Ok(None) };
-        let record = || kept.append_stored(broadcast, before);
-        self.metered(source, || self.dispatch_recorded(broadcast, record))
+        let record = || kept.append_stored(broadcast.clone(), before);
+        self.metered(source, |_| self.dispatch_recorded(broadcast, record))
     }
 
     /// What is remembered of a topic goes on from a position of the store, with these, each with the check of the place before. Nobody is
@@ -396,7 +396,7 @@ impl Topics {
         let _members = entry.as_ref().map(|entry| entry.members());
         kept.restart(topic, position);
         for (broadcast, before) in stored {
-            kept.append_stored(&broadcast, before);
+            kept.append_stored(broadcast, before);
         }
     }
 
@@ -417,14 +417,14 @@ impl Topics {
         }
         let shared = record();
         let looks = members.looks(&self.compression);
-        let mut delivery = self.delivery(&shared, Some(shared.clone())).with(frames, looks);
+        let mut delivery = self.delivery(&shared, Some(&shared)).with(frames, looks);
         members.deliver(&mut delivery);
         entry.set_wanted(&delivery);
         let failed = delivery.failed.take();
         let receivers = members.slab.len();
         drop(members);
         if receivers == 0 {
-            self.remove_if_empty(&broadcast.topic);
+            self.remove_if_empty(&shared.topic);
         }
         failed.map_or(Ok((receivers, shared.position)), |error| Err((receivers, error)))
     }

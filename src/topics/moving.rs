@@ -26,7 +26,7 @@ impl Topics {
         broadcast: &Broadcast,
         number: impl FnOnce() -> Option<Origin>,
     ) -> Result<Option<Position>, EncodeError> {
-        self.metered(source, || {
+        self.metered(source, |_| {
             if let Some(entry) = self.find(&broadcast.topic) {
                 let frames = self.compression.prepare(entry.wanted(), broadcast);
                 let members = entry.members();
@@ -64,6 +64,6 @@ impl Topics {
 
     /// Gives a broadcast to one that has waited for it.
     pub(crate) fn give_late(&self, broadcast: &Arc<Broadcast>, inbox: Arc<dyn Inbox>) {
-        inbox.deliver(&mut self.delivery(broadcast, Some(broadcast.clone())));
+        inbox.deliver(&mut self.delivery(broadcast, Some(broadcast)));
     }
 }

@@ -20,6 +20,9 @@ impl Room {
     ///
     /// By how much more is taken than there is.
     pub(crate) fn take(&self, bytes: usize) -> Result<usize, usize> {
+        if bytes == 0 && self.taken.load(Ordering::Relaxed) <= self.bytes_max {
+            return Ok(0);
+        }
         let mut granted = 0;
         let taken = self.taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |taken| {
             granted = bytes.min(self.bytes_max.checked_sub(taken)?);
@@ -43,7 +46,9 @@ impl Room {
     }
 
     pub(crate) fn give_back(&self, bytes: usize) {
-        self.taken.fetch_sub(bytes, Ordering::Relaxed);
+        if bytes > 0 {
+            self.taken.fetch_sub(bytes, Ordering::Relaxed);
+        }
     }
 
     #[cfg(test)]

@@ -242,7 +242,9 @@ impl History {
     fn remember(&mut self, recorded: Recorded, keep: &Keep, room: &Room, now: Duration) -> usize {
         let (before, broadcast) = (self.log.bytes(), &recorded.broadcast);
         let bytes = MESSAGE_BYTES + broadcast.topic.len() + broadcast.event.len() + broadcast.payload.size();
-        let taken = room.take(bytes);
+        // What the bounds have it forget makes place: where a message takes that of another, nothing shared is touched.
+        self.log.make_place(bytes, &keep.bounds);
+        let taken = room.take((self.log.bytes() + bytes).saturating_sub(before));
         let bytes_max = taken.map_or_else(|over| before.saturating_sub(over), |taken| before + taken);
         self.log.append(recorded, bytes, now, &keep.bounds, bytes_max);
         self.last = now;
