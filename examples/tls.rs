@@ -131,6 +131,8 @@ fn config() -> Result<ServerConfig, AnyError> {
         .with_no_client_auth()
         .with_single_cert(chain, key)
         .map_err(|error| format!("CERT and KEY are of no use together: {error}"))?;
+    // Clients that come back resume by what this server can read again: by default it remembers 256 of them, and the others begin anew.
+    config.ticketer = ring::Ticketer::new()?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
