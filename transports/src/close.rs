@@ -282,4 +282,28 @@ mod tests {
             assert_eq!((reason.code(), reason.word()), (code, word), "{reason:?}");
         }
     }
+
+    #[test]
+    fn a_plain_websocket_is_closed_with_the_reasons_code_but_after_a_dismissal() {
+        for reason in ALL {
+            let code = if reason == CloseReason::Dismissed { 1000 } else { reason.code() };
+            assert_eq!(reason.plain_code(), code, "{reason:?}");
+        }
+    }
+
+    #[test]
+    fn a_plain_websocket_is_told_the_programs_words_and_of_a_login_or_a_dismissal_always_some() {
+        for reason in ALL {
+            let is_said = matches!(reason, CloseReason::LoginExpired | CloseReason::Dismissed);
+            assert_eq!(reason.plain_words(None), if is_said { reason.word() } else { "" }, "{reason:?}");
+            assert_eq!(reason.plain_words(Some("bye")), "bye", "{reason:?}");
+        }
+    }
+
+    #[cfg(feature = "net")]
+    #[test]
+    fn the_program_has_words_for_what_it_does_itself() {
+        let own: Vec<_> = ALL.into_iter().filter(|reason| reason.takes_words()).collect();
+        assert_eq!(own, [CloseReason::Disconnected, CloseReason::LoginExpired, CloseReason::Dismissed]);
+    }
 }

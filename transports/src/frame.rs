@@ -394,6 +394,7 @@ mod tests {
     #[test]
     fn a_frame_is_counted_once_for_as_long_as_it_lives() {
         let (budget, frame) = (Arc::new(Budget::new(usize::MAX)), Frame::text("x".repeat(100)));
+        assert_eq!((frame.compressed(), frame.string().is_some()), (None, false));
         assert_eq!(frame.cost(), 100 + FRAME_BYTES);
         for clone in [&frame, &frame.clone()] {
             clone.charge(&budget);
@@ -443,6 +444,36 @@ mod tests {
         marked.compress(Forms::MESSAGES);
         let marked = marked.with_policy(Policy::Volatile).as_fence();
         assert!(marked.is_compressed() && marked.is_fence() && marked.policy().is_some());
+    }
+
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn a_frame_is_compressed_in_the_forms_that_are_asked_for_and_bytes_as_messages_alone() {
+        for (forms, of_text, of_bytes) in [
+            (Forms::NONE, (false, false), (false, false)),
+            (Forms::MESSAGES, (true, false), (true, false)),
+            (Forms::LINES, (true, false), (false, false)),
+            (Forms::STRINGS, (false, true), (false, false)),
+            (Forms::MESSAGES | Forms::LINES | Forms::STRINGS, (true, true), (true, false)),
+        ] {
+            let text = "\"again\" and ".repeat(50);
+            for (mut frame, has) in [(Frame::text(text.clone()), of_text), (Frame::binary(text), of_bytes)] {
+                frame.compress(forms);
+                assert_eq!((frame.compressed().is_some(), frame.string().is_some()), has, "{forms:?}");
+                assert_eq!(frame.is_compressed(), has.0 || has.1);
+            }
+        }
+    }
+
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn the_string_of_a_frame_stands_for_its_text_between_quotes() {
+        let mut frame = Frame::text("a\"b\n".repeat(100));
+        frame.compress(Forms::STRINGS);
+        let (plain, packed) = (format!("\"{}\"", "a\\\"b\\n".repeat(100)), frame.string().unwrap());
+        assert_eq!(deflate::inflated(&packed.bytes, plain.len()).as_deref(), Ok(plain.as_bytes()));
+        assert_eq!(packed.part, Part::of(plain.as_bytes()));
+        assert_eq!(frame.cost(), 400 + packed.bytes.len() + size_of::<Packed>() + FRAME_BYTES);
     }
 
     #[cfg(feature = "deflate")]

@@ -72,3 +72,23 @@ impl Default for Compressor {
         Self { inner: Compress::new(Compression::new(LEVEL), false), output: Vec::new() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_keeps_the_room_for_a_message_of_the_usual_size_and_no_more() {
+        let kept = || {
+            let compressor = COMPRESSOR.take();
+            let bytes = compressor.as_ref().map(|compressor| compressor.output.len());
+            COMPRESSOR.set(compressor);
+            bytes.unwrap_or(0)
+        };
+        for (bytes, is_kept) in [(10_000, true), (KEPT_BYTES, true), (1_000_000, false), (10_000, true)] {
+            assert!(compressed(&vec![0; bytes]).is_some());
+            assert_eq!(kept() >= bytes / 2, is_kept, "{bytes}");
+            assert!(kept() <= KEPT_BYTES);
+        }
+    }
+}

@@ -99,3 +99,21 @@ fn append(chunk: &[u8], message: &mut Vec<u8>, bytes_max: usize) -> Result<(), U
     message.extend_from_slice(chunk);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_moved_seldom_however_many_chunks_it_comes_in() {
+        let (mut message, mut capacities) = (Vec::new(), Vec::new());
+        for _ in 0..1_000 {
+            assert_eq!(append(&[7; 1_000], &mut message, 1_000_000), Ok(()));
+            capacities.push(message.capacity());
+        }
+        assert_eq!((message.len(), message.capacity()), (1_000_000, 1_000_000));
+        capacities.dedup();
+        assert!(capacities.len() < 15, "{capacities:?}");
+        assert_eq!(append(&[7], &mut message, 1_000_000), Err(Uninflatable::TooLong));
+    }
+}

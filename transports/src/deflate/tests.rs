@@ -73,6 +73,16 @@ fn what_does_not_shrink_by_a_tenth_stays_as_it_is() {
     assert!(compressed(&mixed).is_some_and(|compressed| compressed.len() < 1_100));
 }
 
+/// As much is looked at first only where that is little beside the whole.
+#[test]
+fn from_32_kilobytes_on_the_beginning_says_whether_the_rest_is_tried() {
+    for (bytes, is_tried) in [(32 * 1024 - 1, true), (32 * 1024, false)] {
+        let mut message = noise(8 * 1024);
+        message.resize(bytes, 0);
+        assert_eq!(compressed(&message).is_some(), is_tried, "{bytes}");
+    }
+}
+
 #[test]
 fn one_message_tells_nothing_of_another() {
     let (first, second) = (json(3_000), noise(600));

@@ -197,6 +197,7 @@ fn quoted(payload: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dialect::client::ClientLine;
 
     #[test]
     fn each_frame_is_one_line() {
@@ -209,6 +210,23 @@ mod tests {
             let mut out = Vec::new();
             append_line(&frame, &mut out);
             assert_eq!(String::from_utf8(out).as_deref(), Ok(line));
+        }
+    }
+
+    #[test]
+    fn a_line_has_a_frame_if_it_is_text_or_bytes() {
+        let line = |text| ClientLine::parse(text).unwrap();
+        assert_eq!(line("text").message(), Some(Message::Text("text")));
+        assert_eq!(line("*Ynl0ZXM=").message(), Some(Message::Binary(b"bytes")));
+        assert_eq!((line("!ping").message(), line("").message()), (None, None));
+    }
+
+    #[cfg(feature = "net")]
+    #[test]
+    fn a_text_is_bare_if_it_is_read_as_it_stands() {
+        for text in ["[1]", "text", "x!", " !", "é", "", "!", "!ping", "\"", "\"a\"", "*", "*AA=="] {
+            let is_frame = ClientLine::parse(text) == Ok(ClientLine::Text(text.into()));
+            assert_eq!(is_bare(text), is_frame, "{text}");
         }
     }
 

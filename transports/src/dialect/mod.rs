@@ -23,3 +23,6 @@ pub const VERSION: &str = "1";
 
 /// The WebSocket subprotocol by which a client asks for the dialect.
 pub const SUBPROTOCOL: &str = "lapwing.1";
+
+#[cfg(test)]
+mod tests;

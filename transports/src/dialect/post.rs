@@ -135,6 +135,28 @@ mod tests {
     }
 
     #[test]
+    fn the_first_line_says_what_a_body_is_for() {
+        assert_eq!(purpose(b"!open 5\r"), Ok(ClientControl::Open { beat: 5 }));
+        assert_eq!(parse(b"!ticket"), Ok((ClientControl::Ticket, "")));
+        assert_eq!(parse(b"!send t\r\n!from 1\n"), Ok((ClientControl::Send { token: "t" }, "!from 1\n")));
+        assert_eq!((purpose(b"text"), purpose(b"")), (Err(PostError::NoPurpose), Err(PostError::NoPurpose)));
+        assert_eq!(
+            (purpose(b"\xff"), parse(b"!ping\n\xff")),
+            (Err(PostError::NotUtf8), Err(PostError::NotUtf8))
+        );
+        assert!(matches!(purpose(b"!ack"), Err(PostError::Breach(_))));
+    }
+
+    #[test]
+    fn what_follows_is_sound_and_begins_nothing() {
+        assert_eq!(check("!ack 1\r\n\n!path 0\n!somethingnew\n!ping\n!close\n", 4), Ok(4));
+        for misplaced in ["!open 5", "!resume t 0 5", "!send t", "!ticket"] {
+            assert_eq!(check(misplaced, 9), Err(PostError::Misplaced), "{misplaced}");
+        }
+        assert!(matches!(check("!ping\n!ack", 9), Err(PostError::Breach(_))));
+    }
+
+    #[test]
     fn frames_have_numbers() {
         assert_eq!(check("!from 1\ntext", 9), Ok(2));
         assert_eq!(check("text", 9), Err(PostError::Unnumbered));

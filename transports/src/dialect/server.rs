@@ -209,3 +209,25 @@ impl ServerControl<'_> {
 fn code_of(number: u64) -> Result<u16, Breach> {
     u16::try_from(number).map_err(|_| Breach("no close code"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_appended_with_its_end() {
+        let mut out = b"text\n".to_vec();
+        ServerControl::Busy(Seq(7)).append(&mut out);
+        ServerControl::Superseded.append(&mut out);
+        assert_eq!(out, b"text\n!busy 7\n!superseded\n");
+    }
+
+    #[test]
+    fn a_code_is_one_of_a_close_frame() {
+        let closed = |code| ServerControl::Closed { code, reason: "x" };
+        assert_eq!(ServerLine::parse("!closed 65535 x"), Ok(Line::Control(closed(u16::MAX))));
+        for line in ["!closed 65536 x", "!refused full 65536 x", "!closed 1000", "!closed 1000 "] {
+            assert!(ServerLine::parse(line).is_err(), "{line}");
+        }
+    }
+}

@@ -75,6 +75,7 @@ mod tests {
         let read = Token::of_bytes(&token.bytes()).unwrap();
         assert_eq!((read.slot, read.serial), (7, u64::MAX));
         assert!(read.secret.matches(&token.secret));
+        assert_eq!(read.secret.bytes(), &[9; 16]);
     }
 
     #[test]

@@ -185,6 +185,38 @@ mod tests {
         assert!(trail.marks.len() <= MARKS_MAX && trail.marks.capacity() <= 4 * MARKS_MAX);
     }
 
+    /// Of all that waits, not only of the oldest: that one may be sent at any moment.
+    #[test]
+    fn the_age_of_every_place_is_known_to_a_seventh_of_the_time() {
+        let steadily = |_| 1;
+        let in_pairs_and_ever_more_seldom = |number: u32| if number % 2 == 1 { number } else { 1 };
+        for pause in [steadily, in_pairs_and_ever_more_seldom] {
+            let (mut trail, mut now, mut pushed) = (Trail::default(), 0, Vec::new());
+            for number in 1..=200 {
+                now += pause(number);
+                pushed.push(now);
+                trail.note(Seq(1), Seq(number.into()), Tick(now));
+                for (place, pushed) in (1..).zip(&pushed) {
+                    let said = trail.age(Seq(place), Tick(now)).as_millis() as u32;
+                    let truth = now - pushed;
+                    assert!(
+                        said <= truth && truth <= said + now / 7,
+                        "{said} of {truth} after {now}: {trail:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn while_nothing_comes_the_age_of_what_waits_stays_known() {
+        let mut trail = Trail::default();
+        trail.note(Seq(1), Seq(3), Tick(1_000));
+        (2..100).for_each(|second| trail.note(Seq(1), Seq(6), Tick(second * 1_000)));
+        let age = |number| trail.age(Seq(number), Tick(100_000)).as_secs();
+        assert_eq!((age(1), age(3), age(4), age(6)), (99, 99, 98, 98));
+    }
+
     /// As where the oldest of a kind are dropped: what comes later has a place that somebody had before.
     #[test]
     fn a_place_that_is_given_up_is_as_old_as_who_takes_it_next() {
@@ -195,7 +227,10 @@ mod tests {
         trail.note(Seq(1), Seq(10), Tick(4_000));
         let ages: Vec<_> = [1, 3, 4, 10].map(|first| trail.age(Seq(first), Tick(5_000)).as_secs()).into();
         assert_eq!(ages, [4, 4, 1, 1]);
+        trail.note(Seq(1), Seq(8), Tick(5_000));
+        assert_eq!([4, 8, 9].map(|first| trail.age(Seq(first), Tick(5_000)).as_secs()), [1, 1, 0]);
         trail.note(Seq(11), Seq(11), Tick(6_000));
+        assert!(!trail.is_empty());
         assert_eq!(trail.age(Seq(11), Tick(7_000)).as_secs(), 1);
         trail.clear();
         assert!(trail.is_empty() && trail.age(Seq(11), Tick(8_000)).is_zero());

@@ -204,9 +204,132 @@ fn a_session_is_no_larger_than_it_was() {
     assert!(size_of::<Session>() <= 48, "{} bytes", size_of::<Session>());
 }
 
+#[cfg(feature = "net")]
+#[test]
+fn what_waits_at_the_end_is_something_more_to_send() {
+    use Pushed::{Closed, Displaced, Full, LeftOut, Overflowed, Queued, Replaced};
+    let at_end = |pushed: &Pushed| pushed.is_at_end();
+    assert!([Queued, Displaced(1)].iter().all(at_end));
+    assert!(![Replaced, LeftOut, Overflowed, Full, Closed].iter().any(at_end));
+}
+
+#[cfg(feature = "net")]
+#[test]
+fn what_waits_costs_its_bytes_and_what_each_frame_takes_besides() {
+    let mut session = Session::resumable();
+    for (text, cost) in [("abc", 3 + crate::frame::FRAME_BYTES), ("de", 5 + 2 * crate::frame::FRAME_BYTES)] {
+        session.push(Frame::text(text), &LIMITS);
+        assert_eq!(session.waiting_cost(), cost);
+    }
+}
+
+#[cfg(feature = "net")]
+#[test]
+fn the_attachment_that_carries_a_session_is_the_last() {
+    let mut session = Session::resumable();
+    for _ in 0..3 {
+        let attachment = session.attach();
+        assert_eq!(session.attachment(), attachment);
+    }
+}
+
+#[test]
+fn the_first_frame_that_is_unsent_is_behind_those_that_were_sent() {
+    let (mut plain, mut resumable) = (Session::default(), Session::resumable());
+    for session in [&mut plain, &mut resumable] {
+        assert_eq!(session.first_unsent(), Seq(1));
+        ["a", "b", "c", "d", "e"].into_iter().for_each(|text| _ = session.push(Frame::text(text), &LIMITS));
+        assert_eq!(session.first_unsent(), Seq(1));
+    }
+    plain.handle_written(|frame| frame.payload() < "c");
+    resumable.handle_sent(Seq(2));
+    assert_eq!((plain.first_unsent(), resumable.first_unsent()), (Seq(3), Seq(3)));
+    resumable.handle_receipt(Seq(1));
+    resumable.handle_sent(Seq(5));
+    assert_eq!(resumable.first_unsent(), Seq(6));
+}
+
+/// A client that has to say what it has may say more in the meantime: the answer may be behind that.
+#[test]
+fn a_client_is_heard_while_little_waits_for_it_and_longer_where_its_answer_is_awaited() {
+    let limits = OutboxLimits::new().frames_max(80).unacknowledged_frames_max(4);
+    let mut session = Session::resumable();
+    let push = |session: &mut Session, frames| {
+        (0..frames).for_each(|_| _ = session.push(Frame::text("x"), &limits));
+    };
+    push(&mut session, 40);
+    assert!(session.is_to_be_heard(&limits), "half of what may wait does");
+    push(&mut session, 4);
+    assert!(!session.is_to_be_heard(&limits), "nothing is asked of it");
+    session.handle_sent(Seq(4));
+    push(&mut session, 30);
+    assert!(session.is_held(&limits) && session.is_to_be_heard(&limits), "an eighth of the room is left");
+    push(&mut session, 1);
+    assert!(!session.is_to_be_heard(&limits));
+    session.handle_receipt(Seq(4));
+    assert!(!session.is_held(&limits) && !session.is_to_be_heard(&limits));
+}
+
+/// The number of those in hand has a bound; beyond it they are all.
+#[test]
+fn what_an_attachment_has_in_hand_is_not_replaced_however_many_it_has() {
+    let limits = OutboxLimits::new().frames_max(100_000);
+    let state = |text: &str| Frame::text(text).with_policy(Policy::Latest(Key::new("k")));
+    for (in_hand, pushed) in [(66_000, Pushed::Queued), (60_000, Pushed::Replaced)] {
+        let mut session = Session::default();
+        session.handle_carried(CarriedBy::Stream);
+        let event = Frame::text("event");
+        (1..66_000).for_each(|_| _ = session.push(event.clone(), &limits));
+        session.push(state("1"), &limits);
+        session.handle_in_hand(in_hand);
+        let mut written = 0..300;
+        session.handle_written(|_| written.next().is_some());
+        assert_eq!(session.push(state("2"), &limits), pushed, "{in_hand}");
+    }
+}
+
+/// Whoever comes to a place from which a session is about to go on elsewhere.
+#[test]
+fn what_stands_in_for_a_session_under_way_takes_nothing_and_knows_how_far_it_had_come() {
+    let mut session = Session::resumable();
+    ["a", "b", "c"].into_iter().for_each(|text| _ = session.push(Frame::text(text), &LIMITS));
+    session.handle_sent(Seq(2));
+    session.handle_receipt(Seq(1));
+    session.take(Seq(1));
+    let attachment = session.attach();
+    let mut stand_in = session.freeze(life::Tick(7), life::Tick(7)).unwrap().stand_in();
+    assert_eq!(stand_in.push(Frame::text("d"), &LIMITS), Pushed::Closed);
+    assert_eq!(stand_in.closed(), Some(CloseReason::Draining));
+    assert!(stand_in.is_resumable() && stand_in.is_drained() && !stand_in.is_carried());
+    assert_eq!((stand_in.last_received(), stand_in.last_taken()), (Seq(1), Seq(1)));
+    assert!(!stand_in.is_current(attachment));
+}
+
 fn one_of_two(text: &str) -> Frame {
+    one_of_two_of("k", text)
+}
+
+fn one_of_two_of(key: &str, text: &str) -> Frame {
     let tell = |dropped: u64| Some(Told { is_text: true, payload: dropped.to_string().into() });
-    Frame::text(text).with_policy(Policy::Few(Few::new(Key::new("k"), 2, tell).into()))
+    Frame::text(text).with_policy(Policy::Few(Few::new(Key::new(key), 2, tell).into()))
+}
+
+#[test]
+fn of_each_kind_as_many_wait_as_may_whatever_waits_of_others() {
+    let limits = OutboxLimits::new();
+    let mut session = Session::resumable();
+    for (key, text, pushed) in [
+        ("a", "a1", Pushed::Queued),
+        ("b", "b1", Pushed::Queued),
+        ("a", "a2", Pushed::Queued),
+        ("b", "b2", Pushed::Queued),
+        ("b", "b3", Pushed::Displaced(1)),
+        ("a", "a3", Pushed::Displaced(1)),
+    ] {
+        assert_eq!(session.push(one_of_two_of(key, text), &limits), pushed, "{text}");
+    }
+    let waiting: Vec<_> = session.waiting().map(|frame| frame.payload().clone()).collect();
+    assert_eq!(waiting, ["1", "1", "a2", "b2", "b3", "a3"]);
 }
 
 /// Whatever kind the first frame is of that comes then.

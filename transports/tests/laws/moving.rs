@@ -214,6 +214,11 @@ fn more_frames_than_may_wait_are_refused() {
         let thawed = thaw(&written(session), NOW, &limits, &few);
         assert_eq!(thawed.err(), is_refused.then_some(ThawError::TooMany), "{frames}");
     }
+    // A number that their bytes cannot be: of so many frames nothing is said.
+    let mut bytes = written(Session::resumable());
+    *bytes.last_mut().unwrap() = 8;
+    bytes.extend([0; 5 * 8 - 1]);
+    assert_eq!(thaw(&bytes, NOW, &limits, &few).err(), Some(ThawError::Length));
 }
 
 /// Time passes for a session by the clock of its place, and none while it is under way.

@@ -81,6 +81,7 @@ impl Times {
     pub(crate) fn carry(&mut self, session: &mut Session, carried_by: CarriedBy) {
         assert_eq!(session.handle_carried(carried_by), self.is_away, "back without away, or not back");
         assert!(session.is_carried());
+        assert!(!session.is_away(), "away while something carries it");
         self.carried_by = carried_by;
         self.is_away = false;
     }
@@ -120,6 +121,7 @@ impl Times {
             None => {
                 assert_eq!(due, self.due_when_open());
                 self.is_away |= due == Due::Away;
+                assert_eq!(session.is_away(), self.is_away);
                 self.asked = if due == Due::Ping { Some(self.now) } else { self.asked };
                 let closed = if let Due::Closed(reason) = due { Some(reason) } else { None };
                 assert_eq!(session.closed(), closed);

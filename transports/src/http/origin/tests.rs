@@ -243,3 +243,26 @@ fn bytes_that_are_no_text_are_refused() {
     parts.headers.insert(ORIGIN, HeaderValue::from_bytes(b"http://\xff").unwrap());
     assert!(!CheckOrigin::SameHost.allows(&Origin::of(&parts), None));
 }
+
+#[test]
+fn a_check_that_compares_with_the_request_believes_it() {
+    assert_eq!(each_check().map(|check| check.trusts_requests()), [false, true, true, false, false]);
+}
+
+#[test]
+fn only_a_list_without_a_pattern_lets_nobody_in() {
+    assert!(each_check().iter().all(|check| !check.is_empty_list()));
+    assert!(CheckOrigin::List(Vec::new()).is_empty_list());
+}
+
+#[test]
+fn a_host_is_a_name_or_an_address_and_no_more() {
+    for host in ["localhost", "a.test", "127.0.0.1", "::1", "[::1]", "fe80::1"] {
+        assert!(is_host(host), "{host}");
+    }
+    for text in
+        ["", "a.test:80", "127.0.0.1:80", "[::1]:80", "[::1", "http://a.test", "a.test/", "u@a.test", "a b"]
+    {
+        assert!(!is_host(text), "{text}");
+    }
+}

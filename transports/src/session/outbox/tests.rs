@@ -64,6 +64,20 @@ fn a_frame_is_found_by_its_key_behind_the_last_fence_and_replaced_with_its_bytes
     assert_eq!((outbox.place_of(0, &a), outbox.place_of(0, &b)), (None, Some(2)));
 }
 
+#[test]
+fn a_place_in_which_no_frame_is_has_none() {
+    for frames in [0, 1, 3] {
+        let mut outbox = Outbox::default();
+        (0..frames).for_each(|_| outbox.push(Frame::text("a")));
+        for beyond in [frames, frames + 1, usize::MAX] {
+            outbox.replace(beyond, Frame::text("bb"));
+            assert!(outbox.get(beyond).is_none() && outbox.remove(beyond).is_none());
+            assert_eq!(outbox.iter_from(beyond).count(), 0);
+        }
+        assert_eq!((texts(&outbox), outbox.bytes()), (vec![&b"a"[..]; frames], frames));
+    }
+}
+
 /// Beside what a look at each frame finds.
 #[test]
 fn what_waits_among_many_is_found_as_among_few() {
@@ -135,6 +149,24 @@ fn a_state_is_found_among_ten_thousand_as_fast_as_among_a_hundred() {
 }
 
 #[test]
+fn a_place_that_another_thing_takes_is_found_by_that_one() {
+    let key = |name: &str| Policy::Latest(Key::new(name));
+    let [a, b, c] = ["a", "b", "c"].map(Key::new);
+    let mut outbox = Outbox::default();
+    (0..9).for_each(|_| outbox.push(Frame::text("event")));
+    outbox.push(Frame::text("state").with_policy(key("a")));
+    (0..200).for_each(|_| outbox.push(Frame::text("event")));
+    assert_eq!((outbox.place_of(0, &a), outbox.place_of(0, &b)), (Some(9), None));
+    (0..4).for_each(|_| _ = outbox.pop());
+    assert!(matches!(&outbox.0, Kept::Many(many) if many.index.is_some()), "it is looked for in an index");
+    outbox.replace(5, Frame::text("state").with_policy(key("b")));
+    assert_eq!((outbox.place_of(0, &a), outbox.place_of(0, &b)), (None, Some(5)));
+    outbox.replace(7, Frame::text("state").with_policy(key("c")));
+    outbox.replace(5, Frame::text("event"));
+    assert_eq!((outbox.place_of(0, &b), outbox.place_of(0, &c)), (None, Some(7)));
+}
+
+#[test]
 fn truncation_keeps_the_frame_that_may_be_half_written() {
     let mut outbox = Outbox::default();
     for text in ["a", "bb", "ccc"] {
@@ -191,6 +223,13 @@ fn a_state_is_found_again_after_many_were_taken_out() {
     assert_eq!(outbox.place_of(0, &key), Some(50));
     outbox.remove_first(0, 1, |frame| frame.policy().is_none());
     assert_eq!(outbox.place_of(0, &key), Some(49));
+}
+
+#[test]
+fn a_client_is_asked_for_more_than_half_of_what_may_be_unacknowledged() {
+    let limits = OutboxLimits::new().unacknowledged_frames_max(80).unacknowledged_bytes_max(800);
+    let asked = |frames, bytes| limits.is_to_be_asked(Waiting { frames, bytes });
+    assert!(!asked(40, 400) && asked(41, 400) && asked(40, 401));
 }
 
 #[test]

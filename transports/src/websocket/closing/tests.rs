@@ -106,6 +106,8 @@ impl World {
         if self.close_sent {
             assert!(!closing.is_sending(), "something may be sent after the close frame");
             assert_eq!(closing.close_due(), None);
+        } else if !closing.is_done() {
+            assert!(closing.is_sending(), "what waits may not be sent, and no close frame says why");
         }
         if self.is_deaf && self.close_sent && !self.shut_down && !closing.is_done() {
             assert!(closing.is_finishing(), "both have closed, and the server waits");

@@ -127,6 +127,9 @@ fn a_message_at_the_limit_that_does_not_shrink_is_taken() {
     let limits = INFLATING.message_bytes_max(message.len()).frame_bytes_max(message.len());
     let stream = whole_compressed(OpCode::Binary, &stored);
     assert_eq!(decode_within(&stream, &limits), (vec![Seen::Binary(message.clone())], None));
+    let (first, rest) = stored.split_at(1);
+    let fragments = [open_compressed(OpCode::Binary, first), whole(OpCode::Continuation, rest)].concat();
+    assert_eq!(decode_within(&fragments, &limits), (vec![Seen::Binary(message.clone())], None));
     let announcing = masked_frame(FIN | RSV1 | 2, &vec![0; message.len() + 200]);
     let error = decode_within(&announcing, &limits).1;
     assert!(matches!(error, Some(ProtocolError::FrameTooBig { .. })), "{error:?}");

@@ -3,7 +3,7 @@
 use super::*;
 use crate::websocket::{
     close_code::CloseCode,
-    codec::{append_frame, encode_header, frame_bytes, write_frame},
+    codec::{append_frame, encode_header, frame_bytes, mark_compressed, write_frame},
 };
 
 const SIZES: [usize; 11] = [0, 1, 124, 125, 126, 127, 128, 65_534, 65_535, 65_536, 131_072];
@@ -156,5 +156,17 @@ fn what_is_encoded_is_what_the_rfc_says() {
             assert_eq!(exact, frame);
             assert_eq!(write_frame(opcode, &payload, &mut exact[1..]), None);
         }
+    }
+}
+
+#[test]
+fn a_frame_that_is_said_to_be_compressed_differs_in_one_bit() {
+    for opcode in [OpCode::Text, OpCode::Binary] {
+        let (mut frame, mut marked) = (Vec::new(), Vec::new());
+        append_frame(opcode, b"payload", &mut frame);
+        append_frame(opcode, b"payload", &mut marked);
+        mark_compressed(&mut marked);
+        assert_eq!(marked[0], 0xc0 | opcode as u8);
+        assert_eq!(marked[1..], frame[1..]);
     }
 }

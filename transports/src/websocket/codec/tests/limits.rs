@@ -58,14 +58,59 @@ fn memory_grows_in_few_steps_however_small_the_fragments() {
         let mut decoder = Decoder::new();
         let mut capacities = vec![0];
         let mut frame = open(opcode, "sixteen  letters");
-        for _ in 0..10_000 {
+        for fragment in 1..=10_000 {
             decode_reads(&mut decoder, &frame, frame.len(), &DecodeLimits::default());
             frame = open(OpCode::Continuation, "sixteen  letters");
-            let message = decoder.partial.as_ref().and_then(|partial| partial.message.as_ref()).unwrap();
-            capacities.push(message.capacity());
+            let held = decoder.held_bytes();
+            assert!(held <= 2 * 16 * fragment, "{held} bytes for {fragment} fragments");
+            capacities.push(held);
         }
         capacities.dedup();
         assert!(capacities.len() < 20, "{capacities:?}");
+    }
+}
+
+#[test]
+fn memory_grows_in_few_steps_however_small_the_reads() {
+    for opcode in [OpCode::Text, OpCode::Binary] {
+        let (mut decoder, mut capacities) = (Decoder::new(), vec![0]);
+        let frame = whole(opcode, "sixteen  letters".repeat(10_000));
+        for read in frame[..frame.len() - 1].chunks(16) {
+            decode_reads(&mut decoder, read, 16, &DecodeLimits::default());
+            capacities.push(decoder.held_bytes());
+        }
+        capacities.dedup();
+        assert!(capacities.len() < 20, "{capacities:?}");
+    }
+}
+
+#[test]
+fn what_was_discarded_of_a_message_counts_towards_its_limit() {
+    for (bytes, error) in [(40, None), (41, Some(ProtocolError::MessageTooBig { message_bytes_max: 300 }))] {
+        let mut decoder = Decoder::new();
+        decode_reads(&mut decoder, &open(OpCode::Binary, [1; 200]), 1_000, &LIMITS);
+        decoder.discard_message();
+        assert_eq!(decoder.held_bytes(), 0);
+        let rest =
+            [open(OpCode::Continuation, [1; 60]), whole(OpCode::Continuation, vec![1; bytes])].concat();
+        let (seen, refused) = decode_reads(&mut decoder, &rest, 7, &LIMITS);
+        assert_eq!(refused.map(|(_, error)| error), error);
+        let nothing = [Seen::Binary(Vec::new())];
+        assert_eq!(seen, nothing[..usize::from(error.is_none())]);
+    }
+}
+
+#[test]
+fn an_error_says_which_bound_was_passed() {
+    for (error, numbers) in [
+        (ProtocolError::FrameTooBig { announced: 201, frame_bytes_max: 200 }, &["201", "200"][..]),
+        (ProtocolError::MessageTooBig { message_bytes_max: 300 }, &["300"]),
+        (ProtocolError::TooManyFragments { fragments_max: 4 }, &["4"]),
+        (ProtocolError::UnknownOpCode(0xb), &["0xb"]),
+        (ProtocolError::BadCloseCode(1005), &["1005"]),
+    ] {
+        let text = error.to_string();
+        assert!(numbers.iter().all(|number| text.contains(number)), "{text}");
     }
 }
 
