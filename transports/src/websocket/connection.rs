@@ -19,13 +19,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tracing::debug;
 
 use super::{
-    carrying::{Carrying, Over},
     close_code::CloseCode,
     closing::{Closing, Input},
     codec::{Decoder, Event},
+    egress::{carrying::Carrying, gathering, gathering::Gathered},
     extensions::{Extensions, Writing},
     farewell::Farewell,
-    gathering::{self, Gathered},
+    receiving::Over,
     scratch,
     unused::Unused,
 };

@@ -8,14 +8,19 @@ use std::{
 
 use tokio::io::AsyncWrite;
 
-use super::{
-    carrying::Carrying,
-    close_code::CloseCode,
-    codec::{ClosePayload, OpCode, append_frame},
-    extensions::Extensions,
-    scratch,
+use super::carrying::Carrying;
+use crate::{
+    close::CloseReason,
+    dialect::server::ServerControl,
+    frame::Frame,
+    live::waking::Core,
+    websocket::{
+        close_code::CloseCode,
+        codec::{ClosePayload, OpCode, append_frame},
+        extensions::Extensions,
+        scratch,
+    },
 };
-use crate::{close::CloseReason, dialect::server::ServerControl, frame::Frame, live::waking::Core};
 
 /// A frame of this size or more is written from its own bytes; smaller ones are gathered into one write, where
 /// a copy costs less than another slice.
@@ -25,30 +30,30 @@ const VECTORED_BYTES_MIN: usize = 16 * 1024;
 const CONTROL_BYTES_MAX: usize = 1_024;
 
 /// What one gathering of the outbox found.
-pub(super) struct Gathered {
+pub(in crate::websocket) struct Gathered {
     /// A frame too large to copy, to be written by itself.
-    pub(super) large: Option<Frame>,
-    pub(super) closed: Option<CloseReason>,
-    pub(super) expired: bool,
-    pub(super) superseded: bool,
+    pub(in crate::websocket) large: Option<Frame>,
+    pub(in crate::websocket) closed: Option<CloseReason>,
+    pub(in crate::websocket) expired: bool,
+    pub(in crate::websocket) superseded: bool,
     /// Superseded by no other: the client is to come again.
-    pub(super) cut: bool,
+    pub(in crate::websocket) cut: bool,
 }
 
 impl Gathered {
     /// Nothing is to be written.
-    pub(super) fn nothing(core: &Core) -> Self {
+    pub(in crate::websocket) fn nothing(core: &Core) -> Self {
         let (closed, expired) = (core.session.closed(), core.expired);
         Self { large: None, closed, expired, superseded: false, cut: false }
     }
 
     /// Nothing is written until it is decided where the session goes on.
-    pub(super) fn suspended(core: &Core) -> Self {
+    pub(in crate::websocket) fn suspended(core: &Core) -> Self {
         Self { closed: None, ..Self::nothing(core) }
     }
 
     /// How many bytes were gathered, in `buffer` or by themselves without the first `written`.
-    pub(super) fn bytes(&self, buffer: &[u8], extensions: Extensions, written: usize) -> usize {
+    pub(in crate::websocket) fn bytes(&self, buffer: &[u8], extensions: Extensions, written: usize) -> usize {
         match &self.large {
             Some(frame) => extensions.form(frame).frame_bytes() - written,
             None => buffer.len(),
@@ -57,7 +62,7 @@ impl Gathered {
 }
 
 /// Takes what the socket took off the control frames, which came first in the last gathering.
-pub(super) fn take_control(control: &mut Option<Box<Vec<u8>>>, taken: &mut usize) {
+pub(in crate::websocket) fn take_control(control: &mut Option<Box<Vec<u8>>>, taken: &mut usize) {
     let Some(bytes) = control else { return };
     let own = bytes.len().min(*taken);
     bytes.drain(..own);
@@ -69,7 +74,7 @@ pub(super) fn take_control(control: &mut Option<Box<Vec<u8>>>, taken: &mut usize
 
 /// Takes the frames off the outbox that the socket has taken in full; `written` bytes of them and of the next one. Returns how many they
 /// are, and their bytes.
-pub(super) fn take_written(
+pub(in crate::websocket) fn take_written(
     core: &mut Core,
     carrying: Option<&mut Carrying>,
     extensions: Extensions,
@@ -101,7 +106,7 @@ pub(super) fn take_written(
 }
 
 /// The socket has taken so many of the bytes that were gathered.
-pub(super) fn note_written(carrying: Option<&mut Carrying>, taken: usize, gathered: usize) {
+pub(in crate::websocket) fn note_written(carrying: Option<&mut Carrying>, taken: usize, gathered: usize) {
     if let Some(carrying) = carrying.filter(|_| taken > 0) {
         carrying.is_whole = taken == gathered;
     }
@@ -109,7 +114,7 @@ pub(super) fn note_written(carrying: Option<&mut Carrying>, taken: usize, gather
 
 /// Copies waiting frames behind `buffer`, the first without its first `written` bytes. A frame that is too
 /// large for that is returned if it is the first to be written. The number is that of the frames that are about to be written.
-pub(super) fn gather<'a>(
+pub(in crate::websocket) fn gather<'a>(
     frames: impl Iterator<Item = &'a Frame>,
     extensions: Extensions,
     written: usize,
@@ -140,14 +145,14 @@ pub(super) fn gather<'a>(
 }
 
 /// The socket takes no more for now, and has taken `written` bytes of the first frame that waits.
-pub(super) fn stall(core: &mut Core, carrying: Option<&Carrying>, written: usize) {
+pub(in crate::websocket) fn stall(core: &mut Core, carrying: Option<&Carrying>, written: usize) {
     if carrying.is_none_or(|carrying| core.session.is_current(carrying.attachment)) {
         core.session.handle_stalled(usize::from(written > 0));
     }
 }
 
 /// Writes of a frame that is too large to copy what the socket takes.
-pub(super) fn poll_write_large(
+pub(in crate::websocket) fn poll_write_large(
     io: Pin<&mut impl AsyncWrite>,
     cx: &mut Context<'_>,
     extensions: Extensions,
@@ -162,7 +167,7 @@ pub(super) fn poll_write_large(
 }
 
 /// The connection carries the session no more: another does, or it was cut and the client is to come again.
-pub(super) fn queue_parting(control: &mut Option<Box<Vec<u8>>>, is_cut: bool) {
+pub(in crate::websocket) fn queue_parting(control: &mut Option<Box<Vec<u8>>>, is_cut: bool) {
     if is_cut {
         return queue_close(control, CloseCode::SERVICE_RESTART.as_u16(), "");
     }
@@ -171,7 +176,7 @@ pub(super) fn queue_parting(control: &mut Option<Box<Vec<u8>>>, is_cut: bool) {
 }
 
 /// A ping is to be answered, behind the frame that was begun.
-pub(super) fn queue_pong(control: &mut Option<Box<Vec<u8>>>, payload: &[u8]) {
+pub(in crate::websocket) fn queue_pong(control: &mut Option<Box<Vec<u8>>>, payload: &[u8]) {
     let control = control.get_or_insert_default();
     if control.len() < CONTROL_BYTES_MAX {
         append_frame(OpCode::Pong, payload, control);
@@ -179,17 +184,17 @@ pub(super) fn queue_pong(control: &mut Option<Box<Vec<u8>>>, payload: &[u8]) {
 }
 
 /// A control line is to be written, behind the frame that was begun.
-pub(super) fn queue_line(control: &mut Option<Box<Vec<u8>>>, line: &str) {
+pub(in crate::websocket) fn queue_line(control: &mut Option<Box<Vec<u8>>>, line: &str) {
     append_frame(OpCode::Text, line.as_bytes(), control.get_or_insert_default());
 }
 
 /// The same for several.
-pub(super) fn queue_lines(control: &mut Option<Box<Vec<u8>>>, lines: &str) {
+pub(in crate::websocket) fn queue_lines(control: &mut Option<Box<Vec<u8>>>, lines: &str) {
     lines.lines().for_each(|line| queue_line(control, line));
 }
 
 /// The close frame is to be written, behind the frame that was begun.
-pub(super) fn queue_close(control: &mut Option<Box<Vec<u8>>>, code: u16, reason: &str) {
+pub(in crate::websocket) fn queue_close(control: &mut Option<Box<Vec<u8>>>, code: u16, reason: &str) {
     let code = CloseCode::from_wire(code).unwrap_or(CloseCode::GOING_AWAY);
     let payload = ClosePayload::new(code, reason);
     append_frame(OpCode::Close, payload.as_bytes(), control.get_or_insert_default());

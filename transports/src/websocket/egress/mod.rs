@@ -1,0 +1,4 @@
+//! What a WebSocket writes.
+
+pub(super) mod carrying;
+pub(super) mod gathering;
