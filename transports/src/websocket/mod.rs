@@ -1,7 +1,7 @@
 //! The WebSocket transport: handshake, codec, and the task of a connection.
 //!
 //! ```text
-//! greeting ─ task ─ connection ─ {farewell receiving} ─ egress ─ closing*        * = pure
+//! greeting ─ task ─ connection ─ {farewell receiving} ─ egress* ─ closing*        * = pure
 //! ```
 
 pub mod close_code;

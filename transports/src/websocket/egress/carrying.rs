@@ -2,6 +2,7 @@
 
 use crate::{
     dialect::server::ServerControl,
+    frame::Frame,
     live::{
         calls::Kept,
         waking::{Core, Due},
@@ -19,10 +20,10 @@ const ACK_BYTES: usize = 256 * 1024;
 #[derive(Debug)]
 pub(in crate::websocket) struct Carrying {
     pub(in crate::websocket) attachment: Attachment,
-    /// The last frame that was written to this connection.
-    pub(in crate::websocket) sent: Seq,
+    /// The last frame that this connection has sent in full.
+    pub(super) sent: Seq,
     /// Whether the last write ended with a frame. Once the session is another's, its outbox does not say so any more.
-    pub(in crate::websocket) is_whole: bool,
+    pub(super) is_whole: bool,
     /// The last frame that came by this connection, taken or dropped.
     pub(in crate::websocket) received: Seq,
     /// What was last acknowledged to the client here.
@@ -49,12 +50,23 @@ impl Carrying {
         }
     }
 
-    /// The control line that is to be written now, if any.
-    pub(in crate::websocket) fn due_line(
+    /// The oldest frames that were not sent here, as long as each of them was, are written. Returns how many they are.
+    pub(super) fn handle_written(
         &mut self,
-        core: &mut Core,
-        limits: &OutboxLimits,
-    ) -> Option<String> {
+        session: &mut Session,
+        is_current: bool,
+        mut was_written: impl FnMut(&Frame) -> bool,
+    ) -> usize {
+        let frames = session.waiting_after(self.sent).take_while(|frame| was_written(frame)).count();
+        self.sent.0 += frames as u64;
+        if frames > 0 && is_current {
+            session.handle_sent(self.sent);
+        }
+        frames
+    }
+
+    /// The control line that is to be written now, if any.
+    pub(super) fn due_line(&mut self, core: &mut Core, limits: &OutboxLimits) -> Option<String> {
         let taken = core.session.last_taken();
         let due = std::mem::take(&mut core.due);
         let line = if std::mem::take(&mut self.pong) || due.has(Due::PONG) {
@@ -80,25 +92,18 @@ impl Carrying {
 
     /// Whether frames were pushed that were not written to this connection.
     #[inline]
-    pub(in crate::websocket) fn has_more(&self, session: &Session) -> bool {
+    pub(super) fn has_more(&self, session: &Session) -> bool {
         session.last_pushed() > self.sent
     }
 
-    /// Whether there is something to write, or a reason to stop.
+    /// Whether there is something to write besides what a closed session has to say.
     #[inline]
-    pub(in crate::websocket) fn has_news(&self, core: &Core, limits: &OutboxLimits) -> bool {
+    pub(super) fn has_news(&self, core: &Core, limits: &OutboxLimits) -> bool {
         let session = &core.session;
         self.pong
             || core.due != Default::default()
             || self.is_ack_due(session.last_taken())
-            || session.closed().is_some()
             || (self.has_more(session) && session.sendable_after(self.sent, limits).next().is_some())
             || session.is_question_due(limits)
-            || !session.is_current(self.attachment)
-    }
-
-    /// Whether the client may say more, and nothing from it waits for the handler.
-    pub(in crate::websocket) fn is_relaxed(core: &mut Core, limits: &OutboxLimits) -> bool {
-        core.session.is_to_be_heard(limits) && core.is_taking() && !core.calls().is_waiting()
     }
 }
