@@ -14,7 +14,7 @@
 //!
 //! ```text
 //!                                                between two frames             within a frame
-//!   the session is frozen                        Close if one is due, or Idle   the same
+//!   the session is frozen                        Close if one is due, or Idle   Idle
 //!   its time is over, or its client has to
 //!   say on another connection what it has        Lost                           Lost
 //!   another carries it, or it was cut            Part, once control is written  Lost
@@ -370,10 +370,16 @@ impl Egress {
                 Standing::Current | Standing::Frozen => {}
             }
         }
-        if self.closing.close_due().is_some() {
+        // Within a frame the end waits until it is decided where the session goes on.
+        if self.closing.close_due().is_some() && !self.is_within_a_frame() {
             return Next::Close(closed);
         }
         if self.writing.is_unflushed() { Next::Flush } else { Next::Idle }
+    }
+
+    /// Whether the socket has a part of a frame, as far as can be told without the outbox.
+    fn is_within_a_frame(&self) -> bool {
+        self.written > 0 && self.carrying.as_ref().is_none_or(|carrying| !carrying.is_whole)
     }
 
     /// The connection carries the session no more.

@@ -209,6 +209,34 @@ fn a_session_that_is_frozen_within_a_frame_leaves_it_as_it_is() {
 }
 
 #[test]
+fn a_session_that_is_frozen_within_a_frame_has_no_close_frame_in_it() {
+    let peer_closes = |world: &mut World| world.end_by(|egress| egress.closing.handle_peer_close());
+    for is_frozen_first in [true, false] {
+        let mut world = World::resumable(0, 0);
+        world.push(30);
+        world.turn(10);
+        if is_frozen_first {
+            world.freeze();
+            peer_closes(&mut world);
+        } else {
+            peer_closes(&mut world);
+            world.freeze();
+        }
+        assert_eq!((world.turn(1_000), world.turn(1_000)), (Turn::Flushed, Turn::Idle));
+        world.decide(false);
+        assert_eq!((world.turn(1_000), world.end), (Turn::Ended, Some(End::Lost)));
+    }
+    // Between two frames it need not wait.
+    let mut world = World::resumable(0, 0);
+    world.push(30);
+    world.turn(1_000);
+    world.freeze();
+    peer_closes(&mut world);
+    assert_eq!((world.write(1_000), world.end), (Turn::Ended, Some(End::Said)));
+    assert_eq!(world.said, [(1, close(1_000, ""))]);
+}
+
+#[test]
 fn a_connection_is_lost_when_its_time_is_over_or_it_is_to_be_renewed() {
     for mut world in worlds() {
         world.push(30);

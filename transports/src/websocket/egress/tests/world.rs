@@ -193,9 +193,6 @@ impl World {
 
     /// As `Connection::begin_close` has it.
     pub(super) fn end_by(&mut self, change: impl FnOnce(&mut Egress)) {
-        if self.is_frozen() && self.client.is_within_a_frame() {
-            return;
-        }
         let was_open = self.egress.closing.is_open();
         change(&mut self.egress);
         if was_open && !self.egress.closing.is_open() && self.attachment.is_none() {
@@ -224,11 +221,7 @@ impl World {
     }
 
     pub(super) fn freeze(&mut self) {
-        if self.attachment.is_some()
-            && !self.has_left()
-            && self.egress.closing.is_open()
-            && self.session.freeze().is_ok()
-        {
+        if self.attachment.is_some() && !self.has_left() && self.session.freeze().is_ok() {
             self.leave();
         }
     }
