@@ -45,6 +45,7 @@ const PURE: &[&str] = &[
     "transports/src/live/calls.rs",
     "transports/src/websocket/closing/mod.rs",
     "transports/src/websocket/codec",
+    "transports/src/websocket/egress",
 ];
 
 const IMPURE: &[&str] =

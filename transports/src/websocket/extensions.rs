@@ -1,15 +1,8 @@
 //! What client and server agreed on besides RFC 6455: whether messages may be compressed.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
-
 #[cfg(feature = "deflate")]
 use http::header::SEC_WEBSOCKET_EXTENSIONS;
 use http::{HeaderMap, HeaderValue};
-use tokio::io::AsyncWrite;
 
 #[cfg(feature = "deflate")]
 use crate::deflate::offers::{Agreement, agree};
@@ -30,13 +23,14 @@ pub(super) struct Extensions {
     window_bits: u8,
 }
 
-/// How a connection writes: its extensions, and whether it has written something since it last flushed. One byte, as idle
-/// connections are the many.
+/// How a connection writes: its extensions, whether it has written something since it last flushed, and whether something of a frame since it
+/// last looked for more. One byte, as idle connections are the many.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Writing(u8);
 
 /// The other bits are those of a window.
 const UNFLUSHED: u8 = 0x80;
+const MOVED: u8 = 0x40;
 
 /// A frame as a connection writes it. For one connection it is always the same: how much of it was written is a number.
 #[derive(Clone, Copy)]
@@ -111,25 +105,29 @@ impl Extensions {
 }
 
 impl Writing {
+    #[inline]
     pub(super) fn extensions(self) -> Extensions {
-        Extensions { window_bits: self.0 & !UNFLUSHED }
+        Extensions { window_bits: self.0 & !(UNFLUSHED | MOVED) }
     }
 
-    pub(super) fn set_unflushed(&mut self) {
-        self.0 |= UNFLUSHED;
+    /// Something was written, or something of a frame.
+    pub(super) fn set_written(&mut self, is_of_frame: bool) {
+        self.0 |= if is_of_frame { UNFLUSHED | MOVED } else { UNFLUSHED };
     }
 
-    /// Flushes what was written since it was last flushed.
-    pub(super) fn poll_flush(
-        &mut self,
-        io: Pin<&mut impl AsyncWrite>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.0 & UNFLUSHED != 0 {
-            ready!(io.poll_flush(cx))?;
-            self.0 &= !UNFLUSHED;
-        }
-        Poll::Ready(Ok(()))
+    pub(super) fn set_flushed(&mut self) {
+        self.0 &= !UNFLUSHED;
+    }
+
+    pub(super) fn is_unflushed(self) -> bool {
+        self.0 & UNFLUSHED != 0
+    }
+
+    /// Returns whether something of a frame was written since this was last asked.
+    pub(super) fn take_moved(&mut self) -> bool {
+        let moved = self.0 & MOVED != 0;
+        self.0 &= !MOVED;
+        moved
     }
 }
 

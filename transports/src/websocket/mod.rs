@@ -1,22 +1,22 @@
 //! The WebSocket transport: handshake, codec, and the task of a connection.
 //!
 //! ```text
-//! greeting ─ task ─ connection ─ farewell ─ closing*        * = pure
+//! greeting ─ task ─ connection ─ {farewell receiving} ─ egress* ─ closing*        * = pure
 //! ```
 
-mod carrying;
 pub mod close_code;
 mod closing;
 pub mod codec;
 pub(crate) mod connection;
+mod egress;
 mod extended_connect;
 mod extensions;
 mod farewell;
-mod gathering;
 mod greeting;
 pub mod handshake;
 #[cfg(test)]
 mod held_still;
+mod receiving;
 mod scratch;
 mod task;
 #[cfg(test)]
