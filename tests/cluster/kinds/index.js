@@ -9,6 +9,7 @@ import { joinTrial } from "./joins.js";
 import { killedTrial } from "./killed.js";
 import { outageTrial } from "./outage.js";
 import { presence, presenceTrial } from "./presence.js";
+import { relayedTrial } from "./relayed.js";
 import { rollingTrial } from "./rolling.js";
 
 /** Broadcasts a second. */
@@ -21,6 +22,7 @@ export const FULL = {
   presence: { present: 2_000, zombieMs: 60_000, pauseMs: 10_000, flaps: 30, slack_ms: 0 },
   joins: { joins: 10_000, delayMs: 20 },
   carried: { sessions: 2_000, rate: 50, ms: 20_000, messagesMax: 1.1 },
+  relayed: { sessions: 200, perSecond: 10, ms: 20_000, slack_ms: 30 },
   anywhere: { each: 300, perSecond: 1, ms: 600_000 },
   rolling: { stock: 500, resumable: 2_000, calmMs: 5_000 },
   killed: { sessions: 200, afterMs: Array.from({ length: 40 }, (_, n) => n * 10) },
@@ -34,6 +36,7 @@ export const SHORT = {
   presence: { present: 60, zombieMs: 1_000, pauseMs: 6_000, flaps: 2, slack_ms: 30_000 },
   joins: { joins: 300, delayMs: 20 },
   carried: { sessions: 40, rate: 20, ms: 3_000, messagesMax: Infinity },
+  relayed: { sessions: 10, perSecond: 10, ms: 1_000, slack_ms: 30_000 },
   anywhere: { each: 4, perSecond: 10, ms: 12_000 },
   rolling: { stock: 20, resumable: 10, calmMs: 500 },
   killed: { sessions: 20, afterMs: [10, 30, 60, 100] },
@@ -70,6 +73,12 @@ export const kinds = [
     name: "carried",
     what: "a room whose people are all carried by another node hears everything, each broadcast in one message",
     run: (engine, scale) => carriedTrial(engine, scale.carried),
+  },
+  {
+    group: "sessions",
+    name: "relayed",
+    what: "pushes by way of another node are answered, a little later than those at their own",
+    run: (engine, scale) => relayedTrial(engine, scale.relayed),
   },
   {
     group: "sessions",
