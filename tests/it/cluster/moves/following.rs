@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::cluster::presence::Present;
+use crate::{cluster::presence::Present, support::sessions::BEAT};
 
 /// How long a stream comes by another node.
 const AFTER: Duration = Duration::from_millis(500);
@@ -93,4 +93,25 @@ async fn a_session_whose_streams_come_by_all_nodes_stays() {
     }
     assert_eq!(nodes.each_ref().map(gone), [0, 0, 0]);
     assert_eq!(nodes[0].sessions(), 1);
+}
+
+/// One of a user's sessions has gone from each of two nodes to the other, and both pass on to each other what comes late: not for ever.
+#[tokio::test]
+async fn an_order_about_a_user_whose_sessions_went_both_ways_comes_to_an_end() {
+    let hub = Hub::new();
+    let (nodes, [one, two, _]) = three_that_let_follow(&hub, AFTER).await;
+    let mut sessions = Vec::new();
+    for (from, to) in [(one, two), (two, one)] {
+        let mut session = Session::open_as(from, "/socket", Transport::Sse, "&user=1", BEAT).await;
+        session.address = to;
+        session.resume(Transport::Sse).await;
+        sessions.push(session);
+    }
+    eventually("they follow", || [gone(&nodes[0]), gone(&nodes[1])] == [1, 1]).await;
+    nodes[2].server.disconnect_everywhere("user:1").await.unwrap();
+    eventually("they are over", || nodes.iter().all(|node| node.sessions() == 0)).await;
+    sleep(Duration::from_millis(500)).await;
+    let _back = Session::open_as(one, "/socket", Transport::Sse, "&user=1", BEAT).await;
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(nodes[0].sessions(), 1, "who comes back is not sent away again");
 }
