@@ -142,6 +142,25 @@ async fn what_a_channel_says_to_all_others_its_own_client_does_not_hear() {
     }
 }
 
+/// The node that has let a session in goes down itself before that comes: it goes to the third, and nothing of it is left there.
+#[tokio::test]
+async fn a_session_that_is_refused_when_it_comes_leaves_nothing_there() {
+    let gate = Gate::new();
+    let (nodes, addresses) = three_with::<Teller>(&gate).await;
+    let mut session = joined(addresses[0], "busy:1").await;
+    session.send_json(json!(["1", "2", "busy:1", "tell", {"n": 1}])).await;
+    gate.comes().await;
+    let gone = nodes[0].go();
+    eventually("it is let in", || nodes[1].joins() + nodes[2].joins() == 1).await;
+    let asked = if nodes[1].joins() == 1 { 1 } else { 2 };
+    let gone_as_well = nodes[asked].go();
+    eventually("it goes down", || !nodes[asked].server.is_ready()).await;
+    gate.open();
+    gone.await.unwrap();
+    gone_as_well.await.unwrap();
+    assert_eq!(nodes[3 - asked].sessions(), 1);
+}
+
 fn check(token: Option<&str>, is_first_over: &AtomicBool) -> Result<Accept, Refusal> {
     match token {
         Some("first") if !is_first_over.load(Ordering::Relaxed) => Ok(Accept::new().id("user:1")),
