@@ -20,8 +20,16 @@ use crate::{
 /// How many sessions a sweep or a drain looks at before it lets go of the lock.
 const CHUNK: usize = 1_024;
 
-/// How many sessions that stay at another node a sweep finds. The rest are found by the next ones.
-pub(crate) const STAYING_MAX: usize = 64;
+/// What a sweep looks for of sessions that stay at other nodes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sought {
+    /// How long their streams have come by way of those.
+    pub(crate) after: Duration,
+    /// The slot from which on it looks.
+    pub(crate) from: u32,
+    /// How many it finds at most.
+    pub(crate) count: usize,
+}
 
 /// A table of live sessions. A cache would not do: a full cache may refuse or forget an entry.
 #[derive(Debug)]
@@ -118,8 +126,8 @@ impl<S> Registry<S> {
     }
 
     /// Closes sessions that were silent for too long, tells lingering connections that their time is over, and
-    /// returns the sessions that somebody has to be told about. `after` is the time for which a stream may come by way of another node.
-    pub(crate) fn sweep(&self, now: Tick, patience: Patience, after: Option<Duration>) -> Swept<S> {
+    /// returns the sessions that somebody has to be told about.
+    pub(crate) fn sweep(&self, now: Tick, patience: Patience, sought: Option<Sought>) -> Swept<S> {
         let (ended, away, staying) = (Vec::new(), Vec::new(), Vec::new());
         let mut swept = Swept { ended, away, staying, census: Census::default() };
         self.for_each_chunked(|session| {
@@ -129,7 +137,9 @@ impl<S> Registry<S> {
                 Due::Over if session.tie() != Tie::Connection => swept.ended.push(session.clone()),
                 _ => {}
             }
-            if let Some(after) = after.filter(|_| swept.staying.len() < STAYING_MAX)
+            if let Some(Sought { after, from, count }) = sought
+                && swept.staying.len() < count
+                && session.slot.get() >= from
                 && let Some(node) = session.core().take_staying(now, after)
             {
                 swept.staying.push((session.clone(), node));

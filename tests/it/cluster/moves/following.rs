@@ -115,3 +115,25 @@ async fn an_order_about_a_user_whose_sessions_went_both_ways_comes_to_an_end() {
     sleep(Duration::from_millis(500)).await;
     assert_eq!(nodes[0].sessions(), 1, "who comes back is not sent away again");
 }
+
+/// A channel that takes its time is no reason to end a session that was about to follow: it goes with the others when it can.
+#[tokio::test]
+async fn a_session_that_cannot_follow_yet_goes_when_its_node_goes_down() {
+    let hub = Hub::new();
+    let (nodes, [one, two, _]) = three_that_let_follow(&hub, AFTER).await;
+    let mut session = Session::open(one, "/socket", Transport::Sse).await;
+    session.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
+    assert_eq!(session.next_json().await[4]["status"], "ok");
+    session.expect_json(json!(["1", null, "room:1", "joined", {}])).await;
+    session.address = two;
+    session.resume(Transport::Sse).await;
+    eventually("it is offered", || nodes[1].server.stats().joins == 1).await;
+    session.send_json(json!(["1", "2", "room:1", "think", {"for": 4_000}])).await;
+    // It is held when the other node knows how far it has heard the topic, with its next beat.
+    sleep(Duration::from_secs(1)).await;
+    nodes[0].go().await.unwrap();
+    assert_eq!(nodes[1].sessions() + nodes[2].sessions(), 1);
+    session.address = two;
+    session.resume(Transport::Sse).await;
+    session.expect_json(ok("1", "2", "room:1", json!({"for": 4_000}))).await;
+}

@@ -1,12 +1,13 @@
 //! Sessions whose streams come by way of other nodes: which of them are found, and when.
 
 use std::{
+    collections::HashSet,
     pin::pin,
     task::{Context, Poll, Waker},
 };
 
 use super::*;
-use crate::manager::staying::Staying;
+use crate::manager::staying::{STAYING_MAX, Staying};
 
 /// Carries a session on by way of another node, or of none.
 async fn come_by(one: &Shared, token: &str, transport: Transport, by: Option<u64>) -> Attached<Diary> {
@@ -65,4 +66,45 @@ async fn a_stream_that_comes_by_another_node_for_long_is_told_of_once_in_that_ti
     assert_eq!(told_at(540), None);
     session.go_on();
     assert_eq!(told_at(541), Some(2));
+}
+
+/// However many there are that do not get away.
+#[tokio::test]
+async fn each_stream_that_comes_by_another_node_is_told_of_in_its_turn() {
+    let one = node(1);
+    let mut staying = one.staying.as_ref().unwrap().hear(&one.stopped).unwrap();
+    let mut sessions = Vec::new();
+    for _ in 0..2 * STAYING_MAX + 1 {
+        let (_, token) = open(&one).await;
+        let Attached { session, .. } = come_by(&one, &token, Transport::Sse, Some(2)).await;
+        session.core().session.handle_proof();
+        sessions.push(session);
+    }
+    let mut told = HashSet::new();
+    for seconds in [61, 122, 183] {
+        one.common.clock.set(Tick(seconds * 1_000));
+        sessions.iter().for_each(|session| session.touch());
+        one.sweep(Tick(seconds * 1_000), one.patience());
+        told.extend(std::iter::from_fn(|| next_of(&mut staying)).map(|(session, _)| session.slot.get()));
+    }
+    assert_eq!(told.len(), sessions.len());
+}
+
+/// It is told of when somebody asks, and that may be later.
+#[tokio::test]
+async fn a_stream_that_comes_by_another_node_no_more_is_not_told_of() {
+    let one = node(1);
+    let (Attached { session, .. }, token) = open(&one).await;
+    let mut staying = one.staying.as_ref().unwrap().hear(&one.stopped).unwrap();
+    for (then, told) in [(Some(2), Some(2)), (None, None), (Some(3), None)] {
+        one.common.clock.set(Tick(0));
+        come_by(&one, &token, Transport::Sse, Some(2)).await;
+        session.core().session.handle_proof();
+        session.touch();
+        one.common.clock.set(Tick(61_000));
+        session.touch();
+        one.sweep(Tick(61_000), one.patience());
+        come_by(&one, &token, Transport::Sse, then).await;
+        assert_eq!(next_of(&mut staying).map(|(_, node)| node), told, "{then:?}");
+    }
 }
