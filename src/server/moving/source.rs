@@ -135,10 +135,12 @@ impl Inner {
             return;
         }
         let places = Arc::new(Semaphore::new(AT_ONCE));
-        for (index, mounted) in self.mounts.iter().enumerate() {
-            let Some(drain) = mounted.drain else { continue };
-            let sessions = mounted.endpoint.movable();
-            let pace = pace(sessions.len(), within);
+        let movable = |(index, mounted): (usize, &Mounted)| {
+            mounted.drain.map(|drain| (index, drain, mounted.endpoint.movable()))
+        };
+        let all: Vec<_> = self.mounts.iter().enumerate().filter_map(movable).collect();
+        let pace = pace(all.iter().map(|(.., sessions)| sessions.len()), within);
+        for (index, drain, sessions) in all {
             let mut next = Instant::now();
             for (number, session) in sessions.into_iter().enumerate() {
                 if number > 0 {
@@ -252,8 +254,9 @@ impl Inner {
     }
 }
 
-/// The time from one of so many sessions to the next.
-fn pace(count: usize, within: Duration) -> Duration {
+/// The time from one session to the next, of so many of each mount, one mount after the other.
+fn pace(counts: impl IntoIterator<Item = usize>, within: Duration) -> Duration {
+    let count = counts.into_iter().fold(0, usize::saturating_add);
     let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
     PACE.min(within / 2 / count)
 }
@@ -287,12 +290,10 @@ mod tests {
     #[test]
     fn many_sessions_go_faster_than_a_few() {
         let within = Duration::from_secs(20);
-        assert_eq!([0, 1, 2_000].map(|count| pace(count, within)), [PACE; 3]);
-        assert_eq!(
-            pace(10_000, within),
-            Duration::from_millis(1),
-            "they are offered within half of the time"
-        );
-        assert_eq!(pace(usize::MAX, Duration::ZERO), Duration::ZERO);
+        assert_eq!([0, 1, 2_000].map(|count| pace([count], within)), [PACE; 3]);
+        let fast = Duration::from_millis(1);
+        assert_eq!(pace([10_000], within), fast, "they are offered within half of the time");
+        assert_eq!(pace([4_000, 0, 6_000], within), fast, "those of all mounts");
+        assert_eq!(pace([usize::MAX, 1], Duration::ZERO), Duration::ZERO);
     }
 }
