@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::topic::Topic;
 
 /// For how long it is remembered: longer than an order is under way.
-const REMEMBERED: Duration = Duration::from_secs(60);
+pub(super) const REMEMBERED: Duration = Duration::from_secs(60);
 
 /// No more than sessions go in twice that time.
 #[derive(Debug, Default)]
@@ -41,9 +41,11 @@ impl Going {
         });
     }
 
-    /// The nodes to which sessions with this socket id have gone.
-    pub(crate) fn of(&self, id: &str) -> BTreeSet<Instance> {
-        self.noted().by_id.get(id).map(|nodes| nodes.keys().copied().collect()).unwrap_or_default()
+    /// The nodes to which sessions with this socket id have gone in that time.
+    pub(crate) fn of(&self, id: &str, within: Duration) -> BTreeSet<Instance> {
+        let (now, noted) = (Instant::now(), self.noted());
+        let nodes = noted.by_id.get(id).into_iter().flatten();
+        nodes.filter(|(_, at)| now.duration_since(**at) < within).map(|(node, _)| *node).collect()
     }
 
     fn noted(&self) -> MutexGuard<'_, Noted> {
@@ -61,13 +63,20 @@ mod tests {
         for node in [7, 8, 7] {
             going.note(&user, Instance(node));
         }
-        assert_eq!(going.of("user:1"), BTreeSet::from([Instance(7), Instance(8)]));
-        assert!(going.of("user:2").is_empty());
+        let of = |id: &str| going.of(id, REMEMBERED);
+        assert_eq!(of("user:1"), BTreeSet::from([Instance(7), Instance(8)]));
+        assert!(of("user:2").is_empty());
         tokio::time::advance(REMEMBERED / 2).await;
         going.note(&user, Instance(8));
+        assert_eq!(
+            going.of("user:1", REMEMBERED / 2),
+            BTreeSet::from([Instance(8)]),
+            "the other one went before"
+        );
         tokio::time::advance(REMEMBERED / 2).await;
+        assert_eq!(of("user:1"), BTreeSet::from([Instance(8)]), "though nobody has tidied up");
         going.note(&Topic::from("user:2"), Instance(7));
-        assert_eq!(going.of("user:1"), BTreeSet::from([Instance(8)]));
+        assert_eq!(of("user:1"), BTreeSet::from([Instance(8)]));
         tokio::time::advance(REMEMBERED).await;
         going.note(&Topic::from("user:2"), Instance(7));
         assert_eq!(going.noted().by_id.len(), 1, "nothing is left of the other one");

@@ -162,11 +162,13 @@ impl Keeper {
             self.cluster
                 .seal(broadcast.topic.as_str(), Message::Publish(publish).encode(self.cluster.instance()))
         };
+        // Where nobody here has the topic it does not come back, and passes nobody by.
+        let from = from.filter(|_| self.topics().contains_key(topic));
         // Locked until the sender is known: the broadcast may come back before this returns.
         let mut senders = self.senders();
         let number = self.appends.push((topic, channel), bounds(keep), entry)?;
         if let Some(from) = from {
-            senders.insert(number, *from);
+            senders.insert(number, from);
             if senders.len() > SENDERS_MAX {
                 senders.pop_first();
             }

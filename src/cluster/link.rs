@@ -71,7 +71,7 @@ pub(crate) struct Link {
     hosts: Hosts,
     /// Which nodes have sessions that have gone from others.
     heirs: Arc<Heirs>,
-    /// Where its own sessions go when it goes down.
+    /// Where its own sessions have gone.
     going: Going,
     /// What comes from the others, before anybody hears it.
     unheard: Mutex<Option<(driver::Events, Hasher)>>,

@@ -11,6 +11,7 @@ use tokio::{
 };
 
 use super::{
+    going,
     heirs::{SessionName, in_messages},
     link::Link,
     question::{Answer, HeardThere, Question},
@@ -27,10 +28,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 impl Link {
-    /// Tells the nodes to which sessions with this socket id have gone what this one was told of them. Nobody waits for it: here it was done.
-    pub(crate) fn pass_on(&self, id: &str, order: &[u8]) {
-        for to in self.going().of(id) {
-            let (cluster, order) = (self.cluster().clone(), Bytes::copy_from_slice(order));
+    /// Tells the nodes to which sessions with this socket id have gone what this one was told of them, by `next`. Nobody waits for it: here it was
+    /// done. It was passed on so often before it came here: sessions go from a node to another and back, and what is said of them comes to an end.
+    pub(crate) fn pass_on(&self, id: &str, passed: u8, next: impl Fn() -> Question) {
+        let within = match passed {
+            0 => going::REMEMBERED,
+            1 => CATCH_UP_MAX,
+            _ => return,
+        };
+        let nodes = self.going().of(id, within);
+        if nodes.is_empty() {
+            return;
+        }
+        // What it consists of can be written.
+        let order = Bytes::from(serde_json::to_vec(&next()).unwrap_or_default());
+        for to in nodes {
+            let (cluster, order) = (self.cluster().clone(), order.clone());
             self.runtime().spawn(async move {
                 let _ = cluster.call(Some(to), order, CATCH_UP_MAX).await;
             });

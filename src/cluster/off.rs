@@ -106,7 +106,7 @@ impl Link {
         match self.0 {}
     }
 
-    pub(crate) fn pass_on(&self, _: &str, _: &[u8]) {
+    pub(crate) fn pass_on(&self, _: &str, _: u8, _: impl Fn() -> Question) {
         match self.0 {}
     }
 

@@ -29,6 +29,9 @@ pub(crate) enum Question {
         order: String,
         /// What it needs.
         with: RawJson,
+        /// How often it was passed on, by nodes from which sessions with this socket id have gone.
+        #[serde(default, skip_serializing_if = "is_none")]
+        passed: u8,
     },
     /// How many joins does a topic have?
     Members {
@@ -59,6 +62,10 @@ pub(crate) enum Question {
         /// How many of them are wanted at most.
         limit: usize,
     },
+}
+
+fn is_none(passed: &u8) -> bool {
+    *passed == 0
 }
 
 /// An answer to any of them.

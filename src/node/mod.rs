@@ -204,7 +204,7 @@ impl Node {
     /// Ends all connections with a socket id, or joins of theirs, on all nodes; nobody waits for that.
     pub(crate) fn order(&self, message: PubSubMsg) -> Result<(), BroadcastError> {
         if let Some(link) = self.link() {
-            link.tell(&question_of(&message.broadcast));
+            link.tell(&question_of(&message.broadcast, 0));
             self.deliver(message);
             return Ok(());
         }
@@ -216,7 +216,7 @@ impl Node {
     /// The same, and waits until the other nodes have said so. What an adapter's nodes do is not known.
     pub(crate) async fn order_everywhere(&self, message: PubSubMsg) -> Result<Everywhere, BroadcastError> {
         if let Some(link) = self.link() {
-            let asking = link.ask(&question_of(&message.broadcast));
+            let asking = link.ask(&question_of(&message.broadcast, 0));
             let here = self.deliver(message);
             return Ok(asking.answered(here).await);
         }
@@ -471,11 +471,11 @@ impl Drop for Claim<'_> {
     }
 }
 
-/// An order as it is asked of other nodes.
-fn question_of(order: &Broadcast) -> Question {
+/// An order as it is asked of other nodes; one that was passed on so often.
+fn question_of(order: &Broadcast, passed: u8) -> Question {
     // Those that this crate makes are JSON.
     let with = order.payload.as_json().cloned().unwrap_or(RawJson::empty_object());
-    Question::Order { id: order.topic.as_str().to_owned(), order: order.event.to_string(), with }
+    Question::Order { id: order.topic.as_str().to_owned(), order: order.event.to_string(), with, passed }
 }
 
 /// Forgets what kept topics have remembered for long enough, for as long as there are topics.

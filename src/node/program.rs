@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{Node, check};
+use super::{Node, check, question_of};
 use crate::{
     cluster::{
         Program, Stored,
@@ -74,10 +74,11 @@ impl Program for Node {
 
     fn answer(&self, question: &[u8]) -> Option<Answer> {
         Some(match serde_json::from_slice(question).ok()? {
-            Question::Order { id, order, with } => {
-                let broadcast = Broadcast::new(id.as_str(), order, with);
+            Question::Order { id, order, with, passed } => {
+                let broadcast = Broadcast::new(id, order, with);
                 let count = self.socket_ids.dispatch_apart(&broadcast);
-                self.link()?.pass_on(&id, question);
+                let next = || question_of(&broadcast, passed + 1);
+                self.link()?.pass_on(&broadcast.topic, passed, next);
                 Answer::of(count)
             }
             Question::Leaving { node } => {

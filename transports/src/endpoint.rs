@@ -307,8 +307,8 @@ impl<H: Handler> Endpoint<H> {
     /// A session that is to come from another node: nobody can find it. Neither [`connect`](Handler::connect) nor [`opened`](Handler::opened) is
     /// called for it.
     ///
-    /// What is pushed before it is [thawed](Self::thaw) stands behind the frames that it brings. It counts nowhere, and is nobody's to end
-    /// but the caller's: one that is dropped without a word leaves what the handler keeps of it. `None` if there are as many sessions as there may be, or the
+    /// What is pushed before it is [thawed](Self::thaw) stands behind the frames that it brings. It counts nowhere but where its place is kept, and is
+    /// nobody's to end but the caller's: one that is dropped without a word leaves its place, and what the handler keeps of it. `None` if there are as many sessions as there may be, or the
     /// system has no randomness to give.
     #[must_use]
     pub fn reserve(&self, state: H::State) -> Option<Arc<LiveSession<H::State>>> {
@@ -330,7 +330,7 @@ impl<H: Handler> Endpoint<H> {
 
     /// A session that has come is this node's from now on: its client finds it by the token that it has, and gets one of this node's.
     ///
-    /// `false` if there is no room for it, the server goes down, it has not come or was closed meanwhile: then it is [discarded](Self::discard).
+    /// `false` if the endpoint has [finished](Self::finish), it has not come or was closed meanwhile: then it is [discarded](Self::discard).
     pub fn adopt(&self, session: &Arc<LiveSession<H::State>>) -> bool {
         self.0.adopt(session)
     }

@@ -1,16 +1,19 @@
 //! Sessions that follow their streams: one whose stream has come by way of another node for a while is that node's from then on.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use lapwing_cluster::Instance;
-use tokio::{
-    sync::Semaphore,
-    time::{Instant, sleep_until},
-};
+use tokio::{sync::Semaphore, time::sleep};
 use tracing::debug;
 
 use super::source::{AT_ONCE, PACE};
 use crate::server::Inner;
+
+/// How long callbacks of a session that was held still may take. What waits for them waits for nothing that has to be: it follows another time.
+const REST_MAX: Duration = Duration::from_millis(100);
 
 /// Has the sessions of a server follow, until its mounts stop.
 pub(in crate::server) fn follow(inner: &Arc<Inner>) {
@@ -19,16 +22,19 @@ pub(in crate::server) fn follow(inner: &Arc<Inner>) {
         let Some(mut staying) = mounted.endpoint.staying() else { continue };
         let server = Arc::downgrade(inner);
         link.runtime().spawn(async move {
-            let (places, mut next) = (Arc::new(Semaphore::new(AT_ONCE)), Instant::now());
-            while let Some((session, node)) = staying.next().await {
+            let places = Arc::new(Semaphore::new(AT_ONCE));
+            loop {
+                // First of all, as what is known of the next one is old soon.
                 let Ok(place) = places.clone().acquire_owned().await else { return };
-                sleep_until(next).await;
-                next = Instant::now() + PACE;
+                let Some((session, node)) = staying.next().await else { return };
                 let Some(inner) = server.upgrade() else { return };
+                // Who goes down waits for it.
+                let follows = inner.move_tasks.following.token();
                 tokio::spawn(async move {
                     inner.let_follow(index, &session, Instance(node)).await;
-                    drop(place);
+                    drop((place, follows));
                 });
+                sleep(PACE).await;
             }
         });
     }
@@ -40,7 +46,7 @@ impl Inner {
         let may_go =
             !self.is_draining.load(Ordering::Relaxed) && self.moving_link().targets().contains(&node);
         if may_go {
-            let outcome = self.give_to(&self.mounts[index], session, node).await;
+            let outcome = self.give_to(&self.mounts[index], session, node, REST_MAX).await;
             debug!(%node, ?outcome, "a session whose stream comes by another node was offered to it");
         }
     }

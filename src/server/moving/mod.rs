@@ -25,6 +25,7 @@ use lapwing_cluster::{
 };
 use lapwing_cluster_driver::SessionMoves;
 use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
 
 pub(super) use self::following::follow;
 use super::Inner;
@@ -36,6 +37,8 @@ pub(super) struct MoveTasks {
     table: Arc<Table>,
     /// Had by whoever gives sessions away: a second shutdown waits for the first.
     giving: tokio::sync::Mutex<()>,
+    /// Sessions that follow their streams at this moment.
+    following: TaskTracker,
 }
 
 type Table = Mutex<HashMap<MoveKey, mpsc::UnboundedSender<MoveOutput>>>;

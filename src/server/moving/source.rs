@@ -29,8 +29,8 @@ pub(super) const AT_ONCE: usize = 64;
 /// The time from one session to the next, where there is enough of it: a thousand clients that come back at once wait for each other.
 pub(super) const PACE: Duration = Duration::from_millis(5);
 
-/// How long callbacks of a session that was held still may take.
-const SETTLE_MAX: Duration = Duration::from_secs(2);
+/// How long callbacks of a session that was held still may take to end. One whose channels are busier is offered again.
+const REST_MAX: Duration = Duration::from_secs(2);
 
 /// Time for the other nodes to hear where the sessions are.
 const TOLD_MAX: Duration = Duration::from_secs(2);
@@ -97,12 +97,14 @@ impl Inner {
                 // It may be there again in a moment, and nothing goes anywhere without it.
                 let _ = timeout_at(engine_until, link.ready()).await;
                 let targets = link.targets();
+                // One of those is no session that is offered now, and may be one that stays.
+                let is_followed_by_none = self.move_tasks.following.is_empty();
                 given.stay = 0;
                 self.offer_all(round, &targets, within, &mut tasks).await;
                 while let Some(outcome) = tasks.join_next().await {
                     given.add(outcome);
                 }
-                if given.stay == 0 {
+                if given.stay == 0 && is_followed_by_none {
                     return;
                 }
             }
@@ -133,10 +135,12 @@ impl Inner {
             return;
         }
         let places = Arc::new(Semaphore::new(AT_ONCE));
-        for (index, mounted) in self.mounts.iter().enumerate() {
-            let Some(drain) = mounted.drain else { continue };
-            let sessions = mounted.endpoint.movable();
-            let pace = pace(sessions.len(), within);
+        let movable = |(index, mounted): (usize, &Mounted)| {
+            mounted.drain.map(|drain| (index, drain, mounted.endpoint.movable()))
+        };
+        let all: Vec<_> = self.mounts.iter().enumerate().filter_map(movable).collect();
+        let pace = pace(all.iter().map(|(.., sessions)| sessions.len()), within);
+        for (index, drain, sessions) in all {
             let mut next = Instant::now();
             for (number, session) in sessions.into_iter().enumerate() {
                 if number > 0 {
@@ -146,7 +150,7 @@ impl Inner {
                 let Ok(place) = places.clone().acquire_owned().await else { return };
                 let (inner, target) = (self.clone(), targets[(number + round) % targets.len()]);
                 tasks.spawn(async move {
-                    let outcome = inner.give_to(&inner.mounts[index], &session, target).await;
+                    let outcome = inner.give_to(&inner.mounts[index], &session, target, REST_MAX).await;
                     drop(place);
                     outcome
                 });
@@ -154,8 +158,14 @@ impl Inner {
         }
     }
 
-    /// Offers a session to another node, and gives it away if that takes it.
-    pub(super) async fn give_to(&self, mounted: &Mounted, session: &Session, target: Instance) -> Outcome {
+    /// Offers a session to another node, and gives it away if that takes it, and if its callbacks end within `rest`.
+    pub(super) async fn give_to(
+        &self,
+        mounted: &Mounted,
+        session: &Session,
+        target: Instance,
+        rest: Duration,
+    ) -> Outcome {
         let (link, hub) = (self.moving_link(), mounted.endpoint.handler());
         let Some(about) = hub.about(&mounted.name, session) else { return Outcome::Stays };
         // What it consists of can be written.
@@ -171,7 +181,7 @@ impl Inner {
             debug!(%target, "a session stays: the other node does not take it");
             return Outcome::Stays;
         }
-        let sent = self.hold_and_send(mounted, session, target, &about, &mut heard).await;
+        let sent = self.hold_and_send(mounted, session, (target, rest), &about, &mut heard).await;
         sent.unwrap_or_else(|| {
             link.moves().withdraw(heard.key);
             Outcome::Stays
@@ -183,7 +193,7 @@ impl Inner {
         &self,
         mounted: &Mounted,
         session: &Session,
-        target: Instance,
+        (target, rest): (Instance, Duration),
         about: &About,
         heard: &mut Heard,
     ) -> Option<Outcome> {
@@ -195,9 +205,9 @@ impl Inner {
             return None;
         }
         let still = Still::hold(session)?;
-        timeout(SETTLE_MAX, session.settled()).await.ok()?;
+        timeout(rest, session.settled()).await.ok()?;
         let held = hub.hold(session, about)?;
-        if !held.at_rest().await {
+        if !held.at_rest(rest).await {
             debug!(%target, "a session stays: its channels are busy");
             return None;
         }
@@ -244,8 +254,9 @@ impl Inner {
     }
 }
 
-/// The time from one of so many sessions to the next.
-fn pace(count: usize, within: Duration) -> Duration {
+/// The time from one session to the next, of so many of each mount, one mount after the other.
+fn pace(counts: impl IntoIterator<Item = usize>, within: Duration) -> Duration {
+    let count = counts.into_iter().fold(0, usize::saturating_add);
     let count = u32::try_from(count).unwrap_or(u32::MAX).max(1);
     PACE.min(within / 2 / count)
 }
@@ -279,12 +290,10 @@ mod tests {
     #[test]
     fn many_sessions_go_faster_than_a_few() {
         let within = Duration::from_secs(20);
-        assert_eq!([0, 1, 2_000].map(|count| pace(count, within)), [PACE; 3]);
-        assert_eq!(
-            pace(10_000, within),
-            Duration::from_millis(1),
-            "they are offered within half of the time"
-        );
-        assert_eq!(pace(usize::MAX, Duration::ZERO), Duration::ZERO);
+        assert_eq!([0, 1, 2_000].map(|count| pace([count], within)), [PACE; 3]);
+        let fast = Duration::from_millis(1);
+        assert_eq!(pace([10_000], within), fast, "they are offered within half of the time");
+        assert_eq!(pace([4_000, 0, 6_000], within), fast, "those of all mounts");
+        assert_eq!(pace([usize::MAX, 1], Duration::ZERO), Duration::ZERO);
     }
 }

@@ -44,10 +44,12 @@ pub(super) async fn receive(inner: Arc<Inner>, key: MoveKey, about: Bytes, mut h
         match output {
             MoveOutput::Arrived(_, baggage) => {
                 cuts = thaw(mounted, &session, &baggage).filter(|_| coming.has_room() && !inner.goes_down());
-                match cuts {
-                    Some(_) => link.moves().ready(key),
-                    None => link.moves().refuse(key),
-                };
+                if cuts.is_none() {
+                    // Nothing more is heard of it.
+                    link.moves().refuse(key);
+                    break;
+                }
+                link.moves().ready(key);
             }
             MoveOutput::Taken(_) => {
                 // It was ready.

@@ -17,9 +17,6 @@ use crate::{
     topic::Topic,
 };
 
-/// How long callbacks that run may take to end. A session whose channels are busier stays where it is.
-const REST_MAX: Duration = Duration::from_secs(2);
-
 /// The pauses between two looks whether they have: most have at the first, and a session that is held still is not to wait for the look.
 const LOOK_AFTER: Duration = Duration::from_millis(1);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -108,8 +105,8 @@ impl AboutJoin {
 }
 
 impl Held {
-    /// Waits until no callback runs and none is due.
-    pub(crate) async fn at_rest(&self) -> bool {
+    /// Waits until no callback runs and none is due, for so long. A session whose channels are busier stays where it is.
+    pub(crate) async fn at_rest(&self, within: Duration) -> bool {
         let rest = async {
             let mut pause = LOOK_AFTER;
             while !self.joins.iter().all(|join| join.is_settled()) {
@@ -117,7 +114,7 @@ impl Held {
                 pause = LOOK_EVERY.min(2 * pause);
             }
         };
-        timeout(REST_MAX, rest).await.is_ok() && self.joins.iter().all(|join| join.is_joined())
+        timeout(within, rest).await.is_ok() && self.joins.iter().all(|join| join.is_joined())
     }
 
     /// How far each join has heard each topic.

@@ -19,13 +19,19 @@ impl Core {
 
     /// The other node by which a stream of the session has come for so long. It is said once in that time.
     pub(super) fn take_staying(&mut self, now: Tick, after: Duration) -> Option<u64> {
-        self.moving()?.carrier?;
-        let is_carried = self.is_attached() && self.is_movable();
+        let node = self.moving()?.carrier?.node;
+        let comes_by = self.comes_by(node);
         let carrier = self.moving_mut()?.carrier.as_mut()?;
-        if !is_carried || now.since(carrier.since) < after {
+        if !comes_by || now.since(carrier.since) < after {
             return None;
         }
         carrier.since = now;
-        Some(carrier.node)
+        Some(node)
+    }
+
+    /// Whether a stream of the session comes by way of this other node, and the session could go there.
+    pub(crate) fn comes_by(&self, node: u64) -> bool {
+        let carrier = self.moving().and_then(|moving| moving.carrier);
+        carrier.is_some_and(|carrier| carrier.node == node) && self.is_attached() && self.is_movable()
     }
 }

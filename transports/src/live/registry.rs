@@ -20,8 +20,16 @@ use crate::{
 /// How many sessions a sweep or a drain looks at before it lets go of the lock.
 const CHUNK: usize = 1_024;
 
-/// How many sessions that stay at another node a sweep finds. The rest are found by the next ones.
-pub(crate) const STAYING_MAX: usize = 64;
+/// What a sweep looks for of sessions that stay at other nodes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sought {
+    /// How long their streams have come by way of those.
+    pub(crate) after: Duration,
+    /// The slot from which on it looks.
+    pub(crate) from: u32,
+    /// How many it finds at most.
+    pub(crate) count: usize,
+}
 
 /// A table of live sessions. A cache would not do: a full cache may refuse or forget an entry.
 #[derive(Debug)]
@@ -34,6 +42,8 @@ pub(crate) struct Registry<S> {
 #[derive(Debug)]
 struct Entries<S> {
     slab: Slab<Arc<LiveSession<S>>>,
+    /// Places of sessions that are to come from other nodes.
+    reserved: usize,
     shrink: Shrink,
 }
 
@@ -51,43 +61,46 @@ pub(crate) struct Swept<S> {
 
 impl<S> Registry<S> {
     pub(crate) fn new(sessions_max: usize) -> Self {
-        let entries = Entries { slab: Slab::new(), shrink: Shrink::default() };
+        let entries = Entries { slab: Slab::new(), reserved: 0, shrink: Shrink::default() };
         Self { entries: Mutex::new(entries), sessions_max }
     }
 
-    /// Whether there are as many sessions as there may be.
-    pub(crate) fn is_full(&self) -> bool {
-        self.len() >= self.sessions_max
+    /// Keeps a place for a session that is to come from another node. Returns whether there was one.
+    pub(crate) fn reserve(&self) -> bool {
+        let mut entries = self.entries();
+        let has_place = entries.has_place(self.sessions_max);
+        entries.reserved += usize::from(has_place);
+        has_place
+    }
+
+    /// A place that was reserved is not needed.
+    pub(crate) fn give_up(&self) {
+        self.entries().give_up();
+    }
+
+    /// Takes a session in that others know already, into a place that was reserved.
+    pub(crate) fn adopt(&self, session: &Arc<LiveSession<S>>) {
+        let mut entries = self.entries();
+        entries.give_up();
+        entries.put(session);
     }
 
     /// Takes a session in, unless the table is full.
     pub(crate) fn insert(&self, session: LiveSession<S>) -> Option<Arc<LiveSession<S>>> {
-        let session = Arc::new(session);
-        self.adopt(&session).then_some(session)
-    }
-
-    /// Takes a session in that others know already. Returns whether there was room.
-    pub(crate) fn adopt(&self, session: &Arc<LiveSession<S>>) -> bool {
         let mut entries = self.entries();
-        if entries.slab.len() >= self.sessions_max {
-            return false;
+        if !entries.has_place(self.sessions_max) {
+            return None;
         }
-        if entries.slab.len() == entries.slab.capacity() {
-            // By an eighth, not by doubling: half of a large table would lie idle.
-            let more = entries.slab.len() / 8 + 16;
-            entries.slab.reserve_exact(more);
-        }
-        let vacant = entries.slab.vacant_entry();
-        session.slot.set(vacant.key() as u32);
-        vacant.insert(session.clone());
-        true
+        let session = Arc::new(session);
+        entries.put(&session);
+        Some(session)
     }
 
     /// Takes a session out. Returns whether it was there: true exactly once per session.
     pub(crate) fn remove(&self, session: &Arc<LiveSession<S>>) -> bool {
         let mut entries = self.entries();
         let slot = session.slot.get() as usize;
-        let Entries { slab, shrink } = &mut *entries;
+        let Entries { slab, shrink, .. } = &mut *entries;
         let there = slab.get(slot).is_some_and(|entry| Arc::ptr_eq(entry, session));
         if there {
             slab.remove(slot);
@@ -113,8 +126,8 @@ impl<S> Registry<S> {
     }
 
     /// Closes sessions that were silent for too long, tells lingering connections that their time is over, and
-    /// returns the sessions that somebody has to be told about. `after` is the time for which a stream may come by way of another node.
-    pub(crate) fn sweep(&self, now: Tick, patience: Patience, after: Option<Duration>) -> Swept<S> {
+    /// returns the sessions that somebody has to be told about.
+    pub(crate) fn sweep(&self, now: Tick, patience: Patience, sought: Option<Sought>) -> Swept<S> {
         let (ended, away, staying) = (Vec::new(), Vec::new(), Vec::new());
         let mut swept = Swept { ended, away, staying, census: Census::default() };
         self.for_each_chunked(|session| {
@@ -124,7 +137,9 @@ impl<S> Registry<S> {
                 Due::Over if session.tie() != Tie::Connection => swept.ended.push(session.clone()),
                 _ => {}
             }
-            if let Some(after) = after.filter(|_| swept.staying.len() < STAYING_MAX)
+            if let Some(Sought { after, from, count }) = sought
+                && swept.staying.len() < count
+                && session.slot.get() >= from
                 && let Some(node) = session.core().take_staying(now, after)
             {
                 swept.staying.push((session.clone(), node));
@@ -196,6 +211,27 @@ impl<S> Registry<S> {
     fn entries(&self) -> MutexGuard<'_, Entries<S>> {
         // No user code runs under this lock; a poisoned table is still a sound table.
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Entries<S> {
+    fn has_place(&self, sessions_max: usize) -> bool {
+        self.slab.len() + self.reserved < sessions_max
+    }
+
+    fn give_up(&mut self) {
+        self.reserved = self.reserved.saturating_sub(1);
+    }
+
+    fn put(&mut self, session: &Arc<LiveSession<S>>) {
+        if self.slab.len() == self.slab.capacity() {
+            // By an eighth, not by doubling: half of a large table would lie idle.
+            let more = self.slab.len() / 8 + 16;
+            self.slab.reserve_exact(more);
+        }
+        let vacant = self.slab.vacant_entry();
+        session.slot.set(vacant.key() as u32);
+        vacant.insert(session.clone());
     }
 }
 

@@ -2,14 +2,20 @@
 
 use std::{
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::live::{LiveSession, registry::STAYING_MAX};
+use crate::live::{LiveSession, registry::Sought};
+
+/// How many sessions wait for whoever has them follow. The rest are found by the next sweeps.
+pub(crate) const STAYING_MAX: usize = 64;
 
 /// A session, and the number of the node by which its stream comes.
 pub(crate) type Stays<S> = (Arc<LiveSession<S>>, u64);
@@ -18,20 +24,36 @@ pub(crate) type Stays<S> = (Arc<LiveSession<S>>, u64);
 #[derive(Debug)]
 pub(crate) struct Found<S> {
     /// How long a stream has come by another node.
-    pub(crate) after: Duration,
+    after: Duration,
+    /// The slot from which on the next sweep looks for them: each has its turn, however many there are that stay.
+    from: AtomicU32,
     tx: mpsc::Sender<Stays<S>>,
     unheard: Mutex<Option<mpsc::Receiver<Stays<S>>>>,
 }
 
 impl<S> Found<S> {
     pub(crate) fn new(after: Duration) -> Self {
-        // No more than one sweep finds. Those beyond it are found again when their time is over once more.
         let (tx, rx) = mpsc::channel(STAYING_MAX);
-        Self { after, tx, unheard: Mutex::new(Some(rx)) }
+        Self { after, from: AtomicU32::new(0), tx, unheard: Mutex::new(Some(rx)) }
     }
 
-    pub(crate) fn tell(&self, stays: Stays<S>) {
-        let _ = self.tx.try_send(stays);
+    /// As many as there is room for.
+    pub(crate) fn sought(&self) -> Sought {
+        Sought { after: self.after, from: self.from.load(Ordering::Relaxed), count: self.tx.capacity() }
+    }
+
+    /// These were found.
+    pub(crate) fn tell(&self, found: Vec<Stays<S>>, sought: Sought) {
+        let from = match found.last() {
+            _ if found.len() < sought.count => 0,
+            Some((last, _)) => last.slot.get() + 1,
+            None => sought.from,
+        };
+        self.from.store(from, Ordering::Relaxed);
+        for stays in found {
+            // There is room, as only the sweep tells. Where nobody hears it any more, nobody follows.
+            let _ = self.tx.try_send(stays);
+        }
     }
 
     /// Only once.
@@ -51,7 +73,13 @@ pub struct Staying<S> {
 impl<S> Staying<S> {
     /// Waits for the next one, with the number of that node. `None` once the endpoint has stopped. Cancel safe.
     pub async fn next(&mut self) -> Option<(Arc<LiveSession<S>>, u64)> {
-        self.stopped.run_until_cancelled(self.rx.recv()).await.flatten()
+        loop {
+            let (session, node) = self.stopped.run_until_cancelled(self.rx.recv()).await.flatten()?;
+            // Its client may have come elsewhere since it was found.
+            if session.core().comes_by(node) {
+                return Some((session, node));
+            }
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
 use tracing::debug;
 
-use super::Manager;
+use super::{Manager, staying::Found};
 use crate::{
     close::CloseReason,
     handler::Handler,
@@ -70,11 +70,11 @@ impl<H: Handler> Manager<H> {
     }
 
     pub(super) fn sweep(&self, now: Tick, patience: Patience) {
-        let after = self.staying.as_ref().map(|staying| staying.after);
-        let swept = self.registry.sweep(now, self.patience_now(patience), after);
+        let sought = self.staying.as_ref().map(Found::sought);
+        let swept = self.registry.sweep(now, self.patience_now(patience), sought);
         self.common.counters.set_census(swept.census);
-        if let Some(staying) = &self.staying {
-            swept.staying.into_iter().for_each(|stays| staying.tell(stays));
+        if let Some((staying, sought)) = self.staying.as_ref().zip(sought) {
+            staying.tell(swept.staying, sought);
         }
         for session in swept.away {
             self.tell(&session);

@@ -149,7 +149,7 @@ impl TransportOptions {
     }
 
     /// Sessions that may be live at once. Default 1,000,000, which is above what one machine's sockets allow but below what
-    /// an endless loop of long-poll sessions would take. The next is refused with 503.
+    /// an endless loop of long-poll sessions would take. The next is refused with 503. Those count that are on their way here from other nodes.
     pub fn sessions_max(mut self, sessions: usize) -> Self {
         self.sessions_max = sessions;
         self

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::*;
-use crate::cluster::presence::Present;
+use crate::{cluster::presence::Present, support::sessions::BEAT};
 
 /// How long a stream comes by another node.
 const AFTER: Duration = Duration::from_millis(500);
@@ -93,4 +93,47 @@ async fn a_session_whose_streams_come_by_all_nodes_stays() {
     }
     assert_eq!(nodes.each_ref().map(gone), [0, 0, 0]);
     assert_eq!(nodes[0].sessions(), 1);
+}
+
+/// One of a user's sessions has gone from each of two nodes to the other, and both pass on to each other what comes late: not for ever.
+#[tokio::test]
+async fn an_order_about_a_user_whose_sessions_went_both_ways_comes_to_an_end() {
+    let hub = Hub::new();
+    let (nodes, [one, two, _]) = three_that_let_follow(&hub, AFTER).await;
+    let mut sessions = Vec::new();
+    for (from, to) in [(one, two), (two, one)] {
+        let mut session = Session::open_as(from, "/socket", Transport::Sse, "&user=1", BEAT).await;
+        session.address = to;
+        session.resume(Transport::Sse).await;
+        sessions.push(session);
+    }
+    eventually("they follow", || [gone(&nodes[0]), gone(&nodes[1])] == [1, 1]).await;
+    nodes[2].server.disconnect_everywhere("user:1").await.unwrap();
+    eventually("they are over", || nodes.iter().all(|node| node.sessions() == 0)).await;
+    sleep(Duration::from_millis(500)).await;
+    let _back = Session::open_as(one, "/socket", Transport::Sse, "&user=1", BEAT).await;
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(nodes[0].sessions(), 1, "who comes back is not sent away again");
+}
+
+/// A channel that takes its time is no reason to end a session that was about to follow: it goes with the others when it can.
+#[tokio::test]
+async fn a_session_that_cannot_follow_yet_goes_when_its_node_goes_down() {
+    let hub = Hub::new();
+    let (nodes, [one, two, _]) = three_that_let_follow(&hub, AFTER).await;
+    let mut session = Session::open(one, "/socket", Transport::Sse).await;
+    session.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
+    assert_eq!(session.next_json().await[4]["status"], "ok");
+    session.expect_json(json!(["1", null, "room:1", "joined", {}])).await;
+    session.address = two;
+    session.resume(Transport::Sse).await;
+    eventually("it is offered", || nodes[1].server.stats().joins == 1).await;
+    session.send_json(json!(["1", "2", "room:1", "think", {"for": 4_000}])).await;
+    // It is held when the other node knows how far it has heard the topic, with its next beat.
+    sleep(Duration::from_secs(1)).await;
+    nodes[0].go().await.unwrap();
+    assert_eq!(nodes[1].sessions() + nodes[2].sessions(), 1);
+    session.address = two;
+    session.resume(Transport::Sse).await;
+    session.expect_json(ok("1", "2", "room:1", json!({"for": 4_000}))).await;
 }

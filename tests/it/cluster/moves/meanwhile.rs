@@ -142,6 +142,52 @@ async fn what_a_channel_says_to_all_others_its_own_client_does_not_hear() {
     }
 }
 
+/// The node that has let a session in goes down itself before that comes: it goes to the third, and nothing of it is left there.
+#[tokio::test]
+async fn a_session_that_is_refused_when_it_comes_leaves_nothing_there() {
+    let gate = Gate::new();
+    let (nodes, addresses) = three_with::<Teller>(&gate).await;
+    let mut session = joined(addresses[0], "busy:1").await;
+    session.send_json(json!(["1", "2", "busy:1", "tell", {"n": 1}])).await;
+    gate.comes().await;
+    let gone = nodes[0].go();
+    eventually("it is let in", || nodes[1].joins() + nodes[2].joins() == 1).await;
+    let asked = if nodes[1].joins() == 1 { 1 } else { 2 };
+    let gone_as_well = nodes[asked].go();
+    eventually("it goes down", || !nodes[asked].server.is_ready()).await;
+    gate.open();
+    gone.await.unwrap();
+    gone_as_well.await.unwrap();
+    assert_eq!(nodes[3 - asked].sessions(), 1);
+}
+
+/// Says on another topic, which is kept, what its own client is not to hear.
+struct Whisperer;
+
+impl Channel for Whisperer {
+    type State = ();
+
+    async fn join(_: &Topic, _: Payload, _: &mut Joining<Self>) -> Result<Self, Failure> {
+        Ok(Self)
+    }
+
+    async fn handle_in(&mut self, _: &str, payload: Payload, cx: &Context<Self>) -> Handled {
+        cx.publish(Broadcast::new("busy:kept:1", "said", payload).except(cx.channel_id()))?;
+        Ok(reply("ok", json!({})))
+    }
+}
+
+/// It is not waited for what comes back to nobody here.
+#[tokio::test]
+async fn a_session_goes_whose_channel_has_said_something_where_nobody_is() {
+    let (nodes, addresses) = three_with::<Whisperer>(&Arc::new(())).await;
+    let mut session = joined(addresses[0], "busy:1").await;
+    session.send_json(json!(["1", "2", "busy:1", "whisper", {"n": 1}])).await;
+    session.expect_json(ok("1", "2", "busy:1", json!({}))).await;
+    nodes[0].go().await.unwrap();
+    assert_eq!(nodes[1].sessions() + nodes[2].sessions(), 1);
+}
+
 fn check(token: Option<&str>, is_first_over: &AtomicBool) -> Result<Accept, Refusal> {
     match token {
         Some("first") if !is_first_over.load(Ordering::Relaxed) => Ok(Accept::new().id("user:1")),

@@ -75,7 +75,8 @@ impl Channel for Room {
 
     async fn handle_in(&mut self, event: &str, payload: Payload, _: &Context<Self>) -> Handled {
         if event == "think" {
-            sleep(Duration::from_secs(3)).await;
+            let time = payload.parse::<serde_json::Value>()?["for"].as_u64().unwrap_or(3_000);
+            sleep(Duration::from_millis(time)).await;
         }
         Ok(reply("ok", payload))
     }

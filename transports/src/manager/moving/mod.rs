@@ -80,14 +80,15 @@ impl<H: Handler> Manager<H> {
         closed.flatten()
     }
 
-    /// A session that is to come from another node, and that nobody can find. `None` if there are as many sessions as there may be, or as many bytes are
-    /// held as let no new client in, or the system has no randomness to give.
+    /// A session that is to come from another node, and that nobody can find; its place is kept. `None` if there are as many sessions as there may be,
+    /// or as many bytes are held as let no new client in, or the system has no randomness to give.
     pub(crate) fn reserve(&self, state: H::State) -> Option<Session<H>> {
-        if self.registry.is_full() || self.common.budget.is_strained() {
+        let secret = dice::secret()?;
+        if self.common.budget.is_strained() || !self.registry.reserve() {
             return None;
         }
         let serial = self.serials.fetch_add(1, Ordering::Relaxed);
-        let kind = Kind::Resumable(Resumable::new(serial, dice::secret()?));
+        let kind = Kind::Resumable(Resumable::new(serial, secret));
         let session = LiveSession::new(self.common.clone(), Transport::Longpoll, kind, state);
         session.reserve();
         Some(Arc::new(session))
@@ -104,21 +105,17 @@ impl<H: Handler> Manager<H> {
 
     /// It can be found from now on.
     pub(crate) fn adopt(&self, session: &Session<H>) -> bool {
-        // The sweep looks at it as soon as it is there.
-        if self.draining.is_cancelled() || !session.adopt() {
+        // The sweep looks at it as soon as it is there. Where this node goes down it was promised before that, and goes to a third.
+        if self.parting.is_cancelled() || !session.adopt() {
             self.end_unseen(session);
             return false;
         }
-        if !self.registry.adopt(session) {
-            session.reserve();
-            self.end_unseen(session);
-            return false;
-        }
+        self.registry.adopt(session);
         self.enter_names(session);
         self.common.counters.count_come_from_elsewhere();
         self.tell(session);
-        // It may have been closed while it could not be found, or the drain may have passed by.
-        if self.draining.is_cancelled() {
+        // It may have been closed while it could not be found, or the end may have passed by.
+        if self.parting.is_cancelled() {
             session.close(CloseReason::Draining);
         }
         if session.closed().is_some() {
@@ -150,6 +147,7 @@ impl<H: Handler> Manager<H> {
     /// A reserved session does not come: the handler is told that it is over.
     pub(crate) fn discard(&self, session: &Session<H>) {
         if session.discard() {
+            self.registry.give_up();
             self.handler.closed(session, CloseReason::Draining);
         }
     }

@@ -1,5 +1,7 @@
 //! What becomes of sessions that go from node to node, call by call. `tests/moving/` has the same with clients.
 
+mod staying;
+
 use std::sync::Mutex;
 
 use http::{Request, request::Parts};
@@ -414,28 +416,23 @@ async fn a_session_for_which_there_is_no_room_is_discarded_and_its_handler_told(
     let bytes = one.freeze(&session).unwrap();
     let reserved = full.reserve(()).unwrap();
     Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
-    // Another one has taken the last place.
-    let (other, _) = open(&full).await;
-    assert!(full.reserve(()).is_none());
-    assert!(!full.adopt(&reserved) && !full.adopt(&reserved));
+    assert!(full.reserve(()).is_none(), "it has the last place");
     full.discard(&reserved);
-    let closed =
-        full.handler.notes().into_iter().filter(|note| note.starts_with("closed")).collect::<Vec<_>>();
-    assert_eq!(closed, ["closed: draining"], "once");
-    assert_eq!((reserved.push(Frame::text("a")), full.registry.len()), (Pushed::Closed, 1));
-    drop(other);
+    assert!(!full.adopt(&reserved) && !full.adopt(&reserved));
+    assert_eq!(full.handler.notes(), ["closed: draining"], "once");
+    assert_eq!((reserved.push(Frame::text("a")), full.registry.len()), (Pushed::Closed, 0));
 
     let two = node(2);
     let bytes = {
         one.take_back(&session);
         one.freeze(&session).unwrap()
     };
-    two.draining.cancel();
+    two.parting.cancel();
     let reserved = two.reserve(()).unwrap();
     assert!(!two.adopt(&reserved), "nothing has come");
     let reserved = two.reserve(()).unwrap();
     Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
-    assert!(!two.adopt(&reserved), "it goes down");
+    assert!(!two.adopt(&reserved), "it has gone down");
     assert_eq!(two.handler.notes(), ["closed: draining", "closed: draining"]);
     assert_eq!((two.foreign.count(), two.common.counters.come_from_elsewhere()), (0, 0));
 }
@@ -509,57 +506,6 @@ async fn only_what_is_open_and_resumable_moves_and_only_among_nodes() {
 }
 
 #[tokio::test]
-async fn a_stream_that_comes_by_another_node_for_long_is_told_of_once_in_that_time() {
-    let one = node(1);
-    let (Attached { session, .. }, token) = open(&one).await;
-    let mut staying = one.staying.as_ref().unwrap().hear(&one.stopped).unwrap();
-    assert!(one.staying.as_ref().unwrap().hear(&one.stopped).is_none(), "somebody hears it");
-    let come = async |transport: Transport, by: Option<u64>| {
-        let mut parts = parts();
-        by.into_iter().for_each(|by| {
-            parts.extensions.insert(Carried { by });
-        });
-        let attached = one.resume(transport, (parts, None), &token, Seq(0), 300_000).await.unwrap();
-        session.core().session.handle_proof();
-        attached.attachment
-    };
-    let mut told_at = |seconds: u32| {
-        one.common.clock.set(Tick(seconds * 1_000));
-        session.touch();
-        one.sweep(Tick(seconds * 1_000), one.patience());
-        let mut next = std::pin::pin!(staying.next());
-        let found = next.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
-        match found {
-            std::task::Poll::Ready(found) => found.map(|(_, node)| node),
-            std::task::Poll::Pending => None,
-        }
-    };
-    one.common.clock.set(Tick(1_000));
-    let attachment = come(Transport::Sse, Some(2)).await;
-    assert_eq!(
-        [told_at(60), told_at(61), told_at(62), told_at(120), told_at(121)],
-        [None, Some(2), None, None, Some(2)]
-    );
-    // A stream that is none any more, one that begins anew, polls, and one of this node's.
-    one.detach(&session, attachment);
-    assert_eq!(told_at(181), None);
-    come(Transport::Websocket, Some(3)).await;
-    assert_eq!([told_at(240), told_at(241)], [None, Some(3)]);
-    come(Transport::Longpoll, Some(3)).await;
-    assert_eq!(told_at(340), None);
-    come(Transport::Sse, Some(2)).await;
-    come(Transport::Sse, None).await;
-    assert_eq!(told_at(440), None);
-    assert!(session.core().moving_is_none(), "nothing of it is left");
-    // One that is on its way already.
-    come(Transport::Sse, Some(2)).await;
-    session.hold_still();
-    assert_eq!(told_at(540), None);
-    session.go_on();
-    assert_eq!(told_at(541), Some(2));
-}
-
-#[tokio::test]
 async fn a_request_for_a_session_that_has_gone_on_before_its_node_died_comes_later() {
     let (one, two) = (node(1), node(2));
     let (Attached { session, .. }, token) = open(&one).await;
@@ -568,4 +514,32 @@ async fn a_request_for_a_session_that_has_gone_on_before_its_node_died_comes_lat
     assert_eq!(two.not_carried(NotCarried::Gone, 1, &token), NotCarried::Later, "it is here");
     assert_eq!(one.not_carried(NotCarried::Gone, 3, &token), NotCarried::Later, "it is elsewhere");
     assert_eq!(one.not_carried(NotCarried::Gone, 2, &token), NotCarried::Gone);
+}
+
+#[tokio::test]
+async fn a_session_that_is_let_in_has_its_place() {
+    let (one, two) = (node(1), node_with(2, TransportOptions::default().sessions_max(1)));
+    let (Attached { session, .. }, _) = open(&one).await;
+    let reserved = two.reserve(()).unwrap();
+    assert!(two.reserve(()).is_none(), "another one would find no place when it comes");
+    assert!(two.open(Transport::Websocket, parts(), None, 30_000).await.is_err(), "nor who is new");
+    two.discard(&reserved);
+    moved(&one, &session, &two);
+    assert!(two.reserve(()).is_none());
+    assert_eq!(two.registry.len(), 1);
+}
+
+/// Its node has promised to take it, and the other one has let go of it.
+#[tokio::test]
+async fn a_session_that_comes_as_its_node_begins_to_go_down_goes_on_from_there() {
+    let (one, two, three) = (node(1), node(2), node(3));
+    let (Attached { session, .. }, token) = open(&one).await;
+    let reserved = two.reserve(()).unwrap();
+    let bytes = one.freeze(&session).unwrap();
+    Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
+    one.release(&session, two.marks.here());
+    two.draining.cancel();
+    assert!(two.adopt(&reserved) && reserved.closed().is_none());
+    moved(&two, &reserved, &three);
+    assert!(resume(&three, &token, 0).await.is_ok());
 }
