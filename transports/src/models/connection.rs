@@ -187,7 +187,7 @@ fn a_connection_ends_whoever_ends_it_while_a_sweep_goes_on() {
         });
         // The first finds the session idle, the next ones that it lingers: nobody reads at the other end.
         for now in 1..4 {
-            manager.registry.sweep(Tick(now), PATIENCE);
+            manager.registry.sweep(Tick(now), PATIENCE, None);
         }
         future::block_on(connection).unwrap();
         pusher.join().unwrap();
@@ -450,7 +450,7 @@ fn whatever_happens_as_a_session_is_frozen_its_connection_ends_and_each_frame_is
                     period: Duration::ZERO,
                 };
                 for now in 1..3 {
-                    manager.registry.sweep(Tick(now), patience);
+                    manager.registry.sweep(Tick(now), patience, None);
                 }
             }
         });
