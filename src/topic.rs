@@ -250,6 +250,28 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_is_its_text_wherever_it_comes_from_and_wherever_it_goes() {
+        let topic = Topic::from("room:1");
+        assert!(topic == "room:1" && topic == *"room:1" && topic != "room:2" && topic != *"room:2");
+        let text = SmolStr::from("room:1");
+        let others =
+            [Topic::new("room:1"), String::from("room:1").into(), Topic::from(&topic), text.clone().into()];
+        assert!(others.iter().all(|other| *other == topic));
+        assert_eq!((AsRef::<str>::as_ref(&topic), SmolStr::from(topic.clone())), ("room:1", text));
+        assert_eq!(
+            (topic.to_string(), format!("{topic:?}")),
+            ("room:1".to_owned(), r#""room:1""#.to_owned())
+        );
+    }
+
+    #[test]
+    fn a_pattern_is_shown_as_it_was_given() {
+        let pattern: TopicPattern = "room:*".parse().unwrap();
+        assert_eq!((pattern.as_str(), pattern.to_string()), ("room:*", "room:*".to_owned()));
+        assert_eq!(format!("{pattern:?}"), r#""room:*""#);
+    }
+
+    #[test]
     fn a_map_of_topics_is_asked_with_a_string() {
         let map = HashMap::from([(Topic::from("a"), 1), (Topic::from("room:".repeat(9)), 2)]);
         assert_eq!(map.get("a"), Some(&1));

@@ -255,6 +255,19 @@ mod tests {
     }
 
     #[test]
+    fn as_much_is_held_as_may_be_and_nothing_beyond_that() {
+        for (count, bytes) in [(HELD_MAX as u64 - 1, 0), (1, HELD_BYTES_MAX)] {
+            let (mut mirror, mut steps) = (behind_a_hole(), Vec::new());
+            for number in 4..4 + count {
+                mirror.handle_kept(kept(number, bytes), |_| None, &mut steps);
+            }
+            assert_eq!((mirror.held.len() as u64, mirror.held_bytes), (1 + count, bytes));
+            mirror.handle_kept(kept(4 + count, 1), |_| None, &mut steps);
+            assert_eq!((mirror.held.len(), mirror.held_bytes), (0, 0));
+        }
+    }
+
+    #[test]
     fn a_read_that_may_be_too_old_is_followed_by_another_and_who_waits_is_told_which() {
         let (mut mirror, mut steps) = (behind_a_hole(), Vec::new());
         assert_eq!((mirror.reads(), mirror.verify(&mut steps)), (1, 3));

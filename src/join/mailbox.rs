@@ -399,6 +399,9 @@ mod tests {
         let narrow = MailboxLimits::new().bytes_max(10);
         assert!(mailbox.push_by_policy(large(1_501), &narrow).is_err());
         assert_eq!(mailbox.push_by_policy(large(1_500), &narrow).unwrap(), Deposited::Replaced);
+        let wide_enough = MailboxLimits::new().bytes_max(large(1_600).bytes());
+        assert!(mailbox.push_by_policy(large(1_601), &wide_enough).is_err());
+        assert_eq!(mailbox.push_by_policy(large(1_600), &wide_enough).unwrap(), Deposited::Replaced);
         assert_eq!(mailbox.len(), 1);
     }
 

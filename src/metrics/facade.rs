@@ -73,3 +73,116 @@ fn record(recorder: &dyn Recorder, description: &Description, sample: &Sample) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use ::metrics::{Counter, CounterFn, Gauge, GaugeFn, Histogram, Unit};
+    use lapwing_transports::tally;
+
+    use super::*;
+    use crate::metrics::catalog;
+
+    /// What a recorder is told, a line each.
+    #[derive(Clone, Default)]
+    struct Told(Arc<Mutex<Vec<String>>>);
+
+    /// One series of it.
+    struct Series(Told, String);
+
+    impl CounterFn for Series {
+        fn increment(&self, _: u64) {
+            unreachable!("what is counted already is not added up once more");
+        }
+
+        fn absolute(&self, value: u64) {
+            self.0.line(format!("{} {value}", self.1));
+        }
+    }
+
+    impl GaugeFn for Series {
+        fn increment(&self, _: f64) {
+            unreachable!("a level is set");
+        }
+
+        fn decrement(&self, _: f64) {
+            unreachable!("a level is set");
+        }
+
+        fn set(&self, value: f64) {
+            self.0.line(format!("{} {value}", self.1));
+        }
+    }
+
+    impl Told {
+        fn line(&self, line: String) {
+            self.0.lock().unwrap().push(line);
+        }
+
+        fn described(&self, kind: &str, name: &KeyName, unit: Option<Unit>, help: &SharedString) {
+            let unit = unit.map_or("things", |unit| unit.as_str());
+            assert!(help.ends_with('.'), "{help}");
+            self.line(format!("{kind} {} of {unit}", name.as_str()));
+        }
+
+        fn series(&self, key: &Key) -> Arc<Series> {
+            let labels: Vec<_> =
+                key.labels().map(|label| format!("{}={}", label.key(), label.value())).collect();
+            Arc::new(Series(self.clone(), format!("{}{{{}}}", key.name(), labels.join(","))))
+        }
+    }
+
+    impl Recorder for Told {
+        fn describe_counter(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+            self.described("counter", &name, unit, &help);
+        }
+
+        fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+            self.described("gauge", &name, unit, &help);
+        }
+
+        fn describe_histogram(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+            unreachable!("{name:?}: no values are told, and so no histogram");
+        }
+
+        fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::from_arc(self.series(key))
+        }
+
+        fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::from_arc(self.series(key))
+        }
+
+        fn register_histogram(&self, key: &Key, _: &Metadata<'_>) -> Histogram {
+            unreachable!("{key:?}: no values are told, and so no histogram");
+        }
+    }
+
+    #[test]
+    fn a_recorder_is_told_each_number_and_what_it_means() {
+        let (mut metrics, told) = (Metrics::new(), Told::default());
+        metrics.gauge(&catalog::SESSIONS, &["/s", "sse"], 2.0);
+        metrics.count(&catalog::FRAME_BYTES, &["/s", "sse", "transmit"], 7);
+        let histogram = tally::Histogram::new(&[500_000_000]);
+        [250_000_000, 1_000_000_000].into_iter().for_each(|nanos| histogram.record(nanos));
+        metrics.histogram(&catalog::BROADCAST_DURATION, &["program"], histogram.read());
+        ::metrics::with_local_recorder(&told, || metrics.record());
+        assert_eq!(
+            *told.0.lock().unwrap(),
+            [
+                "gauge lapwing_sessions of things",
+                "lapwing_sessions{mount=/s,transport=sse} 2",
+                "counter lapwing_frame_bytes_total of bytes",
+                "lapwing_frame_bytes_total{mount=/s,transport=sse,direction=transmit} 7",
+                "counter lapwing_broadcast_duration_seconds_bucket of things",
+                "counter lapwing_broadcast_duration_seconds_count of things",
+                "gauge lapwing_broadcast_duration_seconds_sum of seconds",
+                "lapwing_broadcast_duration_seconds_bucket{source=program,le=0.5} 1",
+                "lapwing_broadcast_duration_seconds_bucket{source=program,le=+Inf} 2",
+                "lapwing_broadcast_duration_seconds_sum{source=program} 1.25",
+                "lapwing_broadcast_duration_seconds_count{source=program} 2",
+            ]
+        );
+    }
+}

@@ -156,3 +156,25 @@ impl Metrics {
         family.expect("a metric is in the catalog").samples.push(Sample { labels, value });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_found_by_its_name_and_all_of_its_labels() {
+        let mut metrics = Metrics::new();
+        metrics.gauge(&catalog::SESSIONS, &["/a", "sse"], 2.0);
+        metrics.gauge(&catalog::SESSIONS, &["/b", "sse"], 3.0);
+        metrics.count(&catalog::FRAMES, &["/a", "sse", "transmit"], 7);
+        assert_eq!(metrics.value("lapwing_sessions", &["/b", "sse"]), Some(&Value::Gauge(3.0)));
+        assert_eq!(metrics.value("lapwing_frames_total", &["/a", "sse", "transmit"]), Some(&Value::Count(7)));
+        for (name, labels) in
+            [("lapwing_sessions", &["/c", "sse"][..]), ("lapwing_sessions", &["/a"]), ("other", &[])]
+        {
+            assert_eq!(metrics.value(name, labels), None, "{name} {labels:?}");
+        }
+        let all: Vec<_> = metrics.families().iter().map(|family| family.description.name).collect();
+        assert_eq!(all, catalog::ALL.iter().map(|metric| metric.name).collect::<Vec<_>>());
+    }
+}

@@ -130,5 +130,6 @@ mod tests {
         );
         assert!(open.contains("# TYPE lapwing_frames counter\n") && open.ends_with("\n# EOF\n"));
         assert!(open.contains("# UNIT lapwing_broadcast_duration_seconds seconds\n"));
+        assert!(!prometheus.contains("# UNIT"));
     }
 }

@@ -159,6 +159,24 @@ mod tests {
     }
 
     #[test]
+    fn the_largest_message_is_put_together() {
+        let (mut missing, message) = (Missing::default(), message(MESSAGE_BYTES_MAX));
+        let pieces = cut(7, &message).unwrap();
+        assert!(pieces.iter().find_map(|piece| missing.take(1, piece)) == Some(message));
+    }
+
+    #[test]
+    fn what_is_missing_is_kept_up_to_the_bound_and_dropped_beyond_it_but_for_the_newest() {
+        let first = cut(1, &message(2 * PIECE_BYTES_MAX)).unwrap().swap_remove(0);
+        let large = Bytes::from([&first[..HEAD], &vec![0; 1024 * 1024 - HEAD]].concat());
+        let (mut missing, nodes) = (Missing::default(), (MISSING_BYTES_MAX / large.len()) as u64);
+        (0..nodes).for_each(|node| assert_eq!(missing.take(node, &large), None));
+        assert_eq!((missing.messages.len() as u64, missing.bytes), (nodes, MISSING_BYTES_MAX));
+        missing.take(nodes, &first);
+        assert_eq!((missing.messages.len(), missing.bytes), (1, first.len()));
+    }
+
+    #[test]
     fn what_is_no_piece_is_nothing() {
         let mut missing = Missing::default();
         let piece = cut(1, &message(10)).unwrap().remove(0);

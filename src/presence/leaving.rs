@@ -255,8 +255,35 @@ mod tests {
     }
 
     #[test]
+    fn what_a_node_left_before_this_one_came_stays_as_long_as_elsewhere_and_no_longer_than_the_grace() {
+        let mut leaving = Leaving::new(GRACE);
+        assert!(leaving.handle_left(NOW, 2, GRACE / 3) && leaving.handle_left(NOW, 3, 3 * GRACE));
+        assert!(!leaving.handle_left(NOW, 2, GRACE), "that is known");
+        leaving.handle_leaving(4);
+        let left = |at| leaving.left(at).map(|left| (left.node, left.stays)).collect::<Vec<_>>();
+        assert_eq!(left(NOW), [(2, GRACE / 3), (3, GRACE)]);
+        assert_eq!(left(NOW + GRACE / 3), [(2, Duration::ZERO), (3, GRACE * 2 / 3)]);
+        assert_eq!(leaving.take_due(NOW + GRACE / 3), (vec![], vec![2]));
+        assert_eq!(leaving.take_due(NOW + GRACE), (vec![], vec![3]));
+    }
+
+    #[test]
+    fn this_node_is_told_of_no_more_nodes_than_a_cluster_may_have() {
+        let mut leaving = Leaving::new(GRACE);
+        let taken = (1..=300).filter(|node| leaving.handle_left(NOW, *node, GRACE)).count();
+        assert_eq!(taken, NODES_MAX);
+    }
+
+    #[test]
+    fn who_has_left_is_not_empty_with_ended_joins_alone() {
+        let mut leaving = Leaving::new(GRACE);
+        assert!(leaving.handle_end(NOW, Owner(1)) && !leaving.is_empty());
+    }
+
+    #[test]
     fn without_a_grace_nothing_stays() {
         let mut leaving = Leaving::new(Duration::ZERO);
+        assert!(!leaving.handle_left(NOW, 3, GRACE));
         leaving.handle_leaving(2);
         assert!(!leaving.handle_end(NOW, Owner(1)) && !leaving.handle_gone(NOW, 2) && leaving.is_empty());
     }

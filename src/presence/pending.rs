@@ -107,3 +107,134 @@ impl Outgoing {
         leaves
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use lapwing_presence::{Config, Owner, Presences};
+
+    use super::*;
+    use crate::presence::others::replica_of;
+
+    const TICK: Duration = Duration::from_secs(1);
+
+    fn options() -> PresenceOptions {
+        PresenceOptions::default().tick(TICK).burst(2).diff_bytes_max(1_000)
+    }
+
+    /// A topic, and what its clients were not told.
+    struct Room {
+        presences: Presences,
+        pending: Pending,
+        owners: u64,
+        start: Instant,
+    }
+
+    impl Room {
+        fn new() -> Self {
+            let presences = Presences::new(replica_of(1), Config::default());
+            Self { presences, pending: Pending::default(), owners: 0, start: Instant::now() }
+        }
+
+        fn comes(&mut self, key: &str, meta_bytes: usize) -> Owner {
+            self.owners += 1;
+            let diff =
+                self.presences.track("room", key, Owner(self.owners), &vec![b' '; meta_bytes]).unwrap();
+            self.pending.absorb(diff.into_topics().remove(0));
+            Owner(self.owners)
+        }
+
+        fn goes(&mut self, owner: Owner) {
+            self.pending.absorb(self.presences.untrack_all(owner).into_topics().remove(0));
+        }
+
+        fn is_due(&self, ms: u64) -> bool {
+            self.pending.is_due(self.start + Duration::from_millis(ms), &options())
+        }
+
+        fn is_quiet(&self, ms: u64) -> bool {
+            self.pending.is_quiet(self.start + Duration::from_millis(ms), &options())
+        }
+
+        fn take(&mut self, ms: u64) -> Outgoing {
+            self.pending.take(self.start + Duration::from_millis(ms), &options())
+        }
+    }
+
+    fn keys<'a>(entries: impl IntoIterator<Item = &'a Entry>) -> Vec<&'a str> {
+        entries.into_iter().map(Entry::key).collect()
+    }
+
+    #[test]
+    fn a_burst_is_told_at_once_and_then_one_diff_with_each_tick() {
+        let mut room = Room::new();
+        assert!(!room.is_due(0) && room.is_quiet(0));
+        let mut is_told = |ms| {
+            room.comes("ada", 2);
+            let is_due = room.is_due(ms);
+            if is_due {
+                room.take(ms);
+                assert_eq!(room.pending.next_look(&options()), room.start + Duration::from_millis(ms) + TICK);
+            }
+            is_due
+        };
+        assert_eq!([0, 0, 0, 999].map(&mut is_told), [true, true, false, false]);
+        assert_eq!([1_000, 1_000, 9_000].map(&mut is_told), [true, false, true]);
+        assert_eq!([9_000, 9_000].map(&mut is_told), [true, false], "no more than the burst is saved up");
+        assert!(!room.is_quiet(20_000), "something is to be told");
+        room.take(20_000);
+        assert!(!room.is_quiet(20_999) && room.is_quiet(21_000));
+    }
+
+    #[test]
+    fn much_is_told_without_waiting() {
+        let mut room = Room::new();
+        room.pending.take(room.start, &options());
+        room.pending.take(room.start, &options());
+        let ada = room.comes("ada", 400 - 3 - 64);
+        room.comes("bob", 200 - 3 - 64);
+        assert!(!room.is_due(0));
+        room.goes(ada);
+        assert!(room.is_due(0), "400 bytes came, and 200, and 400 went");
+        room.take(0);
+        room.comes("eve", 999 - 3 - 64);
+        assert!(!room.is_due(0));
+    }
+
+    #[test]
+    fn who_came_and_went_is_told_to_those_who_were_given_the_state_in_between() {
+        let mut room = Room::new();
+        room.pending.handle_state_given();
+        for is_told in [false, true] {
+            let (ada, _) = (room.comes("ada", 2), room.comes("bob", 2));
+            if is_told {
+                room.pending.handle_state_given();
+            }
+            room.goes(ada);
+            let told = room.take(0);
+            let leaves = if is_told { vec!["ada"] } else { vec![] };
+            assert_eq!((keys(told.joins()), keys(told.leaves())), (vec!["bob"], leaves));
+        }
+        let ada = room.comes("ada", 2);
+        room.goes(ada);
+        assert!(!room.is_due(5_000), "nobody knows of her any more");
+        let ada = room.comes("ada", 2);
+        room.pending.handle_state_given();
+        room.goes(ada);
+        assert!(room.is_due(5_000) && !room.is_quiet(5_000), "somebody does");
+    }
+
+    #[test]
+    fn leaves_of_one_key_stand_together() {
+        let mut room = Room::new();
+        let known = ["bob", "ada", "eve"].map(|key| room.comes(key, 2));
+        room.take(0);
+        let again = ["ada", "eve", "bob"].map(|key| room.comes(key, 2));
+        room.pending.handle_state_given();
+        known.into_iter().chain(again).for_each(|owner| room.goes(owner));
+        let told = room.take(0);
+        assert_eq!(keys(told.leaves()), ["ada", "ada", "bob", "bob", "eve", "eve"]);
+        assert_eq!(told.entries().count(), 6);
+    }
+}

@@ -164,8 +164,18 @@ mod tests {
     }
 
     #[test]
+    fn a_field_is_called_as_on_the_wire() {
+        let fields = [Field::JoinRef, Field::Ref, Field::Topic, Field::Event, Field::Payload, Field::Status];
+        let names = ["join_ref", "ref", "topic", "event", "payload", "status"];
+        assert_eq!(fields.map(|field| field.to_string()), names);
+    }
+
+    #[test]
     fn causes_are_sources() {
         let cause = || serde_json::from_str::<u8>("x").unwrap_err();
+        let no_text = || String::from_utf8(vec![0xff]).unwrap_err().utf8_error();
+        assert!(DecodeError::NotText(no_text()).source().is_some());
+        assert!(DecodeError::FieldNotText { field: Field::Ref, source: no_text() }.source().is_some());
         assert!(DecodeError::Json(cause()).source().is_some());
         assert!(EncodeError::Json(cause()).source().is_some());
         assert!(DecodeError::Custom("mine".into()).source().is_some());

@@ -53,3 +53,21 @@ pub fn is_reserved(event: &str) -> bool {
 pub fn is_of_presence(event: &str) -> bool {
     [PRESENCE_STATE, PRESENCE_DIFF, PRESENCE_COUNT].contains(&event)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_the_protocol_and_of_presence_are_told_from_those_of_programs() {
+        for name in [JOIN, LEAVE, REPLY, ERROR, CLOSE, "phx_other", "chan_reply_7"] {
+            assert!(is_reserved(name) && !is_of_presence(name), "{name}");
+        }
+        for name in [PRESENCE_STATE, PRESENCE_DIFF, PRESENCE_COUNT] {
+            assert!(is_of_presence(name) && !is_reserved(name), "{name}");
+        }
+        for name in ["say", "phx", "reply", "presence", ""] {
+            assert!(!is_reserved(name) && !is_of_presence(name), "{name:?}");
+        }
+    }
+}

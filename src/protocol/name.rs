@@ -185,6 +185,23 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_its_text_wherever_it_comes_from() {
+        let (name, topic) = (Name::from("room:1"), Topic::from("room:1"));
+        assert!(name == "room:1" && name == *"room:1" && name != "room:2" && name != *"room:2");
+        let text = SmolStr::from("room:1");
+        let others = [String::from("room:1").into(), Name::from(&topic), topic.clone().into(), text.into()];
+        assert!(others.iter().all(|other| *other == name));
+        assert_eq!((NameRef::from(&name), NameRef::from(&topic)), (NameRef::from("room:1"), name.as_ref()));
+    }
+
+    #[test]
+    fn a_name_is_shown_as_its_text_or_its_json() {
+        let json = Name::from(RawJson::new("[5]").unwrap());
+        assert_eq!((Name::from("a b").to_string(), json.to_string()), ("a b".to_owned(), "[5]".to_owned()));
+        assert_eq!(json.as_str(), None);
+    }
+
+    #[test]
     fn a_json_string_is_a_string() {
         assert_eq!(Name::from(RawJson::new(r#""a\u0062""#).unwrap()), "ab");
         assert_eq!(Name::from(RawJson::new("null").unwrap()).to_topic(), None);

@@ -134,6 +134,13 @@ mod tests {
     }
 
     #[test]
+    fn it_is_shown_as_its_text() {
+        let json = RawJson::new("[1, 2]").unwrap();
+        assert_eq!((json.to_string(), format!("{json:?}")), ("[1, 2]".to_owned(), "[1, 2]".to_owned()));
+        assert!(!json.is_object() && RawJson::empty_object().is_object());
+    }
+
+    #[test]
     fn text_is_kept_byte_for_byte() {
         let text = r#"{"zz":1,"f":1.0,"e":1e3,"neg0":-0.0,"big":12345678901234567890,"s":"\/\u00e9","a":{ "b" : 1 }}"#;
         assert_eq!(RawJson::new(text).unwrap().as_str(), text);

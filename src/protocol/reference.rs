@@ -138,6 +138,13 @@ mod tests {
     }
 
     #[test]
+    fn a_ref_is_shown_as_its_json() {
+        let (text, number) = (Ref::from(String::from("a")), Ref::from(7));
+        assert_eq!((text.to_string(), format!("{text:?}")), ("\"a\"".to_owned(), "\"a\"".to_owned()));
+        assert_eq!((number.to_string(), format!("{number:?}")), ("7".to_owned(), "7".to_owned()));
+    }
+
+    #[test]
     fn spelling_of_strings_does_not_count() {
         assert_eq!(json(r#""\u0031""#), Ref::from("1"));
         assert_eq!(json(r#""a\/b""#), Ref::from("a/b"));

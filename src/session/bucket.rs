@@ -149,6 +149,8 @@ mod tests {
         assert!(Rate::per_second(1).burst(0).pace().is_err());
         assert!(Rate::new(1, Duration::from_secs(3_600)).burst(2).pace().is_err());
         assert!(Rate::new(1, Duration::from_secs(3_600)).pace().is_ok());
+        let burst = Rate::new(1, Duration::from_micros(1_118_481_067)).burst(5);
+        assert_eq!(burst.pace().map(|pace| u64::from(pace.ahead)).ok(), Some(AHEAD_MAX), "to the tick");
         assert!(Rate::new(u32::MAX, Duration::MAX).burst(u32::MAX).pace().is_err());
     }
 

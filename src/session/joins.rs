@@ -192,12 +192,31 @@ mod tests {
     }
 
     #[test]
+    fn a_heartbeat_is_one_by_its_topic_and_its_event() {
+        let joins = joins();
+        let verdict = |topic, event| joins.handle_message(&msg(None, topic, event), 3);
+        assert_eq!(verdict("phoenix", "say"), Verdict::Unmatched);
+        assert_eq!(verdict("a", "heartbeat"), Verdict::Forward(&join("a", Some("1"))));
+    }
+
+    #[test]
     fn a_join_that_was_replaced_is_not_removed_in_the_name_of_the_old_one() {
+        for topic in ["a", "b"] {
+            let (mut joins, (old, new)) =
+                (joins(), (joins().get(topic).unwrap().join_ref.clone(), Ref::from("5")));
+            joins.insert(join(topic, Some("5")));
+            assert_eq!((joins.len(), joins.iter().count()), (2, 2));
+            assert!(joins.remove(topic, |join| join.join_ref == old).is_none());
+            assert!(joins.remove(topic, |join| join.join_ref.as_ref() == Some(&new)).is_some());
+            let left: Vec<_> = joins.iter().map(|join| join.topic.as_str()).collect();
+            assert!(left != [topic] && left.len() == 1 && joins.get(topic).is_none());
+        }
+    }
+
+    #[test]
+    fn a_table_is_empty_when_the_last_join_is_gone() {
         let mut joins = joins();
-        joins.insert(join("b", Some("5")));
-        assert_eq!(joins.len(), 2);
-        assert!(joins.remove("b", |join| join.join_ref.is_none()).is_none());
-        assert!(joins.remove("b", |join| join.join_ref.is_some()).is_some());
+        assert!(joins.remove("b", |_| true).is_some() && joins.remove("c", |_| true).is_none());
         assert!(joins.remove("a", |_| true).is_some());
         assert!(joins.get("a").is_none() && joins.len() == 0);
     }
@@ -213,5 +232,27 @@ mod tests {
         }
         assert!(joins.rest.as_ref().unwrap().capacity() <= 8 * CAPACITY_MIN);
         assert!((0..10).all(|n| joins.get(&n.to_string()).is_some()) && joins.len() == 10);
+    }
+
+    #[test]
+    fn room_is_given_back_when_less_than_an_eighth_is_used_and_twice_of_what_is_used_stays() {
+        let (mut joins, mut given_back) = (Joins::default(), 0);
+        for n in 0..1_000 {
+            joins.insert(join(&n.to_string(), None));
+        }
+        let room =
+            |joins: &Joins<Join>| joins.rest.as_ref().map_or((0, 0), |rest| (rest.len(), rest.capacity()));
+        for n in 1..999 {
+            let (_, before) = room(&joins);
+            joins.remove(&n.to_string(), |_| true);
+            let (used, after) = room(&joins);
+            if after < before / 2 {
+                assert!(used < before / 8 && after >= 2 * used, "{before}, {after} for {used}");
+                given_back += 1;
+            } else {
+                assert!(used >= after / 8 || after <= CAPACITY_MIN, "{before}, {after} for {used}");
+            }
+        }
+        assert!(given_back > 2);
     }
 }

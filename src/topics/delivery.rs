@@ -246,3 +246,61 @@ impl<'a> Delivery<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        protocol::{V1, V2},
+        topics::position::Position,
+    };
+
+    #[test]
+    fn what_is_json_is_one_frame_and_bytes_are_two_and_each_is_counted() {
+        for (payload, count) in [(Payload::empty(), 1), (Payload::from(vec![1, 2]), 2)] {
+            let frames = RecordedFrames::encode(&V2, ("t", "said", &payload), Offset(7)).unwrap();
+            let (mut given, mut anew) = (Vec::new(), Vec::new());
+            frames.each(|frame| given.push(frame.payload().clone()));
+            frames.each_anew(|frame| anew.push(frame.payload().clone()));
+            assert_eq!((given.len(), RecordedFrames::count(&payload)), (count, count));
+            assert_eq!(given, anew);
+            assert_eq!(frames.bytes(), given.iter().map(|bytes| bytes.len() + FRAME_BYTES).sum::<usize>());
+        }
+    }
+
+    #[test]
+    fn a_broadcast_is_shared_with_the_place_that_it_was_given() {
+        let (log, meter) = (Occasionally::new(), Meter::default());
+        let broadcast = Broadcast::new("t", "said", Payload::empty());
+        let origin = Some(Origin { node: 1, number: 7 });
+        let delivery = Delivery::new(&broadcast, None, &log, &meter).at(origin);
+        assert_eq!((delivery.shared().origin, broadcast.origin), (origin, None));
+    }
+
+    #[test]
+    fn a_recorded_broadcast_is_encoded_once_for_each_serializer_and_no_other_broadcast_is() {
+        let (log, meter, v2) = (Occasionally::new(), Meter::default(), Arc::new(V2) as Arc<dyn Serializer>);
+        let plain = Broadcast::new("t", "said", Payload::empty());
+        assert!(Delivery::new(&plain, None, &log, &meter).recorded(&v2).is_none());
+        let position = Some(Position { epoch: 1, offset: Offset(7) });
+        let recorded = Broadcast { position, ..plain };
+        let mut delivery = Delivery::new(&recorded, None, &log, &meter);
+        let [first, second] = [(); 2].map(|()| delivery.recorded(&v2).unwrap().into_parts().0);
+        assert_eq!(first.payload().as_ptr(), second.payload().as_ptr());
+    }
+
+    #[test]
+    fn what_cannot_be_encoded_has_failed_unless_it_is_bytes_for_a_client_that_takes_none() {
+        let (log, meter) = (Occasionally::new(), Meter::default());
+        let serializers: [(Arc<dyn Serializer>, _, _); 2] = [
+            (Arc::new(V2), Payload::from(serde_json::json!([1])), true),
+            (Arc::new(V1), Payload::from(vec![1]), false),
+        ];
+        for (serializer, payload, has_failed) in serializers {
+            let broadcast = Broadcast::new("t", "said", payload);
+            let mut delivery = Delivery::new(&broadcast, None, &log, &meter);
+            assert!(delivery.frame(&serializer).is_none());
+            assert_eq!(delivery.failed.is_some(), has_failed, "{}", serializer.name());
+        }
+    }
+}

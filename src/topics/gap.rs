@@ -70,3 +70,25 @@ impl fmt::Display for GapCause {
         f.write_str(self.word())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_has_a_word_that_logs_show() {
+        for (cause, word) in [
+            (GapCause::Overwritten, "overwritten"),
+            (GapCause::Unanswered, "unanswered"),
+            (GapCause::HeldTooMany, "held_too_many"),
+            (GapCause::Uncertain, "uncertain"),
+            (GapCause::NodeDied, "node_died"),
+            (GapCause::Unreadable, "unreadable"),
+            (GapCause::StoreLost, "store_lost"),
+            (GapCause::Trimmed, "trimmed"),
+            (GapCause::Other, "other"),
+        ] {
+            assert_eq!((cause.word(), cause.to_string()), (word, word.to_owned()));
+        }
+    }
+}

@@ -259,6 +259,57 @@ mod tests {
         assert_eq!((read(&log, 2), read(&log, 3)), (Err(Gap::Trimmed), Ok(vec![])));
     }
 
+    /// A log of as many messages, one a second, and the room that it has when only so many are left.
+    fn room(count: u64, left: u64) -> (usize, usize) {
+        let bounds = Bounds { messages: 1_000, bytes: usize::MAX, age: Duration::from_secs(left) };
+        let mut log = Log::after(Offset(0));
+        for number in 1..=count {
+            let endless = Bounds { age: Duration::MAX, ..bounds };
+            log.append(number, 1, Duration::from_secs(number), &endless, usize::MAX);
+        }
+        let before = log.entries.capacity();
+        log.trim(Duration::from_secs(count + 1), &bounds);
+        assert_eq!(log.len() as u64, left);
+        (before, log.entries.capacity())
+    }
+
+    #[test]
+    fn the_room_of_a_burst_is_given_back_when_less_than_a_quarter_is_used() {
+        assert_eq!(room(64, 16), (64, 64));
+        assert_eq!(room(64, 15), (64, 30));
+        assert_eq!(room(16, 3), (16, 16), "as little is kept");
+        assert_eq!(room(64, 0), (64, 0));
+    }
+
+    #[test]
+    fn what_a_message_grows_by_counts_as_if_it_had_come_with_it() {
+        let mut log = log(3);
+        log.grow(Offset(2), 50);
+        log.grow(Offset(4), 50);
+        assert_eq!(log.bytes(), 80);
+        assert_eq!(log.before_last(3, &Cap { messages: 3, bytes: 69 }), Offset(2));
+        assert_eq!(log.before_last(3, &Cap { messages: 3, bytes: 70 }), Offset(1));
+        log.append(4, 30, Duration::ZERO, &BOUNDS, usize::MAX);
+        assert_eq!((read(&log, 1), log.bytes()), (Ok(vec![2, 3, 4]), 100));
+        log.append(5, 30, Duration::ZERO, &BOUNDS, usize::MAX);
+        assert_eq!(log.bytes(), 70, "it is forgotten as large as it was");
+        *log.get_mut(Offset(5)).unwrap() = 50;
+        assert_eq!(log.get(Offset(5)), Some(&50));
+        assert_eq!(log.get_mut(Offset(2)), None);
+    }
+
+    #[test]
+    fn place_is_made_for_one_more_and_no_further() {
+        for (bytes, left) in [(10, 2), (80, 2), (81, 1), (90, 1), (91, 0), (1_000, 0)] {
+            let mut log = log(3);
+            log.make_place(bytes, &BOUNDS);
+            assert_eq!(log.len(), left, "for {bytes} bytes");
+        }
+        let mut log = log(2);
+        log.make_place(80, &BOUNDS);
+        assert_eq!(log.len(), 2);
+    }
+
     #[derive(Clone, Copy, Debug)]
     enum Step {
         Append { bytes: usize, room: usize },

@@ -106,6 +106,21 @@ mod tests {
         assert!("zzzzzzzzzzzzzz:1".parse::<Position>().is_err(), "more than 64 bits");
     }
 
+    #[test]
+    fn a_position_is_a_text_in_json_and_another_text_is_an_error_that_says_so() {
+        let position = Position { epoch: 71, offset: Offset(7) };
+        assert_eq!(serde_json::to_value(position).unwrap(), "1z:7");
+        assert_eq!(serde_json::from_value::<Position>("1z:7".into()).unwrap(), position);
+        let error = serde_json::from_value::<Position>("7".into()).unwrap_err().to_string();
+        assert!(error.contains("not a position"), "{error}");
+    }
+
+    #[test]
+    fn the_longest_text_is_read_and_a_longer_one_is_not() {
+        let longest = format!("{}:1", "0".repeat(TEXT_BYTES_MAX - 2));
+        assert!(longest.parse::<Position>().is_ok() && format!("0{longest}").parse::<Position>().is_err());
+    }
+
     proptest! {
         #[test]
         fn a_position_survives_its_text(epoch: u64, offset: u64) {

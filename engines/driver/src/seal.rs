@@ -112,6 +112,7 @@ mod tests {
             assert_eq!(other.open(channel, &sealed), None);
         }
         assert_eq!(seal.open(channel, &Bytes::from_static(message)), None);
+        assert_eq!(format!("{seal:?}"), "Seal", "a secret is not shown");
     }
 
     #[test]

@@ -142,3 +142,82 @@ impl Topic {
         Found { top: self.top, entries, is_all }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use lapwing_cluster::{Channel, Key};
+
+    use super::*;
+    use crate::store::REMEMBERED_FOR;
+
+    const NOW: Duration = Duration::from_secs(100);
+
+    const CHANNEL: Channel = Channel::Topics(Key(0));
+
+    const BOUNDS: Bounds = Bounds { entries: 3, bytes: 30, age: Duration::from_secs(10) };
+
+    /// The number that an entry of ten bytes gets in the topic's order, if it is appended.
+    fn append(shelf: &mut Shelf, publisher: u64, number: u64) -> Option<u64> {
+        let append = Append {
+            topic: "t".into(),
+            channel: CHANNEL,
+            publisher: Instance(publisher),
+            number,
+            entry: Bytes::from_static(b"ten bytes!"),
+            bounds: BOUNDS,
+        };
+        shelf.append(&append, NOW, 7).map(|kept| kept.place.number)
+    }
+
+    /// The topic's epoch, and the numbers of what is kept.
+    fn read(shelf: &mut Shelf, now: Duration) -> (u64, Vec<u64>) {
+        let read =
+            Read { topic: "t".into(), channel: CHANNEL, after: None, entries_max: 100, bounds: BOUNDS };
+        let page = shelf.read(&read, now, 8);
+        (page.after.epoch, page.entries.iter().map(|kept| kept.place.number).collect())
+    }
+
+    #[test]
+    fn as_much_is_kept_as_may_be_and_for_as_long() {
+        let mut shelf = Shelf::default();
+        (1..=4).for_each(|number| assert_eq!(append(&mut shelf, 1, number), Some(number)));
+        assert_eq!(read(&mut shelf, NOW + BOUNDS.age), (7, vec![2, 3, 4]));
+        assert_eq!(read(&mut shelf, NOW + BOUNDS.age + Duration::from_millis(1)), (7, vec![]));
+    }
+
+    #[test]
+    fn what_was_lost_is_appended_again_and_nothing_else() {
+        let mut shelf = Shelf::default();
+        for (publisher, number) in [(2, 9), (1, 1), (1, 2)] {
+            append(&mut shelf, publisher, number);
+        }
+        shelf.lose_tail("t", 1);
+        assert_eq!(read(&mut shelf, NOW), (7, vec![1, 2]));
+        assert_eq!((append(&mut shelf, 2, 9), append(&mut shelf, 1, 1)), (None, None));
+        assert_eq!((append(&mut shelf, 1, 2), append(&mut shelf, 1, 2)), (Some(3), None));
+        assert_eq!(read(&mut shelf, NOW), (7, vec![1, 2, 3]));
+        shelf.forget();
+        assert_eq!(read(&mut shelf, NOW), (8, vec![]));
+    }
+
+    #[test]
+    fn of_the_publishers_of_a_topic_the_last_are_known() {
+        let (mut shelf, last) = (Shelf::default(), PUBLISHERS_MAX as u64);
+        for publisher in 1..=last {
+            assert!(append(&mut shelf, publisher, 1).is_some());
+        }
+        assert_eq!((append(&mut shelf, 1, 1), append(&mut shelf, last, 1)), (None, None));
+        assert!(append(&mut shelf, last + 1, 1).is_some());
+        assert_eq!((append(&mut shelf, 2, 1), append(&mut shelf, 1, 1).is_some()), (None, true));
+    }
+
+    #[test]
+    fn where_a_topic_stands_is_known_for_as_long_as_it_is_remembered() {
+        let mut shelf = Shelf::default();
+        append(&mut shelf, 1, 1);
+        let last = NOW + REMEMBERED_FOR;
+        assert_eq!(read(&mut shelf.clone(), last), (7, vec![]));
+        assert_eq!(read(&mut shelf, last + Duration::from_millis(1)), (8, vec![]));
+    }
+}

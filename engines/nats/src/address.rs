@@ -114,6 +114,13 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_is_not_shown() {
+        let shown = |url| format!("{:?}", Address::read(url).unwrap().credentials);
+        assert_eq!(shown("nats://ada:secret@one"), r#"the password of "ada""#);
+        assert_eq!((shown("nats://secret@one"), shown("nats://one")), ("a token".into(), "none".into()));
+    }
+
+    #[test]
     fn what_is_no_address_is_refused() {
         for url in [
             "",
@@ -122,10 +129,12 @@ mod tests {
             "nats://",
             "nats://one,",
             "nats://one:port",
+            "nats://one:",
             "nats://a b",
             "nats://%ff@one",
         ] {
-            assert!(Address::read(url).is_err(), "{url}");
+            let Err(error) = Address::read(url) else { panic!("{url}") };
+            assert!(error.to_string().contains("none of a NATS"));
         }
     }
 }

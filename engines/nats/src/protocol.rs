@@ -271,6 +271,38 @@ mod tests {
     }
 
     #[test]
+    fn a_message_is_read_with_its_last_byte_and_not_before() {
+        for text in ["MSG a 1 2\r\nhi\r\n", "HMSG a 1 16 16\r\nNATS/1.0 503\r\n\r\n\r\n"] {
+            let mut buffer = BytesMut::from(&text.as_bytes()[..text.len() - 1]);
+            assert_eq!(read(&mut buffer), Ok(None));
+            buffer.extend_from_slice(b"\n");
+            assert!(
+                matches!(read(&mut buffer), Ok(Some(Said::Message { .. }))) && buffer.is_empty(),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_longest_line_and_the_largest_payload_are_read() {
+        let mut line = BytesMut::from("x".repeat(LINE_BYTES_MAX).as_bytes());
+        assert_eq!(read(&mut line), Ok(None));
+        let payload = "x".repeat(PAYLOAD_BYTES_MAX);
+        let said = read_all(format!("MSG a 1 {PAYLOAD_BYTES_MAX}\r\n{payload}\r\n").as_bytes(), usize::MAX);
+        assert!(matches!(&said.unwrap()[..], [Said::Message { payload: read, .. }] if *read == payload));
+    }
+
+    #[test]
+    fn a_small_payload_does_not_keep_the_buffer_in_which_it_came() {
+        for (len, is_copied) in [(COPIED_BYTES_MAX, true), (COPIED_BYTES_MAX + 1, false)] {
+            let text = format!("MSG a 1 {len}\r\n{}\r\nPING\r\n", "x".repeat(len));
+            let mut buffer = BytesMut::from(text.as_bytes());
+            let Ok(Some(Said::Message { payload, .. })) = read(&mut buffer) else { panic!("it is whole") };
+            assert_eq!((payload.len(), payload.is_unique(), &buffer[..]), (len, is_copied, &b"PING\r\n"[..]));
+        }
+    }
+
+    #[test]
     fn what_is_no_nats_is_an_error_and_takes_no_memory() {
         let too_large = format!("MSG a 1 {}\r\n", PAYLOAD_BYTES_MAX + 1);
         let endless = "x".repeat(LINE_BYTES_MAX + 1);
@@ -289,8 +321,20 @@ mod tests {
             let mut buffer = BytesMut::from(text.as_bytes());
             assert_eq!(read(&mut buffer), Err(Garbled), "{}", &text[..text.len().min(30)]);
         }
+        assert!(Garbled.to_string().contains("does not speak the protocol of NATS"));
         let mut buffer = BytesMut::from(&b"MSG \xff 1 2\r\nhi\r\n"[..]);
         assert_eq!(read(&mut buffer), Err(Garbled));
+    }
+
+    #[test]
+    fn what_a_node_says_is_one_line_each() {
+        let mut out = BytesMut::new();
+        write_publish("a.b", b"hi\r\n", &mut out);
+        write_subscribe("a.*", 7, &mut out);
+        write_unsubscribe(7, &mut out);
+        write_ping(&mut out);
+        write_pong(&mut out);
+        assert_eq!(&out[..], b"PUB a.b 4\r\nhi\r\n\r\nSUB a.* 7\r\nUNSUB 7\r\nPING\r\nPONG\r\n");
     }
 
     #[test]

@@ -216,6 +216,39 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_is_made_as_it_is_asked_for() {
+        let made = |stream: &KeptStream| Config::new(&subjects(), stream, limits(100, 300));
+        let json = |stream: &KeptStream| serde_json::to_value(made(stream)).unwrap();
+        let (one, three) = (KeptStream::new(), KeptStream::new().replicas(3).bytes_max(7));
+        assert_eq!((&json(&one)["num_replicas"], &json(&three)["num_replicas"]), (&1.into(), &3.into()));
+        assert_eq!((&json(&one)["max_bytes"], &json(&three)["max_bytes"]), (&(1 << 30).into(), &7.into()));
+        assert!(!made(&one).is_replicated() && made(&three).is_replicated());
+        let name = &json(&one)["name"];
+        assert_eq!(
+            (name, &json(&one)["subjects"]),
+            (&"lw_chat_kept".into(), &serde_json::json!(["lw.chat.k.>"]))
+        );
+    }
+
+    #[test]
+    fn a_stream_without_a_limit_keeps_as_many_as_are_needed_and_stays_without() {
+        let mut json =
+            serde_json::to_value(Config::new(&subjects(), &KeptStream::new(), limits(1, 1))).unwrap();
+        json.as_object_mut().unwrap().remove("max_msgs_per_subject");
+        let there: Config = serde_json::from_value(json).unwrap();
+        assert_eq!(there.raised(limits(1_000_000, 1)), None);
+        assert_eq!(there.raised(limits(1, 100_000)).unwrap().max_msgs_per_subject, -1);
+    }
+
+    #[test]
+    fn what_several_topics_need_is_the_most_of_each() {
+        let both = limits(100, 300).max(limits(7, 100_000));
+        assert_eq!(both, limits(100, 100_000));
+        assert_eq!(both.age(), remembered_for(Duration::from_secs(100_000)));
+        assert_eq!(Limits::default().max(limits(1, 1)), limits(1, 1));
+    }
+
+    #[test]
     fn a_stream_of_another_kind_is_not_taken() {
         let made = Config::new(&subjects(), &KeptStream::new(), Limits::default());
         for other in [
@@ -224,7 +257,8 @@ mod tests {
             Config { discard: "new".to_owned(), ..made.clone() },
             Config { retention: "interest".to_owned(), ..made },
         ] {
-            assert!(other.problem(&subjects()).is_some(), "{other:?}");
+            let problem = other.problem(&subjects()).unwrap_or_default();
+            assert!(problem.starts_with("it"), "{other:?}");
         }
     }
 }

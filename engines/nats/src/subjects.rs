@@ -101,6 +101,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn all_subjects_of_an_application_begin_with_its_name() {
+        let subjects = Subjects::new(Names::new("chat", '.', Spread::default()).unwrap());
+        assert_eq!((subjects.stream(), subjects.names().prefix()), ("lw_chat_kept", "lw.chat."));
+        assert_eq!((subjects.taken(), subjects.epochs()), ("lw.chat.k.>".into(), "lw.chat.k.id".into()));
+        let (from, to) = subjects.published();
+        assert_eq!(from, "lw.chat.k.*.*.*");
+        assert_eq!(to, "lw.chat.{{wildcard(1)}}.{{wildcard(2)}}.{{wildcard(3)}}");
+        assert_eq!(subjects.answers(17), "lw.chat.i.0000000000000011.");
+        let asked: Vec<String> = subjects.asked().collect();
+        let all = ["INFO", "CREATE", "UPDATE", "MSG.GET"];
+        assert_eq!(asked, all.map(|asked| format!("$JS.API.STREAM.{asked}.lw_chat_kept")));
+    }
+
+    #[test]
     fn any_topic_is_one_word_of_a_subject() {
         let subjects = Subjects::new(Names::new("chat", '.', Spread::default()).unwrap());
         let channel = Channel::Topics(Key(17));
