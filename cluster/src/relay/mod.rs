@@ -277,11 +277,12 @@ impl Relays {
         Ok(key)
     }
 
-    /// Sends a piece to the other side.
+    /// Sends a piece to the other side. Returns whether the piece before it, for any relay with that peer, has the same bytes and still waits:
+    /// a broadcast is on its way to many, and more of the same may follow.
     ///
     /// # Errors
     /// See [`NotSent`].
-    pub fn send(&mut self, key: RelayKey, bytes: Bytes) -> Result<(), NotSent> {
+    pub fn send(&mut self, key: RelayKey, bytes: Bytes) -> Result<bool, NotSent> {
         if bytes.len() > self.config.piece_bytes_max {
             return Err(NotSent::TooLarge);
         }
@@ -293,8 +294,9 @@ impl Relays {
             peer.waiting.insert(key);
             return Err(NotSent::Full);
         }
+        let is_repeated = peer.repeats(&bytes);
         self.give(key, bytes.len(), Piece::Bytes(bytes));
-        Ok(())
+        Ok(is_repeated)
     }
 
     /// Sends the last piece. With the owner's the relay is over, as soon as the carrier has it.
@@ -339,6 +341,13 @@ impl Relays {
     #[must_use]
     pub fn has_something(&self) -> bool {
         self.is_up && !self.ready.is_empty()
+    }
+
+    /// For how many peers [`poll_message`](Self::poll_message) has something. It is one less behind a message, unless more waits for that peer
+    /// than a message holds.
+    #[must_use]
+    pub fn ready(&self) -> usize {
+        if self.is_up { self.ready.len() } else { 0 }
     }
 
     /// What the program is to know next.

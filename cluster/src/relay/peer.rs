@@ -84,6 +84,11 @@ impl Peer {
         self.controls.pop_front()
     }
 
+    /// Whether the last piece that waits has these bytes.
+    pub(super) fn repeats(&self, bytes: &Bytes) -> bool {
+        matches!(self.queue.back(), Some(Queued { piece: Piece::Bytes(last), .. }) if last == bytes)
+    }
+
     /// Nobody is there to be told anything.
     pub(super) fn clear(&mut self) {
         self.queue.clear();
@@ -220,6 +225,17 @@ mod tests {
             (written..=written + pieces * PAIR_BYTES).contains(&known),
             "{known}, and {written} are written"
         );
+    }
+
+    #[test]
+    fn bytes_are_repeated_behind_the_same_ones_alone() {
+        let mut peer = Peer::default();
+        let text = |text: &'static str| Bytes::from_static(text.as_bytes());
+        assert!(!peer.repeats(&text("a")), "nothing waits");
+        peer.queue.extend([piece(1, 1, "a"), piece(2, 1, "b")]);
+        assert!(peer.repeats(&text("b")) && !peer.repeats(&text("a")));
+        peer.queue.push_back(head(3));
+        assert!(!peer.repeats(&text("head")) && !peer.repeats(&text("b")), "a head is no piece of an answer");
     }
 
     #[test]

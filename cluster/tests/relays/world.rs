@@ -249,7 +249,7 @@ impl World {
     fn send_to(&mut self, name: Name, role: Role, piece: &Bytes) {
         let Some((relays, key)) = self.relays_of(name, role) else { return };
         match relays.send(key, piece.clone()) {
-            Ok(()) => self.side(name, role).gave.extend_from_slice(piece),
+            Ok(_) => self.side(name, role).gave.extend_from_slice(piece),
             Err(NotSent::Full) => self.side(name, role).waits_for_room = true,
             Err(error) => panic!("{name:?} {role:?}: {error:?}"),
         }

@@ -6,8 +6,9 @@
 //!                                         └────────────────┘
 //! ```
 //!
-//! What gathers within a millisecond for one peer is one message.
+//! What gathers for one peer is one message: [`gather`].
 
+mod gather;
 mod relay;
 
 use std::{
@@ -24,10 +25,8 @@ use lapwing_cluster::{
 };
 use tokio::{sync::Notify, time::Instant};
 
+use self::gather::Gather;
 pub use self::relay::Relay;
-
-/// How long what is said about relays waits for more of it.
-const GATHER: Duration = Duration::from_millis(1);
 
 #[derive(Debug)]
 pub(crate) struct RelayTable {
@@ -64,7 +63,7 @@ struct State {
     stats: RelayStats,
     mailboxes: HashMap<RelayKey, Mailbox>,
     /// When what waits for the engine is to be handed over.
-    due: Option<Instant>,
+    gather: Gather,
     /// The node has ended: nothing begins.
     is_ended: bool,
 }
@@ -90,7 +89,8 @@ impl RelayTable {
         let piece_bytes_max = config.piece_bytes();
         let (relays, mailboxes) = (Relays::new(config), HashMap::new());
         let stats = RelayStats::default();
-        let state = Mutex::new(State { relays, stats, mailboxes, due: None, is_ended: false });
+        let state =
+            Mutex::new(State { relays, stats, mailboxes, gather: Gather::default(), is_ended: false });
         Arc::new(Self { state, wake, piece_bytes_max })
     }
 
@@ -144,20 +144,20 @@ impl RelayTable {
     /// What is to be said now, and to whom; nothing before it has gathered.
     pub(crate) fn next_message(&self) -> Option<(Instance, Bytes)> {
         let mut state = self.lock();
-        if state.due.is_none_or(|due| due > Instant::now()) {
+        let State { relays, gather, stats, .. } = &mut *state;
+        let now = Instant::now();
+        if !gather.is_over(now, relays.ready()) {
             return None;
         }
-        let message = state.relays.poll_message();
-        match message {
-            Some(_) => state.stats.messages += 1,
-            None => state.due = None,
-        }
+        let message = relays.poll_message();
+        gather.handle_taken(now, relays.ready());
+        stats.messages += u64::from(message.is_some());
         message
     }
 
     /// When there will be something to be said.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.lock().due
+        self.lock().gather.due()
     }
 
     /// How many relays there are: carried for others' sessions, and of this node's own.
@@ -237,8 +237,7 @@ impl RelayTable {
 
     /// Gives the lock back, and has the driver come for what is to be said.
     fn hand_over(&self, mut state: MutexGuard<'_, State>) {
-        if state.due.is_none() && state.relays.has_something() {
-            state.due = Some(Instant::now() + GATHER);
+        if state.relays.has_something() && state.gather.begin(Instant::now) {
             drop(state);
             self.wake.notify_one();
         }

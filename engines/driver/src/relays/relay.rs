@@ -122,8 +122,11 @@ impl Relay {
         let piece = bytes.slice(..bytes.len().min(self.table.piece_bytes_max));
         let len = piece.len();
         match state.relays.send(self.key, piece) {
-            Ok(()) => {
+            Ok(is_repeated) => {
                 drop(bytes.split_to(len));
+                if is_repeated {
+                    state.gather.handle_repeated();
+                }
                 self.table.hand_over(state);
                 Poll::Ready(Ok(()))
             }
