@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     channel::socket::{JoinInfo, Socket},
-    join::{Join, Packing},
+    join::{Join, Owing, Packing},
     presence::PresenceError,
     protocol::{EncodeError, IntoPayload, Outgoing, Payload, Ref},
     topics::history::Recovery,
@@ -53,7 +53,10 @@ impl<C> Context<C> {
         let reference = self.reference.clone()?;
         // One callback at a time has the context.
         let is_first = !self.is_taken.swap(true, Ordering::Relaxed);
-        is_first.then(|| ReplyRef { join: self.socket.join.clone(), reference, packing: Packing::Compressed })
+        is_first.then(|| {
+            let owing = Owing::new(self.socket.join.clone());
+            ReplyRef { owing, reference, packing: Packing::Compressed }
+        })
     }
 
     /// The outcome of the client's wish to get what it missed on a kept topic ([`Mount::keep`](crate::Mount::keep)): known in
@@ -228,7 +231,7 @@ impl<C> fmt::Debug for Joining<C> {
 #[derive(Debug)]
 #[must_use = "the client waits for the answer until its push times out"]
 pub struct ReplyRef {
-    join: Arc<Join>,
+    owing: Owing,
     reference: Ref,
     packing: Packing,
 }
@@ -245,13 +248,14 @@ impl ReplyRef {
     /// # Errors
     /// When the payload cannot be written, or the client's serializer cannot carry it.
     pub fn reply(self, status: impl AsRef<str>, payload: impl IntoPayload) -> Result<(), EncodeError> {
+        let join = self.owing.join();
         let reply = Outgoing::Reply {
-            join_ref: self.join.join_ref.as_ref(),
+            join_ref: join.join_ref.as_ref(),
             reference: Some(&self.reference),
-            topic: (&self.join.topic).into(),
+            topic: (&join.topic).into(),
             status: status.as_ref(),
             response: &payload.into_payload()?,
         };
-        self.join.send_in(self.packing, reply)
+        join.send_in(self.packing, reply)
     }
 }

@@ -26,6 +26,7 @@ use super::{
     info::{ClusterInfo, ClusterStats, NodeInfo, StoreStats},
     keeper::{self, Keeper, Reading, bytes_of},
     options::Hasher,
+    owing::Owing,
     pump::{Hosts, Pump},
     question::{Everywhere, Question},
     relay::{Carrier, Host},
@@ -63,7 +64,7 @@ pub(crate) struct Link {
     /// Sessions go from one node to another.
     moves: bool,
     /// When one follows its stream.
-    follow_after: Duration,
+    follow_after: Option<Duration>,
     runtime: Handle,
     /// Where topics are kept.
     keeper: Option<Arc<Keeper>>,
@@ -73,6 +74,8 @@ pub(crate) struct Link {
     heirs: Arc<Heirs>,
     /// Where its own sessions have gone.
     going: Going,
+    /// Answers that their channels owe.
+    owing: Owing,
     /// What comes from the others, before anybody hears it.
     unheard: Mutex<Option<(driver::Events, Hasher)>>,
     /// Hands what comes to the program; ends with the driver.
@@ -111,6 +114,7 @@ impl Link {
             hosts: Hosts::default(),
             heirs: Arc::new(Heirs::new()),
             going: Going::default(),
+            owing: Owing::default(),
             unheard: Mutex::new(Some((events, hasher))),
             pump: Mutex::new(None),
         }
@@ -130,7 +134,7 @@ impl Link {
 
     /// The way to the other nodes for the requests of a mount.
     pub(crate) fn elsewhere(&self, mount: &str) -> Arc<dyn Elsewhere> {
-        let follow_after = self.moves.then_some(self.follow_after);
+        let follow_after = self.follow_after.filter(|_| self.moves);
         Arc::new(Carrier::new(self.cluster.clone(), mount, self.heirs.clone(), follow_after))
     }
 
@@ -205,6 +209,24 @@ impl Link {
     /// Whether a broadcast to all but this join is on its way to the store or back.
     pub(crate) fn is_keeping_for(&self, join: ChannelId) -> bool {
         self.keeper.as_ref().is_some_and(|keeper| keeper.is_keeping_for(join))
+    }
+
+    /// A join owes an answer. Returns whether that has to be known, and [`settle`](Self::settle) is to be called.
+    pub(crate) fn owe(&self, join: ChannelId) -> bool {
+        if self.moves {
+            self.owing.add(join);
+        }
+        self.moves
+    }
+
+    /// The join owes one less.
+    pub(crate) fn settle(&self, join: ChannelId) {
+        self.owing.settle(join);
+    }
+
+    /// Whether it owes any.
+    pub(crate) fn owes(&self, join: ChannelId) -> bool {
+        self.owing.has(join)
     }
 
     /// A subscriber more has this topic, which may be kept. What is returned is to be waited for; nothing where the engine delivers the topic

@@ -38,6 +38,8 @@ mod moving;
 #[cfg(feature = "cluster")]
 mod options;
 #[cfg(feature = "cluster")]
+mod owing;
+#[cfg(feature = "cluster")]
 mod pump;
 pub(crate) mod question;
 #[cfg(feature = "cluster")]

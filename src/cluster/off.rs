@@ -77,6 +77,18 @@ impl Link {
         match self.0 {}
     }
 
+    pub(crate) fn owe(&self, _: ChannelId) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) fn settle(&self, _: ChannelId) {
+        match self.0 {}
+    }
+
+    pub(crate) fn owes(&self, _: ChannelId) -> bool {
+        match self.0 {}
+    }
+
     pub(crate) fn subscribe(&self, _: &Topic, _: Option<Keep>) -> Option<Wanted> {
         match self.0 {}
     }

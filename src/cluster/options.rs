@@ -39,7 +39,7 @@ pub struct ClusterOptions {
     call_timeout: Duration,
     ring_bytes_max: usize,
     moves: bool,
-    follow_after: Duration,
+    follow_after: Option<Duration>,
 }
 
 impl ClusterOptions {
@@ -59,7 +59,7 @@ impl ClusterOptions {
             call_timeout: Duration::from_secs(10),
             ring_bytes_max: 4 * 1024 * 1024,
             moves: false,
-            follow_after: Duration::from_secs(60),
+            follow_after: Some(Duration::from_secs(60)),
         }
     }
 
@@ -132,8 +132,17 @@ impl ClusterOptions {
     /// Then the session goes there, and the client, whose connection is cut, comes back; where a balancer sends it to the same node again, no node
     /// stands between the two any more. Default 1 min: clients that go from node to node all the time have sessions that stay. Only
     /// [with moves](Self::with_moves).
+    ///
+    /// A session whose channels owe an answer ([`Context::take_reply`](crate::Context::take_reply)), and one that the other node does not take,
+    /// stays, and is offered again after twice that time, then after four times, up to 64.
     pub fn follow_after(mut self, time: Duration) -> Self {
-        self.follow_after = time;
+        self.follow_after = Some(time);
+        self
+    }
+
+    /// Sessions follow no streams: they go to another node only when theirs goes down.
+    pub fn without_following(mut self) -> Self {
+        self.follow_after = None;
         self
     }
 
@@ -191,7 +200,7 @@ pub struct Cluster {
     pub(super) call_timeout: Duration,
     pub(super) ring_bytes_max: usize,
     pub(super) moves: bool,
-    pub(super) follow_after: Duration,
+    pub(super) follow_after: Option<Duration>,
 }
 
 impl Cluster {

@@ -251,6 +251,11 @@ impl Join {
         self.is_at_rest() && !self.node().link().is_some_and(|link| link.is_keeping_for(self.id))
     }
 
+    /// Whether it owes an answer to its client.
+    pub(crate) fn owes_answer(&self) -> bool {
+        self.node().link().is_some_and(|link| link.owes(self.id))
+    }
+
     /// Whether its client has the ok to it, and it is not over.
     pub(crate) fn is_joined(&self) -> bool {
         let state = self.state();

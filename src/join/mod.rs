@@ -20,6 +20,7 @@ pub(crate) mod leave_reason;
 mod log;
 pub(crate) mod mailbox;
 pub(crate) mod meter;
+mod owing;
 pub(crate) mod push_error;
 pub(crate) mod refs;
 pub(crate) mod rejoin;
@@ -65,8 +66,8 @@ use crate::{
     },
 };
 
-pub(crate) use self::log::Log;
 use self::succession::Kin;
+pub(crate) use self::{log::Log, owing::Owing};
 pub(crate) use self::{
     succession::{Replaced, Running, Start},
     turn::Next,

@@ -102,7 +102,7 @@ catalog! {
     CLUSTER_RELAYED = counter("lapwing_cluster_relayed_total", &["result"], "Requests for sessions of other nodes: carried (begun), come from others (taken), ended early (broken), or not carried (refused).");
     CLUSTER_RELAY_MESSAGES = counter("lapwing_cluster_relay_messages_total", &[], "Messages about carried requests that were given to the engine.");
     CLUSTER_MOVES = gauge("lapwing_cluster_moves", &["role"], "Sessions that go from one node to another at the moment: from this one (source), and to it (target).");
-    CLUSTER_MOVED = counter("lapwing_cluster_moved_total", &["result"], "Sessions between nodes: offered to others, gone to them, or stayed; lost with the other node; come from others, or missed.");
+    CLUSTER_MOVED = counter("lapwing_cluster_moved_total", &["result"], "Sessions between nodes: offered to others (offered), gone to them (gone), not gone (stayed), or lost with the other node (lost); come from others (come), or let in and not come (missed).");
     CLUSTER_MOVE_MESSAGES = counter("lapwing_cluster_move_messages_total", &[], "Messages about sessions between nodes that were given to the engine.");
     CLUSTER_RING_BYTES = gauge("lapwing_cluster_ring_bytes", &[], "Bytes kept for nodes that missed something, or for an engine that is away.").in_bytes();
     CLUSTER_HELD_BYTES = gauge("lapwing_cluster_held_bytes", &[], "Bytes held back behind something that is missing.").in_bytes();

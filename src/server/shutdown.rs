@@ -31,6 +31,9 @@ pub struct ShutdownReport {
     pub sessions: usize,
     /// Joins with a callback that was still running.
     pub joins: u64,
+    /// Sessions that were given to another node of the cluster, which did not say that it has them: it has ended meanwhile, as a rule, and their clients are told that
+    /// they are lost.
+    pub lost: u64,
     /// Broadcasts on kept topics that the store of the cluster did not take before the server had ended, as it was away. Nobody gets them any more, but for members that
     /// came to this node, and no client is told: nobody had them.
     pub unkept: usize,
@@ -82,7 +85,9 @@ impl Lapwing {
         }
         self.give_notice(left() / 8).await;
         #[cfg(feature = "cluster")]
-        self.0.give_away(left() * 3 / 4).await;
+        {
+            report.lost = self.0.give_away(left() * 3 / 4).await;
+        }
         let mut drains = JoinSet::new();
         for mounted in self.mounts() {
             match mounted.drain {

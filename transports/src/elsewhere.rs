@@ -36,7 +36,8 @@ pub trait Elsewhere: Send + Sync + 'static {
     fn carry_socket(&self, owner: u64, socket: CarriedSocket) -> CarryingSocket;
 
     /// The time for which a stream of a session may come by way of another node before the session is to follow it there, see
-    /// [`Endpoint::staying`](crate::endpoint::Endpoint::staying). By default it never is.
+    /// [`Endpoint::staying`](crate::endpoint::Endpoint::staying). One that does not is named again after twice that time, then after four times, up to 64. By
+    /// default none is.
     fn follow_after(&self) -> Option<Duration> {
         None
     }

@@ -10,10 +10,10 @@ use tokio::{sync::Semaphore, time::sleep};
 use tracing::debug;
 
 use super::source::{AT_ONCE, PACE};
-use crate::server::Inner;
+use crate::{server::Inner, session::moving::leaving::Patience};
 
-/// How long callbacks of a session that was held still may take. What waits for them waits for nothing that has to be: it follows another time.
-const REST_MAX: Duration = Duration::from_millis(100);
+/// What waits for a session's channels waits for nothing that has to be: it follows another time.
+const WHO_FOLLOWS: Patience = Patience { rest_max: Duration::from_millis(100), leaves_answers: false };
 
 /// Has the sessions of a server follow, until its mounts stop.
 pub(in crate::server) fn follow(inner: &Arc<Inner>) {
@@ -46,7 +46,7 @@ impl Inner {
         let may_go =
             !self.is_draining.load(Ordering::Relaxed) && self.moving_link().targets().contains(&node);
         if may_go {
-            let outcome = self.give_to(&self.mounts[index], session, node, REST_MAX).await;
+            let outcome = self.give_to(&self.mounts[index], session, node, WHO_FOLLOWS).await;
             debug!(%node, ?outcome, "a session whose stream comes by another node was offered to it");
         }
     }

@@ -19,7 +19,10 @@ use super::{Heard, pack};
 use crate::{
     cluster::SessionName,
     server::{Inner, Mounted},
-    session::{client::Client, moving::About},
+    session::{
+        client::Client,
+        moving::{About, leaving::Patience},
+    },
     topic::Topic,
 };
 
@@ -29,8 +32,9 @@ pub(super) const AT_ONCE: usize = 64;
 /// The time from one session to the next, where there is enough of it: a thousand clients that come back at once wait for each other.
 pub(super) const PACE: Duration = Duration::from_millis(5);
 
-/// How long callbacks of a session that was held still may take to end. One whose channels are busier is offered again.
-const REST_MAX: Duration = Duration::from_secs(2);
+/// That of a node that goes down. A session whose channels are busier is offered again; one that they still owe an answer goes all the same, as who
+/// has taken the right to one may never use it.
+const WHO_GOES_DOWN: Patience = Patience { rest_max: Duration::from_secs(2), leaves_answers: true };
 
 /// Time for the other nodes to hear where the sessions are.
 const TOLD_MAX: Duration = Duration::from_secs(2);
@@ -78,13 +82,13 @@ impl Given {
 }
 
 impl Inner {
-    /// Gives all sessions that can go to other nodes, for as long as that may take. Those that cannot are left as they are.
+    /// Gives all sessions that can go to other nodes, for as long as that may take. Those that cannot are left as they are. Returns how many were lost.
     ///
     /// All are offered once before any is offered again: who cannot go for now holds up nobody who can.
-    pub(in crate::server) async fn give_away(self: &Arc<Self>, within: Duration) {
-        let Some(link) = self.node.link().filter(|link| link.moves_sessions()) else { return };
+    pub(in crate::server) async fn give_away(self: &Arc<Self>, within: Duration) -> u64 {
+        let Some(link) = self.node.link().filter(|link| link.moves_sessions()) else { return 0 };
         if link.targets().is_empty() {
-            return;
+            return 0;
         }
         let (mut tasks, mut given) = (JoinSet::new(), Given::default());
         let engine_until = Instant::now() + ENGINE_MAX;
@@ -121,6 +125,7 @@ impl Inner {
         // Whoever looks for one when this node is gone is to know where it is.
         let told = went.into_iter().map(|(heir, names)| link.tell_all(heir, names));
         let _ = timeout(TOLD_MAX, JoinSet::from_iter(told).join_all()).await;
+        lost
     }
 
     /// Offers each session that is here once, at a pace: all of them in half of the time that there is, if that takes no longer than it must.
@@ -150,7 +155,7 @@ impl Inner {
                 let Ok(place) = places.clone().acquire_owned().await else { return };
                 let (inner, target) = (self.clone(), targets[(number + round) % targets.len()]);
                 tasks.spawn(async move {
-                    let outcome = inner.give_to(&inner.mounts[index], &session, target, REST_MAX).await;
+                    let outcome = inner.give_to(&inner.mounts[index], &session, target, WHO_GOES_DOWN).await;
                     drop(place);
                     outcome
                 });
@@ -158,13 +163,13 @@ impl Inner {
         }
     }
 
-    /// Offers a session to another node, and gives it away if that takes it, and if its callbacks end within `rest`.
+    /// Offers a session to another node, and gives it away if that takes it, and if its callbacks end in time.
     pub(super) async fn give_to(
         &self,
         mounted: &Mounted,
         session: &Session,
         target: Instance,
-        rest: Duration,
+        patience: Patience,
     ) -> Outcome {
         let (link, hub) = (self.moving_link(), mounted.endpoint.handler());
         let Some(about) = hub.about(&mounted.name, session) else { return Outcome::Stays };
@@ -181,7 +186,7 @@ impl Inner {
             debug!(%target, "a session stays: the other node does not take it");
             return Outcome::Stays;
         }
-        let sent = self.hold_and_send(mounted, session, (target, rest), &about, &mut heard).await;
+        let sent = self.hold_and_send(mounted, session, (target, patience), &about, &mut heard).await;
         sent.unwrap_or_else(|| {
             link.moves().withdraw(heard.key);
             Outcome::Stays
@@ -193,7 +198,7 @@ impl Inner {
         &self,
         mounted: &Mounted,
         session: &Session,
-        (target, rest): (Instance, Duration),
+        (target, patience): (Instance, Patience),
         about: &About,
         heard: &mut Heard,
     ) -> Option<Outcome> {
@@ -205,9 +210,9 @@ impl Inner {
             return None;
         }
         let still = Still::hold(session)?;
-        timeout(rest, session.settled()).await.ok()?;
+        timeout(patience.rest_max, session.settled()).await.ok()?;
         let held = hub.hold(session, about)?;
-        if !held.at_rest(rest).await {
+        if !held.at_rest(patience).await {
             debug!(%target, "a session stays: its channels are busy");
             return None;
         }

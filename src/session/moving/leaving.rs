@@ -21,6 +21,15 @@ use crate::{
 const LOOK_AFTER: Duration = Duration::from_millis(1);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
+/// What is waited for before a session goes that is held still.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience {
+    /// How long its callbacks may take to end, and as long again the answers that its channels owe.
+    pub(crate) rest_max: Duration,
+    /// It goes also if they are not given by then.
+    pub(crate) leaves_answers: bool,
+}
+
 /// A session to whose joins nothing more comes: what is for them waits.
 pub(crate) struct Held {
     joins: Vec<Arc<Join>>,
@@ -105,16 +114,26 @@ impl AboutJoin {
 }
 
 impl Held {
-    /// Waits until no callback runs and none is due, for so long. A session whose channels are busier stays where it is.
-    pub(crate) async fn at_rest(&self, within: Duration) -> bool {
-        let rest = async {
+    /// Waits until no callback runs, none is due, and no answer is owed that would be given here. A session whose channels are busier stays where it is.
+    pub(crate) async fn at_rest(&self, patience: Patience) -> bool {
+        let within = patience.rest_max;
+        let goes = self.until(within, Join::is_settled).await
+            && (self.until(within, |join| !join.owes_answer()).await || patience.leaves_answers)
+            // Meanwhile a message of the program's may have come.
+            && self.until(within, Join::is_settled).await;
+        goes && self.joins.iter().all(|join| join.is_joined())
+    }
+
+    /// Looks again and again whether all of its joins are so.
+    async fn until(&self, within: Duration, is_so: impl Fn(&Join) -> bool) -> bool {
+        let look = async {
             let mut pause = LOOK_AFTER;
-            while !self.joins.iter().all(|join| join.is_settled()) {
+            while !self.joins.iter().all(|join| is_so(join)) {
                 sleep(pause).await;
                 pause = LOOK_EVERY.min(2 * pause);
             }
         };
-        timeout(within, rest).await.is_ok() && self.joins.iter().all(|join| join.is_joined())
+        timeout(within, look).await.is_ok()
     }
 
     /// How far each join has heard each topic.

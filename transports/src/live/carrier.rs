@@ -5,10 +5,13 @@ use std::time::Duration;
 use super::{stance::Carrier, waking::Core};
 use crate::session::life::Tick;
 
+/// How often the time doubles until a session is told of again: a node that takes none is asked each hour at least.
+const TOLD_MAX: u8 = 6;
+
 impl Core {
     /// An attachment carries the session from now on, by way of this other node, or of none.
     pub(crate) fn note_carrier(&mut self, node: Option<u64>, now: Tick) {
-        let carrier = node.map(|node| Carrier { node, since: now });
+        let carrier = node.map(|node| Carrier { node, since: now, told: 0 });
         if carrier.is_some() {
             self.calls().moving_mut().carrier = carrier;
         } else if let Some(moving) = self.moving_mut() {
@@ -17,15 +20,16 @@ impl Core {
         }
     }
 
-    /// The other node by which a stream of the session has come for so long. It is said once in that time.
+    /// The other node by which a stream of the session has come for so long. It is said again after twice that time, as there is a reason why the
+    /// session is still here, then after four times, and so on.
     pub(super) fn take_staying(&mut self, now: Tick, after: Duration) -> Option<u64> {
         let node = self.moving()?.carrier?.node;
         let comes_by = self.comes_by(node);
         let carrier = self.moving_mut()?.carrier.as_mut()?;
-        if !comes_by || now.since(carrier.since) < after {
+        if !comes_by || now.since(carrier.since) < after.saturating_mul(1 << carrier.told) {
             return None;
         }
-        carrier.since = now;
+        (carrier.since, carrier.told) = (now, TOLD_MAX.min(carrier.told + 1));
         Some(node)
     }
 

@@ -25,11 +25,12 @@ impl Moving {
     }
 }
 
-/// The other node by which a session's stream comes, and since when; or since it was last said that it does.
+/// The other node by which a session's stream comes, and since when; or since it was last said that it does, and how often it was.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Carrier {
     pub(super) node: u64,
     pub(super) since: Tick,
+    pub(super) told: u8,
 }
 
 #[derive(Debug, Default)]

@@ -121,10 +121,7 @@ async fn an_order_about_a_user_whose_sessions_went_both_ways_comes_to_an_end() {
 async fn a_session_that_cannot_follow_yet_goes_when_its_node_goes_down() {
     let hub = Hub::new();
     let (nodes, [one, two, _]) = three_that_let_follow(&hub, AFTER).await;
-    let mut session = Session::open(one, "/socket", Transport::Sse).await;
-    session.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
-    assert_eq!(session.next_json().await[4]["status"], "ok");
-    session.expect_json(json!(["1", null, "room:1", "joined", {}])).await;
+    let mut session = joined(one).await;
     session.address = two;
     session.resume(Transport::Sse).await;
     eventually("it is offered", || nodes[1].server.stats().joins == 1).await;
@@ -136,4 +133,47 @@ async fn a_session_that_cannot_follow_yet_goes_when_its_node_goes_down() {
     session.address = two;
     session.resume(Transport::Sse).await;
     session.expect_json(ok("1", "2", "room:1", json!({"for": 4_000}))).await;
+}
+
+/// An answer is given where it was promised, and a session that would follow waits for it.
+#[tokio::test]
+async fn a_session_follows_when_its_channels_have_given_the_answers_that_they_owe() {
+    let hub = Hub::new();
+    let (nodes, [one, two, _]) = three_that_let_follow(&hub, AFTER).await;
+    let mut session = joined(one).await;
+    session.send_json(json!(["1", "2", "room:1", "promise", {"for": 2_000}])).await;
+    session.address = two;
+    session.resume(Transport::Sse).await;
+    session.expect_json(ok("1", "2", "room:1", json!({"for": 2_000}))).await;
+    eventually("the session follows", || (nodes[0].sessions(), nodes[1].sessions()) == (0, 1)).await;
+}
+
+/// Nobody waits for ever for an answer that may never be given.
+#[tokio::test]
+async fn a_session_goes_with_its_node_when_answers_are_given_or_not_in_time() {
+    for (time, is_given) in [(1_000, true), (600_000, false)] {
+        let hub = Hub::new();
+        let (nodes, [one, two, _]) = three_that_let_follow(&hub, Duration::MAX).await;
+        let mut session = joined(one).await;
+        session.send_json(json!(["1", "2", "room:1", "promise", {"for": time}])).await;
+        session.send_json(json!(["1", "3", "room:1", "echo", {}])).await;
+        session.expect_json(ok("1", "3", "room:1", json!({}))).await;
+        nodes[0].go().await.unwrap();
+        assert_eq!(nodes[1].sessions() + nodes[2].sessions(), 1);
+        session.address = two;
+        session.resume(Transport::Sse).await;
+        if is_given {
+            session.expect_json(ok("1", "2", "room:1", json!({"for": time}))).await;
+        }
+        session.send_json(json!(["1", "4", "room:1", "echo", {}])).await;
+        session.expect_json(ok("1", "4", "room:1", json!({}))).await;
+    }
+}
+
+async fn joined(address: SocketAddr) -> Session {
+    let mut session = Session::open(address, "/socket", Transport::Sse).await;
+    session.send_json(json!(["1", "1", "room:1", "phx_join", {}])).await;
+    assert_eq!(session.next_json().await[4]["status"], "ok");
+    session.expect_json(json!(["1", null, "room:1", "joined", {}])).await;
+    session
 }

@@ -73,12 +73,25 @@ impl Channel for Room {
         Ok(noreply())
     }
 
-    async fn handle_in(&mut self, event: &str, payload: Payload, _: &Context<Self>) -> Handled {
-        if event == "think" {
-            let time = payload.parse::<serde_json::Value>()?["for"].as_u64().unwrap_or(3_000);
-            sleep(Duration::from_millis(time)).await;
+    async fn handle_in(&mut self, event: &str, payload: Payload, cx: &Context<Self>) -> Handled {
+        let time = payload.parse::<serde_json::Value>()?["for"].as_u64().unwrap_or(3_000);
+        let time = Duration::from_millis(time);
+        match (event, cx.take_reply()) {
+            ("promise", Some(later)) => {
+                tokio::spawn(async move {
+                    sleep(time).await;
+                    later.reply("ok", payload)
+                });
+                return Ok(noreply());
+            }
+            ("think", Some(later)) => {
+                sleep(time).await;
+                later.reply("ok", payload)?;
+            }
+            (_, Some(later)) => later.reply("ok", payload)?,
+            (_, None) => {}
         }
-        Ok(reply("ok", payload))
+        Ok(noreply())
     }
 
     async fn handle_out(&mut self, _: &str, payload: Payload, cx: &Context<Self>) -> Handled {
