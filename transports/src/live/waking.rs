@@ -37,7 +37,7 @@ pub(crate) struct Core {
     pub(crate) expired: bool,
 }
 
-/// Whether the attachment sleeps.
+/// Whether the attachment sleeps. Before it does, it looks whether anything has happened: what happens while it is awake wakes nobody.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Rest {
     Awake,
@@ -143,6 +143,12 @@ impl Core {
             self.rest = Rest::Queued;
             flusher.later(waker.clone());
         }
+    }
+
+    /// The attachment looks: until it goes to sleep again, nobody has to wake it.
+    #[inline]
+    pub(crate) fn look(&mut self) {
+        self.rest = Rest::Awake;
     }
 
     /// The attachment goes to sleep until the next [`Core::wake`].

@@ -162,19 +162,22 @@ impl Egress {
             self.is_relaxed = false;
             return self.next_unwritten(core, None, standing);
         }
-        let is_quiet = self.written == 0 && self.control.is_empty() && self.closing.is_open();
-        if is_quiet && standing == Standing::Current && !self.has_news(core, limits) {
-            // Most looks find this: the client has said something, and nothing waits for it.
-            self.is_relaxed = self.carrying.is_none() || self.looks_relaxed(core, limits);
-            return self.next_unwritten(core, None, standing);
-        }
         let is_current = standing == Standing::Current;
+        if is_current {
+            core.look();
+        }
         self.take_written(core, common, is_current);
+        let is_quiet = is_current && self.written == 0 && self.control.is_empty() && self.closing.is_open();
+        if is_quiet && !self.has_news(core, limits) {
+            // Most looks find this: the client has said something, or has everything.
+            self.take_in_hand(core, 0);
+            self.is_relaxed = self.carrying.is_none() || self.looks_relaxed(core, limits);
+            return if core.expired { Next::Lost } else { self.flush() };
+        }
         let is_to_be_renewed = core.due.has(Due::RENEW);
         if is_current {
             self.queue_due_line(core, limits);
         }
-        core.note_room(limits);
         self.is_relaxed = self.looks_relaxed(core, limits);
         // A frame that was begun must be finished before a control frame may follow.
         if self.written == 0 {
@@ -182,10 +185,7 @@ impl Egress {
         }
         let (large, in_hand) = self.gather(core, limits, is_current, buffer);
         if is_current {
-            core.session.handle_in_hand(in_hand);
-            if self.writing.take_moved() {
-                core.session.handle_flowing();
-            }
+            self.take_in_hand(core, in_hand);
         }
         // The frame that was begun may be gone, acknowledged by way of the newer attachment.
         if core.expired || is_to_be_renewed || (!is_current && self.written > 0) {
@@ -281,6 +281,7 @@ impl Egress {
     }
 
     /// The frame that a piece consists of, if that is no copy: what is left of its header, and of its payload.
+    #[inline]
     pub(super) fn parts<'p>(&self, piece: &'p Piece, header: &'p mut [u8; 10]) -> Option<[&'p [u8]; 2]> {
         let form = self.extensions().form(piece.large.as_ref()?);
         let header_bytes = form.encode_header(header);
@@ -311,9 +312,19 @@ impl Egress {
         let bytes = before - self.written;
         if frames > 0 {
             common.counters.wrote(Transport::Websocket, frames, bytes);
+            core.note_room(&common.outbox);
         }
         if !is_current && self.carrying.as_ref().is_some_and(|carrying| carrying.is_whole) {
             self.written = 0;
+        }
+    }
+
+    /// So many frames are about to be written, and those before them have moved.
+    #[inline]
+    fn take_in_hand(&mut self, core: &mut Core, frames: usize) {
+        core.session.handle_in_hand(frames);
+        if self.writing.take_moved() {
+            core.session.handle_flowing();
         }
     }
 
@@ -374,6 +385,11 @@ impl Egress {
         if self.closing.close_due().is_some() && !self.is_within_a_frame() {
             return Next::Close(closed);
         }
+        self.flush()
+    }
+
+    /// Nothing is left to be written.
+    fn flush(&self) -> Next {
         if self.writing.is_unflushed() { Next::Flush } else { Next::Idle }
     }
 
