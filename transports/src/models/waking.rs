@@ -28,22 +28,30 @@ fn flush(session: &LiveSession<()>) -> future::JoinHandle<()> {
     future::spawn(async move { common.flusher.run().await })
 }
 
-/// Carries a session as the transports do, takes what waits or else parks under one lock, until `count` frames have come or the
-/// session is closed.
+/// Carries a session as the transports do: takes what waits, looks again and parks under one lock, until `count` frames have come or the session is
+/// closed.
 async fn carry(session: &LiveSession<()>, count: usize) -> (Vec<String>, Option<CloseReason>) {
     let mut carried = Vec::new();
     std::future::poll_fn(|cx| {
-        let mut core = session.core();
-        core.session.handle_written(|frame| {
-            carried.push(String::from_utf8(frame.payload().to_vec()).unwrap());
-            true
-        });
-        let closed = core.session.closed();
-        if carried.len() >= count || closed.is_some() {
-            return Poll::Ready((std::mem::take(&mut carried), closed));
+        loop {
+            let mut core = session.core();
+            core.look();
+            core.session.handle_written(|frame| {
+                carried.push(String::from_utf8(frame.payload().to_vec()).unwrap());
+                true
+            });
+            let closed = core.session.closed();
+            if carried.len() >= count || closed.is_some() {
+                return Poll::Ready((std::mem::take(&mut carried), closed));
+            }
+            drop(core);
+            // What is pushed while it is awake wakes nobody.
+            let mut core = session.core();
+            if core.session.is_drained() && core.session.closed().is_none() {
+                core.park(cx);
+                return Poll::Pending;
+            }
         }
-        core.park(cx);
-        Poll::Pending
     })
     .await
 }
