@@ -277,4 +277,97 @@ mod tests {
         mirror.handle_page(page(3, Vec::new()), |_| None, &mut steps);
         assert_eq!(mirror.reads(), 3);
     }
+
+    /// A mirror that stands at the fifth entry, and reads nothing.
+    fn at_five() -> Mirror {
+        let (mut mirror, mut steps) = (Mirror::default(), Vec::new());
+        mirror.verify(&mut steps);
+        mirror.handle_page(page(5, Vec::new()), |_| None, &mut steps);
+        assert_eq!(steps, [Step::Read(None), Step::Restart(kept(5, 0).place, Vec::new())]);
+        mirror
+    }
+
+    /// An entry that is another one than the node knows under that number.
+    fn other(number: u64) -> Kept {
+        let mut other = kept(number, 0);
+        (other.place.check, other.before) = (number as u32 + 90, number as u32 + 89);
+        other
+    }
+
+    #[test]
+    fn what_is_known_is_passed_by_and_what_has_its_number_alone_is_looked_for() {
+        let elsewhere = Place { epoch: 2, ..kept(4, 0).place };
+        for (came, is_known) in
+            [(kept(4, 0), true), (other(4), false), (Kept { place: elsewhere, ..kept(4, 0) }, false)]
+        {
+            let (mut mirror, mut steps) = (at_five(), Vec::new());
+            mirror.handle_kept(came, |number| Some(number as u32), &mut steps);
+            let expected = if is_known { vec![] } else { vec![Step::Read(Some(kept(5, 0).place))] };
+            assert_eq!(steps, expected);
+        }
+    }
+
+    #[test]
+    fn what_came_before_a_read_and_is_not_in_it_was_heard_long_ago_or_is_lost() {
+        type Known = fn(u64) -> Option<u32>;
+        let (nothing, four): (Known, Known) = (|_| None, |number| (number == 4).then_some(4));
+        let elsewhere = Place { epoch: 2, ..kept(4, 0).place };
+        for (came, known_before, known_after, is_lost) in [
+            (kept(4, 0), nothing, nothing, false),
+            (kept(4, 0), nothing, four, false),
+            (other(4), four, nothing, true),
+            (other(4), nothing, four, true),
+            (Kept { place: elsewhere, ..kept(4, 0) }, nothing, nothing, true),
+            // It is in the page.
+            (kept(7, 0), nothing, nothing, false),
+            (other(7), nothing, nothing, true),
+        ] {
+            let (mut mirror, mut steps, what) = (at_five(), Vec::new(), format!("{came:?}"));
+            mirror.handle_kept(came, known_before, &mut steps);
+            mirror.handle_page(page(5, vec![kept(6, 0), kept(7, 0)]), known_after, &mut steps);
+            let mut expected = vec![Step::Deliver(kept(6, 0)), Step::Deliver(kept(7, 0))];
+            expected.extend(is_lost.then_some(Step::Gap(Refused::Epoch)));
+            assert_eq!(steps.split_off(1), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn what_came_after_a_read_began_and_is_not_in_it_is_read_next() {
+        let (mut mirror, mut steps) = (at_five(), Vec::new());
+        [7, 9].into_iter().for_each(|number| mirror.handle_kept(kept(number, 0), |_| None, &mut steps));
+        steps.clear();
+        mirror.handle_page(page(5, vec![kept(6, 0), kept(7, 0)]), |_| None, &mut steps);
+        let delivered = [Step::Deliver(kept(6, 0)), Step::Deliver(kept(7, 0))];
+        assert_eq!((&steps[..2], &steps[2..]), (&delivered[..], &[Step::Read(Some(kept(7, 0).place))][..]));
+        steps.clear();
+        mirror.handle_page(page(7, vec![kept(8, 0)]), |_| None, &mut steps);
+        assert_eq!(steps, [Step::Deliver(kept(8, 0)), Step::Deliver(kept(9, 0))]);
+    }
+
+    #[test]
+    fn behind_a_gap_members_are_given_what_they_may_not_have_heard_and_nothing_twice() {
+        let others = |numbers: &[u64]| numbers.iter().copied().map(other).collect::<Vec<_>>();
+        let known = |number: u64| (number <= 4).then_some(number as u32);
+        let went_on = [vec![kept(4, 0)], others(&[5, 6])].concat();
+        for (after, entries, old) in [
+            // The last that they know is among the entries, or before them.
+            (kept(3, 0).place, went_on, 1),
+            (kept(4, 0).place, others(&[5, 6]), 0),
+            // They know none of it, and may have heard each that has a number of theirs …
+            (other(3).place, others(&[4, 5, 6]), 2),
+            (kept(6, 0).place, vec![kept(7, 0), kept(8, 0)], 0),
+            // … but for those of another order.
+            (Place { epoch: 2, ..kept(3, 0).place }, others(&[4, 5, 6]), 0),
+        ] {
+            let (mut mirror, mut steps) = (at_five(), Vec::new());
+            mirror.verify(&mut steps);
+            steps.clear();
+            let (old, new) = entries.split_at(old);
+            let mut expected = vec![Step::Gap(Refused::Trimmed), Step::Restart(after, old.to_vec())];
+            expected.extend(new.iter().cloned().map(Step::Deliver));
+            let page = Page { refused: Some(Refused::Trimmed), after, entries, has_more: false };
+            mirror.handle_page(page, known, &mut steps);
+            assert_eq!(steps, expected);
+        }
+    }
 }

@@ -199,4 +199,9 @@ mod tests {
         assert_eq!(msg.event, Name::from(RawJson::new("null").unwrap()));
         assert_eq!(serialize(&msg).unwrap(), text);
     }
+
+    #[test]
+    fn it_has_a_name_of_its_own_in_logs() {
+        assert_eq!(FiveKey.name(), "FiveKey");
+    }
 }

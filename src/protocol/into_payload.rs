@@ -64,3 +64,16 @@ impl<T: Serialize> IntoPayload for Json<T> {
         RawJson::from_serialize(&self.0).map(Payload::Json).map_err(EncodeError::Json)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_value_goes_out_as_what_it_is_or_as_its_json() {
+        assert_eq!(vec![1, 2].into_payload().unwrap(), Payload::from(vec![1, 2]));
+        assert_eq!(Json([1, 2]).into_payload().unwrap(), Payload::from(json!([1, 2])));
+    }
+}

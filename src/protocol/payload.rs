@@ -163,6 +163,13 @@ mod tests {
     }
 
     #[test]
+    fn a_refusal_says_why_and_of_which_field() {
+        assert_eq!(Payload::reason("full"), json!({"reason": "full"}).into());
+        let answer = json!({"reason": "invalid payload", "field": "text", "error": "too long"});
+        assert_eq!(Payload::invalid("text", "too long"), answer.into());
+    }
+
+    #[test]
     fn what_cannot_be_json_is_an_error() {
         let map = std::collections::BTreeMap::from([((1, 2), 3)]);
         assert!(matches!(Payload::json(&map), Err(EncodeError::Json(_))));

@@ -135,3 +135,25 @@ pub enum Outgoing<'a> {
         reason: &'a str,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Mute;
+
+    impl Serializer for Mute {
+        fn decode(&self, _: Message<'_>) -> Result<ChannelMsg, DecodeError> {
+            Err(DecodeError::Custom("it is mute".into()))
+        }
+
+        fn encode(&self, _: Outgoing<'_>) -> Result<Frame, EncodeError> {
+            Err(EncodeError::Custom("it is mute".into()))
+        }
+    }
+
+    #[test]
+    fn a_serializer_that_says_no_name_is_called_by_its_type() {
+        assert!(Mute.name().ends_with("::Mute"), "{}", Mute.name());
+    }
+}

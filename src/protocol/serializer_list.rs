@@ -177,6 +177,25 @@ mod tests {
     }
 
     #[test]
+    fn a_list_of_other_serializers_serves_the_same_versions_in_the_same_order() {
+        let list = SerializerList::new().with("~> 3.0", V1).with("~> 3.1.0", V2).with("4.0.0", V2);
+        let other = list.map(|serializer| match serializer.name() {
+            "V1" => Arc::new(V2),
+            _ => Arc::new(V1),
+        });
+        for (vsn, expected) in [
+            ("3.0.0", Some("V2")),
+            ("3.1.0", Some("V2")),
+            ("4.0.0", Some("V1")),
+            ("1.0.0", None),
+            ("2.0.0", None),
+        ] {
+            assert_eq!(selected(&other, vsn).as_deref(), expected, "{vsn}");
+        }
+        assert_eq!((format!("{other:?}"), list.iter().count()), (r#"["V2", "V1", "V1"]"#.to_owned(), 3));
+    }
+
+    #[test]
     fn only_full_versions_are_versions() {
         let list = SerializerList::new().with("~> 2.0", V2);
         for vsn in ["2.0.0", "2.0.1-rc.1", "2.9.0+b.001", "2.1.0-0a.-.x-y+b.001", "2.18446744073709551615.0"]

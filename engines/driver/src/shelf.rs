@@ -149,7 +149,7 @@ mod tests {
     use lapwing_cluster::{Channel, Key};
 
     use super::*;
-    use crate::store::REMEMBERED_FOR;
+    use crate::store::{REMEMBERED_FOR, Refused};
 
     const NOW: Duration = Duration::from_secs(100);
 
@@ -159,23 +159,34 @@ mod tests {
 
     /// The number that an entry of ten bytes gets in the topic's order, if it is appended.
     fn append(shelf: &mut Shelf, publisher: u64, number: u64) -> Option<u64> {
+        append_within(BOUNDS, shelf, publisher, number)
+    }
+
+    fn append_within(bounds: Bounds, shelf: &mut Shelf, publisher: u64, number: u64) -> Option<u64> {
         let append = Append {
             topic: "t".into(),
             channel: CHANNEL,
             publisher: Instance(publisher),
             number,
             entry: Bytes::from_static(b"ten bytes!"),
-            bounds: BOUNDS,
+            bounds,
         };
         shelf.append(&append, NOW, 7).map(|kept| kept.place.number)
     }
 
+    fn page(shelf: &mut Shelf, now: Duration, after: Option<Place>, entries_max: usize) -> Page {
+        let bounds = Bounds { entries: 100, ..BOUNDS };
+        shelf.read(&Read { topic: "t".into(), channel: CHANNEL, after, entries_max, bounds }, now, 8)
+    }
+
+    fn numbers(page: &Page) -> Vec<u64> {
+        page.entries.iter().map(|kept| kept.place.number).collect()
+    }
+
     /// The topic's epoch, and the numbers of what is kept.
     fn read(shelf: &mut Shelf, now: Duration) -> (u64, Vec<u64>) {
-        let read =
-            Read { topic: "t".into(), channel: CHANNEL, after: None, entries_max: 100, bounds: BOUNDS };
-        let page = shelf.read(&read, now, 8);
-        (page.after.epoch, page.entries.iter().map(|kept| kept.place.number).collect())
+        let page = page(shelf, now, None, 100);
+        (page.after.epoch, numbers(&page))
     }
 
     #[test]
@@ -219,5 +230,49 @@ mod tests {
         let last = NOW + REMEMBERED_FOR;
         assert_eq!(read(&mut shelf.clone(), last), (7, vec![]));
         assert_eq!(read(&mut shelf, last + Duration::from_millis(1)), (8, vec![]));
+    }
+
+    #[test]
+    fn bytes_are_bounded_as_entries_are_whatever_was_lost() {
+        let (mut shelf, bounds) = (Shelf::default(), Bounds { entries: 100, ..BOUNDS });
+        let append = |shelf: &mut Shelf, number| append_within(bounds, shelf, 1, number);
+        (1..=4).for_each(|number| assert_eq!(append(&mut shelf, number), Some(number)));
+        assert_eq!(read(&mut shelf, NOW), (7, vec![2, 3, 4]));
+        shelf.lose_tail("t", 1);
+        assert_eq!(read(&mut shelf, NOW), (7, vec![2, 3]));
+        (4..=5).for_each(|number| assert_eq!(append(&mut shelf, number), Some(number)));
+        assert_eq!(read(&mut shelf, NOW), (7, vec![3, 4, 5]));
+        shelf.evict("t");
+        assert_eq!(read(&mut shelf, NOW), (7, vec![]));
+        (6..=8).for_each(|number| assert_eq!(append(&mut shelf, number), Some(number)));
+        assert_eq!(read(&mut shelf, NOW), (7, vec![6, 7, 8]));
+    }
+
+    #[test]
+    fn who_has_read_what_was_lost_is_told_so_and_given_all_that_is_kept() {
+        let mut shelf = Shelf::default();
+        (1..=2).for_each(|number| assert_eq!(append(&mut shelf, 1, number), Some(number)));
+        let [before, lost] = [0, 1].map(|at| page(&mut shelf, NOW, None, 100).entries[at].place);
+        shelf.lose_tail("t", 1);
+        assert_eq!(append(&mut shelf, 2, 1), Some(2));
+        let refused = page(&mut shelf, NOW, Some(lost), 100);
+        assert_eq!((refused.refused, numbers(&refused)), (Some(Refused::Epoch), vec![1, 2]));
+        let taken = page(&mut shelf, NOW, Some(before), 100);
+        assert_eq!((taken.refused, numbers(&taken)), (None, vec![2]));
+        assert_eq!((taken.end().number, taken.end().check == lost.check), (2, false));
+    }
+
+    #[test]
+    fn no_more_is_read_than_was_asked_for_and_it_is_told_whether_there_is_more() {
+        let mut shelf = Shelf::default();
+        (1..=3).for_each(|number| assert_eq!(append(&mut shelf, 1, number), Some(number)));
+        let mut after = page(&mut shelf, NOW, None, 100).entries[0].place;
+        for (number, has_more) in [(2, true), (3, false)] {
+            let page = page(&mut shelf, NOW, Some(after), 1);
+            assert_eq!((numbers(&page), page.has_more), (vec![number], has_more));
+            after = page.end();
+        }
+        let page = page(&mut shelf, NOW, None, 0);
+        assert_eq!((numbers(&page), page.end()), (vec![], after), "it is told where the topic stands");
     }
 }

@@ -226,6 +226,8 @@ impl Error for StoreError {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     fn kept(number: u64, check: u32, before: u32) -> Kept {
@@ -279,5 +281,41 @@ mod tests {
         let page = Page::new(Some(place(3, 30)), found).unwrap();
         assert!(page.has_more);
         assert_eq!((page.after, page.end()), (place(3, 30), place(4, 40)));
+    }
+
+    #[test]
+    fn one_entry_more_is_looked_for_than_are_read_and_none_where_none_is() {
+        let most = PAGE_ENTRIES_MAX + 1;
+        assert_eq!([0, 1, PAGE_ENTRIES_MAX, usize::MAX].map(count), [0, 2, most, most]);
+    }
+
+    #[test]
+    fn a_topic_is_remembered_for_a_day_or_for_twice_as_long_as_its_entries_are_kept() {
+        let hours = |hours: u64| Duration::from_secs(hours * 3600);
+        assert_eq!([0, 12, 13].map(|age| remembered_for(hours(age))), [24, 24, 26].map(hours));
+    }
+
+    #[test]
+    fn a_check_is_another_one_behind_another_entry_and_has_no_more_bits_than_it_may_have() {
+        let behind: [fn(u64) -> u32; 3] = [
+            |check| chained(check as u32, Instance(7), 7),
+            |publisher| chained(7, Instance(publisher), 7),
+            |number| chained(7, Instance(7), number),
+        ];
+        for behind in behind {
+            let checks: HashSet<u32> = (0..100).map(behind).collect();
+            assert!(checks.len() == 100 && checks.iter().all(|check| check >> CHECK_BITS == 0));
+        }
+    }
+
+    #[test]
+    fn an_error_tells_what_the_store_does_and_why() {
+        for (error, text) in [
+            (StoreError::Away("no route".into()), "the store of kept topics is away"),
+            (StoreError::Refused("no route".into()), "the store of kept topics refuses this node"),
+        ] {
+            let why = error.source().map(ToString::to_string);
+            assert_eq!((error.to_string(), why.as_deref()), (text.to_owned(), Some("no route")));
+        }
     }
 }

@@ -57,3 +57,15 @@ impl Control {
         self.0.map_or_else(Vec::new, |bytes| *bytes)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pongs_wait_up_to_the_bound_and_those_beyond_it_are_lost() {
+        let mut control = Control::default();
+        (0..20).for_each(|_| control.queue_pong(&[0; 62]));
+        assert_eq!(control.into_bytes().len(), PONG_BYTES_MAX, "sixteen of 64 bytes");
+    }
+}

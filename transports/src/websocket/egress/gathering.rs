@@ -47,3 +47,48 @@ pub(super) fn take_whole(written: &mut usize, frame: &Frame, extensions: Extensi
     let left = written.checked_sub(extensions.form(frame).frame_bytes());
     left.inspect(|left| *written = *left).is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frames(bytes: &[usize]) -> Vec<Frame> {
+        bytes.iter().map(|bytes| Frame::binary((0..*bytes).map(|at| at as u8).collect::<Vec<_>>())).collect()
+    }
+
+    /// The bytes of the frame that is written by itself, the number of frames that are about to be written, and the bytes behind those that are
+    /// in the buffer before.
+    fn gathered(bytes: &[usize], before: usize) -> (Option<usize>, usize, usize) {
+        let (frames, mut buffer) = (frames(bytes), vec![0; before]);
+        let (large, count) = gather(frames.iter(), Extensions::default(), 0, &mut buffer);
+        (large.map(|frame| frame.payload().len()), count, buffer.len() - before)
+    }
+
+    #[test]
+    fn small_frames_are_copied_and_a_large_one_is_written_by_itself() {
+        let large = 16 * 1024;
+        assert_eq!(gathered(&[10, large - 1, 20], 0), (None, 3, 12 + 4 + large - 1 + 22));
+        assert_eq!(gathered(&[large, 10], 0), (Some(large), 1, 0));
+        assert_eq!(gathered(&[10, large, 10], 0), (None, 1, 12), "what is before it comes first");
+        assert_eq!(gathered(&[large, 10], 5), (None, 0, 0));
+    }
+
+    #[test]
+    fn as_much_is_copied_as_there_is_room_for() {
+        let quarter = scratch::BYTES / 4 - 4;
+        assert_eq!(gathered(&[quarter; 5], 0), (None, 4, scratch::BYTES));
+        assert_eq!(gathered(&[quarter; 5], 1), (None, 3, scratch::BYTES / 4 * 3));
+    }
+
+    #[test]
+    fn what_was_written_of_the_first_frame_is_not_copied_again() {
+        let (frames, extensions) = (frames(&[300, 10]), Extensions::default());
+        let mut all = Vec::new();
+        frames.iter().for_each(|frame| extensions.form(frame).append(&mut all));
+        for written in [0, 1, 4, 5, 303] {
+            let mut buffer = vec![7; 3];
+            assert_eq!(gather(frames.iter(), extensions, written, &mut buffer).1, 2);
+            assert_eq!((&buffer[..3], &buffer[3..]), (&[7; 3][..], &all[written..]), "{written}");
+        }
+    }
+}

@@ -101,6 +101,14 @@ fn the_client_of_a_resumable_session_is_told_before_the_close_frame_why_it_was_c
 }
 
 #[test]
+fn a_client_that_closes_is_answered_where_nothing_waits() {
+    for mut world in worlds() {
+        world.end_by(|egress| egress.closing.handle_peer_close());
+        assert_eq!((world.write(1_000), world.end), (Turn::Ended, Some(End::Said)));
+    }
+}
+
+#[test]
 fn a_connection_that_ends_before_its_session_finishes_the_frame_that_was_begun() {
     for (end, code) in [(CloseReason::OverBudget, 1_013), (CloseReason::Protocol(4_002), 4_002)] {
         let mut world = World::resumable(0, 0);
@@ -148,6 +156,16 @@ fn who_is_superseded_between_two_frames_tells_so_and_begins_no_other() {
     assert_eq!((world.write(1_000), world.end), (Turn::Ended, Some(End::Said)));
     assert!(matches!(world.said[0], (1, Heard::Pong(_))));
     assert_eq!(world.said[1..], [(1, line("!superseded")), (1, close(4_000, ""))]);
+}
+
+#[test]
+fn a_large_frame_that_was_taken_in_parts_is_behind_who_is_superseded() {
+    let mut world = World::resumable(0, 0);
+    world.push(20_000);
+    assert_eq!([world.turn(100), world.turn(usize::MAX)], [Turn::Wrote; 2]);
+    world.supersede(0);
+    assert_eq!((world.write(1_000), world.end), (Turn::Ended, Some(End::Said)));
+    assert_eq!(world.said, [(1, line("!superseded")), (1, close(4_000, ""))]);
 }
 
 #[test]
@@ -295,7 +313,7 @@ fn one_line_waits_and_a_few_pongs_however_often_a_client_asks() {
 #[test]
 fn a_client_is_acknowledged_after_many_frames_or_many_bytes() {
     let mut world = World::resumable(0, 0);
-    world.say(31, 1_000);
+    world.say(31, 256 * 1_024 - 1);
     assert_eq!(world.turn(1_000), Turn::Idle);
     world.say(1, 0);
     world.write(1_000);
@@ -304,6 +322,84 @@ fn a_client_is_acknowledged_after_many_frames_or_many_bytes() {
     world.say(31, 0);
     world.write(1_000);
     assert_eq!(world.said, [(0, line("!ack 32")), (0, line("!ack 33"))]);
+}
+
+#[test]
+fn a_pong_that_is_taken_makes_no_client_less_behind() {
+    for mut world in worlds() {
+        world.push(30);
+        assert_eq!(world.turn(0), Turn::Blocked);
+        world.ask_with_ping();
+        assert_eq!(world.turn(2 + 4), Turn::Wrote);
+        world.egress.next(&mut world.session.core(), &world.session.common, &mut Vec::new());
+        let volatile = Frame::text("a cursor moved").with_policy(Policy::Volatile);
+        assert_eq!(world.session.push(volatile), Pushed::LeftOut);
+    }
+}
+
+#[test]
+fn what_is_due_is_said_in_a_line_with_what_has_come() {
+    for (due, text) in
+        [(Due::PING, "!ping 3"), (Due::PONG, "!pong 3"), (Due::BUSY, "!busy 3"), (Due::ACK, "!ack 3")]
+    {
+        let mut world = World::resumable(0, 0);
+        world.say(3, 0);
+        world.make_due(due);
+        assert_eq!((world.write(1_000), &world.said[..]), (Turn::Idle, &[(0, line(text))][..]));
+    }
+}
+
+#[test]
+fn a_client_that_says_nothing_is_asked_once_and_waited_for() {
+    let mut world = World::bounded(0, 0, OutboxLimits::new().unacknowledged_frames_max(4));
+    let rest = |world: &World| world.egress.rest(&world.session.core(), &world.session.common.outbox, false);
+    for (frames, got) in [(3, 3), (1, 4), (1, 4)] {
+        (0..frames).for_each(|_| world.push(30));
+        assert_eq!((world.write(1_000), world.got, rest(&world)), (Turn::Idle, got, Rest::Parked));
+    }
+    assert_eq!(world.said, [(3, line("!ping 0"))]);
+    world.acknowledge(0);
+    assert_eq!((world.write(1_000), world.got), (Turn::Idle, 5));
+}
+
+#[cfg(feature = "deflate")]
+#[test]
+fn a_client_that_takes_compressed_frames_gets_them_so() {
+    let bytes = [World::resumable(0, 0), World::resumable(0, 0).inflating()].map(|mut world| {
+        world.push(4_000);
+        assert_eq!((world.write(usize::MAX), world.got), (Turn::Idle, 1));
+        world.client.bytes()
+    });
+    assert!(bytes[0] > 4_000 && bytes[1] < 1_000, "{bytes:?}");
+}
+
+#[test]
+fn lines_are_written_one_by_one_in_their_order() {
+    let mut world = World::resumable(0, 0);
+    world.queue_lines("!one\n!two\n");
+    world.write(1_000);
+    assert_eq!(world.said, [(0, line("!one")), (0, line("!two"))]);
+}
+
+#[test]
+fn what_was_written_is_counted_when_the_last_byte_of_its_frame_was_taken() {
+    for mut world in worlds() {
+        let counted = |world: &World| {
+            let traffic = world.session.common.counters.traffic(Transport::Websocket);
+            (traffic.frames_out, traffic.bytes_out)
+        };
+        world.push(48);
+        world.push(300);
+        let [first, both] = [2 + 2 + 48, 2 + 2 + 48 + 4 + 2 + 300];
+        world.turn(first + 1);
+        world.turn(0);
+        assert_eq!(counted(&world), (1, first as u64));
+        world.write(1_000);
+        assert_eq!(counted(&world), (2, both as u64));
+        world.ask_with_ping();
+        world.write(1_000);
+        assert_eq!(counted(&world), (2, both as u64), "a pong is no frame of the session");
+    }
 }
 
 #[test]
@@ -331,6 +427,17 @@ fn a_state_that_was_begun_stays_what_it_is() {
         let next = world.egress.next(&mut world.session.core(), &world.session.common, &mut buffer);
         assert!(matches!(next, Next::Write(_)));
         assert_eq!(world.session.push(state("four")), Pushed::Queued, "it is in hand");
+    }
+}
+
+#[test]
+fn a_state_of_which_the_socket_took_a_part_stays_what_it_is() {
+    for mut world in worlds() {
+        let state = |text: &str| Frame::text(text).with_policy(Policy::Latest(Key::new("a")));
+        assert_eq!(world.session.push(state("one")), Pushed::Queued);
+        assert_eq!([world.turn(1), world.turn(0)], [Turn::Wrote, Turn::Blocked]);
+        assert_eq!(world.session.push(state("two")), Pushed::Queued);
+        assert_eq!(world.session.push(state("three")), Pushed::Replaced);
     }
 }
 

@@ -149,6 +149,12 @@ impl World {
         }
     }
 
+    pub(super) fn queue_lines(&mut self, lines: &str) {
+        // So does who has something to say.
+        self.last = Turn::Wrote;
+        self.egress.queue_lines(lines);
+    }
+
     /// The client asks for a sign of life in the session dialect.
     pub(super) fn ask_with_line(&mut self) {
         if let Some(carrying) = self.egress.carrying_mut() {
