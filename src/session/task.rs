@@ -2,8 +2,7 @@
 //!
 //! A join that has nothing to do has no task: its channel rests in the join, and what an idle join costs is the join
 //! alone. When a message comes, a task is made that handles all there is and lets the channel rest again. That costs
-//! one allocation per batch of messages, as keeping a task and boxing its callbacks would. The task is copied when it is made: what few messages need is in
-//! boxes of its own.
+//! one allocation per batch of messages, as keeping a task and boxing its callbacks would.
 //!
 //! A task made for what a client sent begins where that was read ([`Node::run`](crate::node::Node::run)); the runtime gets it
 //! when it has to wait for something.
@@ -277,13 +276,14 @@ async fn run_batch<C: Channel>(
             }
             Next::Message(message) => {
                 let held = if has_waited { message.bytes_of_client() } else { message.bytes_at_once() };
+                // Pinned here, as it would be copied otherwise.
                 let end = pin!(handle(&join, &mut *channel, &mut cx, message)).await;
                 join.handled(held);
                 end
             }
         };
         if let Some(end) = end {
-            Box::pin(finish(&join, &mut *channel, &cx, end)).await;
+            finish(&join, &mut *channel, &cx, end).await;
             return None;
         }
     }
@@ -329,7 +329,7 @@ async fn handle<C: Channel>(
                 let handling = pin!(async { channel.handle_in(&name, payload, cx).await });
                 match is_traced() {
                     false => call(join, Callback::HandleIn, handling).await,
-                    true => Box::pin(handle_traced(join, &event, handling)).await,
+                    true => handle_traced(join, &event, handling).await,
                 }
             };
             let is_taken = cx.end_event();
