@@ -16,7 +16,8 @@ pub struct Gap {
 /// The channels that a gap is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// The topics of one channel; publications with numbers above the first and up to the second are missing.
+    /// The topics of one channel; of the publications with numbers above the first and up to the second some are missing, or all. Those that are
+    /// not are delivered behind it, and no other gap tells of any of them.
     Key {
         /// The channel.
         key: Key,

@@ -29,6 +29,8 @@
 //!    ([`Output::PeerDown`]); a peer that stopped is declared gone within [`Config::silence_beats`] beats.
 //! 4. *Bounded.* The ring of what was published, what is held back behind a gap, and what is in flight never exceed
 //!    [`Config`].
+//! 5. *One outage, one gap.* Of an outage of the engine each node reports one gap at most for each publisher and channel that it had before, however long
+//!    the outage was, whichever node is back first, and whatever is published meanwhile; unless the engine then takes less than is published.
 
 mod calls;
 mod channel;

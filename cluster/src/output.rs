@@ -64,9 +64,10 @@ pub enum Output {
 pub enum Sent {
     /// The engine gets it now.
     Now,
-    /// The engine is away; it is kept until it is back.
+    /// The engine is away; it is kept until it is back, or until newer ones need the room: then the other nodes report a gap.
     Later,
-    /// The engine is away and the ring is full: only this node's clients get it. The other nodes will report a gap.
+    /// The ring is full of what the engine does not have, though it is there, or the publication is larger than the ring: only this node's
+    /// clients get it. The other nodes will report a gap.
     Here,
 }
 

@@ -80,14 +80,46 @@ fn what_the_ring_could_not_hold_is_told_once() {
     net.pass(secs(1));
     net.kill_engine();
     let sent: Vec<_> = (0..6).map(|at| net.publish(0, "room:1", &at.to_string())).collect();
-    assert_eq!(sent, [Sent::Later, Sent::Later, Sent::Later, Sent::Later, Sent::Later, Sent::Here]);
+    assert_eq!(sent, [Sent::Later; 6]);
     assert!(net.nodes[0].ring_bytes() <= 500);
+    assert_eq!(net.nodes[0].forgotten(), 1, "the oldest");
     net.restart();
     net.pass(secs(3));
-    assert_eq!(net.delivered(1), ["0", "1", "2", "3", "4"]);
+    assert_eq!(net.delivered(1), ["1", "2", "3", "4", "5"]);
     let told = net.take(1, gaps);
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(matches!(told[0].scope, Scope::Key { after: 5, upto: 6, .. }), "{told:?}");
+    assert!(matches!(told[0].scope, Scope::Key { after: 0, .. }), "{told:?}");
+}
+
+/// The publisher is back first and goes on, so that its ring forgets what it has handed over; others come while it hands over, and when it has.
+#[test]
+fn nodes_that_come_back_later_than_a_publisher_that_goes_on_are_told_one_gap() {
+    for late in [0, 1, 3, 20] {
+        let config = Config::default().ring_bytes_max(1_000).in_flight_bytes_max(300);
+        let mut net = Net::new(2, &config);
+        net.subscribe(1, "room:1");
+        net.publish(0, "room:1", "before");
+        net.pass(secs(1));
+        let say = |net: &mut Net, numbers: std::ops::Range<u64>| {
+            for number in numbers {
+                net.publish(0, "room:1", &number.to_string());
+            }
+        };
+        net.kill_engine();
+        say(&mut net, 0..30);
+        net.engine.is_away = false;
+        net.connect(0);
+        say(&mut net, 30..30 + late);
+        net.connect(1);
+        say(&mut net, 30 + late..60);
+        net.pass(secs(3));
+        let told = net.take(1, gaps);
+        assert_eq!(told.len(), 1, "{late}: {told:?}");
+        let heard = net.delivered(1);
+        let first: u64 = heard[1].parse().unwrap();
+        assert!((19..50).contains(&first), "{late}: {first}");
+        assert_eq!(heard[1..], (first..60).map(|at| at.to_string()).collect::<Vec<_>>());
+    }
 }
 
 #[test]

@@ -14,6 +14,31 @@ use support::{laws, world::World};
 
 #[test]
 fn the_laws_hold_for_every_schedule() {
+    for_every_seed(|seed| {
+        let mut world = World::new(seed);
+        world.run(400);
+        world.heal();
+        laws::check(&world);
+    });
+}
+
+#[test]
+fn one_outage_of_the_engine_is_one_gap_of_each_publisher() {
+    for_every_seed(|seed| {
+        let mut world = World::for_outage(seed);
+        let began = world.outage();
+        world.heal();
+        laws::check(&world);
+        laws::one_outage_is_one_gap(&world, began);
+    });
+}
+
+fn for_every_seed(schedule: impl Fn(u64) + Sync) {
+    let schedule = |seed| {
+        let replay = Replay(seed);
+        schedule(seed);
+        std::mem::forget(replay);
+    };
     if let Ok(seed) = std::env::var("SEED") {
         return schedule(seed.parse().unwrap());
     }
@@ -28,15 +53,6 @@ fn the_laws_hold_for_every_schedule() {
             });
         }
     });
-}
-
-fn schedule(seed: u64) {
-    let replay = Replay(seed);
-    let mut world = World::new(seed);
-    world.run(400);
-    world.heal();
-    laws::check(&world);
-    std::mem::forget(replay);
 }
 
 /// Says which schedule it was when a law does not hold.

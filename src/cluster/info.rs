@@ -214,7 +214,7 @@ pub struct EngineInfo {
     pub published: u64,
     /// Those of them that waited for the engine.
     pub kept_for_later: u64,
-    /// Those of them that did not reach other nodes, as too many waited.
+    /// Those of them that did not reach other nodes, as too many waited; also of those that waited.
     pub lost: u64,
     /// Broadcasts of other nodes that came.
     pub delivered: u64,
@@ -254,7 +254,7 @@ impl ClusterStats {
             round_trip_us: stats.round_trip.map(|round_trip| number(round_trip.as_micros())),
             delivered: stats.delivered,
             repaired: stats.repaired,
-            lost: stats.here_alone,
+            lost: stats.here_alone + stats.forgotten,
             gaps: GapCounts::of(&stats.gaps),
             ring_bytes: stats.ring_bytes,
             held_bytes: stats.held_bytes,
@@ -282,7 +282,7 @@ impl EngineInfo {
             last_error: stats.last_error,
             published: stats.published,
             kept_for_later: stats.kept_for_later,
-            lost: stats.here_alone,
+            lost: stats.here_alone + stats.forgotten,
             delivered: stats.delivered,
             repaired: stats.repaired,
             gaps: stats.gaps.values().sum(),

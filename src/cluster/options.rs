@@ -106,8 +106,8 @@ impl ClusterOptions {
     }
 
     /// Bytes of this node's broadcasts that are kept for nodes that missed some, and for the time in which the engine is away.
-    /// Default 4 MiB: ten seconds of a thousand small broadcasts a second. At the bound the oldest go; while the engine is away, the newest
-    /// reach this node alone ([`Sent::Here`](crate::Sent::Here)).
+    /// Default 4 MiB: ten seconds of a thousand small broadcasts a second. At the bound the oldest go, also while the engine is away: the other
+    /// nodes are told one gap. Where the engine is there and takes less than is said, the newest reach this node alone ([`Sent::Here`](crate::Sent::Here)).
     ///
     /// As many bytes again of broadcasts on kept topics may wait for the engine's store. At the bound the newest are refused
     /// ([`BroadcastError::NotKept`](crate::BroadcastError::NotKept)).

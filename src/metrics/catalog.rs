@@ -87,7 +87,7 @@ catalog! {
     ENGINE_UP = gauge("lapwing_engine_up", &[], "Whether there is a connection to the cluster's engine: 1 or 0.");
     ENGINE_ROUND_TRIP = gauge("lapwing_engine_round_trip_seconds", &[], "How long this node's last beat took to come back from the engine.").in_seconds();
     ENGINE_CONNECTS = counter("lapwing_engine_connects_total", &["result"], "Attempts to connect to the engine: made, failed.");
-    CLUSTER_PUBLISHED = counter("lapwing_cluster_published_total", &["result"], "Broadcasts for other nodes: sent at once, kept until the engine was there (later), or not sent (lost).");
+    CLUSTER_PUBLISHED = counter("lapwing_cluster_published_total", &["result"], "Broadcasts for other nodes: sent at once, kept until the engine was there (later), or not sent (lost), some of which were kept until there was no room.");
     CLUSTER_DELIVERED = counter("lapwing_cluster_delivered_total", &["how"], "Broadcasts of other nodes: come at once (direct), or missing first and got from their publisher (repaired).");
     CLUSTER_GAPS = counter("lapwing_cluster_gaps_total", &["cause"], "Gaps that subscribers were told of.");
     STORE_APPENDS = counter("lapwing_store_appended_total", &[], "Broadcasts of this node that the store of kept topics has.");

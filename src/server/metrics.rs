@@ -181,7 +181,7 @@ fn add_cluster(metrics: &mut Metrics, link: &crate::cluster::link::Link) {
     let at_once = stats.published.saturating_sub(stats.kept_for_later + stats.here_alone);
     metrics.count(&CLUSTER_PUBLISHED, &["sent"], at_once);
     metrics.count(&CLUSTER_PUBLISHED, &["later"], stats.kept_for_later);
-    metrics.count(&CLUSTER_PUBLISHED, &["lost"], stats.here_alone);
+    metrics.count(&CLUSTER_PUBLISHED, &["lost"], stats.here_alone + stats.forgotten);
     metrics.count(&CLUSTER_DELIVERED, &["direct"], stats.delivered.saturating_sub(stats.repaired));
     metrics.count(&CLUSTER_DELIVERED, &["repaired"], stats.repaired);
     for (cause, count) in &stats.gaps {

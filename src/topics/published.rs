@@ -19,10 +19,10 @@ pub enum Sent {
     /// It is on its way; or there are no other nodes, or it is for this one alone.
     #[default]
     Now,
-    /// The engine is away. The other nodes get it when that is back, in its turn; those that cannot have it any more by then are told of
-    /// a gap.
+    /// The engine is away. The other nodes get it when that is back, in its turn. If more is said meanwhile than is kept, the oldest is
+    /// forgotten, and they are told of a gap.
     Later,
-    /// The engine is away, and as much waits for it as may. The other nodes do not get it, and are told of a gap.
+    /// As much waits for the engine as may, though it is there: it takes less than is said. The other nodes do not get it, and are told of a gap.
     Here,
 }
 

@@ -9,6 +9,10 @@
 //!                        settled < p           a hole: held back; settled..p is asked for
 //!   tops (in beats):     last > settled        the tail is missing: settled..last is asked for
 //! ```
+//!
+//! A hole of which something is not to be had any more is told as a gap *up to its end*, as far as that is known, before anything in it or behind it is delivered.
+//! The answers may come in pieces, and the publisher forget more between them: whatever else of that hole turns out to be lost lies in the gap that was told
+//! (`told`), and is not told again. So one hole is one gap, however it is repaired.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -29,6 +33,8 @@ const HELD_BYTES: usize = 128;
 pub(crate) struct Inbound {
     /// Up to where channels without an entry are settled; none before the first beat.
     covered: Option<u64>,
+    /// The publication by which it was heard of, if it has not said yet what it could not keep before that.
+    begun: Option<u64>,
     streams: BTreeMap<Key, Stream>,
     /// The parts of a list of last numbers that have come so far: its top, and the next part.
     parts: Option<(u64, u8)>,
@@ -40,9 +46,19 @@ struct Stream {
     settled: Settled,
     held: BTreeMap<u64, Publish>,
     hole: Option<Hole>,
+    /// Up to where a gap was told, which may lie beyond `settled`.
+    told: u64,
     /// What was published between the peer's last beat and the first publication that came: before this node listened, unless
     /// the peer could not hand it to the engine, which its next beat says.
-    doubt: Option<(u64, u64)>,
+    doubt: Option<Doubt>,
+}
+
+/// What was published behind one number and up to another, before the first publication that came.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    after: u64,
+    upto: u64,
+    first: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,6 +157,9 @@ impl Inbound {
     pub(crate) fn begin(&mut self, number: u64) -> bool {
         let is_first = self.covered.is_none();
         self.covered.get_or_insert(number - 1);
+        if is_first {
+            self.begun = Some(number);
+        }
         is_first
     }
 
@@ -160,7 +179,8 @@ impl Inbound {
             Settled::Fresh { floor } if publish.number <= covered.max(floor) => {}
             Settled::Fresh { floor } => {
                 let (after, upto) = (covered.max(floor), publish.prev);
-                stream.doubt = (upto > after).then_some((after, upto));
+                let first = publish.number;
+                stream.doubt = (upto > after).then_some(Doubt { after, upto, first });
                 stream.settled = Settled::Upto(publish.number);
                 steps.push(Step::Deliver(key, publish));
             }
@@ -196,21 +216,23 @@ impl Inbound {
         if !self.is_last_part(tops) {
             return steps;
         }
+        if says == Says::Lately && self.begun.is_some_and(|begun| begun <= tops.top) {
+            self.begun = None;
+        }
         match says {
             // What is not said here has to be asked for.
             Says::Lately if tops.since > covered => {
                 steps.push(Step::AskTops { after: covered });
                 return steps;
             }
-            Says::All if tops.since > covered => steps.push(Step::GapAll { cause: GapCause::Overwritten }),
+            Says::All if tops.since > covered => {
+                steps.push(Step::GapAll { cause: GapCause::Overwritten });
+                self.streams.values_mut().for_each(|stream| stream.told = stream.told.max(tops.top));
+            }
             _ => {}
         }
         for (key, stream) in &mut self.streams {
-            if let Some((after, upto)) = stream.doubt.take()
-                && tops.lost > after
-            {
-                steps.push(Step::Gap { key: *key, after, upto, cause: GapCause::Uncertain });
-            }
+            steps.extend(stream.resolve(*key, tops));
         }
         // Streams that are settled up to here need no entry of their own.
         self.streams.retain(|_, stream| {
@@ -279,20 +301,21 @@ impl Inbound {
             return steps;
         }
         if !is_complete {
-            let cause = GapCause::Overwritten;
-            steps.push(Step::Gap { key, after: settled, upto, cause });
+            steps.extend(stream.lose(key, upto, hole, GapCause::Overwritten));
         }
-        let mut settled = settled;
-        for publish in publishes {
-            if publish.number > settled && publish.number <= upto {
-                settled = publish.number;
-                if let Some(held) = stream.held.remove(&publish.number) {
-                    self.held_bytes -= cost(&held);
-                }
-                steps.push(Step::Deliver(key, publish));
-            }
+        let is_asked = |publish: &Publish| settled < publish.number && publish.number <= upto;
+        let mut found: BTreeMap<u64, Publish> =
+            publishes.into_iter().filter(is_asked).map(|publish| (publish.number, publish)).collect();
+        // What is held back may be forgotten there by now.
+        while let Some(first) = stream.held.first_entry()
+            && *first.key() <= upto
+        {
+            let held = first.remove();
+            self.held_bytes -= cost(&held);
+            found.entry(held.number).or_insert(held);
         }
-        stream.settled = Settled::Upto(settled.max(upto));
+        steps.extend(found.into_values().map(|publish| Step::Deliver(key, publish)));
+        stream.settled = Settled::Upto(upto);
         stream.hole = None;
         self.advance(now, key, hole.upto, config, &mut steps);
         steps
@@ -339,9 +362,9 @@ impl Inbound {
         steps
     }
 
-    /// Whether it is known up to where everything is settled.
-    pub(crate) fn is_covered(&self) -> bool {
-        self.covered.is_some()
+    /// Whether the peer has said where it stands.
+    pub(crate) fn is_met(&self) -> bool {
+        self.covered.is_some() && self.begun.is_none()
     }
 
     /// Up to where a channel is settled; none before that is known.
@@ -392,7 +415,7 @@ impl Inbound {
         // What is held back is here; only what is before it is missing.
         let upto = stream.held.values().next().map_or(hole.upto, |first| first.prev.min(hole.upto));
         if upto > after {
-            steps.push(Step::Gap { key, after, upto, cause });
+            steps.extend(stream.lose(key, upto, hole, cause));
             stream.settled = Settled::Upto(upto);
         }
         self.advance(now, key, hole.upto, config, steps);
@@ -427,7 +450,32 @@ impl Settled {
 
 impl Stream {
     fn new(settled: Settled) -> Self {
-        Self { settled, held: BTreeMap::new(), hole: None, doubt: None }
+        Self { settled, held: BTreeMap::new(), hole: None, told: 0, doubt: None }
+    }
+
+    /// The peer says what it could not keep: whether the doubt was right. What it said before the first publication came says nothing about that.
+    fn resolve(&mut self, key: Key, tops: &Tops) -> Option<Step> {
+        let Doubt { after, upto, first } = self.doubt?;
+        if tops.lost <= after {
+            self.doubt = self.doubt.filter(|_| tops.top < first);
+            return None;
+        }
+        self.doubt = None;
+        let upto = self.hole.map_or(upto, |hole| hole.upto.max(upto));
+        self.told = self.told.max(upto);
+        Some(Step::Gap { key, after, upto, cause: GapCause::Uncertain })
+    }
+
+    /// Something of a hole up to `upto` is not to be had any more. Tells it, unless a gap was told up to there.
+    fn lose(&mut self, key: Key, upto: u64, hole: Hole, cause: GapCause) -> Option<Step> {
+        let Settled::Upto(after) = self.settled else { return None };
+        if upto <= self.told {
+            return None;
+        }
+        self.told = hole.upto;
+        // What is in doubt before it is in the same gap.
+        let after = self.doubt.take().map_or(after, |doubt| doubt.after);
+        Some(Step::Gap { key, after, upto: hole.upto, cause })
     }
 
     /// Everything up to `upto` exists. Asks for it, unless something before it was asked for: the rest is, when that has come.

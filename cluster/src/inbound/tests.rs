@@ -51,7 +51,7 @@ impl Peer {
         let config = Config::default().ask_timeout(ms(250));
         let mut peer = Self { inbound: Inbound::default(), config };
         assert_eq!(peer.beat(&tops(top, top, &[])), []);
-        assert!(peer.inbound.is_covered());
+        assert!(peer.inbound.is_met());
         peer
     }
 
@@ -89,9 +89,9 @@ impl Peer {
 #[test]
 fn the_first_that_is_heard_of_a_peer_says_where_it_stands() {
     let mut inbound = Inbound::default();
-    assert!(!inbound.is_covered());
+    assert!(!inbound.is_met());
     assert!(inbound.begin(5));
-    assert!(inbound.is_covered() && !inbound.begin(9));
+    assert!(!inbound.begin(9) && !inbound.is_met(), "it has not said what it could not keep before");
     let mut peer = Peer { inbound, config: Config::default() };
     assert_eq!(peer.come(4, 3), [], "it was said before this node listened");
     assert_eq!(peer.come(5, 4), [deliver(5, 4)]);
@@ -126,6 +126,42 @@ fn what_was_said_before_a_confirmed_channel_is_in_doubt_if_the_peer_could_not_ke
         let expected = told.then(|| gap(5, prev, GapCause::Uncertain));
         assert_eq!(steps, Vec::from_iter(expected), "{number} after {prev}, {lost} is lost");
         assert_eq!(peer.beat(&Tops { lost, ..tops(11, 10, &[]) }), [], "it is told once");
+    }
+}
+
+#[test]
+fn a_doubt_is_in_one_gap_with_what_is_missing_behind_it_whichever_is_known_first() {
+    let doubtful = || {
+        let mut peer = Peer::covered(5);
+        peer.inbound.handle_confirmed(KEY);
+        assert_eq!(peer.come(9, 7), [deliver(9, 7)]);
+        assert_eq!(peer.come(20, 15), [ask(9, 15)]);
+        peer
+    };
+    let beat = Tops { lost: 15, ..tops(20, 5, &[]) };
+    let mut peer = doubtful();
+    assert_eq!(peer.beat(&beat), [gap(5, 15, GapCause::Uncertain)]);
+    assert_eq!(peer.repair(9, 15, false, &[]), [deliver(20, 15)]);
+    let mut peer = doubtful();
+    assert_eq!(peer.repair(9, 15, false, &[]), [gap(5, 15, GapCause::Overwritten), deliver(20, 15)]);
+    assert_eq!(peer.beat(&beat), []);
+}
+
+#[test]
+fn a_doubt_waits_for_a_beat_that_was_said_behind_what_came_first() {
+    let mut peer = Peer::covered(5);
+    peer.inbound.handle_confirmed(KEY);
+    assert_eq!(peer.come(9, 7), [deliver(9, 7)]);
+    assert_eq!(peer.beat(&tops(8, 5, &[])), [], "a closed connection's, that the engine found late");
+    let steps = peer.beat(&Tops { lost: 7, ..tops(9, 8, &[]) });
+    assert_eq!(steps, [gap(5, 7, GapCause::Uncertain)]);
+    // Whoever was heard of first by a publication has said where it stands likewise.
+    let mut inbound = Inbound::default();
+    inbound.begin(9);
+    let mut peer = Peer { inbound, config: Config::default() };
+    for (top, says, is_met) in [(8, Says::Lately, false), (9, Says::All, false), (9, Says::Lately, true)] {
+        peer.hear(&tops(top, top, &[]), says);
+        assert_eq!(peer.inbound.is_met(), is_met, "{top} {says:?}");
     }
 }
 
@@ -311,6 +347,47 @@ fn an_answer_with_a_part_of_it_leads_to_the_next_question_and_an_incomplete_one_
 }
 
 #[test]
+fn whatever_is_lost_of_one_hole_is_one_gap_however_it_is_repaired() {
+    let mut peer = Peer::covered(5);
+    peer.config = peer.config.held_max(2).asks_max(1);
+    assert_eq!(peer.come(20, 15), [ask(5, 15)]);
+    let told = gap(5, 15, GapCause::Overwritten);
+    assert_eq!(peer.repair(5, 9, false, &[(9, 8)]), [told, deliver(9, 8), ask(9, 15)], "up to its end");
+    // The publisher has forgotten more meanwhile.
+    assert_eq!(peer.repair(9, 12, false, &[(12, 11)]), [deliver(12, 11), ask(12, 15)]);
+    assert_eq!(peer.tick(250, true), [deliver(20, 15)], "nor if there is no answer");
+    // What is behind it is another one, and what is missing before it may be found while it is open.
+    assert_eq!(peer.come(30, 25), [ask(20, 25)]);
+    let told = gap(20, 25, GapCause::Overwritten);
+    assert_eq!(peer.repair(20, 22, false, &[(22, 21)]), [told, deliver(22, 21), ask(22, 25)]);
+    assert_eq!(peer.come(50, 40), []);
+    assert_eq!(peer.repair(22, 25, false, &[]), [deliver(30, 25), ask(30, 40)]);
+    assert_eq!(peer.repair(30, 40, false, &[]), [gap(30, 40, GapCause::Overwritten), deliver(50, 40)]);
+}
+
+#[test]
+fn an_answer_that_extends_a_gap_that_was_told_tells_what_is_behind_it() {
+    let mut peer = Peer::covered(5);
+    assert_eq!(peer.come(20, 15), [ask(5, 15)]);
+    assert_eq!(peer.repair(5, 9, false, &[]), [gap(5, 15, GapCause::Overwritten), ask(9, 15)]);
+    assert_eq!(peer.come(40, 30), []);
+    assert_eq!(peer.repair(9, 12, false, &[]), [ask(12, 30)]);
+    let rest = peer.repair(12, 30, false, &[(20, 15)]);
+    assert_eq!(rest, [gap(12, 30, GapCause::Overwritten), deliver(20, 15), deliver(40, 30)]);
+}
+
+#[test]
+fn what_a_gap_of_all_channels_has_told_is_not_told_again() {
+    let mut peer = Peer::covered(5);
+    assert_eq!(peer.come(20, 15), [ask(5, 15)]);
+    let steps = peer.hear(&tops(30, 10, &[(KEY, 30)]), Says::All);
+    assert_eq!(steps, [Step::GapAll { cause: GapCause::Overwritten }]);
+    assert_eq!(peer.repair(5, 30, false, &[]), [deliver(20, 15)], "which is held back, and forgotten there");
+    assert_eq!(peer.come(40, 35), [ask(30, 35)]);
+    assert_eq!(peer.repair(30, 35, false, &[]).len(), 2, "what is behind it is");
+}
+
+#[test]
 fn an_answer_that_has_what_is_held_back_gives_it_once() {
     let mut peer = Peer::covered(5);
     assert_eq!(peer.come(9, 8), [ask(5, 8)]);
@@ -326,9 +403,8 @@ fn with_its_publisher_everything_is_lost_that_is_missing_and_nothing_is_asked() 
     let mut peer = Peer::covered(5);
     assert_eq!(peer.come(9, 8), [ask(5, 8)]);
     assert_eq!(peer.come(20, 15), []);
-    let lost = |after, upto| gap(after, upto, GapCause::PublisherDied);
     let steps = peer.inbound.handle_gone(ms(0), &peer.config);
-    assert_eq!(steps, [lost(5, 8), deliver(9, 8), lost(9, 15), deliver(20, 15)]);
+    assert_eq!(steps, [gap(5, 15, GapCause::PublisherDied), deliver(9, 8), deliver(20, 15)]);
     assert_eq!(peer.held(), 0);
     assert_eq!(peer.inbound.handle_gone(ms(0), &peer.config), []);
     assert_eq!(peer.come(21, 20), [deliver(21, 20)], "it may be back");
@@ -344,7 +420,7 @@ fn no_more_is_held_back_than_may_be() {
     assert_eq!(peer.come(10, 9), []);
     assert_eq!(peer.held(), 2);
     let steps = peer.come(11, 10);
-    assert_eq!(steps[0], gap(5, 8, GapCause::HeldTooMany));
+    assert_eq!(steps[0], gap(5, 10, GapCause::HeldTooMany));
     assert_eq!(steps[1..], [deliver(9, 8), deliver(10, 9), deliver(11, 10)]);
     assert_eq!(peer.held(), 0);
 }

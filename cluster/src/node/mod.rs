@@ -272,6 +272,12 @@ impl Node {
         self.outbound.bytes()
     }
 
+    /// Publications that were kept, and had to make room before they were handed to the engine.
+    #[must_use]
+    pub fn forgotten(&self) -> u64 {
+        self.outbound.forgotten()
+    }
+
     /// Bytes that are held back behind something missing.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
@@ -519,13 +525,13 @@ impl Node {
     fn handle_beat(&mut self, now: Duration, from: Instance, beat: Beat) {
         let Beat { name, versions, is_draining, tops, .. } = beat;
         let Some(member) = self.members.enter(from, &self.config) else { return };
-        let is_known = member.inbound.is_covered();
+        let is_met = member.inbound.is_met();
         let peer = Peer { name: name.into(), versions, is_draining };
         if member.handle_beat(peer, &self.config) {
             self.gone.retain(|gone| *gone != from);
             self.outputs.push_back(Output::PeerUp(from));
         }
-        if !is_known && tops.top > 0 {
+        if !is_met && tops.top > 0 {
             self.doubt(from, tops.lost > 0);
         }
         self.handle_tops(now, from, &tops, Says::Lately);

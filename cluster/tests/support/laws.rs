@@ -15,6 +15,29 @@ pub fn check(world: &World) {
     }
 }
 
+/// Law 5, of an outage that began at a step: each topic that a node had then, and has still, is told one gap of each publisher at most.
+pub fn one_outage_is_one_gap(world: &World, began: u64) {
+    for (at, program) in world.programs.iter().enumerate() {
+        let Some(program) = program else { continue };
+        let told: Vec<_> = program.gaps.iter().filter(|(_, step)| *step >= began).collect();
+        let stayed = program.members.iter().filter(|(_, since)| since.is_some_and(|since| since <= began));
+        for (topic, _) in stayed {
+            let key = world.hasher.key(world.config.topic_spread(), topic);
+            let is_about = |gap: &Gap| {
+                matches!(gap.scope, Scope::All)
+                    || matches!(gap.scope, Scope::Key { key: its, .. } if its == key)
+            };
+            let about: Vec<_> = told.iter().filter(|(gap, _)| is_about(gap)).collect();
+            let publishers: BTreeSet<_> = about.iter().map(|(gap, _)| gap.from).collect();
+            assert_eq!(
+                about.len(),
+                publishers.len(),
+                "node {at} was told more than once of one outage: {about:?}"
+            );
+        }
+    }
+}
+
 /// Law 1.
 fn in_order_and_once(world: &World, program: &Program) {
     let mut last: BTreeMap<(Instance, &str), u64> = BTreeMap::new();

@@ -82,6 +82,16 @@ impl Program {
 
 impl World {
     pub fn new(seed: u64) -> Self {
+        Self::with(seed, |config| config)
+    }
+
+    /// Nodes that remember all channels, and an engine that takes what they say while it is up: what it has not confirmed is a part of the ring, and more
+    /// than is said between two of its answers.
+    pub fn for_outage(seed: u64) -> Self {
+        Self::with(seed, |config| config.keys_max(64).in_flight_bytes_max(1_000))
+    }
+
+    fn with(seed: u64, adjust: impl Fn(Config) -> Config) -> Self {
         let mut dice = Dice::new(seed);
         let mut config = Config::default();
         if dice.one_in(2) {
@@ -99,6 +109,7 @@ impl World {
             publishes_max: [1, 1_024][dice.below(2) as usize],
             ..WireLimits::default()
         });
+        let config = adjust(config);
         let mut engine = Engine::default();
         engine.drops = [0, 0, 0, 20][dice.below(4) as usize];
         let mut world = Self {
@@ -127,6 +138,39 @@ impl World {
     pub fn run(&mut self, steps: u64) {
         for _ in 0..steps {
             self.fault();
+            for _ in 0..4 {
+                self.act();
+            }
+            let millis = self.dice.below(60);
+            self.advance(Duration::from_millis(millis));
+        }
+    }
+
+    /// The engine is away, and each node comes back to it at a time of its own. All the while they publish, more than a small ring keeps. Nothing else
+    /// goes wrong. Returns the step at which it went.
+    pub fn outage(&mut self) -> u64 {
+        self.engine.drops = 0;
+        self.pace = 200;
+        self.go_on(50);
+        let step = self.step;
+        self.engine.kill();
+        self.tell_down_all();
+        self.engine_back = self.now + Duration::from_millis(self.dice.below(9_000));
+        let latest = [50, 500, 4_000][self.dice.below(3) as usize];
+        for at in 0..self.programs.len() {
+            let back = self.engine_back + Duration::from_millis(self.dice.below(latest));
+            self.programs[at].as_mut().unwrap().cut_off_until = back;
+        }
+        let end = self.engine_back + Duration::from_millis(latest + 2_000);
+        while self.now < end {
+            self.go_on(1);
+        }
+        step
+    }
+
+    /// Programs act, and nothing goes wrong that has not gone wrong yet.
+    fn go_on(&mut self, steps: u64) {
+        for _ in 0..steps {
             for _ in 0..4 {
                 self.act();
             }

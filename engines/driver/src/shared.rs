@@ -266,6 +266,7 @@ impl Shared {
             peers: state.node.living().count(),
             unreadable: state.node.unreadable(),
             ring_bytes: state.node.ring_bytes(),
+            forgotten: state.node.forgotten(),
             held_bytes: state.node.held_bytes(),
             ..state.stats.clone()
         }

@@ -24,8 +24,10 @@ pub struct Stats {
     pub published: u64,
     /// Those of them that waited for the engine.
     pub kept_for_later: u64,
-    /// Those of them that reach this node alone.
+    /// Those of them that reach this node alone, as there was no room for them.
     pub here_alone: u64,
+    /// Those of them that were kept, and forgotten for newer ones before the engine had them: they reach this node alone as well.
+    pub forgotten: u64,
     /// Broadcasts of other nodes that were delivered.
     pub delivered: u64,
     /// Those of them that were missing first, and were got from their publisher.

@@ -208,7 +208,7 @@ async fn an_application_whose_name_is_none_is_refused() {
 }
 
 #[tokio::test]
-async fn a_ring_that_is_full_says_that_a_broadcast_stays_here() {
+async fn an_outage_that_is_longer_than_the_ring_is_one_gap_and_the_newest_arrives() {
     let hub = Hub::new();
     let config = Config::default().ring_bytes_max(2_000);
     let options = Options::new("contract").config(config);
@@ -221,16 +221,16 @@ async fn a_ring_that_is_full_says_that_a_broadcast_stays_here() {
     hub.stop();
     eventually("it is noticed", || one.heard().engine_downs == 1).await;
     let sent: Vec<_> = (0..40).map(|number| one.publish("room:1", &number.to_string())).collect();
-    let kept = sent.iter().take_while(|sent| **sent == Sent::Later).count();
-    assert!((5..35).contains(&kept), "{kept}");
-    assert!(sent[kept..].iter().all(|sent| *sent == Sent::Here));
+    assert_eq!(sent, [Sent::Later; 40]);
     let stats = one.cluster.stats();
-    assert_eq!((stats.kept_for_later, stats.here_alone), (kept as u64, 40 - kept as u64));
+    assert_eq!((stats.kept_for_later, stats.here_alone), (40, 0));
+    let forgotten = stats.forgotten;
+    assert!((5..35).contains(&forgotten), "{forgotten}");
     assert!(stats.ring_bytes <= 2_000);
     hub.start();
     eventually("the gap is told", || two.heard().gaps.len() == 1).await;
     let mut expected = vec!["hello".to_owned()];
-    expected.extend((0..kept).map(|number| number.to_string()));
+    expected.extend((forgotten..40).map(|number| number.to_string()));
     assert_eq!(two.heard_of(&one, "room:1"), expected, "what was kept arrives");
     assert_eq!(two.cluster.stats().gaps.values().sum::<u64>(), 1);
 }
