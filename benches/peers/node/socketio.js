@@ -1,11 +1,16 @@
 // The same chat on socket.io, as its documentation shows it. WebSocket alone, as the load asks for nothing else.
 //
 //     PORT=4000 node socketio.js
+//
+// With ENGINE=redis://… it is a node of a cluster, by the ADAPTER that is named: sharded or streams.
 import { createServer } from "node:http";
 import { Server } from "socket.io";
 
 const http = createServer();
-const io = new Server(http, { transports: ["websocket"] });
+const { ENGINE: engine, ADAPTER: kind } = process.env;
+// A server that is alone does not load what only nodes need.
+const adapter = engine && (await (await import("./adapter.js")).adapterOf(engine, kind));
+const io = new Server(http, { transports: ["websocket"], adapter });
 
 io.on("connection", (socket) => {
   socket.on("join", (topic, acknowledge) => {

@@ -2,6 +2,7 @@
 //
 //     node table.js RESULTS      a line for each measurement: {"server", "load", "report" of loadgen or null}
 import { readFileSync } from "node:fs";
+import { median, number } from "./figures.js";
 
 const FIGURES = [
   { load: "idle", key: "rss_per_connection", title: "idle: RSS, bytes per connection", digits: 0 },
@@ -23,22 +24,11 @@ const servers = [...new Set(lines.map((line) => line.server))];
 const reportsOf = (server, load) =>
   lines.filter((line) => line.server === server && line.load === load).map((line) => line.report);
 
-function median(values) {
-  if (values.length === 0) return undefined;
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
 // The median of the rounds' own ratios: what disturbs a round disturbs both.
 function ratio(server, base, { load, key }) {
   const bases = reportsOf(base, load);
   const ratios = reportsOf(server, load).map((report, round) => report?.[key] / bases[round]?.[key]);
   return median(ratios.filter(Number.isFinite));
-}
-
-function number(value, digits) {
-  return value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
 
 function cell(server, figure) {
