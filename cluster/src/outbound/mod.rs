@@ -18,8 +18,8 @@
 //!                                                    if there is none, the newest is not kept, nor any behind it until all is confirmed
 //! ```
 //!
-//! So an outage leaves one hole, before all that is kept, and it only grows at its end, whoever asks for it and whenever: what the ring
-//! forgets while the others are not back yet is next to it. Were the newest not kept, there were a second one as soon as the ring goes on.
+//! So an outage leaves one hole, before all that is kept. What the ring forgets later, while some of the others are not back yet, extends that hole at
+//! its end. If the newest were left out instead, there would be a second hole behind what is kept.
 
 use std::collections::{BTreeMap, VecDeque};
 
