@@ -57,7 +57,7 @@ fuzz_target!(|input: &[u8]| {
                 RelayOutput::Opened(key, head) if head.len() % 2 == 0 => {
                     relays.handle_used(key, head.len());
                     // It may have ended already.
-                    let _ = relays.send(key, head).and_then(|()| relays.finish(key));
+                    let _ = relays.send(key, head).and_then(|_| relays.finish(key));
                 }
                 RelayOutput::Data(key, bytes) if bytes.len() % 2 == 0 => relays.handle_used(key, bytes.len()),
                 _ => {}
