@@ -6,7 +6,7 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { launchChromium } from "../engines/chromium.js";
-import { freePort } from "../support/proxies.js";
+import { freePort } from "../support/ports.js";
 import { programOf, root } from "../support/testbed.js";
 import { until, within } from "../support/wait.js";
 

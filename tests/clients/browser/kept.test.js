@@ -11,7 +11,7 @@ import { launchChromium, quiet } from "../engines/chromium.js";
 import { findBrowser } from "../support/browsers.js";
 import { loadClient } from "../support/clients.js";
 import { openPage } from "../support/page.js";
-import { freePort } from "../support/proxies.js";
+import { freePort } from "../support/ports.js";
 import { startTestbed } from "../support/testbed.js";
 import { until, within } from "../support/wait.js";
 

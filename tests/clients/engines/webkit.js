@@ -1,7 +1,7 @@
 // WebKitGTK, by its WebDriver: commands over HTTP, for one window at a time. It has no mode without a screen, so it gets one.
 
 import { findBrowser, findMiniBrowser } from "../support/browsers.js";
-import { freePort } from "../support/proxies.js";
+import { freePort } from "../support/ports.js";
 import { pause, until } from "../support/wait.js";
 import { startChild } from "./child.js";
 import { expressionOf } from "./expression.js";

@@ -2,9 +2,9 @@
 
 import { spawn, spawnSync } from "node:child_process";
 import { accessSync, chmodSync, constants, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import net from "node:net";
 import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
+import { connects, freePort } from "./ports.js";
 import { root } from "./testbed.js";
 
 /** By the name of the configuration: the program, its file, and how it is told where that is. */
@@ -125,14 +125,6 @@ function searched() {
   return [...(process.env.PATH ?? "").split(delimiter), "/usr/sbin", "/usr/local/sbin"];
 }
 
-export async function freePort() {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
-
 /** Waits until the program listens. */
 async function listening(child, port) {
   const until = Date.now() + 30_000;
@@ -142,15 +134,4 @@ async function listening(child, port) {
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   throw new Error("it does not listen");
-}
-
-function connects(port) {
-  return new Promise((resolve) => {
-    const socket = net.connect(port, "127.0.0.1");
-    socket.once("error", () => resolve(false));
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-  });
 }

@@ -5,7 +5,8 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { findProgram, freePort } from "../../clients/support/proxies.js";
+import { connects, freePort } from "../../clients/support/ports.js";
+import { findProgram } from "../../clients/support/proxies.js";
 import { until } from "../../clients/support/wait.js";
 
 const programs = {
@@ -103,15 +104,4 @@ class Engine {
       end: () => socket.destroy(),
     };
   }
-}
-
-function connects(port) {
-  return new Promise((resolve) => {
-    const socket = net.connect(port, "127.0.0.1");
-    socket.once("error", () => resolve(false));
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-  });
 }

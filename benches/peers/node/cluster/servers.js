@@ -1,8 +1,8 @@
 // A Redis and three nodes of one kind, all on core 0.
 
 import { spawn } from "node:child_process";
-import net from "node:net";
 import { fileURLToPath } from "node:url";
+import { connects } from "../../../../tests/clients/support/ports.js";
 import { until } from "../../../../tests/clients/support/wait.js";
 import { connectPhoenix, connectSocketio } from "./clients.js";
 
@@ -47,7 +47,7 @@ export async function startCluster(kind) {
 }
 
 async function start(command, env, port) {
-  if (await listens(port)) throw new Error(`port ${port} is in use`);
+  if (await connects(port)) throw new Error(`port ${port} is in use`);
   const options = { cwd: peers, env: { ...process.env, ...env, HOST: "127.0.0.1", PORT: String(port) } };
   const child = spawn("taskset", ["-c", "0", ...command], { ...options, stdio: ["ignore", "pipe", "pipe"] });
   const kill = () => child.kill("SIGKILL");
@@ -64,22 +64,11 @@ async function start(command, env, port) {
   try {
     await until(`${command[0]} listens`, () => {
       if (hasEnded()) throw new Error(`${command.join(" ")} ended: ${log}`);
-      return listens(port);
+      return connects(port);
     });
   } catch (error) {
     await stop();
     throw error;
   }
   return { port, pid: child.pid, hasEnded, stop };
-}
-
-function listens(port) {
-  return new Promise((resolve) => {
-    const socket = net.connect(port, "127.0.0.1");
-    socket.once("error", () => resolve(false));
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-  });
 }
