@@ -146,6 +146,10 @@ pub async fn what_is_appended_is_published_and_read_in_one_order<S: KeepingServe
     let middle = page.entries[19].place;
     let rest = one.read(Some(middle)).await;
     assert_eq!((rest.after, rest.refused, &rest.entries[..]), (middle, None, &page.entries[20..]));
+    for after in [None, Some(nothing), Some(middle)] {
+        let (few, all) = (one.page(after, 7).await, one.read(after).await);
+        assert_eq!((&few.entries[..], few.has_more), (&all.entries[..7], true), "behind {after:?}");
+    }
     let end = one.top().await;
     assert_eq!(end, page.end());
     assert_eq!(one.read(Some(end)).await.entries, []);

@@ -72,9 +72,9 @@ impl Shelf {
         let topic = self.topic(&read.topic, now, epoch);
         topic.until = topic.until.max(now.saturating_add(UNUSED_REMEMBERED_FOR));
         topic.trim(now, &read.bounds);
-        match Page::new(read.after, topic.found(read.after, read.entries_max)) {
+        match Page::new(read.after, read.entries_max, topic.found(read.after, read.entries_max)) {
             Ok(page) => page,
-            Err(refused) => match Page::new(None, topic.found(None, read.entries_max)) {
+            Err(refused) => match Page::new(None, read.entries_max, topic.found(None, read.entries_max)) {
                 Ok(page) => Page { refused: Some(refused), ..page },
                 Err(_) => unreachable!("no place was asked for"),
             },

@@ -113,11 +113,11 @@ pub struct Found {
 
 impl Page {
     /// Makes sense of what a store has found, whatever that is: entries may have been taken from it on any side. None if the place that was asked
-    /// for is not to be had, so that all that is kept has to be read in its stead.
+    /// for is not to be had, so that all that is kept has to be read in its stead. Of more than `entries_max` it has the oldest.
     ///
     /// # Errors
     /// Why it is not.
-    pub fn new(after: Option<Place>, found: Found) -> Result<Self, Refused> {
+    pub fn new(after: Option<Place>, entries_max: usize, found: Found) -> Result<Self, Refused> {
         let Found { top, mut entries, is_all } = found;
         // What counts is the end of it without a hole. Behind a hole is nothing that anybody could go on from.
         let mut first = entries.len();
@@ -132,7 +132,10 @@ impl Page {
         let before = next.unwrap_or(top);
         entries.drain(..first);
         let Some(after) = after else {
-            return Ok(Self { refused: None, after: before, has_more: !is_all, entries });
+            return Ok(Self::within(
+                entries_max,
+                Self { refused: None, after: before, has_more: !is_all, entries },
+            ));
         };
         if after.epoch != top.epoch || after.number > top.number {
             return Err(Refused::Epoch);
@@ -150,7 +153,15 @@ impl Page {
             None => return Err(Refused::Trimmed),
         }
         entries.retain(|entry| entry.place.number > after.number);
-        Ok(Self { refused: None, after, has_more: !is_all, entries })
+        Ok(Self::within(entries_max, Self { refused: None, after, has_more: !is_all, entries }))
+    }
+
+    /// Leaves out what is behind the first so many: a store looks for one more, and the place that was asked for need not be among them.
+    fn within(entries_max: usize, mut page: Self) -> Self {
+        let entries_max = entries_max.min(PAGE_ENTRIES_MAX);
+        page.has_more |= page.entries.len() > entries_max;
+        page.entries.truncate(entries_max);
+        page
     }
 
     /// The place behind the last entry.
@@ -239,7 +250,7 @@ mod tests {
     }
 
     fn read(after: Option<Place>, top: Place, entries: &[Kept]) -> Result<(u64, Vec<u64>), Refused> {
-        let page = Page::new(after, Found { top, entries: entries.to_vec(), is_all: true })?;
+        let page = Page::new(after, 10, Found { top, entries: entries.to_vec(), is_all: true })?;
         Ok((page.after.number, page.entries.iter().map(|entry| entry.place.number).collect()))
     }
 
@@ -278,9 +289,21 @@ mod tests {
     fn a_page_that_is_not_the_last_says_so() {
         let entries = vec![kept(3, 30, 20), kept(4, 40, 30)];
         let found = Found { top: place(9, 90), entries, is_all: false };
-        let page = Page::new(Some(place(3, 30)), found).unwrap();
+        let page = Page::new(Some(place(3, 30)), 1, found).unwrap();
         assert!(page.has_more);
         assert_eq!((page.after, page.end()), (place(3, 30), place(4, 40)));
+    }
+
+    #[test]
+    fn a_page_has_no_more_than_was_asked_for_wherever_it_begins() {
+        let found =
+            Found { top: place(4, 40), entries: vec![kept(3, 30, 20), kept(4, 40, 30)], is_all: true };
+        // The place that was asked for is not among what was found, and nothing was missed.
+        for after in [None, Some(place(2, 20))] {
+            let page = Page::new(after, 1, found.clone()).unwrap();
+            assert_eq!((page.entries.len(), page.end(), page.has_more), (1, place(3, 30), true));
+            assert!(!Page::new(after, 2, found.clone()).unwrap().has_more);
+        }
     }
 
     #[test]

@@ -192,11 +192,15 @@ impl NatsStore {
             None => Place { epoch: jetstream.epoch().await?, ..Place::default() },
         };
         let after = beginning(jetstream, read.after, top_at.epoch).await?;
-        let refused = match Page::new(after, find(jetstream, read, top_at, top.as_ref(), after).await?) {
+        let refused = match Page::new(
+            after,
+            read.entries_max,
+            find(jetstream, read, top_at, top.as_ref(), after).await?,
+        ) {
             Ok(page) => return Ok(page),
             Err(refused) => refused,
         };
-        match Page::new(None, find(jetstream, read, top_at, top.as_ref(), None).await?) {
+        match Page::new(None, read.entries_max, find(jetstream, read, top_at, top.as_ref(), None).await?) {
             Ok(page) => Ok(Page { refused: Some(refused), ..page }),
             Err(_) => unreachable!("no place was asked for"),
         }

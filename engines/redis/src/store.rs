@@ -128,11 +128,11 @@ impl Store for RedisStore {
 
     fn read<'a>(&'a self, read: &'a Read) -> Doing<'a, Page> {
         Box::pin(async move {
-            let refused = match Page::new(read.after, self.find(read, read.after).await?) {
+            let refused = match Page::new(read.after, read.entries_max, self.find(read, read.after).await?) {
                 Ok(page) => return Ok(page),
                 Err(refused) => refused,
             };
-            match Page::new(None, self.find(read, None).await?) {
+            match Page::new(None, read.entries_max, self.find(read, None).await?) {
                 Ok(page) => Ok(Page { refused: Some(refused), ..page }),
                 Err(_) => unreachable!("no place was asked for"),
             }
