@@ -58,7 +58,7 @@ impl GapCause {
             Self::Unanswered => "unanswered",
             Self::HeldTooMany => "held_too_many",
             Self::Uncertain => "uncertain",
-            Self::PublisherDied => "publisher_died",
+            Self::PublisherDied => "node_died",
             Self::Unreadable => "unreadable",
         }
     }
@@ -82,7 +82,7 @@ mod tests {
         ];
         // Dashboards and alarms are written for these.
         let words =
-            ["overwritten", "unanswered", "held_too_many", "uncertain", "publisher_died", "unreadable"];
+            ["overwritten", "unanswered", "held_too_many", "uncertain", "node_died", "unreadable"];
         assert_eq!(causes.map(GapCause::word), words);
         assert_eq!(BTreeSet::from(words).len(), causes.len());
     }

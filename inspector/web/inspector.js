@@ -129,8 +129,9 @@ async function sessions(_, params) {
   ];
 }
 
-function stateText({ transport, isAttached, isResumable }) {
-  return `${transportName(transport)}${isAttached ? "" : ", away"}${isResumable ? "" : " (ends with its connection)"}`;
+function stateText({ transport, isAttached, carriedBy, isResumable }) {
+  const words = `${transportName(transport)}${isAttached ? "" : ", away"}${isResumable ? "" : " (ends with its connection)"}`;
+  return carriedBy ? [words, ", by way of ", nameText(carriedBy)] : words;
 }
 
 async function session(id) {

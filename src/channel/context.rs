@@ -48,6 +48,9 @@ impl<C> Context<C> {
     /// Takes the right to answer the current event, for an answer to be given later, from anywhere. What the callback
     /// returns answers nothing then. `None` outside [`handle_in`](crate::Channel::handle_in), for an event that wants no
     /// answer, and the second time.
+    ///
+    /// In a cluster with moves a session does not follow its stream to another node while an answer is owed, so that a right which is kept and never used
+    /// keeps it where it is. When the node goes down, answers are waited for two seconds; one that is given later reaches nobody.
     #[must_use]
     pub fn take_reply(&self) -> Option<ReplyRef> {
         let reference = self.reference.clone()?;
@@ -137,8 +140,8 @@ impl<C> Joining<C> {
     /// (`ClusterOptions::with_moves`). The client does not know of this join: what is answered is told to nobody. If it fails, the session stays where
     /// it is.
     ///
-    /// The channel there hears nothing more of the client by then, and is asked to [`leave`](crate::Channel::leave) with
-    /// [`LeaveReason::Moved`](crate::LeaveReason::Moved) once the session is here; [`joined`](crate::Channel::joined) is called then. What a channel pushes there, such as
+    /// The channel there still hears the client while `join` runs here, and stops before [`joined`](crate::Channel::joined) is called: what changes is read
+    /// in that one. It is asked to [`leave`](crate::Channel::leave) with [`LeaveReason::Moved`](crate::LeaveReason::Moved) once the session is here. What a channel pushes there, such as
     /// a list that the client has had with its first join, it leaves out for those who [move](Context::is_move); whom it tracks, it tracks as ever. The
     /// list of [who is present](Socket::push_presences) it pushes as ever, too: of somebody who comes or goes one node knows a moment before the other.
     #[must_use]

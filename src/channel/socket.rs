@@ -338,6 +338,15 @@ impl Socket {
         self.join.peer.unacknowledged()
     }
 
+    /// In a cluster, the name of the other node by which the client's stream comes at the moment, which carries it to this one. `None` where it comes
+    /// straight, and of clients that poll: each poll comes by whichever node it is sent to.
+    ///
+    /// Costs a lock for a moment, and another one if there is such a node.
+    #[must_use]
+    pub fn carried_by(&self) -> Option<String> {
+        self.join.node().name_of(self.join.peer.carried_by()?)
+    }
+
     /// Subscribes this join to another topic, too; its broadcasts arrive in
     /// [`handle_broadcast`](crate::Channel::handle_broadcast). A second time does nothing.
     ///

@@ -164,7 +164,7 @@ impl GapCounts {
                 "unanswered" => &mut counts.unanswered,
                 "held_too_many" => &mut counts.held_too_many,
                 "uncertain" => &mut counts.uncertain,
-                "publisher_died" => &mut counts.node_died,
+                "node_died" => &mut counts.node_died,
                 "unreadable" => &mut counts.unreadable,
                 _ => &mut counts.other,
             } += count;

@@ -171,6 +171,11 @@ impl Link {
         &self.name
     }
 
+    /// The name of another node that lives.
+    pub(crate) fn name_of(&self, number: u64) -> Option<String> {
+        self.cluster.peers().into_iter().find(|(node, _)| node.0 == number).map(|(_, peer)| peer.name)
+    }
+
     /// Sends messages about who is present, to one node or to all.
     pub(crate) fn presence_sender(&self) -> Arc<dyn Fn(Option<u64>, Bytes) + Send + Sync> {
         let cluster = self.cluster.clone();

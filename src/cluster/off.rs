@@ -57,6 +57,10 @@ impl Link {
         match self.0 {}
     }
 
+    pub(crate) fn name_of(&self, _: u64) -> Option<String> {
+        match self.0 {}
+    }
+
     pub(crate) fn presence_sender(&self) -> Arc<dyn Fn(Option<u64>, Bytes) + Send + Sync> {
         match self.0 {}
     }

@@ -16,8 +16,9 @@ pub enum LeaveReason {
     Draining,
     /// A callback panicked, a payload could not be encoded, or the channel stopped with an error.
     Crashed(String),
-    /// The client was not let in after all, since the cluster's engine did not confirm the subscription in time: see
-    /// [`NotConfirmed`](crate::NotConfirmed).
+    /// The client was not let in after all: the cluster's engine did not confirm the subscription in time
+    /// ([`NotConfirmed`](crate::NotConfirmed)), or its session was to come from another node, and stayed there. [`Channel::joined`](crate::Channel::joined) was
+    /// not called.
     Unavailable,
     /// Broadcasts of another node are lost, and the mount has its clients join again: see
     /// [`Mount::rejoin_after_gaps`](crate::Mount::rejoin_after_gaps).

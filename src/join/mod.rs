@@ -81,6 +81,11 @@ pub(crate) trait Peer: Lane {
     /// How much was sent and is kept until the client acknowledges it.
     fn unacknowledged(&self) -> Waiting;
 
+    /// The number of the other node by which the client's stream comes.
+    fn carried_by(&self) -> Option<u64> {
+        None
+    }
+
     /// Queues a frame, and another that belongs to it; neither where there is no room. A session that is over takes none, which is
     /// no error.
     fn try_push(&self, frame: Frame, then: Option<Frame>) -> Result<(), PushError>;

@@ -52,7 +52,7 @@ catalog! {
     SESSION_DURATION = histogram("lapwing_session_duration_seconds", &["mount", "transport"], "How long sessions lasted, by what carried them last.").in_seconds();
     ROUND_TRIP = histogram("lapwing_round_trip_seconds", &["mount", "transport"], "Round trips as clients measured them that told of their path: those to whom a connection has failed, or was slower than another.").in_seconds();
     CONNECTS_REFUSED = counter("lapwing_connects_refused_total", &["mount", "reason"], "Clients that were not let in: by their origin, query, version or rate, for the server (draining, budget, sessions, timeout), or by the program.");
-    RESUMES = counter("lapwing_resumes_total", &["mount", "from", "to"], "Times a session moved from one connection to another, by their transports.");
+    RESUMES = counter("lapwing_resumes_total", &["mount", "from", "to"], "Times a session went on by another connection, by the transports of both.");
     RESUMES_REFUSED = counter("lapwing_resumes_refused_total", &["mount", "reason"], "Resumable sessions that were not begun or carried on, by the words of docs/sessions.md.");
     FRAMES = counter("lapwing_frames_total", &["mount", "transport", "direction"], "Frames written to clients (transmit) and taken from them (receive).");
     FRAME_BYTES = counter("lapwing_frame_bytes_total", &["mount", "transport", "direction"], "Bytes of these frames.").in_bytes();
@@ -89,7 +89,7 @@ catalog! {
     ENGINE_CONNECTS = counter("lapwing_engine_connects_total", &["result"], "Attempts to connect to the engine: made, failed.");
     CLUSTER_PUBLISHED = counter("lapwing_cluster_published_total", &["result"], "Broadcasts for other nodes: sent at once, kept until the engine was there (later), or not sent (lost), some of which were kept until there was no room.");
     CLUSTER_DELIVERED = counter("lapwing_cluster_delivered_total", &["how"], "Broadcasts of other nodes: come at once (direct), or missing first and got from their publisher (repaired).");
-    CLUSTER_GAPS = counter("lapwing_cluster_gaps_total", &["cause"], "Gaps that subscribers were told of.");
+    CLUSTER_GAPS = counter("lapwing_cluster_gaps_total", &["cause"], "Gaps that subscribers were told of, by the words of docs/cluster.md.");
     STORE_APPENDS = counter("lapwing_store_appended_total", &[], "Broadcasts of this node that the store of kept topics has.");
     STORE_READS = counter("lapwing_store_reads_total", &[], "Reads of kept topics from the store.");
     STORE_FAILURES = counter("lapwing_store_failures_total", &["operation"], "Appends and reads that the store did not do, and that were tried again.");
@@ -99,7 +99,7 @@ catalog! {
     STORE_WAITING_BYTES = gauge("lapwing_store_waiting_bytes", &[], "Bytes of these.").in_bytes();
     CLUSTER_UNREADABLE = counter("lapwing_cluster_unreadable_total", &["why"], "Messages of other nodes that could not be read, or were not sealed with the secret (forged).");
     CLUSTER_RELAYS = gauge("lapwing_cluster_relays", &["role"], "Requests that nodes carry for each other at the moment: this one (carrier), and others for its sessions (owner).");
-    CLUSTER_RELAYED = counter("lapwing_cluster_relayed_total", &["result"], "Requests for sessions of other nodes: carried (begun), come from others (taken), ended early (broken), or not carried (refused).");
+    CLUSTER_RELAYED = counter("lapwing_cluster_relayed_total", &["result"], "Requests for sessions of other nodes: carried (begun), come from others (taken), ended early (broken), also because a client left, or not carried (refused).");
     CLUSTER_RELAY_MESSAGES = counter("lapwing_cluster_relay_messages_total", &[], "Messages about carried requests that were given to the engine.");
     CLUSTER_MOVES = gauge("lapwing_cluster_moves", &["role"], "Sessions that go from one node to another at the moment: from this one (source), and to it (target).");
     CLUSTER_MOVED = counter("lapwing_cluster_moved_total", &["result"], "Sessions between nodes: offered to others (offered), gone to them (gone), not gone (stayed), or lost with the other node (lost); come from others (come), or let in and not come (missed).");

@@ -342,6 +342,11 @@ impl Node {
         self.link.get()
     }
 
+    /// The name of another node that lives.
+    pub(crate) fn name_of(&self, number: u64) -> Option<String> {
+        self.link()?.name_of(number)
+    }
+
     /// Has other nodes' broadcasts on a topic come here, for one subscriber more.
     pub(crate) fn claim<'a>(&'a self, topic: &'a Topic) -> Claim<'a> {
         let confirming =

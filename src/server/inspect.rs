@@ -29,6 +29,8 @@ pub struct SessionInfo {
     pub transport: Transport,
     /// Whether a connection carries it now.
     pub is_attached: bool,
+    /// The name of the other node of a cluster by which its stream comes, if it does: [`Socket::carried_by`](crate::Socket::carried_by).
+    pub carried_by: Option<String>,
     /// Whether it outlives its connections.
     pub is_resumable: bool,
     /// The topics that it has joined, those that are being decided included, in no order.
@@ -74,8 +76,9 @@ impl Lapwing {
     /// The live sessions of all mounts. A thousand are held at a time; each that is looked at costs two locks for a moment and
     /// its topics a copy.
     pub fn sessions(&self) -> impl Iterator<Item = SessionInfo> {
-        self.mounts().iter().flat_map(|mounted| {
-            mounted.endpoint.walk().map(|session| {
+        let node = self.node();
+        self.mounts().iter().flat_map(move |mounted| {
+            mounted.endpoint.walk().map(move |session| {
                 let client = session.state();
                 SessionInfo {
                     mount: mounted.name.clone(),
@@ -83,6 +86,7 @@ impl Lapwing {
                     socket_id: client.socket_id().map(|id| id.as_str().to_owned()),
                     transport: session.transport(),
                     is_attached: session.is_attached(),
+                    carried_by: session.carried_by().and_then(|number| node.name_of(number)),
                     is_resumable: session.is_resumable(),
                     topics: client.state().joins.iter().map(|join| join.topic.clone()).collect(),
                     age: session.age(),

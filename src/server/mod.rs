@@ -114,7 +114,7 @@ pub struct Stats {
     pub resumable: usize,
     /// Live sessions, by whatever transport.
     pub sessions: usize,
-    /// Times a session moved to another connection so far.
+    /// Times a session went on by another connection so far.
     pub resumed: u64,
     /// Resumable sessions that were not begun or carried on so far, by reason.
     pub resumes_refused: ResumesRefused,

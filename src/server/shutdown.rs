@@ -77,7 +77,6 @@ impl Lapwing {
     pub async fn shutdown(&self) -> ShutdownReport {
         let start = Instant::now();
         let left = || self.shutdown_timeout().saturating_sub(start.elapsed());
-        let pacing_max = left() / 2;
         let mut report = ShutdownReport::default();
         self.set_draining();
         for mounted in self.mounts().iter().filter(|mounted| mounted.drain.is_some()) {
@@ -88,7 +87,7 @@ impl Lapwing {
         {
             report.lost = self.0.give_away(left() * 3 / 4).await;
         }
-        let mut drains = JoinSet::new();
+        let (mut drains, pacing_max) = (JoinSet::new(), left() / 2);
         for mounted in self.mounts() {
             match mounted.drain {
                 Some(drain) => {

@@ -229,6 +229,10 @@ impl Peer for LiveSession<Client> {
         LiveSession::unacknowledged(self)
     }
 
+    fn carried_by(&self) -> Option<u64> {
+        LiveSession::carried_by(self)
+    }
+
     fn try_push(&self, frame: Frame, then: Option<Frame>) -> Result<(), PushError> {
         match LiveSession::try_push(self, frame, then) {
             Pushed::Full => Err(PushError::Full),

@@ -122,7 +122,10 @@ impl Channel for Room {
             "cursor" => self.cursor(payload.parse()?, cx),
             // Answered behind all that was said before: so a page knows that it has all of it, and where it is, which may be another node
             // than it has joined on.
-            "ping" => Ok(reply("ok", json!({"node": self.node, "restarts": self.restart.is_some()}))),
+            "ping" => {
+                let restarts = self.restart.is_some();
+                Ok(reply("ok", json!({"node": self.node, "carried_by": cx.carried_by(), "restarts": restarts})))
+            }
             // The page is on this node, and is not to notice.
             "restart" if self.restart.is_some() => {
                 self.restart.iter().for_each(|restart| restart.notify_one());

@@ -200,9 +200,11 @@ export class Room {
 }
 
 /** Which of several nodes has the session of this page, and whether the page may have it start anew. */
-function showNode({ node, restarts }) {
+function showNode({ node, carried_by: carrier, restarts }) {
   byId("node").textContent = node ?? "";
   byId("node").hidden = !node;
+  byId("carrier").textContent = carrier ? `by way of ${carrier}` : "";
+  byId("carrier").hidden = !carrier;
   byId("restart").hidden = !restarts;
 }
 

@@ -138,6 +138,7 @@ fn session_row(session: &SessionInfo, topics_max: usize) -> Value {
         "user": session.socket_id.as_deref().map(Shown::of),
         "transport": session.transport.name(),
         "isAttached": session.is_attached,
+        "carriedBy": session.carried_by.as_deref().map(Shown::of),
         "isResumable": session.is_resumable,
         "topics": topics,
         "topicCount": session.topics.len(),

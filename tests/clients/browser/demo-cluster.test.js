@@ -8,7 +8,7 @@ import { after, before, describe, it } from "node:test";
 import { launchChromium } from "../engines/chromium.js";
 import { freePort } from "../support/ports.js";
 import { programOf, root } from "../support/testbed.js";
-import { until, within } from "../support/wait.js";
+import { pause, until, within } from "../support/wait.js";
 
 const output = join(root, "tests/output");
 
@@ -50,6 +50,18 @@ describe("the demo on three nodes", { timeout: 180_000 }, () => {
       await to.locator(".text", { hasText: text }).waitFor();
     }
     await ann.screenshot({ path: join(output, "demo-cluster.png") });
+  });
+
+  it("says by which node the connection comes", async () => {
+    const carrier = ann.locator("#carrier");
+    await until("another node carries it", async () => {
+      await ann.locator("#cut").click();
+      await pause(500);
+      return carrier.textContent();
+    });
+    assert.match(await carrier.textContent(), /^by way of node-[123]$/);
+    assert.ok(!(await carrier.textContent()).endsWith(await nodeOf(ann)));
+    await ann.screenshot({ path: join(output, "demo-cluster-carried.png") });
   });
 
   it("looks right on a phone, and with both sides in one page", async () => {

@@ -77,8 +77,10 @@ async fn a_session_is_carried_by_any_node_and_every_wire<C: Carrier>() {
         session.expect_json(ok("1", &reference.to_string(), "room:1", json!({}))).await;
     }
     // POSTs reach it whatever node they come to, beside a stream of another one.
+    let carried_by = || nodes[0].sessions().next().unwrap().carried_by;
     session.address = addresses[1];
     session.resume(Transport::Sse).await;
+    assert_eq!(carried_by().as_deref(), Some("two"));
     session.address = addresses[2];
     for reference in 30..40 {
         n += 1;

@@ -33,9 +33,13 @@ impl Core {
         Some(node)
     }
 
+    /// The other node by which the session's stream comes.
+    pub(super) fn carrier(&self) -> Option<u64> {
+        self.moving().and_then(|moving| moving.carrier).filter(|_| self.is_attached()).map(|carrier| carrier.node)
+    }
+
     /// Whether a stream of the session comes by way of this other node, and the session could go there.
     pub(crate) fn comes_by(&self, node: u64) -> bool {
-        let carrier = self.moving().and_then(|moving| moving.carrier);
-        carrier.is_some_and(|carrier| carrier.node == node) && self.is_attached() && self.is_movable()
+        self.carrier() == Some(node) && self.is_movable()
     }
 }

@@ -228,12 +228,12 @@ impl Counters {
         load(&self.over_budget)
     }
 
-    /// Times a session moved to another connection.
+    /// Times a session went on by another connection.
     pub fn resumed(&self) -> u64 {
         self.resumed.iter().flatten().map(load).sum()
     }
 
-    /// Times a session moved from a connection to another one, by their transports.
+    /// Times a session went on by another connection, by the transports of both.
     pub fn moves(&self) -> impl Iterator<Item = ((Transport, Transport), u64)> {
         let pairs = Transport::ALL.into_iter().flat_map(|from| Transport::ALL.map(|to| (from, to)));
         pairs.zip(self.resumed.iter().flatten().map(load))

@@ -405,6 +405,11 @@ impl<S> LiveSession<S> {
         self.core().transport()
     }
 
+    /// The number of the other node of a cluster by which the session's stream comes, while it does. Polls come by any node, each by itself.
+    pub fn carried_by(&self) -> Option<u64> {
+        self.core().carrier()
+    }
+
     /// Whether the session outlives its connections.
     pub fn is_resumable(&self) -> bool {
         self.resumable().is_some()
