@@ -81,8 +81,7 @@ mod tests {
             GapCause::Unreadable,
         ];
         // Dashboards and alarms are written for these.
-        let words =
-            ["overwritten", "unanswered", "held_too_many", "uncertain", "node_died", "unreadable"];
+        let words = ["overwritten", "unanswered", "held_too_many", "uncertain", "node_died", "unreadable"];
         assert_eq!(causes.map(GapCause::word), words);
         assert_eq!(BTreeSet::from(words).len(), causes.len());
     }

@@ -50,7 +50,7 @@ impl<C> Context<C> {
     /// answer, and the second time.
     ///
     /// In a cluster with moves a session does not follow its stream to another node while an answer is owed, so that a right which is kept and never used
-    /// keeps it where it is. When the node goes down, answers are waited for two seconds; one that is given later reaches nobody.
+    /// keeps it where it is. When the node goes down, answers are waited for two seconds from then on; one that is given later reaches nobody.
     #[must_use]
     pub fn take_reply(&self) -> Option<ReplyRef> {
         let reference = self.reference.clone()?;

@@ -97,6 +97,11 @@ impl Appends {
         (state.queue.len(), state.bytes)
     }
 
+    /// The number of the first entry that the store is not known to have.
+    pub(super) fn first_waiting(&self) -> Option<u64> {
+        self.lock().queue.front().map(|append| append.number)
+    }
+
     /// Whether the store took what it was given last.
     pub(super) fn is_up(&self) -> bool {
         self.is_up.load(Ordering::Relaxed)

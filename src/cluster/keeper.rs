@@ -57,6 +57,10 @@ const READS_MAX: usize = 32;
 /// forget where a topic stands on which nothing is said.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(15 * 60);
 
+/// How often a topic is read from the beginning, as the store does not have what was to come next: what it forgets goes at the front, and what somebody took from the
+/// middle is not there the next time, either.
+const RESTARTS_MAX: usize = 3;
+
 /// The first and the longest pause before the store is read again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 
@@ -73,8 +77,8 @@ pub(super) struct Keeper {
     /// The topics with members here.
     topics: Mutex<HashMap<Topic, Claimed>>,
     reads: Semaphore,
-    /// The joins that broadcasts of this node are not for, by the broadcast's number.
-    senders: Mutex<BTreeMap<u64, ChannelId>>,
+    /// The joins that broadcasts of this node are not for, and the topics of these, by the broadcast's number.
+    senders: Mutex<BTreeMap<u64, (Topic, ChannelId)>>,
     comparing: Mutex<Option<AbortHandle>>,
     /// Of the log lines about entries that cannot be read.
     unreadable: Occasionally,
@@ -168,7 +172,7 @@ impl Keeper {
         let mut senders = self.senders();
         let number = self.appends.push((topic, channel), bounds(keep), entry)?;
         if let Some(from) = from {
-            senders.insert(number, from);
+            senders.insert(number, (topic.clone(), from));
             if senders.len() > SENDERS_MAX {
                 senders.pop_first();
             }
@@ -179,7 +183,7 @@ impl Keeper {
 
     /// Whether a broadcast that is to pass this join by has not come back.
     pub(super) fn is_keeping_for(&self, join: ChannelId) -> bool {
-        self.senders().values().any(|sender| *sender == join)
+        self.senders().values().any(|(_, sender)| *sender == join)
     }
 
     /// A member more has a topic. What is returned ends when this node has a copy of it; nothing if it has.
@@ -221,6 +225,7 @@ impl Keeper {
         }
         let Some(Claimed { copy, .. }) = topics.remove(topic) else { return };
         drop(topics);
+        self.senders().retain(|_, (of, _)| of != topic);
         let mut state = copy.state();
         state.is_over = true;
         state.waiting.clear();
@@ -342,11 +347,16 @@ impl Keeper {
                         }
                     }
                     program.restart_stored(topic, position(place), stored);
+                    self.forget_senders(topic);
                 }
-                Step::Gap(refused) => self.tell(&*program, topic, refused),
+                Step::Gap(refused) => {
+                    self.forget_senders(topic);
+                    self.tell(&*program, topic, refused);
+                }
                 Step::Deliver(kept) => match self.broadcast(topic, &kept) {
                     Some(stored) => program.deliver_stored(stored),
                     None => {
+                        self.forget_senders(topic);
                         // Its place is taken all the same, and nobody can be given what is in it.
                         program.restart_stored(topic, position(kept.place), Vec::new());
                         self.tell(&*program, topic, Refused::Trimmed);
@@ -403,9 +413,15 @@ impl Keeper {
     fn broadcast(&self, topic: &Topic, kept: &Kept) -> Option<Stored> {
         let (mut stored, number) = self.stored(topic, kept)?;
         if stored.is_own {
-            stored.broadcast.from = self.senders().remove(&number);
+            stored.broadcast.from = self.senders().remove(&number).map(|(_, from)| from);
         }
         Some(stored)
+    }
+
+    /// What the store has of this node's on a topic may not come back any more. What it does not have yet does.
+    fn forget_senders(&self, topic: &Topic) {
+        let first = self.appends.first_waiting();
+        self.senders().retain(|number, (of, _)| of != topic || first.is_some_and(|first| *number >= first));
     }
 
     /// An entry of a topic as a broadcast, with the number that its publisher gave it; none of what no node of this library's has published.
@@ -520,11 +536,15 @@ async fn read_all(
     entries_max: usize,
 ) -> Result<Page, StoreError> {
     let mut read = Read { topic: topic.as_str().into(), channel, after, entries_max, bounds: bounds(keep) };
-    let mut whole = store.read(&read).await?;
+    let (mut whole, mut restarts) = (store.read(&read).await?, 0);
     while whole.has_more && entries_max > 0 {
         read.after = Some(whole.end());
         let page = store.read(&read).await?;
         if page.refused.is_some() {
+            restarts += 1;
+            if restarts > RESTARTS_MAX {
+                return Err(StoreError::Away("it lacks a part of what it keeps of a topic".into()));
+            }
             read.after = after;
             whole = store.read(&read).await?;
             continue;
@@ -562,5 +582,39 @@ pub(super) fn bytes_of(broadcast: &Broadcast) -> (PayloadKind, Bytes) {
         }
         (Payload::Binary(bytes), true) => (PayloadKind::BinaryAsItIs, bytes.clone()),
         (Payload::Binary(bytes), false) => (PayloadKind::Binary, bytes.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use lapwing_cluster_driver::store::{Append, Doing};
+
+    use super::*;
+    use crate::topics::keep::Keep;
+
+    /// Somebody has taken an entry from the middle of a topic: what is to come behind the first page is not there, each time.
+    #[derive(Debug)]
+    struct Holed;
+
+    impl Store for Holed {
+        fn append<'a>(&'a self, _: &'a [Append]) -> Doing<'a, ()> {
+            Box::pin(async { Ok(()) })
+        }
+
+        fn read<'a>(&'a self, read: &'a Read) -> Doing<'a, Page> {
+            let kept =
+                Kept { place: Place { number: 1, ..Place::default() }, before: 0, entry: Bytes::new() };
+            let refused = read.after.map(|_| Refused::Trimmed);
+            let page = Page { refused, after: Place::default(), entries: vec![kept], has_more: true };
+            Box::pin(async { Ok(page) })
+        }
+    }
+
+    #[tokio::test]
+    async fn a_topic_with_a_hole_is_not_read_for_ever() {
+        let topic = Topic::from("t");
+        let read =
+            read_all(&Holed, (&topic, Channel::Topics(Key(0))), Keep::last(10), None, PAGE_ENTRIES_MAX);
+        assert!(matches!(read.await, Err(StoreError::Away(_))));
     }
 }

@@ -1,6 +1,7 @@
 //! A node's way to the others.
 
 use std::{
+    collections::HashMap,
     fmt,
     sync::{
         Arc, Mutex, PoisonError, Weak,
@@ -12,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use lapwing_cluster::Instance;
 use lapwing_cluster_driver::{
-    self as driver,
+    self as driver, CallError,
     store::{PAGE_ENTRIES_MAX, Refused},
 };
 use lapwing_transports::elsewhere::Elsewhere;
@@ -296,21 +297,29 @@ impl Link {
 
     /// Asks all other nodes that live, at once.
     pub(crate) fn ask(&self, question: &Question) -> Asking {
-        let names = self.cluster.peers().into_iter().map(|(node, peer)| (node, peer.name)).collect();
-        // What it consists of can be written.
-        let body = serde_json::to_vec(question).unwrap_or_default();
-        Asking::new(Box::pin(self.cluster.call(None, body.into(), self.call_timeout)), names)
+        let (names, body) = (self.names(), body_of(question));
+        Asking::new(Box::pin(self.cluster.call(None, body, self.call_timeout)), names)
     }
 
     /// The same when nobody waits: who does not answer is in the log.
-    pub(crate) fn tell(&self, question: &Question) {
-        let asking = self.ask(question);
+    ///
+    /// # Errors
+    /// Nobody can be asked.
+    pub(crate) fn tell(&self, question: &Question) -> Result<(), CallError> {
+        let call = self.cluster.try_call(None, body_of(question), self.call_timeout)?;
+        let asking = Asking::new(Box::pin(call), self.names());
         self.runtime.spawn(async move {
             let Everywhere { missing, .. } = asking.answered(0).await;
             if !missing.is_empty() {
                 occasionally!(UNHEARD, warn, nodes = ?missing, "these nodes did not say that they ended connections or joins");
             }
         });
+        Ok(())
+    }
+
+    /// The names of the other nodes that live.
+    fn names(&self) -> HashMap<Instance, String> {
+        self.cluster.peers().into_iter().map(|(node, peer)| (node, peer.name)).collect()
     }
 
     /// Whether the engine is there, and this node does not go down.
@@ -413,4 +422,9 @@ impl Wanted {
         }
         Ok(())
     }
+}
+/// A question as other nodes read it.
+fn body_of(question: &Question) -> Bytes {
+    // What it consists of can be written.
+    serde_json::to_vec(question).unwrap_or_default().into()
 }

@@ -43,10 +43,9 @@ impl Link {
         // What it consists of can be written.
         let order = Bytes::from(serde_json::to_vec(&next()).unwrap_or_default());
         for to in nodes {
-            let (cluster, order) = (self.cluster().clone(), order.clone());
-            self.runtime().spawn(async move {
-                let _ = cluster.call(Some(to), order, CATCH_UP_MAX).await;
-            });
+            // It is said from now on, whether this node waits for it or ends.
+            let told = self.cluster().call(Some(to), order.clone(), CATCH_UP_MAX);
+            self.runtime().spawn(async move { drop(told.await) });
         }
     }
 

@@ -204,9 +204,12 @@ impl Node {
     /// Ends all connections with a socket id, or joins of theirs, on all nodes; nobody waits for that.
     pub(crate) fn order(&self, message: PubSubMsg) -> Result<(), BroadcastError> {
         if let Some(link) = self.link() {
-            link.tell(&question_of(&message.broadcast, 0));
+            let question = question_of(&message.broadcast, 0);
+            // Here first: a session that goes at this moment is here, or where the others hear of it.
             self.deliver(message);
-            return Ok(());
+            return link
+                .tell(&question)
+                .map_err(|error| BroadcastError::PubSub(PubSubError(Box::new(error))));
         }
         let published = self.pubsub.publish(&message).map_err(BroadcastError::PubSub);
         self.deliver(message);
@@ -216,9 +219,9 @@ impl Node {
     /// The same, and waits until the other nodes have said so. What an adapter's nodes do is not known.
     pub(crate) async fn order_everywhere(&self, message: PubSubMsg) -> Result<Everywhere, BroadcastError> {
         if let Some(link) = self.link() {
-            let asking = link.ask(&question_of(&message.broadcast, 0));
+            let question = question_of(&message.broadcast, 0);
             let here = self.deliver(message);
-            return Ok(asking.answered(here).await);
+            return Ok(link.ask(&question).answered(here).await);
         }
         let published = self.pubsub.publish(&message).map_err(BroadcastError::PubSub);
         let here = self.deliver(message);

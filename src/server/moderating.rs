@@ -15,7 +15,8 @@ impl Lapwing {
     /// what is published on a topic of the same name does nothing of the kind.
     ///
     /// # Errors
-    /// When the other nodes could not be told.
+    /// [`BroadcastError::PubSub`] when the other nodes could not be told: an adapter says so, or a node of a cluster that has ended, or for whose orders
+    /// more than a thousand answers are awaited. Here it is done all the same.
     pub fn disconnect(&self, socket_id: impl Into<Topic>) -> Result<(), BroadcastError> {
         self.node().order(PubSubMsg::disconnect(socket_id))
     }

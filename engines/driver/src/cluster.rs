@@ -168,8 +168,22 @@ impl Cluster {
         body: Bytes,
         within: Duration,
     ) -> impl Future<Output = Result<Answers, CallError>> + Send + use<> {
-        let asked = self.shared().call(to, body, within);
-        async move { asked?.await.map_err(|_| CallError::Ended) }
+        let asked = self.try_call(to, body, within);
+        async move { asked?.await }
+    }
+
+    /// The same, but whether anybody can be asked is said at once.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn try_call(
+        &self,
+        to: Option<Instance>,
+        body: Bytes,
+        within: Duration,
+    ) -> Result<impl Future<Output = Result<Answers, CallError>> + Send + use<>, CallError> {
+        let asked = self.shared().call(to, body, within)?;
+        Ok(async move { asked.await.map_err(|_| CallError::Ended) })
     }
 
     /// Begins to carry a request to the node that has its session; the other one hears [`ClusterEvent::Relay`](crate::ClusterEvent::Relay).

@@ -124,7 +124,10 @@ impl Channel for Room {
             // than it has joined on.
             "ping" => {
                 let restarts = self.restart.is_some();
-                Ok(reply("ok", json!({"node": self.node, "carried_by": cx.carried_by(), "restarts": restarts})))
+                Ok(reply(
+                    "ok",
+                    json!({"node": self.node, "carried_by": cx.carried_by(), "restarts": restarts}),
+                ))
             }
             // The page is on this node, and is not to notice.
             "restart" if self.restart.is_some() => {

@@ -13,7 +13,11 @@ use super::source::{AT_ONCE, PACE};
 use crate::{server::Inner, session::moving::leaving::Patience};
 
 /// What waits for a session's channels waits for nothing that has to be: it follows another time.
-const WHO_FOLLOWS: Patience = Patience { rest_max: Duration::from_millis(100), leaves_answers: false };
+const WHO_FOLLOWS: Patience = Patience {
+    rest_max: Duration::from_millis(100),
+    answers_max: Duration::from_millis(100),
+    leaves_answers: false,
+};
 
 /// Has the sessions of a server follow, until its mounts stop.
 pub(in crate::server) fn follow(inner: &Arc<Inner>) {

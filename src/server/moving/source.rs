@@ -32,9 +32,13 @@ pub(super) const AT_ONCE: usize = 64;
 /// The time from one session to the next, where there is enough of it: a thousand clients that come back at once wait for each other.
 pub(super) const PACE: Duration = Duration::from_millis(5);
 
-/// That of a node that goes down. A session whose channels are busier is offered again; one that they still owe an answer goes all the same, as who
-/// has taken the right to one may never use it.
-const WHO_GOES_DOWN: Patience = Patience { rest_max: Duration::from_secs(2), leaves_answers: true };
+/// How long the callbacks of a session may take to end, when its node goes down.
+const REST_MAX: Duration = Duration::from_secs(2);
+
+/// How long answers that are owed are waited for from the moment on in which a node begins to give its sessions away, and for those that are offered later: who owes
+/// some for ever is not to hold up all others.
+const ANSWERS_MAX: Duration = Duration::from_secs(2);
+const ANSWERS_MIN: Duration = Duration::from_millis(100);
 
 /// Time for the other nodes to hear where the sessions are.
 const TOLD_MAX: Duration = Duration::from_secs(2);
@@ -42,8 +46,15 @@ const TOLD_MAX: Duration = Duration::from_secs(2);
 /// How long an engine is waited for that is away when the sessions are to go.
 const ENGINE_MAX: Duration = Duration::from_secs(10);
 
+/// How long the other node may take to have a session that was sent, for which all that comes waits meanwhile: it goes on here then, as while the engine is
+/// away.
+const READY_MAX: Duration = Duration::from_secs(3);
+
 /// How often a session is offered that has just joined or left something, or whose other node does not take it.
 const OFFERS_MAX: usize = 3;
+
+/// How long those are waited for, before the last offer, who follow their streams at that moment.
+const FOLLOWING_MAX: Duration = Duration::from_secs(6);
 
 /// The time before it is offered again: what it was about to join or to leave is decided by then, as a rule.
 const OFFER_AGAIN: Duration = Duration::from_millis(300);
@@ -59,6 +70,14 @@ pub(super) enum Outcome {
     Stays,
     /// It was given away, and nobody is known to have it.
     Lost,
+}
+
+/// Who has a session that was sent.
+enum Decided {
+    Theirs,
+    Ours,
+    /// It was released, and the other node is not known to have it.
+    Nobodys,
 }
 
 /// What became of all.
@@ -91,12 +110,21 @@ impl Inner {
             return 0;
         }
         let (mut tasks, mut given) = (JoinSet::new(), Given::default());
-        let engine_until = Instant::now() + ENGINE_MAX;
+        let (engine_until, answers_until) = (Instant::now() + ENGINE_MAX, Instant::now() + ANSWERS_MAX);
         let rounds = async {
             let _turn = self.move_tasks.giving.lock().await;
             for round in 0..OFFERS_MAX {
                 if round > 0 {
                     sleep(OFFER_AGAIN).await;
+                }
+                if round + 1 == OFFERS_MAX {
+                    // Who follows now, and comes back, is to be offered as well.
+                    let nobody = async {
+                        while !self.move_tasks.following.is_empty() {
+                            sleep(OFFER_AGAIN).await
+                        }
+                    };
+                    let _ = timeout(FOLLOWING_MAX, nobody).await;
                 }
                 // It may be there again in a moment, and nothing goes anywhere without it.
                 let _ = timeout_at(engine_until, link.ready()).await;
@@ -104,7 +132,7 @@ impl Inner {
                 // One of those is no session that is offered now, and may be one that stays.
                 let is_followed_by_none = self.move_tasks.following.is_empty();
                 given.stay = 0;
-                self.offer_all(round, &targets, within, &mut tasks).await;
+                self.offer_all((round, &targets), (within, answers_until), &mut tasks).await;
                 while let Some(outcome) = tasks.join_next().await {
                     given.add(outcome);
                 }
@@ -131,9 +159,8 @@ impl Inner {
     /// Offers each session that is here once, at a pace: all of them in half of the time that there is, if that takes no longer than it must.
     async fn offer_all(
         self: &Arc<Self>,
-        round: usize,
-        targets: &[Instance],
-        within: Duration,
+        (round, targets): (usize, &[Instance]),
+        (within, answers_until): (Duration, Instant),
         tasks: &mut JoinSet<Outcome>,
     ) {
         if targets.is_empty() {
@@ -155,7 +182,8 @@ impl Inner {
                 let Ok(place) = places.clone().acquire_owned().await else { return };
                 let (inner, target) = (self.clone(), targets[(number + round) % targets.len()]);
                 tasks.spawn(async move {
-                    let outcome = inner.give_to(&inner.mounts[index], &session, target, WHO_GOES_DOWN).await;
+                    let patience = who_goes_down(answers_until);
+                    let outcome = inner.give_to(&inner.mounts[index], &session, target, patience).await;
                     drop(place);
                     outcome
                 });
@@ -211,6 +239,10 @@ impl Inner {
         }
         let still = Still::hold(session)?;
         timeout(patience.rest_max, session.settled()).await.ok()?;
+        if let Some(id) = session.state().socket_id() {
+            // Before the last look at it: what is said of it behind that is passed on.
+            link.going().note(id, target);
+        }
         let held = hub.hold(session, about)?;
         if !held.at_rest(patience).await {
             debug!(%target, "a session stays: its channels are busy");
@@ -221,9 +253,6 @@ impl Inner {
             return None;
         }
         let cuts = serde_json::to_vec(&held.cuts()).unwrap_or_default();
-        if let Some(id) = session.state().socket_id() {
-            link.going().note(id, target);
-        }
         let frozen = endpoint.freeze(session).ok()?;
         let back = || {
             endpoint.take_back(session);
@@ -235,28 +264,60 @@ impl Inner {
         }
         still.over();
         // Requests for it wait, until it is known that it can be found there.
-        let mut is_released = false;
-        while let Some(output) = heard.next().await {
-            match output {
-                MoveOutput::Released(_) => is_released = true,
-                MoveOutput::Done(_) => {
-                    let names = endpoint.names_of(session);
-                    // Whoever has closed it meanwhile has told the other node, too.
-                    let _ = endpoint.release(session, target.0);
-                    hub.leave(session, held);
-                    return Some(Outcome::Went(target, names));
-                }
-                MoveOutput::Accepted(_) => {}
-                _ => break,
+        match self.decided(heard).await {
+            Decided::Theirs => {
+                let names = endpoint.names_of(session);
+                // Whoever has closed it meanwhile has told the other node, too.
+                let _ = endpoint.release(session, target.0);
+                hub.leave(session, held);
+                Some(Outcome::Went(target, names))
+            }
+            Decided::Ours => {
+                endpoint.take_back(session);
+                Some(Outcome::Stays)
+            }
+            Decided::Nobodys => {
+                // The other node may have it: it must not go on here, not for a moment.
+                session.close(CloseReason::Draining);
+                endpoint.take_back(session);
+                Some(Outcome::Lost)
             }
         }
-        if is_released {
-            // The other node may have it: it must not go on here, not for a moment.
-            session.close(CloseReason::Draining);
-        }
-        endpoint.take_back(session);
-        Some(if is_released { Outcome::Lost } else { Outcome::Stays })
     }
+
+    /// Waits until it is known who has a session that was sent.
+    async fn decided(&self, heard: &mut Heard) -> Decided {
+        let (mut is_released, mut is_late) = (false, false);
+        let late_at = Instant::now() + READY_MAX;
+        loop {
+            let output = if is_released || is_late {
+                heard.next().await
+            } else if let Ok(output) = timeout_at(late_at, heard.next()).await {
+                output
+            } else if self.moving_link().moves().withdraw(heard.key) {
+                debug!("a session stays: the other node did not have it in time");
+                return Decided::Ours;
+            } else {
+                // It is decided at this moment, and heard of next.
+                is_late = true;
+                continue;
+            };
+            match output {
+                Some(MoveOutput::Accepted(_)) => {}
+                Some(MoveOutput::Released(_)) => is_released = true,
+                Some(MoveOutput::Done(_)) => return Decided::Theirs,
+                _ if is_released => return Decided::Nobodys,
+                _ => return Decided::Ours,
+            }
+        }
+    }
+}
+
+/// What a node waits for that goes down. A session whose channels are busier is offered again; one that they still owe an answer goes all the same, as who
+/// has taken the right to one may never use it.
+fn who_goes_down(answers_until: Instant) -> Patience {
+    let left = answers_until.saturating_duration_since(Instant::now());
+    Patience { rest_max: REST_MAX, answers_max: left.max(ANSWERS_MIN), leaves_answers: true }
 }
 
 /// The time from one session to the next, of so many of each mount, one mount after the other.

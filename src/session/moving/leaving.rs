@@ -24,8 +24,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// What is waited for before a session goes that is held still.
 #[derive(Clone, Copy)]
 pub(crate) struct Patience {
-    /// How long its callbacks may take to end, and as long again the answers that its channels owe.
+    /// How long its callbacks may take to end.
     pub(crate) rest_max: Duration,
+    /// How long its channels may take to give the answers that they owe.
+    pub(crate) answers_max: Duration,
     /// It goes also if they are not given by then.
     pub(crate) leaves_answers: bool,
 }
@@ -118,7 +120,7 @@ impl Held {
     pub(crate) async fn at_rest(&self, patience: Patience) -> bool {
         let within = patience.rest_max;
         let goes = self.until(within, Join::is_settled).await
-            && (self.until(within, |join| !join.owes_answer()).await || patience.leaves_answers)
+            && (self.until(patience.answers_max, |join| !join.owes_answer()).await || patience.leaves_answers)
             // Meanwhile a message of the program's may have come.
             && self.until(within, Join::is_settled).await;
         goes && self.joins.iter().all(|join| join.is_joined())

@@ -11,7 +11,10 @@ const TOLD_MAX: u8 = 6;
 impl Core {
     /// An attachment carries the session from now on, by way of this other node, or of none.
     pub(crate) fn note_carrier(&mut self, node: Option<u64>, now: Tick) {
-        let carrier = node.map(|node| Carrier { node, since: now, told: 0 });
+        let before = self.moving().and_then(|moving| moving.carrier);
+        // What kept it here does so on another connection by the same node.
+        let told = |node| before.filter(|carrier| carrier.node == node).map_or(0, |carrier| carrier.told);
+        let carrier = node.map(|node| Carrier { node, since: now, told: told(node) });
         if carrier.is_some() {
             self.calls().moving_mut().carrier = carrier;
         } else if let Some(moving) = self.moving_mut() {
@@ -35,7 +38,10 @@ impl Core {
 
     /// The other node by which the session's stream comes.
     pub(super) fn carrier(&self) -> Option<u64> {
-        self.moving().and_then(|moving| moving.carrier).filter(|_| self.is_attached()).map(|carrier| carrier.node)
+        self.moving()
+            .and_then(|moving| moving.carrier)
+            .filter(|_| self.is_attached())
+            .map(|carrier| carrier.node)
     }
 
     /// Whether a stream of the session comes by way of this other node, and the session could go there.

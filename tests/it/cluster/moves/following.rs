@@ -1,5 +1,7 @@
 //! Sessions whose streams stay at another node.
 
+use std::time::Instant;
+
 use serde_json::Value;
 
 use super::*;
@@ -146,6 +148,42 @@ async fn a_session_follows_when_its_channels_have_given_the_answers_that_they_ow
     session.resume(Transport::Sse).await;
     session.expect_json(ok("1", "2", "room:1", json!({"for": 2_000}))).await;
     eventually("the session follows", || (nodes[0].sessions(), nodes[1].sessions()) == (0, 1)).await;
+}
+
+/// Answers that are never given cost a node that goes down two seconds, and not each sixty-four sessions.
+#[tokio::test]
+async fn channels_that_owe_answers_for_ever_hold_up_nobody() {
+    const SESSIONS: usize = 5 * 64;
+    let hub = Hub::new();
+    let (nodes, [one, ..]) = three_that_let_follow(&hub, Duration::MAX).await;
+    for _ in 0..SESSIONS {
+        let mut session = joined(one).await;
+        session.send_json(json!(["1", "2", "room:1", "promise", {"for": 600_000}])).await;
+    }
+    let begin = Instant::now();
+    nodes[0].go().await.unwrap();
+    assert_eq!(nodes[1].sessions() + nodes[2].sessions(), SESSIONS);
+    // Two seconds for each sixty-four would be ten.
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+}
+
+/// A node that takes no session is asked more and more rarely, also where the stream comes anew.
+#[tokio::test]
+async fn a_session_that_is_refused_is_offered_more_and_more_rarely() {
+    let hub = Hub::new();
+    let (nodes, [one, two, _]) = three_that_let_follow(&hub, Duration::from_millis(200)).await;
+    let mut session = Session::open(one, "/socket", Transport::Sse).await;
+    session.send_json(json!(["1", "1", "room:home", "phx_join", {}])).await;
+    session.expect_json(ok("1", "1", "room:home", json!({}))).await;
+    session.address = two;
+    for _ in 0..10 {
+        session.resume(Transport::Sse).await;
+        sleep(Duration::from_millis(700)).await;
+    }
+    let refused = nodes[1].server.stats().cluster.unwrap().moves;
+    let offered = nodes[0].server.stats().cluster.unwrap().moves.offered;
+    assert!((1..=4).contains(&offered), "of ten streams: {offered}, {refused:?}");
+    assert_eq!(nodes[0].sessions(), 1);
 }
 
 /// Nobody waits for ever for an answer that may never be given.

@@ -1,6 +1,6 @@
 //! What happens to sessions, their channels and their nodes while they go.
 
-use lapwing::{Lapwing, Refusal};
+use lapwing::{BroadcastError, Lapwing, Refusal, cluster::driver::HalfOpen};
 use tokio::sync::Semaphore;
 
 use super::*;
@@ -188,6 +188,52 @@ async fn a_session_goes_whose_channel_has_said_something_where_nobody_is() {
     assert_eq!(nodes[1].sessions() + nodes[2].sessions(), 1);
 }
 
+/// Nor for what comes back when nobody is there any more.
+#[tokio::test]
+async fn a_session_goes_whose_channel_has_said_something_where_nobody_is_any_more() {
+    let hub = Hub::new();
+    let with = |mount: Mount| mount.channel::<Whisperer>("busy:*", ()).keep("busy:kept:*", Keep::last(100));
+    let nodes = [Node::with(&hub, "one", with).await, Node::with(&hub, "two", with).await];
+    meet(&[&nodes[0].server, &nodes[1].server]).await;
+    let mut listener = joined(nodes[0].address, "busy:kept:1").await;
+    let mut session = joined(nodes[0].address, "busy:1").await;
+    hub.stop();
+    session.send_json(json!(["1", "2", "busy:1", "whisper", {"n": 1}])).await;
+    session.expect_json(ok("1", "2", "busy:1", json!({}))).await;
+    listener.send_json(json!(["1", "2", "busy:kept:1", "phx_leave", {}])).await;
+    eventually("nobody listens", || nodes[0].joins() == 1).await;
+    hub.start();
+    eventually("the store has it", || nodes[0].server.stats().cluster.unwrap().store.unwrap().waiting == 0)
+        .await;
+    nodes[0].go().await.unwrap();
+    assert_eq!(nodes[1].sessions(), 2);
+}
+
+/// Nor for what the store does not have any more.
+#[tokio::test]
+async fn a_session_goes_whose_channel_has_said_what_was_forgotten_before_it_came() {
+    let hub = Hub::new();
+    let with = |mount: Mount| mount.channel::<Whisperer>("busy:*", ()).keep("busy:kept:*", Keep::last(100));
+    let nodes = [Node::with(&hub, "one", with).await, Node::with(&hub, "two", with).await];
+    meet(&[&nodes[0].server, &nodes[1].server]).await;
+    let _listener = joined(nodes[0].address, "busy:kept:1").await;
+    let mut session = joined(nodes[0].address, "busy:1").await;
+    // This node hears nothing of what the store has.
+    hub.half_open("one", HalfOpen::ToNode);
+    session.send_json(json!(["1", "2", "busy:1", "whisper", {"n": 1}])).await;
+    session.expect_json(ok("1", "2", "busy:1", json!({}))).await;
+    eventually("the store has it", || nodes[0].server.stats().cluster.unwrap().store.unwrap().waiting == 0)
+        .await;
+    hub.evict("busy:kept:1");
+    hub.cut("one");
+    eventually("it is told a gap", || {
+        nodes[0].server.stats().cluster.unwrap().store.unwrap().gaps.trimmed == 1
+    })
+    .await;
+    nodes[0].go().await.unwrap();
+    assert_eq!(nodes[1].sessions(), 2);
+}
+
 fn check(token: Option<&str>, is_first_over: &AtomicBool) -> Result<Accept, Refusal> {
     match token {
         Some("first") if !is_first_over.load(Ordering::Relaxed) => Ok(Accept::new().id("user:1")),
@@ -354,6 +400,30 @@ async fn sessions_that_cannot_go_hold_up_none_that_can() {
     assert_eq!(nodes[1].count_members("busy:ready").await.count, 1);
 }
 
+/// The engine goes away when a session is on its way: it goes on where it was, and not when the engine is back.
+#[tokio::test]
+async fn a_session_that_comes_to_nobody_goes_on_where_it_was() {
+    let (hub, gate) = (Hub::new(), Gate::new());
+    let with = |mount: Mount| mount.channel::<Teller>("busy:*", gate.clone());
+    let nodes = [Node::with(&hub, "one", with).await, Node::with(&hub, "two", with).await];
+    meet(&[&nodes[0].server, &nodes[1].server]).await;
+    let mut session = joined(nodes[0].address, "busy:1").await;
+    session.send_json(json!(["1", "2", "busy:1", "tell", {}])).await;
+    gate.comes().await;
+    let gone = nodes[0].go();
+    eventually("it may go", || nodes[1].joins() == 1).await;
+    // It is held when the other node knows how far it has heard the topic, with its next beat.
+    sleep(Duration::from_secs(1)).await;
+    hub.stop();
+    gate.open();
+    sleep(Duration::from_secs(5)).await;
+    session.resume(Transport::Sse).await;
+    session.expect_json(ok("1", "2", "busy:1", json!({}))).await;
+    hub.start();
+    gone.await.unwrap();
+    assert_eq!(nodes[1].sessions(), 1);
+}
+
 /// The engine is away when a node goes down, and comes back.
 #[tokio::test]
 async fn an_engine_that_is_away_is_waited_for() {
@@ -420,4 +490,20 @@ async fn a_node_that_is_shut_down_twice_at_a_time_gives_each_session_once() {
         }
         assert_eq!(heard, (1..=SAID).collect::<Vec<_>>());
     }
+}
+
+/// An order that the other nodes will not hear is an error, and not one more line of the log.
+#[tokio::test]
+async fn an_order_that_the_other_nodes_cannot_be_told_is_an_error() {
+    let (hub, nodes, _) = on_a_hub().await;
+    nodes[0].go().await.unwrap();
+    let told = nodes[0].server.disconnect("user:1");
+    assert!(matches!(told, Err(BroadcastError::PubSub(_))), "it has ended: {told:?}");
+    hub.stop();
+    let told: Vec<_> = (0..1_100).map(|n| nodes[1].server.disconnect(format!("user:{n}")).is_ok()).collect();
+    let first_refused = told.iter().position(|is_told| !is_told).unwrap();
+    assert!(
+        first_refused >= 1_000 && !told[first_refused..].contains(&true),
+        "as many wait for answers as may"
+    );
 }
