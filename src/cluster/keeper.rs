@@ -471,7 +471,7 @@ impl Keeper {
         self.topics.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn senders(&self) -> MutexGuard<'_, BTreeMap<u64, ChannelId>> {
+    fn senders(&self) -> MutexGuard<'_, BTreeMap<u64, (Topic, ChannelId)>> {
         self.senders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

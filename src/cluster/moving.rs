@@ -166,7 +166,8 @@ impl Link {
     /// Tells the other nodes which sessions have come here.
     pub(crate) fn tell_heirs(&self) {
         for of in self.heirs().take_untold() {
-            self.tell(&Question::Heirs { heir: self.number(), of });
+            // Of a node that ends at this moment nobody has to know.
+            let _ = self.tell(&Question::Heirs { heir: self.number(), of });
         }
     }
 }

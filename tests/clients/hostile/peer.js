@@ -8,7 +8,7 @@ import { Tally } from "./tally.js";
 const MESSAGES_PER_PING = 10;
 /** A shout has no answer. Until this is over, phoenix.js looks for one in each message that comes. */
 const SHOUT_TIMEOUT_MS = 100;
-/** How often what is due is pushed. */
+/** How often it is looked what is due to be pushed, at least: four times for each message, where they are fewer than that. */
 const TICK_MS = 10;
 
 /** A client in a room and in a presence topic, which pushes numbered messages to the other one that is there. */
@@ -81,7 +81,7 @@ export class Peer {
     this.#pushing = setInterval(() => {
       const due = before + Math.floor(((Date.now() - began) * perSecond) / 1000);
       while (this.#sent < due) this.#pushOne();
-    }, TICK_MS);
+    }, Math.max(TICK_MS, 250 / perSecond));
   }
 
   rest() {
