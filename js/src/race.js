@@ -10,6 +10,8 @@ const ATTEMPT = { ms: 2_000, trips: 20 };
 const SETTLE_MS = 2_000;
 /** Attachments that die younger than this are replaced ever more slowly. */
 const HASTY_MS = 1_000;
+/** So many times as long as an attempt on an unknown path may take, at most, where nobody has answered before. */
+const SLOW_MAX = 2;
 /** A server that goes down ends its WebSockets so, which says nothing of the way there. */
 const RESTART = "closed 1012";
 /** So many times in a row the pause stays as short as it can be. */
@@ -50,6 +52,8 @@ export class Race {
   #superseded = null;
   #climbAt = null;
   #tries = 0;
+  /** Rounds in a row in which nobody was proven and somebody said nothing. */
+  #silences = 0;
   /** How often in this round those that failed were started again. */
   #repeats = 0;
   #racingSince = null;
@@ -91,7 +95,7 @@ export class Race {
 
   /** Something has changed for the better: no pause. */
   hurry() {
-    this.#tries = 0;
+    this.#tries = this.#silences = 0;
     if (!this.current && this.#candidates.size === 0) this.start();
   }
 
@@ -110,6 +114,7 @@ export class Race {
     clearTimeout(candidate.deadline);
     this.#candidates.delete(attachment.name);
     this.#racingSince = null;
+    this.#silences = 0;
     this.#clear("stagger", "again", "retry");
     this.why = this.#reason(candidate, before?.name ?? this.#superseded);
     this.#superseded = null;
@@ -210,7 +215,9 @@ export class Race {
   #expect(candidate, { ms, trips }, settleMs = 0) {
     const { rtt } = this.#network();
     const { attemptMs } = this.#options;
-    const within = rtt === undefined ? attemptMs : Math.min(attemptMs, Math.max(ms, trips * rtt));
+    const usual = rtt === undefined ? attemptMs : Math.min(attemptMs, Math.max(ms, trips * rtt));
+    // What was measured counts no more where nobody answered: the path, or the page's machine, may have become slow.
+    const within = this.#silences === 0 ? usual : attemptMs * Math.min(this.#silences, SLOW_MAX);
     clearTimeout(candidate.deadline);
     candidate.deadline = setTimeout(() => this.#failed(candidate, "silent"), within + settleMs);
   }
@@ -263,6 +270,7 @@ export class Race {
     if (this.current || candidates.some(({ how }) => !how)) return;
     this.#clear("again");
     this.#candidates.clear();
+    if (candidates.some(({ how }) => how === "silent")) this.#silences += 1;
     const isAway = this.#racingSince && candidates.every(({ how }) => how !== "silent");
     if (isAway) this.#chooser.away(this.#racingSince, now());
     this.#racingSince = null;

@@ -125,7 +125,8 @@ async function wander(client, random, isOver) {
   for (;;) {
     await pause(least + (most - least) * random.next());
     if (isOver()) return;
-    client.deed("cut");
+    // It may be opening another connection at this moment.
+    if (client.socket.conn) client.deed("cut");
   }
 }
 

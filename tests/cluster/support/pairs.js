@@ -4,7 +4,7 @@ import { startThread } from "./thread.js";
 
 const METHODS = ["connect", "begin", "rest", "seen", "leave"];
 
-const THREADS = 3;
+const THREADS = 4;
 
 /** Starts the threads of these pairs. Each method is called in all of them. */
 export async function startPairs(url, pairs) {
