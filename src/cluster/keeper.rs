@@ -19,7 +19,7 @@ use lapwing_cluster::{
 };
 use lapwing_cluster_driver::{
     self as driver,
-    store::{self, PAGE_ENTRIES_MAX, Page, Read, Refused, Store, StoreError},
+    store::{PAGE_ENTRIES_MAX, Page, Refused, Store, StoreError},
 };
 use tokio::{
     runtime::Handle,
@@ -33,6 +33,7 @@ use super::{
     appends::{Appends, Full},
     info::StoreStats,
     mirror::{Mirror, Step},
+    pages::{bounds, read_all},
     tally::Tally,
 };
 use crate::{
@@ -56,10 +57,6 @@ const READS_MAX: usize = 32;
 /// How often each topic with members is compared with the store, whatever is heard: what is lost without a trace is found, and the store does not
 /// forget where a topic stands on which nothing is said.
 const COMPARE_INTERVAL: Duration = Duration::from_secs(15 * 60);
-
-/// How often a topic is read from the beginning, as the store does not have what was to come next: what it forgets goes at the front, and what somebody took from the
-/// middle is not there the next time, either.
-const RESTARTS_MAX: usize = 3;
 
 /// The first and the longest pause before the store is read again.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -527,39 +524,6 @@ async fn read_for(here: Weak<Keeper>, store: Arc<dyn Store>, copy: Arc<Copied>, 
     }
 }
 
-/// Reads all pages. Where the store forgets meanwhile what is to be read next, it begins anew.
-async fn read_all(
-    store: &dyn Store,
-    (topic, channel): (&Topic, Channel),
-    keep: Keep,
-    after: Option<Place>,
-    entries_max: usize,
-) -> Result<Page, StoreError> {
-    let mut read = Read { topic: topic.as_str().into(), channel, after, entries_max, bounds: bounds(keep) };
-    let (mut whole, mut restarts) = (store.read(&read).await?, 0);
-    while whole.has_more && entries_max > 0 {
-        read.after = Some(whole.end());
-        let page = store.read(&read).await?;
-        if page.refused.is_some() {
-            restarts += 1;
-            if restarts > RESTARTS_MAX {
-                return Err(StoreError::Away("it lacks a part of what it keeps of a topic".into()));
-            }
-            read.after = after;
-            whole = store.read(&read).await?;
-            continue;
-        }
-        whole.has_more = page.has_more;
-        whole.entries.extend(page.entries);
-    }
-    Ok(whole)
-}
-
-pub(super) fn bounds(keep: Keep) -> store::Bounds {
-    let Keep { bounds, .. } = keep;
-    store::Bounds { entries: bounds.messages, bytes: bounds.bytes, age: bounds.age }
-}
-
 /// A place as clients hold it.
 pub(super) fn position(place: Place) -> Position {
     let offset = Offset(place.number << CHECK_BITS | u64::from(place.check));
@@ -582,39 +546,5 @@ pub(super) fn bytes_of(broadcast: &Broadcast) -> (PayloadKind, Bytes) {
         }
         (Payload::Binary(bytes), true) => (PayloadKind::BinaryAsItIs, bytes.clone()),
         (Payload::Binary(bytes), false) => (PayloadKind::Binary, bytes.clone()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use lapwing_cluster_driver::store::{Append, Doing};
-
-    use super::*;
-    use crate::topics::keep::Keep;
-
-    /// Somebody has taken an entry from the middle of a topic: what is to come behind the first page is not there, each time.
-    #[derive(Debug)]
-    struct Holed;
-
-    impl Store for Holed {
-        fn append<'a>(&'a self, _: &'a [Append]) -> Doing<'a, ()> {
-            Box::pin(async { Ok(()) })
-        }
-
-        fn read<'a>(&'a self, read: &'a Read) -> Doing<'a, Page> {
-            let kept =
-                Kept { place: Place { number: 1, ..Place::default() }, before: 0, entry: Bytes::new() };
-            let refused = read.after.map(|_| Refused::Trimmed);
-            let page = Page { refused, after: Place::default(), entries: vec![kept], has_more: true };
-            Box::pin(async { Ok(page) })
-        }
-    }
-
-    #[tokio::test]
-    async fn a_topic_with_a_hole_is_not_read_for_ever() {
-        let topic = Topic::from("t");
-        let read =
-            read_all(&Holed, (&topic, Channel::Topics(Key(0))), Keep::last(10), None, PAGE_ENTRIES_MAX);
-        assert!(matches!(read.await, Err(StoreError::Away(_))));
     }
 }

@@ -40,6 +40,8 @@ mod options;
 #[cfg(feature = "cluster")]
 mod owing;
 #[cfg(feature = "cluster")]
+mod pages;
+#[cfg(feature = "cluster")]
 mod pump;
 pub(crate) mod question;
 #[cfg(feature = "cluster")]

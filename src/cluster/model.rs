@@ -26,8 +26,9 @@ use lapwing_cluster_driver::{
 use proptest::prelude::*;
 
 use super::{
-    keeper::{bounds, place, position},
+    keeper::{place, position},
     mirror::{Mirror, Step},
+    pages::bounds,
 };
 use crate::{
     topic::{Topic, TopicPattern},
