@@ -119,12 +119,8 @@ impl Inner {
                 }
                 if round + 1 == OFFERS_MAX {
                     // Who follows now, and comes back, is to be offered as well.
-                    let nobody = async {
-                        while !self.move_tasks.following.is_empty() {
-                            sleep(OFFER_AGAIN).await
-                        }
-                    };
-                    let _ = timeout(FOLLOWING_MAX, nobody).await;
+                    self.move_tasks.following.close();
+                    let _ = timeout(FOLLOWING_MAX, self.move_tasks.following.wait()).await;
                 }
                 // It may be there again in a moment, and nothing goes anywhere without it.
                 let _ = timeout_at(engine_until, link.ready()).await;

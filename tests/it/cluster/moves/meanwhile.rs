@@ -21,6 +21,16 @@ async fn three_with<C: Channel>(state: &Arc<C::State>) -> ([Node; 3], [SocketAdd
     (nodes, addresses)
 }
 
+/// Two of them, and the hub.
+async fn two_with<C: Channel>(state: &Arc<C::State>) -> (Hub, [Node; 2]) {
+    let hub = Hub::new();
+    let keep = Keep::last(100);
+    let with = |mount: Mount| mount.channel::<C>("busy:*", state.clone()).keep("busy:kept:*", keep);
+    let nodes = [Node::with(&hub, "one", with).await, Node::with(&hub, "two", with).await];
+    meet(&[&nodes[0].server, &nodes[1].server]).await;
+    (hub, nodes)
+}
+
 impl Node {
     fn joins(&self) -> u64 {
         self.server.stats().joins
@@ -191,10 +201,7 @@ async fn a_session_goes_whose_channel_has_said_something_where_nobody_is() {
 /// Nor for what comes back when nobody is there any more.
 #[tokio::test]
 async fn a_session_goes_whose_channel_has_said_something_where_nobody_is_any_more() {
-    let hub = Hub::new();
-    let with = |mount: Mount| mount.channel::<Whisperer>("busy:*", ()).keep("busy:kept:*", Keep::last(100));
-    let nodes = [Node::with(&hub, "one", with).await, Node::with(&hub, "two", with).await];
-    meet(&[&nodes[0].server, &nodes[1].server]).await;
+    let (hub, nodes) = two_with::<Whisperer>(&Arc::new(())).await;
     let mut listener = joined(nodes[0].address, "busy:kept:1").await;
     let mut session = joined(nodes[0].address, "busy:1").await;
     hub.stop();
@@ -212,10 +219,7 @@ async fn a_session_goes_whose_channel_has_said_something_where_nobody_is_any_mor
 /// Nor for what the store does not have any more.
 #[tokio::test]
 async fn a_session_goes_whose_channel_has_said_what_was_forgotten_before_it_came() {
-    let hub = Hub::new();
-    let with = |mount: Mount| mount.channel::<Whisperer>("busy:*", ()).keep("busy:kept:*", Keep::last(100));
-    let nodes = [Node::with(&hub, "one", with).await, Node::with(&hub, "two", with).await];
-    meet(&[&nodes[0].server, &nodes[1].server]).await;
+    let (hub, nodes) = two_with::<Whisperer>(&Arc::new(())).await;
     let _listener = joined(nodes[0].address, "busy:kept:1").await;
     let mut session = joined(nodes[0].address, "busy:1").await;
     // This node hears nothing of what the store has.
@@ -403,10 +407,8 @@ async fn sessions_that_cannot_go_hold_up_none_that_can() {
 /// The engine goes away when a session is on its way: it goes on where it was, and not when the engine is back.
 #[tokio::test]
 async fn a_session_that_comes_to_nobody_goes_on_where_it_was() {
-    let (hub, gate) = (Hub::new(), Gate::new());
-    let with = |mount: Mount| mount.channel::<Teller>("busy:*", gate.clone());
-    let nodes = [Node::with(&hub, "one", with).await, Node::with(&hub, "two", with).await];
-    meet(&[&nodes[0].server, &nodes[1].server]).await;
+    let gate = Gate::new();
+    let (hub, nodes) = two_with::<Teller>(&gate).await;
     let mut session = joined(nodes[0].address, "busy:1").await;
     session.send_json(json!(["1", "2", "busy:1", "tell", {}])).await;
     gate.comes().await;
