@@ -29,8 +29,9 @@ use crate::{
 /// Sessions on their way at a time: their clients come back to the other nodes one after the other.
 pub(super) const AT_ONCE: usize = 64;
 
-/// The time from one session to the next, where there is enough of it: a thousand clients that come back at once wait for each other.
-pub(super) const PACE: Duration = Duration::from_millis(5);
+/// The time from one session to the next, where there is enough of it: a thousand clients that come back at once wait for each other, and for the machine if that has
+/// other things to do. With half of this time two cores that had all clients of a test on them, too, were three times as late.
+pub(super) const PACE: Duration = Duration::from_millis(10);
 
 /// How long the callbacks of a session may take to end, when its node goes down.
 const REST_MAX: Duration = Duration::from_secs(2);
@@ -352,7 +353,7 @@ mod tests {
     #[test]
     fn many_sessions_go_faster_than_a_few() {
         let within = Duration::from_secs(20);
-        assert_eq!([0, 1, 2_000].map(|count| pace([count], within)), [PACE; 3]);
+        assert_eq!([0, 1, 1_000].map(|count| pace([count], within)), [PACE; 3]);
         let fast = Duration::from_millis(1);
         assert_eq!(pace([10_000], within), fast, "they are offered within half of the time");
         assert_eq!(pace([4_000, 0, 6_000], within), fast, "those of all mounts");
