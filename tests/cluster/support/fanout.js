@@ -74,7 +74,8 @@ class Fanout {
       listener.last[publisher] = n;
     } else if (listener.holes.some((hole) => hole.publisher === publisher && hole.from <= n && n <= hole.to)) this.disordered += 1;
     else this.doubled += 1;
-    const times = this.#publishers[publisher].node === listener.node ? this.local : this.remote;
+    // Where somebody says what the nodes say, there may be no such publisher.
+    const times = this.#publishers[publisher]?.node === listener.node ? this.local : this.remote;
     times.add(performance.now() - sent / 1_000);
   }
 
