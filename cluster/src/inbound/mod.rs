@@ -143,13 +143,6 @@ impl Inbound {
         if let Some(after) = self.covered {
             steps.push(Step::AskTops { after });
         }
-        steps.extend(self.handle_back(now, config));
-        steps
-    }
-
-    /// The peer's connection is back, and all questions that are open are put anew: it may not have heard them, or its answers were lost.
-    pub(crate) fn handle_back(&mut self, now: Duration, config: &Config) -> Steps {
-        let mut steps = Steps::new();
         for (key, stream) in &mut self.streams {
             if let (Some(hole), Settled::Upto(after)) = (&mut stream.hole, stream.settled) {
                 (hole.due, hole.asked) = (now + config.ask_timeout, 1);

@@ -210,21 +210,6 @@ fn when_the_connection_is_back_the_open_questions_are_put_anew() {
 }
 
 #[test]
-fn when_the_peer_is_back_the_open_questions_are_put_anew() {
-    let mut peer = Peer::covered(5);
-    peer.config = peer.config.asks_max(2).hold_max(ms(1_300));
-    assert_eq!(peer.inbound.handle_back(ms(0), &peer.config), []);
-    assert_eq!(peer.come(9, 7), [ask(5, 7)]);
-    assert_eq!(peer.tick(250, true), [ask(5, 7)]);
-    for at in [400, 600, 800] {
-        assert_eq!(peer.inbound.handle_back(ms(at), &peer.config), [ask(5, 7)]);
-    }
-    assert_eq!(peer.tick(1_049, true), []);
-    assert_eq!(peer.tick(1_050, true), [ask(5, 7)], "all of its times are left");
-    assert_eq!(peer.tick(1_300, true), [gap(5, 7, GapCause::Unanswered), deliver(9, 7)], "but no more time");
-}
-
-#[test]
 fn a_question_is_repeated_while_there_is_an_engine_and_for_so_long() {
     let mut peer = Peer::covered(5);
     peer.config = peer.config.asks_max(100).hold_max(ms(2_000));

@@ -383,15 +383,6 @@ impl Node {
         }
     }
 
-    /// A peer asks what it missed, as it does when its connection is back: it is there at this moment. Where connections do not last, a moment later neither may be.
-    fn ask_who_is_back(&mut self, now: Duration, from: Instance) {
-        let Some(member) = self.members.get(from) else { return };
-        let steps = member.inbound.handle_back(now, &self.config);
-        for step in steps {
-            self.take_step(from, step);
-        }
-    }
-
     fn handle_message(&mut self, now: Duration, channel: Channel, bytes: &Bytes) {
         let from = wire::sender(bytes);
         // This node's own, too: it is the store's order that counts.
@@ -428,7 +419,6 @@ impl Node {
                 for tops in self.outbound.tops_since(after, &self.config.wire) {
                     self.queue_message(Channel::Node(from), &Message::Tops(tops));
                 }
-                self.ask_who_is_back(now, from);
             }
             Message::Tops(tops) => self.handle_tops(now, from, &tops, Says::All),
             Message::Presence(bytes) => self.outputs.push_back(Output::Presence(from, bytes)),

@@ -117,24 +117,6 @@ fn a_beat_is_due_when_its_time_has_come_and_at_once_before_a_departure() {
     assert_eq!(beats(&mut node, 21), 1);
 }
 
-/// Who comes back asks what it missed: it may not have heard what it was asked itself.
-#[test]
-fn who_comes_back_is_asked_at_once_what_is_missing_of_it() {
-    let mut node = up(Config::default());
-    let Interest::Waiting(key) = node.subscribe("room:1") else { unreachable!("it is new") };
-    obey(&mut node);
-    tell(&mut node, PEER, &beat(5, 0));
-    let (topic, event, payload) = ("room:1".into(), "said".into(), Bytes::from_static(b"{}"));
-    let publish = Publish { number: 9, prev: 7, topic, event, kind: PayloadKind::Json, slow: None, payload };
-    let bytes = Message::Publish(publish).encode(PEER);
-    node.handle_event(secs(0), Event::Message { channel: Channel::Topics(key), bytes });
-    assert_eq!(obey(&mut node), 1, "the question");
-    tell(&mut node, PEER, &beat(5, 0));
-    assert_eq!(obey(&mut node), 0);
-    tell(&mut node, PEER, &Message::AskTops { after: 0 });
-    assert_eq!(obey(&mut node), 2, "the answer, and the question anew");
-}
-
 #[test]
 fn what_this_node_says_itself_is_bounded_and_dropped_while_the_engine_is_away() {
     let mut node = up(Config::default().queue_max(2));
