@@ -72,8 +72,7 @@ impl Config {
         self
     }
 
-    /// Bytes of publications that the engine has and has not confirmed. Default 1 MiB. A new connection may have 64 KiB of them, and twice as much with each
-    /// confirmation, up to this.
+    /// Bytes of publications that the engine has and has not confirmed. Default 1 MiB.
     pub fn in_flight_bytes_max(mut self, in_flight_bytes_max: usize) -> Self {
         self.in_flight_bytes_max = in_flight_bytes_max;
         self

@@ -37,9 +37,6 @@ const ENTRY_BYTES: usize = 64;
 /// Bytes of publications in one answer to a question.
 const REPAIR_BYTES_MAX: usize = 64 * 1024;
 
-/// Bytes of publications that a new connection may have in flight.
-const WINDOW_BYTES_MIN: usize = 64 * 1024;
-
 #[derive(Debug)]
 pub(crate) struct Outbound {
     /// The last number that was given.
@@ -61,10 +58,7 @@ pub(crate) struct Outbound {
     in_flight_bytes: usize,
     /// Those of them that are in flight and not in the ring any more.
     forgotten_in_flight_bytes: usize,
-    /// What may be in flight: little on a new connection, and twice as much with each confirmation. Questions and answers go the same way. Behind all that was kept
-    /// they would never get there over connections that do not last, which are handed the same again and again.
-    window_bytes: usize,
-    window_bytes_max: usize,
+    in_flight_bytes_max: usize,
     /// What was said in the last beat that told of everything before it.
     told: u64,
 }
@@ -102,8 +96,7 @@ impl Outbound {
             has_handed_over: false,
             in_flight_bytes: 0,
             forgotten_in_flight_bytes: 0,
-            window_bytes: WINDOW_BYTES_MIN.min(config.in_flight_bytes_max),
-            window_bytes_max: config.in_flight_bytes_max,
+            in_flight_bytes_max: config.in_flight_bytes_max,
             told: 0,
         }
     }
@@ -153,7 +146,7 @@ impl Outbound {
     pub(crate) fn next(&mut self) -> Option<(u64, Key, Bytes)> {
         let at = self.ring.partition_point(|entry| entry.number <= self.sent);
         let entry = self.ring.get(at)?;
-        if self.in_flight_bytes > 0 && self.in_flight_bytes + entry.bytes.len() > self.window_bytes {
+        if self.in_flight_bytes > 0 && self.in_flight_bytes + entry.bytes.len() > self.in_flight_bytes_max {
             return None;
         }
         self.in_flight_bytes += entry.bytes.len();
@@ -175,7 +168,6 @@ impl Outbound {
         let confirmed = self.ring.range(from..).take_while(|entry| entry.number <= number);
         self.in_flight_bytes -= confirmed.map(|entry| entry.bytes.len()).sum::<usize>();
         self.confirmed = number;
-        self.window_bytes = self.window_bytes.saturating_mul(2).min(self.window_bytes_max);
     }
 
     /// The connection is gone: what was not confirmed is handed over again.
@@ -189,7 +181,6 @@ impl Outbound {
         self.told = self.told.min(self.confirmed);
         self.has_handed_over = false;
         (self.in_flight_bytes, self.forgotten_in_flight_bytes) = (0, 0);
-        self.window_bytes = WINDOW_BYTES_MIN.min(self.window_bytes_max);
     }
 
     /// Whether everything that is in the ring was handed to the engine.

@@ -70,21 +70,6 @@ fn what_is_in_flight_is_what_was_sent_and_not_confirmed() {
 }
 
 #[test]
-fn a_new_connection_is_given_little_and_more_with_each_confirmation() {
-    let config = Config::default().in_flight_bytes_max(4 * WINDOW_BYTES_MIN);
-    let mut outbound = said(config, &[A; 20], WINDOW_BYTES_MIN);
-    assert_eq!(numbers(&mut outbound), [1]);
-    outbound.handle_confirmed(1);
-    assert_eq!(numbers(&mut outbound), [2, 3]);
-    outbound.handle_confirmed(3);
-    assert_eq!(numbers(&mut outbound), [4, 5, 6, 7]);
-    outbound.handle_confirmed(7);
-    assert_eq!(numbers(&mut outbound), [8, 9, 10, 11], "it may have no more than that");
-    outbound.handle_down();
-    assert_eq!(numbers(&mut outbound), [8]);
-}
-
-#[test]
 fn what_was_not_confirmed_is_handed_over_again_when_the_connection_is_back() {
     let mut outbound = said(Config::default().in_flight_bytes_max(100), &[A, B, A], 40);
     assert_eq!(numbers(&mut outbound), [1, 2]);
