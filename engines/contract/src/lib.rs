@@ -12,7 +12,7 @@ mod process;
 pub mod stores;
 pub mod tests;
 
-use std::{future::Future, time::Duration};
+use std::{fmt::Debug, future::Future, time::Duration};
 
 use lapwing_cluster_driver::{Engine, HalfOpen};
 
@@ -67,6 +67,29 @@ pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let asked = tokio::time::Instant::now();
     while !is_so() {
         assert!(asked.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Waits until something that is seen is what it must be.
+///
+/// # Panics
+/// If it is not within [`PATIENCE`]: says what it was.
+pub async fn eventually_is<T: PartialEq + Debug>(
+    what: &str,
+    expected: &[T],
+    mut seen: impl FnMut() -> Vec<T>,
+) {
+    let asked = tokio::time::Instant::now();
+    loop {
+        let seen = seen();
+        if seen == expected {
+            return;
+        }
+        assert!(
+            asked.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: {what}; it is {seen:?} and not {expected:?}"
+        );
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }

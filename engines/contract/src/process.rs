@@ -2,22 +2,35 @@
 
 use std::{
     fs,
+    hash::{BuildHasher as _, RandomState},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
 };
 
 use tokio::net::TcpStream;
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 
-/// A port of this machine that was free a moment ago.
+/// Below the ports that systems give to whom it is all the same, so that nobody is given one of them before its server is started, or started again.
+const PORTS: std::ops::Range<u16> = 11_000..31_000;
+
+/// A port of this machine that nobody listens on, each time another one.
 ///
 /// # Panics
 /// If there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    // Other processes give theirs as well: each begins somewhere.
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(RandomState::new().hash_one(())));
+    let count = u64::from(PORTS.end - PORTS.start);
+    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let mut ports = (0..count).map(|_| PORTS.start + (NEXT.fetch_add(1, Ordering::Relaxed) % count) as u16);
+    ports.find(is_free).unwrap()
 }
 
 /// A server with a folder of its own. Both go with the value.

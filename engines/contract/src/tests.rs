@@ -8,7 +8,7 @@ use lapwing_cluster_driver::{
     AtStart, CallError, ClusterEvent, HalfOpen, NotCarried, NotConfirmed, Options, Relay, StartError,
 };
 
-use crate::{PATIENCE, Server, TestNode, eventually};
+use crate::{PATIENCE, Server, TestNode, eventually, eventually_is};
 
 /// How many broadcasts are published while something happens.
 const UNDER_FAULTS: usize = 1_500;
@@ -216,7 +216,8 @@ pub async fn a_node_that_departs_is_gone_at_once_and_one_that_dies_a_little_late
     departs.cluster.begin_drain();
     departs.publish("room:1", "last words");
     departs.cluster.shutdown(PATIENCE).await;
-    eventually("it is gone", || stays.heard().downs == [(departed, PeerEnd::Departed)]).await;
+    let gone = [(departed, PeerEnd::Departed), (dead, PeerEnd::Silent)];
+    eventually_is("it is gone at once", &gone[..1], || stays.heard().downs.clone()).await;
     assert_eq!(stays.heard_of(&departs, "room:1"), ["last words"]);
     assert_eq!(stays.heard().gaps, [], "it said everything");
     eventually("its program hears that it has ended", || departs.has_heard_all()).await;
@@ -226,10 +227,7 @@ pub async fn a_node_that_departs_is_gone_at_once_and_one_that_dies_a_little_late
     assert_eq!(departs.cluster.subscribe("room:2").await, Err(NotConfirmed::Ended));
 
     dies.die();
-    eventually("it is gone", || {
-        stays.heard().downs == [(departed, PeerEnd::Departed), (dead, PeerEnd::Silent)]
-    })
-    .await;
+    eventually_is("it is gone as well", &gone, || stays.heard().downs.clone()).await;
     assert_eq!(stays.heard().gaps.len(), 1, "whatever it had not handed over is told");
     assert_eq!(stays.cluster.peers(), []);
 }

@@ -1,14 +1,30 @@
 // Ports of this machine.
 
+import { randomInt } from "node:crypto";
 import net from "node:net";
 
-/** One that nobody listens on. */
+// Below the ports that systems give to whom it is all the same, so that nobody is given one of them before its server is started, or started again.
+const FIRST = 11_000;
+const COUNT = 20_000;
+
+// Other processes give theirs as well: each begins somewhere.
+let next = randomInt(COUNT);
+
+/** One that nobody listens on, each time another one. */
 export async function freePort() {
-  const server = net.createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
+  for (let tries = 0; tries < COUNT; tries += 1) {
+    const port = FIRST + (next++ % COUNT);
+    if (await isFree(port)) return port;
+  }
+  throw new Error("no port is free");
+}
+
+function isFree(port) {
+  const server = net.createServer();
+  return new Promise((resolve) => {
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
 }
 
 /** Whether somebody listens on it. */
