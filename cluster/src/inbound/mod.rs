@@ -362,9 +362,10 @@ impl Inbound {
         steps
     }
 
-    /// Whether the peer has said where it stands.
-    pub(crate) fn is_met(&self) -> bool {
-        self.covered.is_some() && self.begun.is_none()
+    /// Whether a beat of the peer is the first that says what it could not keep of what it had published before it was heard of.
+    pub(crate) fn is_met_by(&self, tops: &Tops) -> bool {
+        // What is lost of a peer that has told of nothing yet is found as any hole, unless it was met behind that.
+        if self.covered.is_none() { tops.top > 0 } else { self.begun.is_some() }
     }
 
     /// Up to where a channel is settled; none before that is known.

@@ -51,7 +51,7 @@ impl Peer {
         let config = Config::default().ask_timeout(ms(250));
         let mut peer = Self { inbound: Inbound::default(), config };
         assert_eq!(peer.beat(&tops(top, top, &[])), []);
-        assert!(peer.inbound.is_met());
+        assert!(!peer.inbound.is_met_by(&tops(top, top, &[])));
         peer
     }
 
@@ -89,9 +89,13 @@ impl Peer {
 #[test]
 fn the_first_that_is_heard_of_a_peer_says_where_it_stands() {
     let mut inbound = Inbound::default();
-    assert!(!inbound.is_met());
+    assert!(inbound.is_met_by(&tops(1, 0, &[])));
+    assert!(!inbound.is_met_by(&tops(0, 0, &[])), "all that it could not keep is still to be told");
     assert!(inbound.begin(5));
-    assert!(!inbound.begin(9) && !inbound.is_met(), "it has not said what it could not keep before");
+    assert!(
+        !inbound.begin(9) && inbound.is_met_by(&tops(0, 0, &[])),
+        "it has not said what it could not keep before"
+    );
     let mut peer = Peer { inbound, config: Config::default() };
     assert_eq!(peer.come(4, 3), [], "it was said before this node listened");
     assert_eq!(peer.come(5, 4), [deliver(5, 4)]);
@@ -161,7 +165,7 @@ fn a_doubt_waits_for_a_beat_that_was_said_behind_what_came_first() {
     let mut peer = Peer { inbound, config: Config::default() };
     for (top, says, is_met) in [(8, Says::Lately, false), (9, Says::All, false), (9, Says::Lately, true)] {
         peer.hear(&tops(top, top, &[]), says);
-        assert_eq!(peer.inbound.is_met(), is_met, "{top} {says:?}");
+        assert_eq!(!peer.inbound.is_met_by(&tops(10, top, &[])), is_met, "{top} {says:?}");
     }
 }
 

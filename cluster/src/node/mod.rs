@@ -389,9 +389,9 @@ impl Node {
         if from == Some(self.identity.instance) && !wire::is_kept(bytes) {
             // Only the beats that come back say something.
             if channel == Channel::Control
-                && matches!(Message::decode(bytes, &self.config.wire), Ok((_, Message::Beat(_))))
+                && let Ok((_, Message::Beat(beat))) = Message::decode(bytes, &self.config.wire)
             {
-                self.handle_echo(now);
+                self.handle_echo(now, beat.number);
             }
             return;
         }
@@ -507,13 +507,14 @@ impl Node {
             name: self.identity.name.as_str().into(),
             versions: (VERSION_OLDEST, VERSION),
             is_draining: self.is_draining,
-            tops: self.outbound.tops(&self.config.wire),
+            tops: self.outbound.tops(self.beats, &self.config.wire),
         };
         Message::Beat(beat).encode(self.identity.instance)
     }
 
     /// A beat of this node came back.
-    fn handle_echo(&mut self, now: Duration) {
+    fn handle_echo(&mut self, now: Duration, number: u64) {
+        self.outbound.handle_echo(number);
         self.echoes_missing = 0;
         self.echoes = self.echoes.saturating_add(1);
         for instance in self.members.handle_echo() {
@@ -525,13 +526,13 @@ impl Node {
     fn handle_beat(&mut self, now: Duration, from: Instance, beat: Beat) {
         let Beat { name, versions, is_draining, tops, .. } = beat;
         let Some(member) = self.members.enter(from, &self.config) else { return };
-        let is_met = member.inbound.is_met();
+        let is_met_now = member.inbound.is_met_by(&tops);
         let peer = Peer { name: name.into(), versions, is_draining };
         if member.handle_beat(peer, &self.config) {
             self.gone.retain(|gone| *gone != from);
             self.outputs.push_back(Output::PeerUp(from));
         }
-        if !is_met && tops.top > 0 {
+        if is_met_now {
             self.doubt(from, tops.lost > 0);
         }
         self.handle_tops(now, from, &tops, Says::Lately);

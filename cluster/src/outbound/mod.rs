@@ -61,6 +61,17 @@ pub(crate) struct Outbound {
     in_flight_bytes_max: usize,
     /// What was said in the last beat that told of everything before it.
     told: u64,
+    /// The last number that was lost, as all are known to have heard who could, and the first beat that told a later one.
+    unkept_heard: u64,
+    unkept_said: Option<Said>,
+}
+
+/// That something was lost is told until all have heard it who could: until the beat that told it is back. Whoever does not have it then
+/// has lost something itself, and knows.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    beat: u64,
+    unkept: u64,
 }
 
 #[derive(Debug)]
@@ -98,6 +109,8 @@ impl Outbound {
             forgotten_in_flight_bytes: 0,
             in_flight_bytes_max: config.in_flight_bytes_max,
             told: 0,
+            unkept_heard: 0,
+            unkept_said: None,
         }
     }
 
@@ -179,8 +192,16 @@ impl Outbound {
         self.sent = self.confirmed;
         // The beats that told of the rest may not have reached it either.
         self.told = self.told.min(self.confirmed);
+        self.unkept_said = None;
         self.has_handed_over = false;
         (self.in_flight_bytes, self.forgotten_in_flight_bytes) = (0, 0);
+    }
+
+    /// A beat of this node came back: the engine gave it to all whom it gave anything.
+    pub(crate) fn handle_echo(&mut self, beat: u64) {
+        if let Some(said) = self.unkept_said.take_if(|said| said.beat <= beat) {
+            self.unkept_heard = said.unkept;
+        }
     }
 
     /// Whether everything that is in the ring was handed to the engine.
@@ -198,11 +219,15 @@ impl Outbound {
         self.bytes
     }
 
-    /// What the next beat says was published. While the engine has not got everything it says nothing new: the others would ask
+    /// What a beat of this number says was published. While the engine has not got everything it says nothing new: the others would ask
     /// for what is on its way. Nor while more may be lost at the end of a hole: they would tell it now and once more.
-    pub(crate) fn tops(&mut self, limits: &WireLimits) -> Tops {
+    pub(crate) fn tops(&mut self, beat: u64, limits: &WireLimits) -> Tops {
+        // Also where the channels are too many to say all of what is new.
+        let lost = self.lost_after(self.unkept_heard);
+        if lost > 0 {
+            self.unkept_said.get_or_insert(Said { beat, unkept: lost });
+        }
         if !self.is_drained() || self.is_behind_a_loss() {
-            let lost = self.lost_after(self.told);
             return Tops { top: self.told, since: self.told, lost, part: (0, 1), changed: Vec::new() };
         }
         // What an earlier beat told may have been lost with it; the one who missed it asks.
@@ -213,8 +238,6 @@ impl Outbound {
             since = tops[tops.len() - limits.tops_max - 1].1;
             tops.drain(..tops.len() - limits.tops_max);
         }
-        // Also where the channels are too many to say all of what is new.
-        let lost = self.lost_after(self.told);
         self.told = self.top;
         Tops { top: self.top, since, lost, part: (0, 1), changed: tops }
     }

@@ -147,7 +147,7 @@ fn an_engine_that_takes_less_than_is_said_leaves_one_hole_behind_what_it_was_giv
     for number in 2..=4 {
         assert_eq!(say(&mut outbound, A, 1).1, Stored::Lost, "though there is room now");
         assert_eq!(numbers(&mut outbound), [number]);
-        assert_eq!(outbound.tops(&limits(9, 9)).top, 0, "more may be lost");
+        assert_eq!(outbound.tops(1, &limits(9, 9)).top, 0, "more may be lost");
         outbound.handle_confirmed(number);
     }
     assert_eq!(say(&mut outbound, B, 1), ((10, 2), Stored::Kept));
@@ -155,7 +155,7 @@ fn an_engine_that_takes_less_than_is_said_leaves_one_hole_behind_what_it_was_giv
     assert_eq!(repaired(&outbound, A, 4, 9), (9, false, 0), "from the last that was kept to the next");
     assert_eq!(repaired(&outbound, A, 9, 11), (11, true, 1));
     numbers(&mut outbound);
-    assert_eq!((outbound.tops(&limits(9, 9)).lost, outbound.forgotten()), (9, 0));
+    assert_eq!((outbound.tops(1, &limits(9, 9)).lost, outbound.forgotten()), (9, 0));
 }
 
 #[test]
@@ -173,14 +173,14 @@ fn what_was_forgotten_in_flight_is_lost_if_the_engine_has_not_confirmed_it() {
     for (confirmed, since, lost) in [(0, 0, 1), (1, 1, 0), (2, 2, 0)] {
         let mut outbound = said(Config::default().ring_bytes_max(2 * (10 + ENTRY_BYTES)), &[A, A], 10);
         assert_eq!(numbers(&mut outbound), [1, 2]);
-        assert_eq!(outbound.tops(&limits(9, 9)).top, 2);
+        assert_eq!(outbound.tops(1, &limits(9, 9)).top, 2);
         assert_eq!(say(&mut outbound, A, 10).1, Stored::Kept);
         outbound.handle_confirmed(confirmed);
         outbound.handle_down();
-        let tops = outbound.tops(&limits(9, 9));
+        let tops = outbound.tops(1, &limits(9, 9));
         assert_eq!((tops.top, tops.lost), (since, lost), "what it was told may not have reached it");
         assert_eq!(numbers(&mut outbound), if confirmed == 2 { vec![3] } else { vec![2, 3] });
-        let tops = outbound.tops(&limits(9, 9));
+        let tops = outbound.tops(1, &limits(9, 9));
         assert_eq!((tops.top, tops.since, tops.lost), (3, since, lost));
     }
 }
@@ -189,9 +189,9 @@ fn what_was_forgotten_in_flight_is_lost_if_the_engine_has_not_confirmed_it() {
 fn a_beat_says_what_was_lost_also_where_it_has_no_room_for_all_channels() {
     let each = 1 + ENTRY_BYTES;
     let mut outbound = said(Config::default().ring_bytes_max(3 * each), &[A, B, C, A], 1);
-    assert_eq!(outbound.tops(&limits(1, 9)).lost, 1, "also before the engine has it all");
+    assert_eq!(outbound.tops(1, &limits(1, 9)).lost, 1, "also before the engine has it all");
     numbers(&mut outbound);
-    let tops = outbound.tops(&limits(1, 9));
+    let tops = outbound.tops(1, &limits(1, 9));
     assert_eq!((tops.since, tops.lost), (3, 1));
 }
 
@@ -199,10 +199,10 @@ fn a_beat_says_what_was_lost_also_where_it_has_no_room_for_all_channels() {
 fn a_beat_tells_what_is_new_once_the_engine_has_everything() {
     let mut outbound = said(Config::default(), &[A, B, A], 1);
     let nothing = Tops { top: 0, since: 0, lost: 0, part: (0, 1), changed: Vec::new() };
-    assert_eq!(outbound.tops(&limits(9, 9)), nothing);
+    assert_eq!(outbound.tops(1, &limits(9, 9)), nothing);
     assert_eq!(numbers(&mut outbound).len(), 3);
     let tops = |outbound: &mut Outbound| {
-        let tops = outbound.tops(&limits(2, 9));
+        let tops = outbound.tops(1, &limits(2, 9));
         (tops.top, tops.since, tops.lost, tops.changed)
     };
     assert_eq!(tops(&mut outbound), (3, 0, 0, vec![(B, 2), (A, 3)]));
@@ -221,28 +221,40 @@ fn a_beat_has_no_more_channels_than_may_be_and_says_behind_which_number_they_are
     for (tops_max, since) in [(7, 0), (6, 1), (2, 5), (1, 6)] {
         let mut outbound = said(Config::default(), &keys, 1);
         numbers(&mut outbound);
-        let tops = outbound.tops(&limits(tops_max, 9));
+        let tops = outbound.tops(1, &limits(tops_max, 9));
         assert_eq!((tops.since, tops.changed.len()), (since, tops_max));
         assert!(tops.changed.iter().all(|(_, number)| *number > since));
     }
 }
 
 #[test]
-fn a_beat_says_what_was_lost_of_what_it_tells() {
+fn what_was_lost_is_told_until_a_beat_that_told_it_is_back() {
     let mut outbound = said(Config::default().ring_bytes_max(0), &[A], 1);
-    let tops = outbound.tops(&limits(9, 9));
-    assert_eq!((tops.top, tops.lost), (1, 1));
-    let tops = outbound.tops(&limits(9, 9));
-    assert_eq!((tops.top, tops.since, tops.lost), (1, 1, 0));
+    let lost = |outbound: &mut Outbound, beat| outbound.tops(beat, &limits(9, 9)).lost;
+    assert_eq!([1, 2].map(|beat| lost(&mut outbound, beat)), [1, 1]);
+    outbound.handle_echo(0);
+    assert_eq!(lost(&mut outbound, 3), 1, "that was one before it");
+    say(&mut outbound, A, 1);
+    assert_eq!(lost(&mut outbound, 4), 2);
+    outbound.handle_echo(2);
+    assert_eq!(lost(&mut outbound, 5), 2, "which that one did not tell");
+    outbound.handle_echo(4);
+    assert_eq!(lost(&mut outbound, 6), 2, "only what the fifth tells counts");
+    outbound.handle_down();
+    assert_eq!(lost(&mut outbound, 7), 2, "the connection took the fifth with it");
+    outbound.handle_echo(6);
+    assert_eq!(lost(&mut outbound, 8), 2);
+    outbound.handle_echo(7);
+    assert_eq!(lost(&mut outbound, 9), 0);
     let all = |after| outbound.tops_since(after, &limits(9, 9)).iter().map(|tops| tops.lost).max();
-    assert_eq!((all(0), all(1)), (Some(1), Some(0)));
+    assert_eq!((all(0), all(2)), (Some(2), Some(0)), "whoever asks hears it always");
 }
 
 #[test]
 fn whoever_asks_hears_the_last_numbers_of_all_channels_in_parts() {
     let mut outbound = said(Config::default(), &[A, B, C], 1);
     numbers(&mut outbound);
-    outbound.tops(&limits(9, 9));
+    outbound.tops(1, &limits(9, 9));
     let parts = outbound.tops_since(0, &limits(2, 9));
     let part = |part, changed| Tops { top: 3, since: 0, lost: 0, part, changed };
     assert_eq!(parts, [part((0, 2), vec![(A, 1), (B, 2)]), part((1, 2), vec![(C, 3)])]);
