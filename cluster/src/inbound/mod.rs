@@ -143,6 +143,13 @@ impl Inbound {
         if let Some(after) = self.covered {
             steps.push(Step::AskTops { after });
         }
+        steps.extend(self.ask_again(now, config));
+        steps
+    }
+
+    /// What was asked before, as the answers may be lost, or the questions.
+    pub(crate) fn ask_again(&mut self, now: Duration, config: &Config) -> Steps {
+        let mut steps = Steps::new();
         for (key, stream) in &mut self.streams {
             if let (Some(hole), Settled::Upto(after)) = (&mut stream.hole, stream.settled) {
                 (hole.due, hole.asked) = (now + config.ask_timeout, 1);

@@ -415,11 +415,7 @@ impl Node {
                 self.queue_message(Channel::Node(from), &Message::Repair(repair));
             }
             Message::Repair(repair) => self.handle_repair(now, from, repair),
-            Message::AskTops { after } => {
-                for tops in self.outbound.tops_since(after, &self.config.wire) {
-                    self.queue_message(Channel::Node(from), &Message::Tops(tops));
-                }
-            }
+            Message::AskTops { after } => self.handle_ask_tops(now, from, after),
             Message::Tops(tops) => self.handle_tops(now, from, &tops, Says::All),
             Message::Presence(bytes) => self.outputs.push_back(Output::Presence(from, bytes)),
             Message::Relay(bytes) => self.handle_relay(from, bytes),
@@ -467,6 +463,17 @@ impl Node {
         let range = (key, after, upto);
         let steps = member.inbound.handle_repair(now, range, is_complete, read, &self.config);
         for step in steps {
+            self.take_step(from, step);
+        }
+    }
+
+    fn handle_ask_tops(&mut self, now: Duration, from: Instance, after: u64) {
+        for tops in self.outbound.tops_since(after, &self.config.wire) {
+            self.queue_message(Channel::Node(from), &Message::Tops(tops));
+        }
+        // It is back from an outage: it did not hear what it was asked before, or its answers were lost.
+        let Some(member) = self.members.get(from) else { return };
+        for step in member.inbound.ask_again(now, &self.config) {
             self.take_step(from, step);
         }
     }

@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     channel::Key,
     output::Standing,
-    wire::{Kept, Place},
+    wire::{Kept, Place, WireLimits},
 };
 
 const ME: Instance = Instance(1);
@@ -149,6 +149,62 @@ fn somebody_new_who_has_published_is_doubted_after_a_loss_here_or_there() {
             "{has_lost} {top} {lost}"
         );
     }
+}
+
+#[test]
+fn who_is_met_by_a_publication_is_doubted_with_its_next_beat_if_that_tells_a_loss() {
+    for (lost, told) in [(0, 0), (1, 1)] {
+        let mut node = up(Config::default());
+        let (prev, kind, slow, payload) = (0, PayloadKind::Json, None, Bytes::from_static(b"{}"));
+        let publish = Publish { number: 2, prev, topic: "t".into(), event: "e".into(), kind, slow, payload };
+        let bytes = Message::Publish(publish).encode(PEER);
+        node.handle_event(secs(0), Event::Message { channel: Channel::Topics(Key(7)), bytes });
+        assert!(!outputs(&mut node).iter().any(is_uncertain));
+        // What it has not handed over again it does not tell yet.
+        tell(&mut node, PEER, &beat(0, lost));
+        assert_eq!(outputs(&mut node).iter().filter(|output| is_uncertain(output)).count(), told, "{lost}");
+    }
+}
+
+#[test]
+fn a_loss_is_told_until_the_engine_has_brought_a_beat_back_that_told_it() {
+    let mut node = up(Config::default().ring_bytes_max(0).beat(secs(10)));
+    publish(&mut node);
+    let next_beat = |node: &mut Node, at| {
+        node.handle_tick(secs(at));
+        let Some(Work::Publish { bytes, .. }) = node.poll_work(secs(at)) else { panic!("it is due") };
+        let Ok((ME, Message::Beat(beat))) = Message::decode(&bytes, &WireLimits::default()) else {
+            panic!("{bytes:?}")
+        };
+        beat
+    };
+    let first = next_beat(&mut node, 0);
+    node.handle_event(secs(0), Event::Down);
+    node.handle_event(secs(0), Event::Up);
+    tell(&mut node, ME, &Message::Beat(first.clone()));
+    obey(&mut node);
+    let second = next_beat(&mut node, 10);
+    tell(&mut node, ME, &Message::Beat(second.clone()));
+    assert_eq!([first, second, next_beat(&mut node, 20)].map(|beat| beat.tops.lost), [1, 1, 0]);
+}
+
+#[test]
+fn whoever_asks_for_the_last_numbers_is_asked_for_what_is_missing_of_it_again() {
+    let mut node = up(Config::default());
+    node.subscribe("room:1");
+    obey(&mut node);
+    let key = node.hasher.key(node.config.spread, "room:1");
+    tell(&mut node, PEER, &beat(0, 0));
+    let tops = Tops { top: 3, since: 0, lost: 0, part: (0, 1), changed: vec![(key, 3)] };
+    tell(&mut node, PEER, &Message::Tops(tops));
+    assert_eq!(obey(&mut node), 1, "the question");
+    tell(&mut node, PEER, &Message::AskTops { after: 0 });
+    let ask = Message::Ask { key, after: 0, upto: 3 }.encode(ME);
+    let said: Vec<_> = std::iter::from_fn(|| node.poll_work(secs(0))).collect();
+    let to_peer = |bytes| Work::Publish { number: None, channel: Channel::Node(PEER), bytes };
+    assert!(said.contains(&to_peer(ask)) && said.len() == 2, "{said:?}");
+    tell(&mut node, Instance(9), &Message::AskTops { after: 0 });
+    assert_eq!(obey(&mut node), 1, "of a stranger nothing is missing");
 }
 
 #[test]
