@@ -3,11 +3,12 @@
 use std::{
     fs,
     hash::{BuildHasher as _, RandomState},
+    io::ErrorKind,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        LazyLock,
+        LazyLock, Mutex,
         atomic::{AtomicU32, AtomicU64, Ordering},
     },
 };
@@ -19,18 +20,30 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 /// Below the ports that systems give to whom it is all the same, so that nobody is given one of them before its server is started, or started again.
 const PORTS: std::ops::Range<u16> = 11_000..31_000;
 
-/// A port of this machine that nobody listens on, each time another one.
+/// A port of this machine that nobody listens on. No process of these tests is given it again while this one runs.
 ///
 /// # Panics
 /// If there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    // Other processes give theirs as well: each begins somewhere.
+    // Each process begins somewhere.
     static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| AtomicU64::new(RandomState::new().hash_one(())));
     let count = u64::from(PORTS.end - PORTS.start);
-    let is_free = |port: &u16| TcpListener::bind(("127.0.0.1", *port)).is_ok();
     let mut ports = (0..count).map(|_| PORTS.start + (NEXT.fetch_add(1, Ordering::Relaxed) % count) as u16);
-    ports.find(is_free).unwrap()
+    ports.find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok() && is_ours(*port)).unwrap()
+}
+
+/// Whether no other process has taken the port for itself, at another address than servers listen on. Where a system has but one address of this kind, that
+/// is not to be known.
+fn is_ours(port: u16) -> bool {
+    static TAKEN: Mutex<Vec<TcpListener>> = Mutex::new(Vec::new());
+    match TcpListener::bind(("127.0.0.2", port)) {
+        Ok(taken) => {
+            TAKEN.lock().unwrap().push(taken);
+            true
+        }
+        Err(error) => error.kind() != ErrorKind::AddrInUse,
+    }
 }
 
 /// A server with a folder of its own. Both go with the value.

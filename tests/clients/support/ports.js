@@ -7,23 +7,38 @@ import net from "node:net";
 const FIRST = 11_000;
 const COUNT = 20_000;
 
-// Other processes give theirs as well: each begins somewhere.
+// Each process begins somewhere.
 let next = randomInt(COUNT);
 
-/** One that nobody listens on, each time another one. */
+/** One that nobody listens on. No process of these tests is given it again while this one runs. */
 export async function freePort() {
   for (let tries = 0; tries < COUNT; tries += 1) {
     const port = FIRST + (next++ % COUNT);
-    if (await isFree(port)) return port;
+    if ((await isFree(port)) && (await isOurs(port))) return port;
   }
   throw new Error("no port is free");
 }
 
-function isFree(port) {
+async function isFree(port) {
   const server = net.createServer();
+  const error = await failureOf(server, port, "127.0.0.1");
+  if (error === undefined) await new Promise((resolve) => server.close(resolve));
+  return error === undefined;
+}
+
+/**
+ * Whether no other process has taken the port for itself, at another address than servers listen on. Where a system has but one address of this
+ * kind, that is not to be known.
+ */
+async function isOurs(port) {
+  const error = await failureOf(net.createServer().unref(), port, "127.0.0.2");
+  return error?.code !== "EADDRINUSE";
+}
+
+function failureOf(server, port, address) {
   return new Promise((resolve) => {
-    server.once("error", () => resolve(false));
-    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+    server.once("error", resolve);
+    server.listen(port, address, () => resolve());
   });
 }
 
