@@ -143,13 +143,6 @@ impl Inbound {
         if let Some(after) = self.covered {
             steps.push(Step::AskTops { after });
         }
-        steps.extend(self.ask_again(now, config));
-        steps
-    }
-
-    /// What was asked before, as the answers may be lost, or the questions.
-    pub(crate) fn ask_again(&mut self, now: Duration, config: &Config) -> Steps {
-        let mut steps = Steps::new();
         for (key, stream) in &mut self.streams {
             if let (Some(hole), Settled::Upto(after)) = (&mut stream.hole, stream.settled) {
                 (hole.due, hole.asked) = (now + config.ask_timeout, 1);
@@ -157,6 +150,11 @@ impl Inbound {
             }
         }
         steps
+    }
+
+    /// What was asked before, as the peer may not have heard it. It changes nothing about when that is given up.
+    pub(crate) fn questions(&self) -> Steps {
+        self.streams.iter().filter_map(|(key, stream)| stream.question(*key)).collect()
     }
 
     /// A publication came, on whichever channel. Returns whether it is the first that is heard of this peer: what is before it was
@@ -217,7 +215,13 @@ impl Inbound {
         if tops.top < covered {
             return steps;
         }
+        // What is between the two is not said here, and may be lost: it has to be asked for.
+        let is_far = says == Says::Lately && tops.since > covered;
         for (key, last) in tops.changed.iter().filter(|(key, _)| is_owed(*key)) {
+            let is_fresh = |stream: &Stream| matches!(stream.settled, Settled::Fresh { .. });
+            if is_far && self.streams.get(key).is_some_and(is_fresh) {
+                continue;
+            }
             self.handle_last(now, (*key, *last), (covered, tops), config, &mut steps);
         }
         if !self.is_last_part(tops) {
@@ -227,8 +231,7 @@ impl Inbound {
             self.begun = None;
         }
         match says {
-            // What is not said here has to be asked for.
-            Says::Lately if tops.since > covered => {
+            Says::Lately if is_far => {
                 steps.push(Step::AskTops { after: covered });
                 return steps;
             }
@@ -334,14 +337,15 @@ impl Inbound {
         let due: Vec<Key> = self
             .streams
             .iter()
-            .filter(|(_, stream)| stream.hole.is_some_and(|hole| hole.due <= now))
+            .filter(|(_, stream)| {
+                stream.hole.is_some_and(|hole| hole.due <= now || hole.is_over(now, config))
+            })
             .map(|(key, _)| *key)
             .collect();
         for key in due {
             let Some(stream) = self.streams.get_mut(&key) else { continue };
             let Some(hole) = &mut stream.hole else { continue };
-            let is_over = now.saturating_sub(hole.since) >= config.hold_max;
-            if is_over || (is_up && hole.asked >= config.asks_max) {
+            if hole.is_over(now, config) || (is_up && hole.asked >= config.asks_max) {
                 self.give_up(now, key, GapCause::Unanswered, config, &mut steps);
                 continue;
             }
@@ -454,6 +458,13 @@ impl Inbound {
 
 impl Settled {
     const FRESH: Self = Self::Fresh { floor: 0 };
+}
+
+impl Hole {
+    /// Whether it has been open for as long as one may be, however often it was asked for anew.
+    fn is_over(&self, now: Duration, config: &Config) -> bool {
+        now.saturating_sub(self.since) >= config.hold_max
+    }
 }
 
 impl Stream {

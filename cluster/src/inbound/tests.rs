@@ -152,6 +152,16 @@ fn a_doubt_is_in_one_gap_with_what_is_missing_behind_it_whichever_is_known_first
 }
 
 #[test]
+fn of_a_channel_that_is_new_nothing_is_settled_by_a_beat_that_leaves_out_what_was_before_it() {
+    let mut peer = Peer::covered(5);
+    peer.inbound.handle_confirmed(KEY);
+    assert_eq!(peer.beat(&tops(20, 8, &[(KEY, 9)])), [Step::AskTops { after: 5 }]);
+    assert_eq!(peer.inbound.settled(KEY), None);
+    let answer = Tops { lost: 7, ..tops(20, 5, &[(KEY, 9)]) };
+    assert_eq!(peer.hear(&answer, Says::All), [gap(5, 9, GapCause::Uncertain)]);
+}
+
+#[test]
 fn a_doubt_waits_for_a_beat_that_was_said_behind_what_came_first() {
     let mut peer = Peer::covered(5);
     peer.inbound.handle_confirmed(KEY);
@@ -227,6 +237,20 @@ fn a_question_is_repeated_while_there_is_an_engine_and_for_so_long() {
     assert_eq!(peer.tick(2_099, false), []);
     assert_eq!(peer.tick(2_349, false), [gap(5, 7, GapCause::Unanswered), deliver(9, 7)]);
     assert_eq!(peer.held(), 0);
+}
+
+#[test]
+fn a_hole_is_open_for_so_long_however_often_this_node_is_back() {
+    let mut peer = Peer::covered(5);
+    peer.config = peer.config.hold_max(ms(2_000));
+    assert_eq!(peer.come_at(100, KEY, 9, 7), [ask(5, 7)]);
+    for at in (200..2_100).step_by(100) {
+        assert_eq!(peer.inbound.handle_up(ms(at), &peer.config), [Step::AskTops { after: 5 }, ask(5, 7)]);
+        assert_eq!(peer.inbound.questions(), [ask(5, 7)], "also where the peer asks itself");
+        assert_eq!(peer.tick(at, true), []);
+    }
+    assert_eq!(peer.tick(2_100, true), [gap(5, 7, GapCause::Unanswered), deliver(9, 7)]);
+    assert_eq!(peer.inbound.questions(), []);
 }
 
 #[test]

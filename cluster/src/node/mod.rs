@@ -8,6 +8,7 @@
 
 mod asking;
 mod relaying;
+mod repairing;
 mod settled;
 
 use std::{collections::VecDeque, time::Duration};
@@ -26,9 +27,7 @@ use crate::{
     outbound::{Outbound, Stored},
     output::{Interest, Output, PeerEnd, Sent},
     subscriptions::{Batch, Owed, Subscriptions},
-    wire::{
-        self, Beat, Message, PayloadKind, Publish, Repair, Slow, Tops, VERSION, VERSION_OLDEST, VERSION_SLOW,
-    },
+    wire::{self, Beat, Message, PayloadKind, Publish, Slow, Tops, VERSION, VERSION_OLDEST, VERSION_SLOW},
 };
 
 /// Who this node is.
@@ -66,7 +65,9 @@ pub struct Node {
     is_up: bool,
     /// How often messages to this node may have been lost, with the connection or without.
     losses: u64,
-    /// Whether the others are asked for what was missed, with the next beat.
+    /// Whether the others are to be asked for what was missed, once everything is delivered again.
+    asks_when_settled: bool,
+    /// Whether they are asked with the next beat.
     asks_with_beat: bool,
     is_draining: bool,
     subscriptions: Subscriptions,
@@ -106,6 +107,7 @@ impl Node {
             identity,
             is_up: false,
             losses: 0,
+            asks_when_settled: false,
             asks_with_beat: false,
             is_draining: false,
             subscriptions,
@@ -338,6 +340,7 @@ impl Node {
             return;
         }
         self.losses += 1;
+        self.asks_when_settled = true;
         self.queue.clear();
         self.outbound.handle_down();
         let leaving = self.subscriptions.handle_down();
@@ -366,20 +369,8 @@ impl Node {
             }
             self.outputs.push_back(Output::Confirmed(key));
         }
-        if self.losses > 0 && self.subscriptions.is_settled() {
+        if self.subscriptions.is_settled() && std::mem::take(&mut self.asks_when_settled) {
             self.ask_again(now);
-        }
-    }
-
-    /// After an outage, once everything is delivered again: what was missed?
-    fn ask_again(&mut self, now: Duration) {
-        let mut steps = Vec::new();
-        for (instance, member) in self.members.iter_mut() {
-            let asks = member.inbound.handle_up(now, &self.config);
-            steps.extend(asks.into_iter().map(|step| (instance, step)));
-        }
-        for (instance, step) in steps {
-            self.take_step(instance, step);
         }
     }
 
@@ -410,12 +401,9 @@ impl Node {
             },
             Message::Beat(beat) => self.handle_beat(now, from, beat),
             Message::Departed => self.end_peer(now, from, PeerEnd::Departed),
-            Message::Ask { key, after, upto } => {
-                let repair = self.outbound.repair(key, after, upto, &self.config.wire);
-                self.queue_message(Channel::Node(from), &Message::Repair(repair));
-            }
+            Message::Ask { key, after, upto } => self.handle_ask(from, (key, after, upto)),
             Message::Repair(repair) => self.handle_repair(now, from, repair),
-            Message::AskTops { after } => self.handle_ask_tops(now, from, after),
+            Message::AskTops { after } => self.handle_ask_tops(from, after),
             Message::Tops(tops) => self.handle_tops(now, from, &tops, Says::All),
             Message::Presence(bytes) => self.outputs.push_back(Output::Presence(from, bytes)),
             Message::Relay(bytes) => self.handle_relay(from, bytes),
@@ -446,34 +434,6 @@ impl Node {
         let Some(member) = self.members.get(from) else { return };
         let steps = member.inbound.handle_publish(now, key, publish, &self.config);
         for step in steps {
-            self.take_step(from, step);
-        }
-    }
-
-    fn handle_repair(&mut self, now: Duration, from: Instance, repair: Repair) {
-        let Repair { key, after, upto, is_complete, publishes } = repair;
-        let mut read = Vec::with_capacity(publishes.len());
-        for bytes in publishes {
-            match Message::decode(&bytes, &self.config.wire) {
-                Ok((sender, Message::Publish(publish))) if sender == from => read.push(publish),
-                _ => return self.handle_unreadable(Some(from)),
-            }
-        }
-        let Some(member) = self.members.get(from) else { return };
-        let range = (key, after, upto);
-        let steps = member.inbound.handle_repair(now, range, is_complete, read, &self.config);
-        for step in steps {
-            self.take_step(from, step);
-        }
-    }
-
-    fn handle_ask_tops(&mut self, now: Duration, from: Instance, after: u64) {
-        for tops in self.outbound.tops_since(after, &self.config.wire) {
-            self.queue_message(Channel::Node(from), &Message::Tops(tops));
-        }
-        // It is back from an outage: it did not hear what it was asked before, or its answers were lost.
-        let Some(member) = self.members.get(from) else { return };
-        for step in member.inbound.ask_again(now, &self.config) {
             self.take_step(from, step);
         }
     }

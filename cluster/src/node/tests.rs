@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     channel::Key,
     output::Standing,
-    wire::{Kept, Place, WireLimits},
+    wire::{Kept, Place, Repair, WireLimits},
 };
 
 const ME: Instance = Instance(1);
@@ -234,6 +234,13 @@ fn after_a_cut_they_are_asked_when_everything_is_delivered_again() {
         node.handle_event(secs(0), Event::Subscribed(channels));
     }
     assert_eq!(node.queue.len(), 1, "what was missed");
+    obey(&mut node);
+    node.subscribe("room:1");
+    obey(&mut node);
+    assert!(
+        matches!(node.subscribe("room:1"), Interest::Confirmed) && node.queue.is_empty(),
+        "once for each cut"
+    );
 }
 
 #[test]

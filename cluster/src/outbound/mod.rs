@@ -224,9 +224,6 @@ impl Outbound {
     pub(crate) fn tops(&mut self, beat: u64, limits: &WireLimits) -> Tops {
         // Also where the channels are too many to say all of what is new.
         let lost = self.lost_after(self.unkept_heard);
-        if lost > 0 {
-            self.unkept_said.get_or_insert(Said { beat, unkept: lost });
-        }
         if !self.is_drained() || self.is_behind_a_loss() {
             return Tops { top: self.told, since: self.told, lost, part: (0, 1), changed: Vec::new() };
         }
@@ -239,6 +236,10 @@ impl Outbound {
             tops.drain(..tops.len() - limits.tops_max);
         }
         self.told = self.top;
+        if lost > 0 {
+            // Nobody has heard of more than this beat tells, so that nobody passes over it.
+            self.unkept_said.get_or_insert(Said { beat, unkept: lost });
+        }
         Tops { top: self.top, since, lost, part: (0, 1), changed: tops }
     }
 

@@ -250,6 +250,29 @@ fn what_was_lost_is_told_until_a_beat_that_told_it_is_back() {
     assert_eq!((all(0), all(2)), (Some(2), Some(0)), "whoever asks hears it always");
 }
 
+/// The others have heard of more than such a beat tells, and pass over it.
+#[test]
+fn what_a_beat_tells_before_the_engine_has_everything_does_not_count_as_told() {
+    let mut outbound =
+        said(Config::default().ring_bytes_max(2 * (10 + ENTRY_BYTES)).in_flight_bytes_max(10), &[A], 10);
+    numbers(&mut outbound);
+    assert_eq!(outbound.tops(1, &limits(9, 9)).top, 1);
+    outbound.handle_down();
+    for key in [A, A, B] {
+        say(&mut outbound, key, 10);
+    }
+    assert_eq!(numbers(&mut outbound), [3], "the first two are forgotten, and the last one waits");
+    let tops = outbound.tops(2, &limits(9, 9));
+    assert_eq!((tops.top, tops.lost), (0, 2));
+    outbound.handle_echo(2);
+    outbound.handle_confirmed(3);
+    assert_eq!(numbers(&mut outbound), [4]);
+    let tops = outbound.tops(3, &limits(9, 9));
+    assert_eq!((tops.top, tops.lost), (4, 2));
+    outbound.handle_echo(3);
+    assert_eq!(outbound.tops(4, &limits(9, 9)).lost, 0);
+}
+
 #[test]
 fn whoever_asks_hears_the_last_numbers_of_all_channels_in_parts() {
     let mut outbound = said(Config::default(), &[A, B, C], 1);
