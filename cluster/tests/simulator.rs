@@ -1,6 +1,7 @@
 //! Nodes, an engine and what goes wrong between them, from one seed: the laws of the crate hold for every schedule.
 //!
-//! `SEED=7 cargo test -p lapwing-cluster --test simulator` replays one; `SCHEDULES=1000` sets how many are tried.
+//! `SEED=7 cargo test -p lapwing-cluster --test simulator` replays one; `SCHEDULES=1000` sets how many are tried: `scripts/schedules` tries
+//! 20,000.
 
 #![allow(
     clippy::unwrap_used,
@@ -42,7 +43,7 @@ fn for_every_seed(schedule: impl Fn(u64) + Sync) {
     if let Ok(seed) = std::env::var("SEED") {
         return schedule(seed.parse().unwrap());
     }
-    let schedules: u64 = std::env::var("SCHEDULES").map_or(20_000, |count| count.parse().unwrap());
+    let schedules: u64 = std::env::var("SCHEDULES").map_or(5_000, |count| count.parse().unwrap());
     let threads = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
     std::thread::scope(|scope| {
         for thread in 0..threads {
