@@ -83,18 +83,22 @@ export const broadcasts = [
     name: "publications cut",
     what: "connections are cut between publications and their answers",
     async during(trial) {
-      const { cluster, publicationsCut } = trial;
+      const { cluster, publicationsCut, ms } = trial;
       await pause(SETTLED_MS);
+      // One after the other at each node, in all of the time in which something is published.
+      const paceMs = ((ms - 2 * SETTLED_MS) * cluster.nodes.length) / publicationsCut;
+      const began = performance.now();
       let left = publicationsCut;
       await Promise.all(
         cluster.nodes.map(async ({ tap }) => {
-          while (left > 0) {
+          for (let due = began; left > 0; due += paceMs) {
             left -= 1;
             await within("a publication to cut", tap.cutNextPublication());
-            await pause(20);
+            await pause(Math.max(20, due + paceMs - performance.now()));
           }
         }),
       );
+      trial.did.cut_s = Math.round((performance.now() - began) / 1_000);
       trial.did.cut = publicationsCut;
     },
   },
