@@ -68,7 +68,7 @@ impl Options {
             at_start: AtStart::default(),
             connect_timeout: Duration::from_secs(2),
             pause_first: Duration::from_millis(50),
-            pause_longest: Duration::from_secs(2),
+            pause_longest: Duration::from_millis(800),
             events_max: 65_536,
             event_bytes_max: 16 * 1024 * 1024,
         }
@@ -123,7 +123,8 @@ impl Options {
     }
 
     /// The first and the longest pause between attempts to connect; each is drawn between its half and its whole. Default 50 ms and
-    /// 2 s: a restarted engine is not stormed, and its nodes are back within the time that a ring lasts.
+    /// 800 ms: a restarted engine is not stormed, and one that comes and goes each second is found while it is there, so that nobody takes
+    /// this node for dead.
     pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
         (self.pause_first, self.pause_longest) = (first, longest.max(first));
         self

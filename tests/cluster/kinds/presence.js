@@ -83,7 +83,7 @@ export const presence = [
       did.gone_s = await seconds(others, node, 0);
       await split;
       node.tap.up();
-      // The next attempt to connect is two seconds away at most.
+      // The next attempt to connect is less than a second away.
       did.back_s = await seconds(others, node, present);
       return verdict({ own, did }, slack_ms + 2_000);
     },
