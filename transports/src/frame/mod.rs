@@ -65,6 +65,8 @@ pub(crate) struct Look {
 /// What few frames have.
 #[derive(Debug, Default)]
 struct Rare {
+    /// The frame that this one is, apart from it: whatever else there is to know or to count is that one's.
+    of: Option<Frame>,
     policy: Option<Policy>,
     /// The frame as an event of an event stream, once somebody needed it: the same bytes for all who get it.
     #[cfg(feature = "net")]
@@ -141,6 +143,26 @@ impl Frame {
         Self::new(self.0.kind, self.0.payload.clone())
     }
 
+    /// The same frame with a reference count of its own: for each of several threads that give it to many clients at once. Processors
+    /// that count in one place wait for each other. Whatever is told, found out or counted of the frame is so of both.
+    ///
+    /// ```
+    /// use lapwing_transports::frame::Frame;
+    ///
+    /// let frame = Frame::text("hello");
+    /// assert_eq!(frame.apart().payload().as_ptr(), frame.payload().as_ptr());
+    /// ```
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        let mut frame = self.anew().0;
+        if let Some(encoded) = Arc::get_mut(&mut frame) {
+            encoded.is_fence = self.is_fence();
+            let of = self.0.of().unwrap_or(self).clone();
+            encoded.rare_mut().of = Some(of);
+        }
+        Self(frame)
+    }
+
     /// The frame with a policy for clients that are behind, which all clones of it have.
     ///
     /// ```
@@ -172,7 +194,11 @@ impl Frame {
     /// The fate of the frame where its client is behind, if that is not the end of the session.
     #[must_use]
     pub fn policy(&self) -> Option<&Policy> {
-        self.0.rare.get()?.policy.as_ref()
+        let rare = self.0.rare.get()?;
+        match &rare.of {
+            None => rare.policy.as_ref(),
+            Some(of) => of.policy(),
+        }
     }
 
     /// Returns whether no state overtakes it.
@@ -183,7 +209,7 @@ impl Frame {
 
     /// Whoever else has the frame keeps it as it is.
     fn changed(mut self, change: impl FnOnce(&mut Encoded)) -> Self {
-        if Arc::get_mut(&mut self.0).is_none() {
+        if Arc::get_mut(&mut self.0).is_none_or(|encoded| encoded.of().is_some()) {
             self = self.like(self.anew());
         }
         if let Some(encoded) = Arc::get_mut(&mut self.0) {
@@ -196,10 +222,8 @@ impl Frame {
     /// sends it, before it is pushed or cloned: a frame that others have stays as it is. What this costs grows with the payload.
     #[cfg(feature = "deflate")]
     pub fn compress(&mut self, forms: Forms) {
-        let Some(encoded) = Arc::get_mut(&mut self.0).filter(|encoded| encoded.counted.get().is_none())
-        else {
-            return;
-        };
+        let is_nobodys = |encoded: &&mut Encoded| encoded.counted.get().is_none() && encoded.of().is_none();
+        let Some(encoded) = Arc::get_mut(&mut self.0).filter(is_nobodys) else { return };
         let is_text = encoded.kind == FrameKind::Text;
         // Bytes are base64 in a line, which is hardly worth it.
         if (forms.has(Forms::MESSAGES) || (forms.has(Forms::LINES) && is_text))
@@ -227,13 +251,13 @@ impl Frame {
     /// The payload compressed, if it was.
     #[cfg(feature = "net")]
     pub(crate) fn compressed(&self) -> Option<&[u8]> {
-        self.0.compressed()
+        self.whole().compressed()
     }
 
     /// The payload as a string of JSON, compressed, if it was.
     #[cfg(feature = "net")]
     pub(crate) fn string(&self) -> Option<&Packed> {
-        self.0.string()
+        self.whole().string()
     }
 
     /// Returns whether the frame is text or bytes.
@@ -245,8 +269,9 @@ impl Frame {
     /// The frame as an event, made at the first call for all clones of the frame.
     #[cfg(feature = "net")]
     pub(crate) fn event(&self, budget: &Arc<Budget>, make: impl FnOnce(&Self) -> Bytes) -> Bytes {
-        let rare = self.0.rare.get_or_init(Box::default);
-        rare.event.get_or_init(|| self.0.counted_event(make(self), budget)).bytes.clone()
+        let whole = self.whole();
+        let rare = whole.rare.get_or_init(Box::default);
+        rare.event.get_or_init(|| whole.counted_event(make(self), budget)).bytes.clone()
     }
 
     /// The same for streams that are gzip.
@@ -256,10 +281,11 @@ impl Frame {
         budget: &Arc<Budget>,
         make: impl FnOnce(&Self) -> (Bytes, Part),
     ) -> (Bytes, Part) {
-        let rare = self.0.rare.get_or_init(Box::default);
+        let whole = self.whole();
+        let rare = whole.rare.get_or_init(Box::default);
         let (event, part) = rare.packed_event.get_or_init(|| {
             let (bytes, part) = make(self);
-            (self.0.counted_event(bytes, budget), part)
+            (whole.counted_event(bytes, budget), part)
         });
         (event.bytes.clone(), *part)
     }
@@ -268,26 +294,28 @@ impl Frame {
     #[cfg(feature = "net")]
     pub(crate) fn look(&self, find_out: impl FnOnce(&[u8]) -> Look) -> Look {
         const IS_KNOWN: u64 = 1 << 63;
-        let known = self.0.look.load(Ordering::Relaxed);
+        let whole = self.whole();
+        let known = whole.look.load(Ordering::Relaxed);
         if known & IS_KNOWN != 0 {
             return Look { escapes: (known & !IS_KNOWN) as usize >> 1, has_line_breaks: known & 1 != 0 };
         }
         let look = find_out(self.payload());
         let number = IS_KNOWN | (look.escapes as u64) << 1 | u64::from(look.has_line_breaks);
-        self.0.look.store(number, Ordering::Relaxed);
+        whole.look.store(number, Ordering::Relaxed);
         look
     }
 
     /// What the frame takes.
     #[cfg(feature = "net")]
     pub(crate) fn cost(&self) -> usize {
-        self.0.cost()
+        self.whole().cost()
     }
 
     /// Counts the frame, unless it is counted already.
     #[cfg(feature = "net")]
     pub(crate) fn charge(&self, budget: &Arc<Budget>) {
-        self.0.counted.get_or_init(|| {
+        let whole = self.whole();
+        whole.counted.get_or_init(|| {
             budget.add(self.cost());
             budget.clone()
         });
@@ -298,9 +326,20 @@ impl Frame {
     pub fn payload(&self) -> &Bytes {
         &self.0.payload
     }
+
+    /// What there is to know of the frame, and is counted of it: that of the one that it is apart from, if it is.
+    #[cfg(feature = "net")]
+    fn whole(&self) -> &Encoded {
+        self.0.of().map_or(&self.0, |of| &of.0)
+    }
 }
 
 impl Encoded {
+    /// The frame that this one is, apart from it.
+    fn of(&self) -> Option<&Frame> {
+        self.rare.get()?.of.as_ref()
+    }
+
     /// What few frames have, to be set before others have the frame.
     fn rare_mut(&mut self) -> &mut Rare {
         self.rare.get_or_init(Box::default);

@@ -36,6 +36,61 @@ fn a_mark_is_on_a_frame_and_its_clones_and_not_on_others_of_the_same_bytes() {
     assert!(both.is_fence() && both.policy().is_some());
 }
 
+#[test]
+fn a_frame_apart_has_the_same_bytes_and_marks_and_another_count() {
+    let frame = Frame::binary("x").with_policy(Policy::Volatile).as_fence();
+    let apart = frame.apart();
+    let of_apart = apart.apart();
+    for other in [&apart, &of_apart] {
+        assert_eq!((other.payload().as_ptr(), other.kind()), (frame.payload().as_ptr(), frame.kind()));
+        assert_eq!((other.policy(), other.is_fence()), (frame.policy(), true));
+    }
+    let clones = [apart.clone(), apart.clone()];
+    assert_eq!((Arc::strong_count(&frame.0), Arc::strong_count(&apart.0)), (3, 3));
+    drop(clones);
+    // What is marked later is another frame.
+    let marked = Frame::text("x").apart().with_policy(Policy::Volatile).as_fence();
+    assert!(marked.policy() == Some(&Policy::Volatile) && marked.is_fence());
+    assert_eq!((frame.apart().anew().policy(), Frame::text("x").apart().policy()), (None, None));
+}
+
+#[cfg(feature = "net")]
+#[test]
+fn frames_apart_are_counted_and_looked_at_and_made_events_once_together() {
+    let (budget, frame) = (Arc::new(Budget::new(usize::MAX)), Frame::text("x".repeat(100)));
+    let aparts = [frame.apart(), frame.apart().apart()];
+    for apart in &aparts {
+        apart.charge(&budget);
+        assert_eq!((apart.cost(), budget.held()), (frame.cost(), frame.cost()));
+    }
+    let look = Look { escapes: 3, has_line_breaks: true };
+    assert_eq!(aparts[0].look(|_| look), look);
+    let event = aparts[0].event(&budget, |_| Bytes::from("event"));
+    for other in [&frame, &aparts[1]] {
+        assert_eq!(other.look(|_| unreachable!("it is known")), look);
+        assert_eq!(other.event(&budget, |_| unreachable!("it is made")).as_ptr(), event.as_ptr());
+    }
+    drop((frame, event));
+    assert!(budget.held() > 100, "those apart are still there");
+    drop(aparts);
+    assert_eq!(budget.held(), 0);
+}
+
+#[cfg(feature = "deflate")]
+#[test]
+fn a_frame_apart_is_compressed_as_the_one_that_it_is() {
+    let mut frame = Frame::text("again and again, ".repeat(50));
+    frame.compress(Forms::MESSAGES | Forms::STRINGS);
+    let mut apart = frame.apart();
+    apart.compress(Forms::MESSAGES);
+    assert!(apart.is_compressed() && apart.cost() == frame.cost());
+    assert!(std::ptr::eq(apart.compressed().unwrap(), frame.compressed().unwrap()));
+    assert!(std::ptr::eq(apart.string().unwrap(), frame.string().unwrap()));
+    let mut plain = Frame::text("again and again, ".repeat(50)).apart();
+    plain.compress(Forms::MESSAGES);
+    assert!(!plain.is_compressed(), "others have it");
+}
+
 #[cfg(feature = "deflate")]
 #[test]
 fn a_frame_is_compressed_before_others_have_it_or_never() {
