@@ -24,6 +24,7 @@ pub(crate) mod meter;
 mod moving;
 pub(crate) mod position;
 pub(crate) mod published;
+pub(crate) mod recorded;
 pub(crate) mod room;
 pub(crate) mod slow;
 
