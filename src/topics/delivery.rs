@@ -1,18 +1,17 @@
-//! One broadcast on its way to the members of its topic: encoded at most once per serializer, and once more with its position
-//! where a member asked for that.
+//! One broadcast on its way to the members of its topic.
 
 use std::{cell::OnceCell, sync::Arc};
 
-use lapwing_transports::{frame::Frame, quoted::Quoted};
-use tracing::debug;
+use lapwing_transports::frame::Frame;
 
 use crate::{
-    occasionally::{Occasionally, occasionally},
-    protocol::{EncodeError, Outgoing, Serializer},
+    occasionally::Occasionally,
+    protocol::{EncodeError, Serializer},
     topics::{
         Lane,
         broadcast::Broadcast,
-        compression::{Compression, Frames, Wanted},
+        compression::{Compression, Wanted},
+        encodings::{Encoder, Encodings, Frames, SerializerKey},
         heard::Origin,
         meter::Meter,
         recorded::RecordedFrames,
@@ -27,16 +26,10 @@ pub(crate) struct Delivery<'a> {
     /// The broadcast as it is shared, where it is from the beginning.
     whole: Option<&'a Arc<Broadcast>>,
     shared: OnceCell<Arc<Broadcast>>,
-    /// One frame per serializer, nearly always one or two.
-    frames: Vec<(*const (), Option<Frame>)>,
-    /// Those that were encoded before the members were locked.
-    prepared: Frames,
+    encodings: Encodings,
     /// Says who of the members takes compressed frames, in the walks that look for that.
     compression: Option<&'a Compression>,
     wanted: Wanted,
-    /// The same with the broadcast's position, for the joins that asked for it.
-    recorded: Vec<(Arc<dyn Serializer>, RecordedFrames)>,
-    pub(super) failed: Option<EncodeError>,
     log: &'a Occasionally,
     pub(crate) meter: &'a Meter,
 }
@@ -48,28 +41,14 @@ impl<'a> Delivery<'a> {
         log: &'a Occasionally,
         meter: &'a Meter,
     ) -> Self {
-        let (frames, recorded, prepared) = (Vec::new(), Vec::new(), Frames::new());
         let (compression, wanted) = (None, Wanted::default());
-        let origin = broadcast.origin;
-        Self {
-            broadcast,
-            origin,
-            whole,
-            shared: OnceCell::new(),
-            prepared,
-            frames,
-            compression,
-            wanted,
-            recorded,
-            failed: None,
-            log,
-            meter,
-        }
+        let (origin, shared, encodings) = (broadcast.origin, OnceCell::new(), Encodings::default());
+        Self { broadcast, origin, whole, shared, encodings, compression, wanted, log, meter }
     }
 
     /// The same with frames that are encoded already, and with who takes compressed ones, if the walk is to find that out.
     pub(super) fn with(mut self, prepared: Frames, compression: Option<&'a Compression>) -> Self {
-        self.prepared = prepared;
+        self.encodings = Encodings::of(prepared);
         self.compression = compression;
         self
     }
@@ -107,74 +86,34 @@ impl<'a> Delivery<'a> {
         self.shared.get_or_init(share).clone()
     }
 
+    /// The first encoding that failed.
+    pub(super) fn take_failed(&mut self) -> Option<EncodeError> {
+        self.encodings.take_failed()
+    }
+
     /// The broadcast as a serializer encodes it; `None` if it cannot.
     #[inline]
     pub(crate) fn frame(&mut self, serializer: &Arc<dyn Serializer>) -> Option<Frame> {
-        let key = Arc::as_ptr(serializer).cast::<()>();
-        match self.frames.iter().find(|(known, _)| *known == key) {
-            Some((_, frame)) => frame.clone(),
-            None => self.encode(key, serializer),
+        match self.encodings.known(SerializerKey::of(serializer)) {
+            Some(frame) => frame.clone(),
+            None => self.encode(serializer),
         }
     }
 
     #[cold]
-    fn encode(&mut self, key: *const (), serializer: &Arc<dyn Serializer>) -> Option<Frame> {
-        let Broadcast { topic, event, payload, .. } = self.broadcast;
-        let prepared = self.prepared.iter().position(|(known, _)| *known == key);
-        let encoded = match prepared {
-            Some(index) => Ok(self.prepared.swap_remove(index).1),
-            None => serializer.encode(Outgoing::Broadcast { topic, event, payload }),
-        };
-        let frame = match encoded {
-            Ok(frame) => {
-                let policy = self.broadcast.policy().and_then(|policy| policy.mark(topic, event, serializer));
-                Some(match policy {
-                    None => frame,
-                    Some(policy) => frame.with_policy(policy),
-                })
-            }
-            Err(error) => {
-                self.not_encoded(serializer, error);
-                None
-            }
-        };
-        self.frames.push((key, frame.clone()));
-        frame
+    fn encode(&mut self, serializer: &Arc<dyn Serializer>) -> Option<Frame> {
+        self.encodings.frame(self.encoder(), serializer)
     }
 
     /// The broadcast as a serializer encodes it for a join that asked for positions; `None` if it cannot, or if the broadcast
     /// has none.
     pub(crate) fn recorded(&mut self, serializer: &Arc<dyn Serializer>) -> Option<RecordedFrames> {
         let position = self.broadcast.position?;
-        if let Some((_, frames)) = self.recorded.iter().find(|(known, _)| Arc::ptr_eq(known, serializer)) {
-            return Some(frames.clone());
-        }
-        match RecordedFrames::of(&**serializer, self.broadcast, position.offset) {
-            Ok(frames) => {
-                self.recorded.push((serializer.clone(), frames.clone()));
-                Some(frames)
-            }
-            Err(error) => {
-                self.not_encoded(serializer, error);
-                None
-            }
-        }
+        self.encodings.recorded(self.encoder(), position.offset, serializer)
     }
 
-    fn not_encoded(&mut self, serializer: &Arc<dyn Serializer>, error: EncodeError) {
-        let Broadcast { topic, event, .. } = self.broadcast;
-        let (topic, event) = (Quoted::new(topic), Quoted::new(event));
-        // That some client cannot take bytes is no fault of whoever sends them to all.
-        if matches!(error, EncodeError::BinaryPayload) {
-            debug!(%topic, %event, serializer = serializer.name(), "a client that takes no bytes is passed by");
-        } else {
-            let serializer = serializer.name();
-            occasionally!(self.log, warn, %topic, %event, %error, serializer, "broadcast could not be encoded");
-            if self.failed.is_none() {
-                self.meter.failed.add("encode", 1);
-            }
-            self.failed.get_or_insert(error);
-        }
+    fn encoder(&self) -> Encoder<'a> {
+        Encoder { broadcast: self.broadcast, log: self.log, meter: self.meter }
     }
 }
 
@@ -218,7 +157,7 @@ mod tests {
             let broadcast = Broadcast::new("t", "said", payload);
             let mut delivery = Delivery::new(&broadcast, None, &log, &meter);
             assert!(delivery.frame(&serializer).is_none());
-            assert_eq!(delivery.failed.is_some(), has_failed, "{}", serializer.name());
+            assert_eq!(delivery.take_failed().is_some(), has_failed, "{}", serializer.name());
         }
     }
 }

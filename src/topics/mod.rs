@@ -14,6 +14,7 @@
 pub(crate) mod broadcast;
 pub(crate) mod compression;
 pub(crate) mod delivery;
+mod encodings;
 pub(crate) mod gap;
 pub(crate) mod heard;
 pub(crate) mod history;
@@ -50,8 +51,9 @@ use crate::{
     topic::{Topic, TopicPattern},
     topics::{
         broadcast::{Broadcast, ChannelId, TransportId},
-        compression::{Compression, Frames, Wanted},
+        compression::{Compression, Wanted},
         delivery::Delivery,
+        encodings::Frames,
         gap::Gap,
         heard::{Heard, Origin},
         kept::Kept,
@@ -362,7 +364,7 @@ impl Topics {
         members.deliver(&mut delivery);
         entry.set_wanted(&delivery);
         let receivers = members.slab.len();
-        delivery.failed.map_or(Ok((receivers, None)), |error| Err((receivers, error)))
+        delivery.take_failed().map_or(Ok((receivers, None)), |error| Err((receivers, error)))
     }
 
     fn delivery<'a>(&'a self, broadcast: &'a Broadcast, shared: Option<&'a Arc<Broadcast>>) -> Delivery<'a> {
@@ -421,7 +423,7 @@ impl Topics {
         let mut delivery = self.delivery(&shared, Some(&shared)).with(frames, looks);
         members.deliver(&mut delivery);
         entry.set_wanted(&delivery);
-        let failed = delivery.failed.take();
+        let failed = delivery.take_failed();
         let receivers = members.slab.len();
         drop(members);
         if receivers == 0 {
