@@ -1,6 +1,9 @@
 //! One broadcast on its way to the members of its topic.
 
-use std::{cell::OnceCell, sync::Arc};
+use std::{
+    cell::OnceCell,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use lapwing_transports::frame::Frame;
 
@@ -27,11 +30,21 @@ pub(crate) struct Delivery<'a> {
     whole: Option<&'a Arc<Broadcast>>,
     shared: OnceCell<Arc<Broadcast>>,
     encodings: Encodings,
+    /// Where this is that of one of several threads: what it has in common with the others.
+    common: Option<&'a Common>,
     /// Says who of the members takes compressed frames, in the walks that look for that.
     compression: Option<&'a Compression>,
     wanted: Wanted,
     log: &'a Occasionally,
     pub(crate) meter: &'a Meter,
+}
+
+/// What the threads have in common that give one broadcast to parts of a topic: what one of them encodes none encodes again.
+pub(super) struct Common(Mutex<Found>);
+
+struct Found {
+    encodings: Encodings,
+    wanted: Wanted,
 }
 
 impl<'a> Delivery<'a> {
@@ -41,9 +54,9 @@ impl<'a> Delivery<'a> {
         log: &'a Occasionally,
         meter: &'a Meter,
     ) -> Self {
-        let (compression, wanted) = (None, Wanted::default());
+        let (common, compression, wanted) = (None, None, Wanted::default());
         let (origin, shared, encodings) = (broadcast.origin, OnceCell::new(), Encodings::default());
-        Self { broadcast, origin, whole, shared, encodings, compression, wanted, log, meter }
+        Self { broadcast, origin, whole, shared, encodings, common, compression, wanted, log, meter }
     }
 
     /// The same with frames that are encoded already, and with who takes compressed ones, if the walk is to find that out.
@@ -57,6 +70,37 @@ impl<'a> Delivery<'a> {
     pub(super) fn at(mut self, origin: Option<Origin>) -> Self {
         self.origin = origin.or(self.origin);
         self
+    }
+
+    /// Prepares for several threads. Until they are [joined](Self::join), this one encodes nothing.
+    pub(super) fn share(&mut self) -> Common {
+        let encodings = std::mem::take(&mut self.encodings);
+        Common(Mutex::new(Found { encodings, wanted: self.wanted }))
+    }
+
+    /// The same for one of several threads. It has reference counts of its own: those that all members of a topic have in common would
+    /// have each thread wait for the others.
+    pub(super) fn fork<'b>(&self, common: &'b Common) -> Delivery<'b>
+    where
+        'a: 'b,
+    {
+        let mut fork = Delivery::new(self.broadcast, None, self.log, self.meter).at(self.origin);
+        fork.common = Some(common);
+        fork.compression = self.compression;
+        fork
+    }
+
+    /// One of several threads is done.
+    pub(super) fn end(self) {
+        if let Some(common) = self.common {
+            common.found().wanted.add(self.wanted);
+        }
+    }
+
+    /// All of several threads are done: what they have found is this one's.
+    pub(super) fn join(&mut self, common: Common) {
+        let found = common.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (self.encodings, self.wanted) = (found.encodings, found.wanted);
     }
 
     /// Its place among all of its node, where that counts.
@@ -102,18 +146,35 @@ impl<'a> Delivery<'a> {
 
     #[cold]
     fn encode(&mut self, serializer: &Arc<dyn Serializer>) -> Option<Frame> {
-        self.encodings.frame(self.encoder(), serializer)
+        let Some(common) = self.common else { return self.encodings.frame(self.encoder(), serializer) };
+        let frame = common.found().encodings.frame(self.encoder(), serializer);
+        self.encodings.keep(SerializerKey::of(serializer), frame.map(|frame| frame.apart()))
     }
 
     /// The broadcast as a serializer encodes it for a join that asked for positions; `None` if it cannot, or if the broadcast
     /// has none.
     pub(crate) fn recorded(&mut self, serializer: &Arc<dyn Serializer>) -> Option<RecordedFrames> {
-        let position = self.broadcast.position?;
-        self.encodings.recorded(self.encoder(), position.offset, serializer)
+        let offset = self.broadcast.position?.offset;
+        let Some(common) = self.common else {
+            return self.encodings.recorded(self.encoder(), offset, serializer);
+        };
+        if let Some(known) = self.encodings.known_recorded(serializer) {
+            return Some(known.clone());
+        }
+        let frames = common.found().encodings.recorded(self.encoder(), offset, serializer)?;
+        Some(self.encodings.keep_recorded(serializer, frames.apart()))
     }
 
     fn encoder(&self) -> Encoder<'a> {
         Encoder { broadcast: self.broadcast, log: self.log, meter: self.meter }
+    }
+}
+
+impl Common {
+    /// Locked while something is encoded, as whoever else needs it would encode the same.
+    fn found(&self) -> MutexGuard<'_, Found> {
+        // A serializer of the user's may panic under this lock; what was encoded before is sound all the same.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -7,7 +7,7 @@
 //!      └─▶ Member::Inbox  the broadcast goes to a mailbox: intercepting joins, foreign topics, plain tasks
 //! ```
 //!
-//! A topic's members are locked while a broadcast goes out. So all members see the broadcasts of a topic in one
+//! A topic's members are locked while a broadcast goes out, by one thread or by several (`walk`). So all members see the broadcasts of a topic in one
 //! order, and a join can be put between two of them. What happens under the lock is pushing a pointer and
 //! waking a task, never I/O. Lock order: shard, then members, then whatever a member's push locks.
 
@@ -28,6 +28,7 @@ pub(crate) mod published;
 pub(crate) mod recorded;
 pub(crate) mod room;
 pub(crate) mod slow;
+mod walk;
 
 use std::{
     collections::HashMap,
@@ -552,18 +553,7 @@ impl Members {
         if let Some(origin) = delivery.origin() {
             self.heard.get_or_insert_default().note(origin);
         }
-        for (_, member) in &self.slab {
-            match member {
-                Member::Lane { channel, .. } if delivery.broadcast.from == Some(*channel) => {}
-                Member::Lane { lane, .. } => {
-                    if let Some(frame) = delivery.frame(lane.serializer()) {
-                        delivery.note(&**lane);
-                        lane.push_broadcast(frame);
-                    }
-                }
-                Member::Inbox(inbox) => inbox.clone().deliver(delivery),
-            }
-        }
+        walk::walk(&self.slab, delivery);
     }
 }
 

@@ -62,6 +62,11 @@ impl RecordedFrames {
         self.each(|frame| push(frame.anew()));
     }
 
+    /// The same frames with reference counts of their own.
+    pub(super) fn apart(&self) -> Self {
+        Self(self.0.apart(), self.1.as_ref().map(Frame::apart))
+    }
+
     /// The frames.
     pub(crate) fn into_parts(self) -> (Frame, Option<Frame>) {
         (self.0, self.1)
