@@ -6,19 +6,11 @@
 //!
 //! With `requests none 1000`, or `requests default 1000`, it only makes so many requests of a mount without rates, or with those by
 //! default, for a tool that counts instructions: see scripts/pressure.
-//!
-//! With `walk 40000` it says what one broadcast to so many members takes until it is queued for all of them, by one thread, by two, and by as
-//! many as there are cores: time, processor time and voluntary switches of context, of all threads. On Linux. `walk 40000 here 20` is one of
-//! those, with as many threads as `RAYON_NUM_THREADS` says and 20 broadcasts, for tools that count.
 
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench says what it found, or why it cannot")]
 
 use std::{
-    fs,
     hint::black_box,
-    ops::Sub,
-    process::Command,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -246,98 +238,6 @@ async fn in_memory() {
     report("in memory: fan-out to 1,000, each delivery", best, MEMBERS * BROADCASTS);
 }
 
-/// What all threads of this process have taken.
-#[derive(Clone, Copy, Default)]
-struct Spent {
-    cpu_ns: u64,
-    switches: u64,
-}
-
-impl Spent {
-    fn now() -> Self {
-        let mut spent = Self::default();
-        for task in fs::read_dir("/proc/self/task").unwrap() {
-            let task = task.unwrap().path();
-            let schedule = fs::read_to_string(task.join("schedstat")).unwrap();
-            spent.cpu_ns += schedule.split(' ').next().unwrap().parse::<u64>().unwrap();
-            let status = fs::read_to_string(task.join("status")).unwrap();
-            let line = status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
-            spent.switches += line.unwrap().trim().parse::<u64>().unwrap();
-        }
-        spent
-    }
-
-    /// Of some work, and of the threads that have helped until they sleep again.
-    fn by(work: impl FnOnce()) -> Self {
-        let before = Self::now();
-        work();
-        thread::sleep(Duration::from_millis(5));
-        Self::now() - before
-    }
-}
-
-impl Sub for Spent {
-    type Output = Self;
-
-    fn sub(self, less: Self) -> Self {
-        Self {
-            cpu_ns: self.cpu_ns.saturating_sub(less.cpu_ns),
-            switches: self.switches.saturating_sub(less.switches),
-        }
-    }
-}
-
-/// Broadcasts to so many members. Prints the best time, the least processor time and the fewest switches of one.
-async fn walk_here(members: usize, broadcasts: usize) {
-    let mount = Mount::new().channel::<Room>("room:*", ()).check_origin(CheckOrigin::Off);
-    let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
-    let mut clients = Vec::new();
-    for _ in 0..members {
-        let mut client = Client::connect(&lapwing).await;
-        client.send(r#"["1","1","room:lobby","phx_join",{}]"#).await;
-        client.receive().await;
-        clients.push(client);
-    }
-    let nothing = Spent::by(|| {});
-    let (mut time, mut least) = (Duration::MAX, Spent { cpu_ns: u64::MAX, switches: u64::MAX });
-    for _ in 0..broadcasts {
-        let spent = Spent::by(|| {
-            let start = Instant::now();
-            lapwing.broadcast("room:lobby", "tick", serde_json::json!({"n": 1})).unwrap();
-            time = time.min(start.elapsed());
-        }) - nothing;
-        least.cpu_ns = least.cpu_ns.min(spent.cpu_ns);
-        least.switches = least.switches.min(spent.switches);
-        for client in &mut clients {
-            client.receive().await;
-        }
-    }
-    println!("{} {} {}", time.as_nanos(), least.cpu_ns, least.switches);
-}
-
-/// The same by one thread and by several, each in a process of its own, as ratios.
-fn walks(members: &str) {
-    let mut threads = vec![1, 2, thread::available_parallelism().unwrap().get()];
-    threads.sort_unstable();
-    threads.dedup();
-    let mut alone = None;
-    for threads in threads {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["walk", members, "here", "20"]).env("RAYON_NUM_THREADS", threads.to_string());
-        let out = String::from_utf8(command.output().unwrap().stdout).unwrap();
-        let numbers: Vec<f64> = out.split_whitespace().map(|number| number.parse().unwrap()).collect();
-        let [time, cpu, switches] = numbers[..] else { panic!("it said {out:?}") };
-        let (time_alone, cpu_alone) = *alone.get_or_insert((time, cpu));
-        println!(
-            "walk of {members} members by {threads}: {:.2} ms, {:.2} times; {:.2} ms of processors, {:.2} times; {switches} switches",
-            time / 1e6,
-            time / time_alone,
-            cpu / 1e6,
-            cpu / cpu_alone,
-        );
-    }
-}
-
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let args: Vec<_> = std::env::args().skip(1).collect();
@@ -346,17 +246,6 @@ fn main() {
     {
         let rates = if rates == "none" { Rates::none() } else { Rates::default() };
         runtime.block_on(requests(rates, count.parse().unwrap()));
-        return;
-    }
-    if let [what, members, rest @ ..] = &args[..]
-        && what == "walk"
-    {
-        match rest {
-            [here, broadcasts, ..] if here == "here" => {
-                runtime.block_on(walk_here(members.parse().unwrap(), broadcasts.parse().unwrap()));
-            }
-            _ => walks(members),
-        }
         return;
     }
     codecs();

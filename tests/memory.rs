@@ -25,7 +25,6 @@ use hyper_util::rt::TokioIo;
 use lapwing::{
     Channel, CheckOrigin, Context, Failure, Handled, Joining, Lapwing, Mount, Payload, Topic, noreply,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 /// Live allocations by size; the last is for all that are larger.
 static LIVE: [AtomicI64; SIZES] = [const { AtomicI64::new(0) }; SIZES];
@@ -207,60 +206,6 @@ fn a_broadcast_asks_for_no_memory_per_subscriber() {
     let each = (0..BROADCASTS).map(|_| allocations_of_one()).min().unwrap();
     println!("{each} allocations for a broadcast to {CLIENTS}");
     assert!(each < 20, "{each} allocations for a broadcast to {CLIENTS}");
-}
-
-/// So many that several threads walk them.
-const LARGE: usize = 16_384;
-
-/// Reads until something has come.
-async fn read_until(stream: &mut DuplexStream, end: &str) {
-    let mut seen = Vec::with_capacity(256);
-    while !seen.ends_with(end.as_bytes()) {
-        seen.push(stream.read_u8().await.unwrap());
-    }
-}
-
-/// A client in memory that has joined: so many connections no process may have.
-async fn join_in_memory(lapwing: &Lapwing) -> DuplexStream {
-    let (mut near, far) = tokio::io::duplex(1_024);
-    let service = lapwing.service();
-    tokio::spawn(async move {
-        let server = hyper::server::conn::http1::Builder::new();
-        let _ = server.serve_connection(TokioIo::new(far), service).with_upgrades().await;
-    });
-    let upgrade = "GET /socket/websocket?vsn=2.0.0 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
-                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    near.write_all(upgrade.as_bytes()).await.unwrap();
-    read_until(&mut near, "\r\n\r\n").await;
-    near.write_all(&[0x81, 0x80 | JOIN.len() as u8, 0, 0, 0, 0]).await.unwrap();
-    near.write_all(JOIN.as_bytes()).await.unwrap();
-    read_until(&mut near, "}]").await;
-    near
-}
-
-#[test]
-fn a_broadcast_that_several_threads_walk_asks_for_no_memory_per_subscriber() {
-    let _counts = COUNTS.lock().unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let mount = Mount::new().channel::<Room>("room:*", ()).check_origin(CheckOrigin::Off);
-        let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
-        let mut clients = Vec::new();
-        for _ in 0..LARGE {
-            clients.push(join_in_memory(&lapwing).await);
-        }
-        let mut least = i64::MAX;
-        for _ in 0..5 {
-            let before = ALLOCATIONS.load(Ordering::Relaxed);
-            lapwing.broadcast("room:lobby", "tick", serde_json::json!({})).unwrap();
-            least = least.min(ALLOCATIONS.load(Ordering::Relaxed) - before);
-            for client in &mut clients {
-                read_until(client, "}]").await;
-            }
-        }
-        println!("{least} allocations for a broadcast to {LARGE}, until it is queued");
-        assert!(least < 100, "{least} allocations for a broadcast to {LARGE}");
-    });
 }
 
 /// What a scrape asks for. Others may be at work meanwhile; in the quietest of some it is all.

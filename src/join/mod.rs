@@ -61,8 +61,8 @@ use crate::{
     topics::{
         Lane, Subscribed,
         broadcast::{Broadcast, ChannelId},
+        delivery::RecordedFrames,
         log::Offset,
-        recorded::RecordedFrames,
     },
 };
 

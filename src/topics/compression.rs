@@ -15,10 +15,9 @@
 
 #[cfg(feature = "deflate")]
 use lapwing_transports::forms::Forms;
+use lapwing_transports::frame::Frame;
 
-#[cfg(feature = "deflate")]
-use super::encodings::SerializerKey;
-use super::{Lane, broadcast::Broadcast, encodings::Frames};
+use super::{Lane, broadcast::Broadcast};
 #[cfg(feature = "deflate")]
 use crate::protocol::{Outgoing, Serializer};
 #[cfg(feature = "deflate")]
@@ -37,6 +36,9 @@ pub(crate) struct Compression {
     #[cfg(feature = "deflate")]
     variants: Vec<(Arc<dyn Serializer>, DeflateOptions)>,
 }
+
+/// Frames of a broadcast by the address of their serializers.
+pub(super) type Frames = Vec<(*const (), Frame)>;
 
 /// With which serializers clients take compressed frames, and in which forms: some bits each.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -102,7 +104,7 @@ impl Compression {
                 && let Ok(mut frame) = serializer.encode(Outgoing::Broadcast { topic, event, payload })
             {
                 frame.compress(forms);
-                frames.push((SerializerKey::of(serializer), frame));
+                frames.push((Arc::as_ptr(serializer).cast(), frame));
             }
         }
         frames
@@ -133,7 +135,7 @@ mod tests {
         atomic::{AtomicBool, Ordering},
     };
 
-    use lapwing_transports::frame::{Frame, Message};
+    use lapwing_transports::frame::Message;
 
     use super::*;
     use crate::{

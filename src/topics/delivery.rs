@@ -1,25 +1,92 @@
-//! One broadcast on its way to the members of its topic.
+//! One broadcast on its way to the members of its topic: encoded at most once per serializer, and once more with its position
+//! where a member asked for that.
 
-use std::{
-    cell::OnceCell,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{cell::OnceCell, sync::Arc};
 
-use lapwing_transports::frame::Frame;
+use lapwing_transports::{frame::Frame, quoted::Quoted};
+use tracing::debug;
 
 use crate::{
-    occasionally::Occasionally,
-    protocol::{EncodeError, Serializer},
+    occasionally::{Occasionally, occasionally},
+    protocol::{EncodeError, Outgoing, Payload, Ref, Serializer, event},
     topics::{
         Lane,
         broadcast::Broadcast,
-        compression::{Compression, Wanted},
-        encodings::{Encoder, Encodings, Frames, SerializerKey},
+        compression::{Compression, Frames, Wanted},
         heard::Origin,
+        log::Offset,
         meter::Meter,
-        recorded::RecordedFrames,
     },
 };
+
+/// What a frame takes beside its bytes.
+const FRAME_BYTES: usize = 160;
+
+/// The frames of a broadcast that tell its position: the second one where the first has no place for it.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordedFrames(Frame, Option<Frame>);
+
+impl RecordedFrames {
+    /// Encodes topic, event and payload with their place in the topic's history.
+    pub(crate) fn encode(
+        serializer: &dyn Serializer,
+        (topic, event, payload): (&str, &str, &Payload),
+        offset: Offset,
+    ) -> Result<Self, EncodeError> {
+        let at = Ref::from(format!("@{}", offset.0));
+        let frame = serializer.encode(Outgoing::Recorded { at: &at, topic, event, payload })?;
+        let second = match payload {
+            Payload::Json(_) => None,
+            Payload::Binary(_) => {
+                let empty = Payload::empty();
+                let at = Outgoing::Recorded { at: &at, topic, event: event::AT, payload: &empty };
+                Some(serializer.encode(at)?)
+            }
+        };
+        Ok(Self(frame, second))
+    }
+
+    /// How many they are.
+    pub(crate) fn count(payload: &Payload) -> usize {
+        match payload {
+            Payload::Json(_) => 1,
+            Payload::Binary(_) => 2,
+        }
+    }
+
+    /// Encodes a broadcast.
+    pub(crate) fn of(
+        serializer: &dyn Serializer,
+        broadcast: &Broadcast,
+        offset: Offset,
+    ) -> Result<Self, EncodeError> {
+        Self::encode(serializer, (&broadcast.topic, &broadcast.event, &broadcast.payload), offset)
+    }
+
+    /// The bytes of the frames, and what they take besides.
+    pub(crate) fn bytes(&self) -> usize {
+        let bytes = |frame: &Frame| frame.payload().len() + FRAME_BYTES;
+        bytes(&self.0) + self.1.as_ref().map_or(0, bytes)
+    }
+
+    /// Gives out frames of the same bytes, one after the other: those that are kept belong to no client.
+    pub(crate) fn each_anew(&self, mut push: impl FnMut(Frame)) {
+        self.each(|frame| push(frame.anew()));
+    }
+
+    /// The frames.
+    pub(crate) fn into_parts(self) -> (Frame, Option<Frame>) {
+        (self.0, self.1)
+    }
+
+    /// Gives the frames out one after the other.
+    pub(crate) fn each(&self, mut push: impl FnMut(Frame)) {
+        push(self.0.clone());
+        if let Some(second) = &self.1 {
+            push(second.clone());
+        }
+    }
+}
 
 /// One broadcast on its way to the members of its topic.
 pub(crate) struct Delivery<'a> {
@@ -29,22 +96,18 @@ pub(crate) struct Delivery<'a> {
     /// The broadcast as it is shared, where it is from the beginning.
     whole: Option<&'a Arc<Broadcast>>,
     shared: OnceCell<Arc<Broadcast>>,
-    encodings: Encodings,
-    /// Where this is that of one of several threads: what it has in common with the others.
-    common: Option<&'a Common>,
+    /// One frame per serializer, nearly always one or two.
+    frames: Vec<(*const (), Option<Frame>)>,
+    /// Those that were encoded before the members were locked.
+    prepared: Frames,
     /// Says who of the members takes compressed frames, in the walks that look for that.
     compression: Option<&'a Compression>,
     wanted: Wanted,
+    /// The same with the broadcast's position, for the joins that asked for it.
+    recorded: Vec<(Arc<dyn Serializer>, RecordedFrames)>,
+    pub(super) failed: Option<EncodeError>,
     log: &'a Occasionally,
     pub(crate) meter: &'a Meter,
-}
-
-/// What the threads have in common that give one broadcast to parts of a topic: what one of them encodes none encodes again.
-pub(super) struct Common(Mutex<Found>);
-
-struct Found {
-    encodings: Encodings,
-    wanted: Wanted,
 }
 
 impl<'a> Delivery<'a> {
@@ -54,14 +117,28 @@ impl<'a> Delivery<'a> {
         log: &'a Occasionally,
         meter: &'a Meter,
     ) -> Self {
-        let (common, compression, wanted) = (None, None, Wanted::default());
-        let (origin, shared, encodings) = (broadcast.origin, OnceCell::new(), Encodings::default());
-        Self { broadcast, origin, whole, shared, encodings, common, compression, wanted, log, meter }
+        let (frames, recorded, prepared) = (Vec::new(), Vec::new(), Frames::new());
+        let (compression, wanted) = (None, Wanted::default());
+        let origin = broadcast.origin;
+        Self {
+            broadcast,
+            origin,
+            whole,
+            shared: OnceCell::new(),
+            prepared,
+            frames,
+            compression,
+            wanted,
+            recorded,
+            failed: None,
+            log,
+            meter,
+        }
     }
 
     /// The same with frames that are encoded already, and with who takes compressed ones, if the walk is to find that out.
     pub(super) fn with(mut self, prepared: Frames, compression: Option<&'a Compression>) -> Self {
-        self.encodings = Encodings::of(prepared);
+        self.prepared = prepared;
         self.compression = compression;
         self
     }
@@ -70,37 +147,6 @@ impl<'a> Delivery<'a> {
     pub(super) fn at(mut self, origin: Option<Origin>) -> Self {
         self.origin = origin.or(self.origin);
         self
-    }
-
-    /// Prepares for several threads. Until they are [joined](Self::join), this one encodes nothing.
-    pub(super) fn share(&mut self) -> Common {
-        let encodings = std::mem::take(&mut self.encodings);
-        Common(Mutex::new(Found { encodings, wanted: self.wanted }))
-    }
-
-    /// The same for one of several threads. It has reference counts of its own: those that all members of a topic have in common would
-    /// have each thread wait for the others.
-    pub(super) fn fork<'b>(&self, common: &'b Common) -> Delivery<'b>
-    where
-        'a: 'b,
-    {
-        let mut fork = Delivery::new(self.broadcast, None, self.log, self.meter).at(self.origin);
-        fork.common = Some(common);
-        fork.compression = self.compression;
-        fork
-    }
-
-    /// One of several threads is done.
-    pub(super) fn end(self) {
-        if let Some(common) = self.common {
-            common.found().wanted.add(self.wanted);
-        }
-    }
-
-    /// All of several threads are done: what they have found is this one's.
-    pub(super) fn join(&mut self, common: Common) {
-        let found = common.0.into_inner().unwrap_or_else(PoisonError::into_inner);
-        (self.encodings, self.wanted) = (found.encodings, found.wanted);
     }
 
     /// Its place among all of its node, where that counts.
@@ -130,51 +176,74 @@ impl<'a> Delivery<'a> {
         self.shared.get_or_init(share).clone()
     }
 
-    /// The first encoding that failed.
-    pub(super) fn take_failed(&mut self) -> Option<EncodeError> {
-        self.encodings.take_failed()
-    }
-
     /// The broadcast as a serializer encodes it; `None` if it cannot.
     #[inline]
     pub(crate) fn frame(&mut self, serializer: &Arc<dyn Serializer>) -> Option<Frame> {
-        match self.encodings.known(SerializerKey::of(serializer)) {
-            Some(frame) => frame.clone(),
-            None => self.encode(serializer),
+        let key = Arc::as_ptr(serializer).cast::<()>();
+        match self.frames.iter().find(|(known, _)| *known == key) {
+            Some((_, frame)) => frame.clone(),
+            None => self.encode(key, serializer),
         }
     }
 
     #[cold]
-    fn encode(&mut self, serializer: &Arc<dyn Serializer>) -> Option<Frame> {
-        let Some(common) = self.common else { return self.encodings.frame(self.encoder(), serializer) };
-        let frame = common.found().encodings.frame(self.encoder(), serializer);
-        self.encodings.keep(SerializerKey::of(serializer), frame.map(|frame| frame.apart()))
+    fn encode(&mut self, key: *const (), serializer: &Arc<dyn Serializer>) -> Option<Frame> {
+        let Broadcast { topic, event, payload, .. } = self.broadcast;
+        let prepared = self.prepared.iter().position(|(known, _)| *known == key);
+        let encoded = match prepared {
+            Some(index) => Ok(self.prepared.swap_remove(index).1),
+            None => serializer.encode(Outgoing::Broadcast { topic, event, payload }),
+        };
+        let frame = match encoded {
+            Ok(frame) => {
+                let policy = self.broadcast.policy().and_then(|policy| policy.mark(topic, event, serializer));
+                Some(match policy {
+                    None => frame,
+                    Some(policy) => frame.with_policy(policy),
+                })
+            }
+            Err(error) => {
+                self.not_encoded(serializer, error);
+                None
+            }
+        };
+        self.frames.push((key, frame.clone()));
+        frame
     }
 
     /// The broadcast as a serializer encodes it for a join that asked for positions; `None` if it cannot, or if the broadcast
     /// has none.
     pub(crate) fn recorded(&mut self, serializer: &Arc<dyn Serializer>) -> Option<RecordedFrames> {
-        let offset = self.broadcast.position?.offset;
-        let Some(common) = self.common else {
-            return self.encodings.recorded(self.encoder(), offset, serializer);
-        };
-        if let Some(known) = self.encodings.known_recorded(serializer) {
-            return Some(known.clone());
+        let position = self.broadcast.position?;
+        if let Some((_, frames)) = self.recorded.iter().find(|(known, _)| Arc::ptr_eq(known, serializer)) {
+            return Some(frames.clone());
         }
-        let frames = common.found().encodings.recorded(self.encoder(), offset, serializer)?;
-        Some(self.encodings.keep_recorded(serializer, frames.apart()))
+        match RecordedFrames::of(&**serializer, self.broadcast, position.offset) {
+            Ok(frames) => {
+                self.recorded.push((serializer.clone(), frames.clone()));
+                Some(frames)
+            }
+            Err(error) => {
+                self.not_encoded(serializer, error);
+                None
+            }
+        }
     }
 
-    fn encoder(&self) -> Encoder<'a> {
-        Encoder { broadcast: self.broadcast, log: self.log, meter: self.meter }
-    }
-}
-
-impl Common {
-    /// Locked while something is encoded, as whoever else needs it would encode the same.
-    fn found(&self) -> MutexGuard<'_, Found> {
-        // A serializer of the user's may panic under this lock; what was encoded before is sound all the same.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn not_encoded(&mut self, serializer: &Arc<dyn Serializer>, error: EncodeError) {
+        let Broadcast { topic, event, .. } = self.broadcast;
+        let (topic, event) = (Quoted::new(topic), Quoted::new(event));
+        // That some client cannot take bytes is no fault of whoever sends them to all.
+        if matches!(error, EncodeError::BinaryPayload) {
+            debug!(%topic, %event, serializer = serializer.name(), "a client that takes no bytes is passed by");
+        } else {
+            let serializer = serializer.name();
+            occasionally!(self.log, warn, %topic, %event, %error, serializer, "broadcast could not be encoded");
+            if self.failed.is_none() {
+                self.meter.failed.add("encode", 1);
+            }
+            self.failed.get_or_insert(error);
+        }
     }
 }
 
@@ -182,9 +251,22 @@ impl Common {
 mod tests {
     use super::*;
     use crate::{
-        protocol::{Payload, V1, V2},
-        topics::{log::Offset, position::Position},
+        protocol::{V1, V2},
+        topics::position::Position,
     };
+
+    #[test]
+    fn what_is_json_is_one_frame_and_bytes_are_two_and_each_is_counted() {
+        for (payload, count) in [(Payload::empty(), 1), (Payload::from(vec![1, 2]), 2)] {
+            let frames = RecordedFrames::encode(&V2, ("t", "said", &payload), Offset(7)).unwrap();
+            let (mut given, mut anew) = (Vec::new(), Vec::new());
+            frames.each(|frame| given.push(frame.payload().clone()));
+            frames.each_anew(|frame| anew.push(frame.payload().clone()));
+            assert_eq!((given.len(), RecordedFrames::count(&payload)), (count, count));
+            assert_eq!(given, anew);
+            assert_eq!(frames.bytes(), given.iter().map(|bytes| bytes.len() + FRAME_BYTES).sum::<usize>());
+        }
+    }
 
     #[test]
     fn a_broadcast_is_shared_with_the_place_that_it_was_given() {
@@ -218,7 +300,7 @@ mod tests {
             let broadcast = Broadcast::new("t", "said", payload);
             let mut delivery = Delivery::new(&broadcast, None, &log, &meter);
             assert!(delivery.frame(&serializer).is_none());
-            assert_eq!(delivery.take_failed().is_some(), has_failed, "{}", serializer.name());
+            assert_eq!(delivery.failed.is_some(), has_failed, "{}", serializer.name());
         }
     }
 }

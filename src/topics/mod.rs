@@ -7,14 +7,13 @@
 //!      └─▶ Member::Inbox  the broadcast goes to a mailbox: intercepting joins, foreign topics, plain tasks
 //! ```
 //!
-//! A topic's members are locked while a broadcast goes out, by one thread or by several (`walk`). So all members see the broadcasts of a topic in one
+//! A topic's members are locked while a broadcast goes out. So all members see the broadcasts of a topic in one
 //! order, and a join can be put between two of them. What happens under the lock is pushing a pointer and
 //! waking a task, never I/O. Lock order: shard, then members, then whatever a member's push locks.
 
 pub(crate) mod broadcast;
 pub(crate) mod compression;
 pub(crate) mod delivery;
-mod encodings;
 pub(crate) mod gap;
 pub(crate) mod heard;
 pub(crate) mod history;
@@ -25,10 +24,8 @@ pub(crate) mod meter;
 mod moving;
 pub(crate) mod position;
 pub(crate) mod published;
-pub(crate) mod recorded;
 pub(crate) mod room;
 pub(crate) mod slow;
-mod walk;
 
 use std::{
     collections::HashMap,
@@ -52,9 +49,8 @@ use crate::{
     topic::{Topic, TopicPattern},
     topics::{
         broadcast::{Broadcast, ChannelId, TransportId},
-        compression::{Compression, Wanted},
+        compression::{Compression, Frames, Wanted},
         delivery::Delivery,
-        encodings::Frames,
         gap::Gap,
         heard::{Heard, Origin},
         kept::Kept,
@@ -365,7 +361,7 @@ impl Topics {
         members.deliver(&mut delivery);
         entry.set_wanted(&delivery);
         let receivers = members.slab.len();
-        delivery.take_failed().map_or(Ok((receivers, None)), |error| Err((receivers, error)))
+        delivery.failed.map_or(Ok((receivers, None)), |error| Err((receivers, error)))
     }
 
     fn delivery<'a>(&'a self, broadcast: &'a Broadcast, shared: Option<&'a Arc<Broadcast>>) -> Delivery<'a> {
@@ -424,7 +420,7 @@ impl Topics {
         let mut delivery = self.delivery(&shared, Some(&shared)).with(frames, looks);
         members.deliver(&mut delivery);
         entry.set_wanted(&delivery);
-        let failed = delivery.take_failed();
+        let failed = delivery.failed.take();
         let receivers = members.slab.len();
         drop(members);
         if receivers == 0 {
@@ -553,7 +549,18 @@ impl Members {
         if let Some(origin) = delivery.origin() {
             self.heard.get_or_insert_default().note(origin);
         }
-        walk::walk(&self.slab, delivery);
+        for (_, member) in &self.slab {
+            match member {
+                Member::Lane { channel, .. } if delivery.broadcast.from == Some(*channel) => {}
+                Member::Lane { lane, .. } => {
+                    if let Some(frame) = delivery.frame(lane.serializer()) {
+                        delivery.note(&**lane);
+                        lane.push_broadcast(frame);
+                    }
+                }
+                Member::Inbox(inbox) => inbox.clone().deliver(delivery),
+            }
+        }
     }
 }
 

@@ -58,7 +58,6 @@ impl Inbox for Turnstile {
 #[test]
 fn a_neighbour_is_joined_and_left_during_a_fan_out_of_a_hundred_thousand() {
     const MEMBERS: usize = 100_000;
-    let _alone = walk::tests::alone();
     let topics = Arc::new(Topics::new());
     let large = Topic::from("large");
     let lane = counter();

@@ -46,12 +46,7 @@ struct Aligned<T>(T);
 impl<T> Striped<T> {
     /// The calling thread's.
     pub fn here(&self) -> &T {
-        self.of(stripe())
-    }
-
-    /// That of a stripe, which must be less than [`STRIPES`].
-    pub(crate) fn of(&self, stripe: usize) -> &T {
-        &self.0[stripe].0
+        &self.0[stripe()].0
     }
 
     /// All of them.

@@ -28,10 +28,10 @@ use crate::{
     topic::{Topic, TopicPattern},
     topics::{
         broadcast::Broadcast,
+        delivery::RecordedFrames,
         keep::Keep,
         log::{Cap, Gap, Log, Offset},
         position::Position,
-        recorded::RecordedFrames,
         room::Room,
     },
 };

@@ -222,55 +222,47 @@ impl Wake for Note {
     }
 }
 
-/// Threads of these stripes leave wakers with a flusher, so many each; all are woken, those of one thread in their order.
-fn check_flushed(stripes: [usize; 2], count: usize) {
-    let flusher = Arc::new(Flusher::default());
-    let task = future::spawn({
-        let flusher = flusher.clone();
-        async move { flusher.run().await }
-    });
-    let woken = Arc::new(Mutex::new(Vec::new()));
-    let waiter = future::spawn({
-        let (flusher, woken) = (flusher.clone(), woken.clone());
-        async move {
-            let mut pushers = None;
-            std::future::poll_fn(|cx| {
-                pushers.get_or_insert_with(|| {
-                    [("a", stripes[0]), ("b", stripes[1])].map(|(name, stripe)| {
-                        let (flusher, woken, waker) = (flusher.clone(), woken.clone(), cx.waker().clone());
-                        thread::spawn(move || {
-                            for number in 0..count {
-                                let note = Note {
-                                    name: format!("{name}{number}"),
-                                    woken: woken.clone(),
-                                    waker: waker.clone(),
-                                };
-                                flusher.later_in(stripe, Arc::new(note).into());
-                            }
-                        })
-                    })
-                });
-                if woken.lock().unwrap().len() == 2 * count { Poll::Ready(()) } else { Poll::Pending }
-            })
-            .await;
-        }
-    });
-    future::block_on(waiter).unwrap();
-    let woken = woken.lock().unwrap();
-    assert_in_order(&woken, "a", count);
-    assert_in_order(&woken, "b", count);
-    task.abort();
-}
-
 #[test]
 fn the_flusher_wakes_all_in_the_order_in_which_they_came() {
-    // A handful of each, and a little more.
-    check(|| check_flushed([0, 0], 70));
-}
-
-#[test]
-fn the_flusher_wakes_all_of_two_stripes_those_of_each_in_their_order() {
-    check(|| check_flushed([0, 5], 40));
-    // So few that the task goes to sleep again and again.
-    check(|| check_flushed([0, 5], 3));
+    /// A handful of each, and a little more.
+    const COUNT: usize = 70;
+    check(|| {
+        let flusher = Arc::new(Flusher::default());
+        let task = future::spawn({
+            let flusher = flusher.clone();
+            async move { flusher.run().await }
+        });
+        let woken = Arc::new(Mutex::new(Vec::new()));
+        let waiter = future::spawn({
+            let (flusher, woken) = (flusher.clone(), woken.clone());
+            async move {
+                let mut pushers = None;
+                std::future::poll_fn(|cx| {
+                    pushers.get_or_insert_with(|| {
+                        ["a", "b"].map(|name| {
+                            let (flusher, woken, waker) =
+                                (flusher.clone(), woken.clone(), cx.waker().clone());
+                            thread::spawn(move || {
+                                for number in 0..COUNT {
+                                    let note = Note {
+                                        name: format!("{name}{number}"),
+                                        woken: woken.clone(),
+                                        waker: waker.clone(),
+                                    };
+                                    flusher.later(Arc::new(note).into());
+                                }
+                            })
+                        })
+                    });
+                    if woken.lock().unwrap().len() == 2 * COUNT { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+            }
+        });
+        future::block_on(waiter).unwrap();
+        let woken = woken.lock().unwrap();
+        assert_in_order(&woken, "a", COUNT);
+        assert_in_order(&woken, "b", COUNT);
+        task.abort();
+    });
 }

@@ -65,8 +65,6 @@ pub(crate) struct Look {
 /// What few frames have.
 #[derive(Debug, Default)]
 struct Rare {
-    /// The frame that this one is, apart from it: whatever else there is to know or to count is that one's.
-    of: Option<Frame>,
     policy: Option<Policy>,
     /// The frame as an event of an event stream, once somebody needed it: the same bytes for all who get it.
     #[cfg(feature = "net")]
@@ -143,26 +141,6 @@ impl Frame {
         Self::new(self.0.kind, self.0.payload.clone())
     }
 
-    /// The same frame with a reference count of its own: for each of several threads that give it to many clients at once. Processors
-    /// that count in one place wait for each other. Whatever is told, found out or counted of the frame is so of both.
-    ///
-    /// ```
-    /// use lapwing_transports::frame::Frame;
-    ///
-    /// let frame = Frame::text("hello");
-    /// assert_eq!(frame.apart().payload().as_ptr(), frame.payload().as_ptr());
-    /// ```
-    #[must_use]
-    pub fn apart(&self) -> Self {
-        let mut frame = self.anew().0;
-        if let Some(encoded) = Arc::get_mut(&mut frame) {
-            encoded.is_fence = self.is_fence();
-            let of = self.0.of().unwrap_or(self).clone();
-            encoded.rare_mut().of = Some(of);
-        }
-        Self(frame)
-    }
-
     /// The frame with a policy for clients that are behind, which all clones of it have.
     ///
     /// ```
@@ -194,11 +172,7 @@ impl Frame {
     /// The fate of the frame where its client is behind, if that is not the end of the session.
     #[must_use]
     pub fn policy(&self) -> Option<&Policy> {
-        let rare = self.0.rare.get()?;
-        match &rare.of {
-            None => rare.policy.as_ref(),
-            Some(of) => of.policy(),
-        }
+        self.0.rare.get()?.policy.as_ref()
     }
 
     /// Returns whether no state overtakes it.
@@ -209,7 +183,7 @@ impl Frame {
 
     /// Whoever else has the frame keeps it as it is.
     fn changed(mut self, change: impl FnOnce(&mut Encoded)) -> Self {
-        if Arc::get_mut(&mut self.0).is_none_or(|encoded| encoded.of().is_some()) {
+        if Arc::get_mut(&mut self.0).is_none() {
             self = self.like(self.anew());
         }
         if let Some(encoded) = Arc::get_mut(&mut self.0) {
@@ -222,8 +196,10 @@ impl Frame {
     /// sends it, before it is pushed or cloned: a frame that others have stays as it is. What this costs grows with the payload.
     #[cfg(feature = "deflate")]
     pub fn compress(&mut self, forms: Forms) {
-        let is_nobodys = |encoded: &&mut Encoded| encoded.counted.get().is_none() && encoded.of().is_none();
-        let Some(encoded) = Arc::get_mut(&mut self.0).filter(is_nobodys) else { return };
+        let Some(encoded) = Arc::get_mut(&mut self.0).filter(|encoded| encoded.counted.get().is_none())
+        else {
+            return;
+        };
         let is_text = encoded.kind == FrameKind::Text;
         // Bytes are base64 in a line, which is hardly worth it.
         if (forms.has(Forms::MESSAGES) || (forms.has(Forms::LINES) && is_text))
@@ -251,13 +227,13 @@ impl Frame {
     /// The payload compressed, if it was.
     #[cfg(feature = "net")]
     pub(crate) fn compressed(&self) -> Option<&[u8]> {
-        self.whole().compressed()
+        self.0.compressed()
     }
 
     /// The payload as a string of JSON, compressed, if it was.
     #[cfg(feature = "net")]
     pub(crate) fn string(&self) -> Option<&Packed> {
-        self.whole().string()
+        self.0.string()
     }
 
     /// Returns whether the frame is text or bytes.
@@ -269,9 +245,8 @@ impl Frame {
     /// The frame as an event, made at the first call for all clones of the frame.
     #[cfg(feature = "net")]
     pub(crate) fn event(&self, budget: &Arc<Budget>, make: impl FnOnce(&Self) -> Bytes) -> Bytes {
-        let whole = self.whole();
-        let rare = whole.rare.get_or_init(Box::default);
-        rare.event.get_or_init(|| whole.counted_event(make(self), budget)).bytes.clone()
+        let rare = self.0.rare.get_or_init(Box::default);
+        rare.event.get_or_init(|| self.0.counted_event(make(self), budget)).bytes.clone()
     }
 
     /// The same for streams that are gzip.
@@ -281,11 +256,10 @@ impl Frame {
         budget: &Arc<Budget>,
         make: impl FnOnce(&Self) -> (Bytes, Part),
     ) -> (Bytes, Part) {
-        let whole = self.whole();
-        let rare = whole.rare.get_or_init(Box::default);
+        let rare = self.0.rare.get_or_init(Box::default);
         let (event, part) = rare.packed_event.get_or_init(|| {
             let (bytes, part) = make(self);
-            (whole.counted_event(bytes, budget), part)
+            (self.0.counted_event(bytes, budget), part)
         });
         (event.bytes.clone(), *part)
     }
@@ -294,28 +268,26 @@ impl Frame {
     #[cfg(feature = "net")]
     pub(crate) fn look(&self, find_out: impl FnOnce(&[u8]) -> Look) -> Look {
         const IS_KNOWN: u64 = 1 << 63;
-        let whole = self.whole();
-        let known = whole.look.load(Ordering::Relaxed);
+        let known = self.0.look.load(Ordering::Relaxed);
         if known & IS_KNOWN != 0 {
             return Look { escapes: (known & !IS_KNOWN) as usize >> 1, has_line_breaks: known & 1 != 0 };
         }
         let look = find_out(self.payload());
         let number = IS_KNOWN | (look.escapes as u64) << 1 | u64::from(look.has_line_breaks);
-        whole.look.store(number, Ordering::Relaxed);
+        self.0.look.store(number, Ordering::Relaxed);
         look
     }
 
     /// What the frame takes.
     #[cfg(feature = "net")]
     pub(crate) fn cost(&self) -> usize {
-        self.whole().cost()
+        self.0.cost()
     }
 
     /// Counts the frame, unless it is counted already.
     #[cfg(feature = "net")]
     pub(crate) fn charge(&self, budget: &Arc<Budget>) {
-        let whole = self.whole();
-        whole.counted.get_or_init(|| {
+        self.0.counted.get_or_init(|| {
             budget.add(self.cost());
             budget.clone()
         });
@@ -326,20 +298,9 @@ impl Frame {
     pub fn payload(&self) -> &Bytes {
         &self.0.payload
     }
-
-    /// What there is to know of the frame, and is counted of it: that of the one that it is apart from, if it is.
-    #[cfg(feature = "net")]
-    fn whole(&self) -> &Encoded {
-        self.0.of().map_or(&self.0, |of| &of.0)
-    }
 }
 
 impl Encoded {
-    /// The frame that this one is, apart from it.
-    fn of(&self) -> Option<&Frame> {
-        self.rare.get()?.of.as_ref()
-    }
-
     /// What few frames have, to be set before others have the frame.
     fn rare_mut(&mut self) -> &mut Rare {
         self.rare.get_or_init(Box::default);
@@ -418,4 +379,154 @@ impl<'a> Message<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_its_bytes_whichever_kind_it_is() {
+        assert_eq!(
+            (Message::Text("hi").as_bytes(), Message::Binary(b"ho").as_bytes()),
+            (&b"hi"[..], &b"ho"[..])
+        );
+    }
+
+    #[cfg(feature = "net")]
+    #[test]
+    fn a_frame_is_counted_once_for_as_long_as_it_lives() {
+        let (budget, frame) = (Arc::new(Budget::new(usize::MAX)), Frame::text("x".repeat(100)));
+        assert_eq!((frame.compressed(), frame.string().is_some()), (None, false));
+        assert_eq!(frame.cost(), 100 + FRAME_BYTES);
+        for clone in [&frame, &frame.clone()] {
+            clone.charge(&budget);
+            assert_eq!(budget.held(), frame.cost());
+        }
+        let other = frame.anew();
+        other.charge(&budget);
+        assert_eq!(budget.held(), 2 * frame.cost(), "the same bytes, counted for themselves");
+        drop((frame, other));
+        assert_eq!(budget.held(), 0);
+    }
+
+    #[test]
+    fn a_mark_is_on_a_frame_and_its_clones_and_not_on_others_of_the_same_bytes() {
+        let frame = Frame::text("x");
+        let marked = frame.clone().with_policy(Policy::Volatile);
+        assert_eq!((frame.policy(), marked.clone().policy()), (None, Some(&Policy::Volatile)));
+        assert_eq!((marked.payload(), marked.anew().policy()), (frame.payload(), None));
+        let fence = frame.clone().as_fence();
+        assert!(fence.clone().is_fence() && !frame.is_fence());
+        let both = fence.with_policy(Policy::Volatile).as_fence();
+        assert!(both.is_fence() && both.policy().is_some());
+    }
+
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn a_frame_is_compressed_before_others_have_it_or_never() {
+        let mut frame = Frame::text("again and again, ".repeat(50));
+        frame.compress(Forms::MESSAGES);
+        let clone = frame.clone();
+        let bytes = clone.compressed().unwrap();
+        assert!(bytes.len() < 100 && clone.is_compressed());
+        frame.compress(Forms::MESSAGES);
+        assert!(std::ptr::eq(frame.compressed().unwrap(), bytes), "the same bytes for all");
+
+        // Half of it may be on its way.
+        let mut written = frame.anew();
+        let connection = written.clone();
+        written.compress(Forms::MESSAGES);
+        assert_eq!((written.compressed(), connection.is_compressed()), (None, false));
+
+        let mut short = Frame::text("short");
+        short.compress(Forms::MESSAGES);
+        assert_eq!((short.compressed(), short.is_compressed()), (None, false));
+
+        let mut marked = Frame::text("x".repeat(1_000));
+        marked.compress(Forms::MESSAGES);
+        let marked = marked.with_policy(Policy::Volatile).as_fence();
+        assert!(marked.is_compressed() && marked.is_fence() && marked.policy().is_some());
+    }
+
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn a_frame_is_compressed_in_the_forms_that_are_asked_for_and_bytes_as_messages_alone() {
+        for (forms, of_text, of_bytes) in [
+            (Forms::NONE, (false, false), (false, false)),
+            (Forms::MESSAGES, (true, false), (true, false)),
+            (Forms::LINES, (true, false), (false, false)),
+            (Forms::STRINGS, (false, true), (false, false)),
+            (Forms::MESSAGES | Forms::LINES | Forms::STRINGS, (true, true), (true, false)),
+        ] {
+            let text = "\"again\" and ".repeat(50);
+            for (mut frame, has) in [(Frame::text(text.clone()), of_text), (Frame::binary(text), of_bytes)] {
+                frame.compress(forms);
+                assert_eq!((frame.compressed().is_some(), frame.string().is_some()), has, "{forms:?}");
+                assert_eq!(frame.is_compressed(), has.0 || has.1);
+            }
+        }
+    }
+
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn the_string_of_a_frame_stands_for_its_text_between_quotes() {
+        let mut frame = Frame::text("a\"b\n".repeat(100));
+        frame.compress(Forms::STRINGS);
+        let (plain, packed) = (format!("\"{}\"", "a\\\"b\\n".repeat(100)), frame.string().unwrap());
+        assert_eq!(deflate::inflated(&packed.bytes, plain.len()).as_deref(), Ok(plain.as_bytes()));
+        assert_eq!(packed.part, Part::of(plain.as_bytes()));
+        assert_eq!(frame.cost(), 400 + packed.bytes.len() + size_of::<Packed>() + FRAME_BYTES);
+    }
+
+    #[cfg(feature = "deflate")]
+    #[test]
+    fn a_frame_is_counted_with_what_it_is_compressed_to() {
+        let (budget, mut frame) = (Arc::new(Budget::new(usize::MAX)), Frame::text("x".repeat(1_000)));
+        let mut plain = frame.anew();
+        frame.compress(Forms::MESSAGES);
+        frame.charge(&budget);
+        assert_eq!(budget.held(), 1_000 + frame.compressed().unwrap().len() + FRAME_BYTES);
+        drop(frame);
+        assert_eq!(budget.held(), 0);
+        plain.charge(&budget);
+        plain.compress(Forms::MESSAGES);
+        assert_eq!(plain.compressed(), None, "what is counted stays as it is");
+        drop(plain);
+        assert_eq!(budget.held(), 0);
+    }
+
+    /// Whoever has no use for a mark pays nothing for it.
+    #[cfg(feature = "net")]
+    #[test]
+    fn a_frame_without_a_mark_is_no_larger_for_it() {
+        assert!(size_of::<Encoded>() <= 80, "{} bytes", size_of::<Encoded>());
+    }
+
+    #[cfg(feature = "net")]
+    #[test]
+    fn an_event_is_made_once_and_counted_if_it_is_much_or_its_frame_is() {
+        for (bytes, is_charged, held) in
+            [(STEP - 1, false, 0), (STEP, false, STEP), (10, true, 10 + FRAME_BYTES + 1)]
+        {
+            let (budget, frame) = (Arc::new(Budget::new(usize::MAX)), Frame::text("x"));
+            if is_charged {
+                frame.charge(&budget);
+            }
+            let event = frame.event(&budget, |_| Bytes::from(vec![b'e'; bytes]));
+            assert_eq!((event.len(), budget.held()), (bytes, held));
+            assert_eq!(frame.clone().event(&budget, |_| unreachable!("it is made already")), event);
+            assert_eq!(budget.held(), held);
+        }
+    }
+
+    #[cfg(feature = "net")]
+    #[test]
+    fn a_payload_is_looked_through_once() {
+        for (escapes, has_line_breaks) in [(0, false), (0, true), (5, false), (1 << 40, true)] {
+            let (frame, look) = (Frame::text("x"), Look { escapes, has_line_breaks });
+            let found = frame.look(|payload| {
+                assert_eq!(payload, b"x");
+                look
+            });
+            assert_eq!((found, frame.clone().look(|_| unreachable!("it is known"))), (look, look));
+        }
+    }
+}
