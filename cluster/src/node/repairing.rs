@@ -29,7 +29,7 @@ impl Node {
     }
 
     /// A peer does not know the last numbers, as it was away or missed a beat. So it may have missed questions as well, or its answers were
-    /// lost: they are put again at once. A connection that is cut each 0.2 s is not there when they are due.
+    /// lost: they are put again at once, and not when they are due.
     pub(super) fn handle_ask_tops(&mut self, from: Instance, after: u64) {
         for tops in self.outbound.tops_since(after, &self.config.wire) {
             self.queue_message(Channel::Node(from), &Message::Tops(tops));

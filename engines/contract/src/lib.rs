@@ -64,11 +64,7 @@ pub trait Server: Send {
 /// # Panics
 /// If it does not within [`PATIENCE`].
 pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    let asked = tokio::time::Instant::now();
-    while !is_so() {
-        assert!(asked.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    until_nothing_lacks(what, || (!is_so()).then(String::new)).await;
 }
 
 /// Waits until something that is seen is what it must be.
@@ -80,16 +76,18 @@ pub async fn eventually_is<T: PartialEq + Debug>(
     expected: &[T],
     mut seen: impl FnMut() -> Vec<T>,
 ) {
-    let asked = tokio::time::Instant::now();
-    loop {
+    until_nothing_lacks(what, || {
         let seen = seen();
-        if seen == expected {
-            return;
-        }
-        assert!(
-            asked.elapsed() < PATIENCE,
-            "not within {PATIENCE:?}: {what}; it is {seen:?} and not {expected:?}"
-        );
+        (seen != expected).then(|| format!("; it is {seen:?} and not {expected:?}"))
+    })
+    .await;
+}
+
+/// Looks again and again, as what is awaited is in other tasks and programs, which tell nobody.
+async fn until_nothing_lacks(what: &str, mut lack: impl FnMut() -> Option<String>) {
+    let asked = tokio::time::Instant::now();
+    while let Some(lack) = lack() {
+        assert!(asked.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}{lack}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
