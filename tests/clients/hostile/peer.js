@@ -10,6 +10,10 @@ const MESSAGES_PER_PING = 10;
 const SHOUT_TIMEOUT_MS = 100;
 /** How often it is looked what is due to be pushed, at least: four times for each message, where they are fewer than that. */
 const TICK_MS = 10;
+/** So many moves may come before one has led to anything; then it is waited for. On a slow machine each would undo the last. */
+const MOVES_AHEAD = 4;
+/** How long: a move may also lead to nothing. */
+const MOVE_MS_MAX = 1_000;
 
 /** A client in a room and in a presence topic, which pushes numbered messages to the other one that is there. */
 export class Peer {
@@ -115,11 +119,21 @@ export class Peer {
   async wander(seed, resumes, pauseMs) {
     const random = randomOf(seed);
     const forbidden = new Set();
-    while (this.status().resumes < resumes) {
+    for (let seen = this.status().resumes, ahead = 0; seen < resumes; seen = this.status().resumes) {
       move(this, random, forbidden);
-      await new Promise((resolve) => setTimeout(resolve, 2 * pauseMs * random.next()));
+      await pause(2 * pauseMs * random.next());
+      ahead = this.status().resumes === seen ? ahead + 1 : 0;
+      if (ahead < MOVES_AHEAD) continue;
+      await this.#resumed(seen);
+      ahead = 0;
     }
     release(this, forbidden);
+  }
+
+  /** Waits until the session was carried on once more than so often, or for as long as that may take. */
+  async #resumed(seen) {
+    const end = Date.now() + MOVE_MS_MAX;
+    while (this.status().resumes === seen && Date.now() < end) await pause(TICK_MS);
   }
 
   leave() {
@@ -145,3 +159,5 @@ export class Peer {
     this.#room.push("ping", { n }).receive("timeout", () => (this.#counts.timeouts += 1));
   }
 }
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 import { SEED } from "../support/seed.js";
 import { pause, within } from "../support/wait.js";
-import { back, onTransport, withPeers } from "./scenario.js";
+import { BACK_MS_MAX, back, onTransport, withPeers } from "./scenario.js";
 import { assertZeros, drain } from "./zeros.js";
 
 const PER_SECOND = 1_000;
@@ -12,11 +12,13 @@ const SWITCHES = 100;
 const MOVE_MS = 50;
 /** Half a minute on a quiet machine, and a minute where three browsers share two cores with something else. */
 const MOVES_MAX_MS = 180_000;
+/** The moves, the way back to WebSocket, and what is under way then. */
+const END_MS = MOVES_MAX_MS + BACK_MS_MAX + 30_000;
 const LOSSY_MS = 6_000;
 
 export function rates(world) {
-  it(`${PER_SECOND} messages a second each way and ${SWITCHES} switches, seed ${SEED}`, { timeout: 240_000 }, async () => {
-    await withPeers(await world(), { seed: SEED }, async ({ client, observer }) => {
+  it(`${PER_SECOND} messages a second each way and ${SWITCHES} switches, seed ${SEED}`, { timeout: END_MS + 30_000 }, async () => {
+    await withPeers(await world(), { seed: SEED, endMs: END_MS }, async ({ client, observer }) => {
       await within("the joins", client.connect());
       await pushBoth(client, observer);
       const began = Date.now();

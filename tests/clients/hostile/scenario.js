@@ -19,7 +19,7 @@ export const BACK_MS_MAX = 60_000;
 const PER_SECOND = 20;
 const UNDER_FAULT_MS = 3_000;
 const CALM_MS = 700;
-/** All that a scenario does takes less, even one that waits for minutes. */
+/** All that a scenario does takes less, even one that waits for minutes, if it does not say otherwise. */
 const END_MS = 140_000;
 /** Longer than a loss may take to be noticed and made good. */
 const MID_MS = SURVIVED_MS_MAX + 500;
@@ -58,7 +58,7 @@ function leave() {
 let topics = 0;
 
 /** Runs with a client and an observer, both closed when it is over. */
-export async function withPeers(world, { behaviour = {}, seed = SEED, options, authToken, port, peer }, run) {
+export async function withPeers(world, { behaviour = {}, seed = SEED, options, authToken, port, peer, endMs = END_MS }, run) {
   const topic = `hostile-${process.pid}-${(topics += 1)}`;
   const path = await startPath(world.testbed, { program: behaviour.program, seed });
   const observer = observe(world.testbed, topic);
@@ -69,7 +69,7 @@ export async function withPeers(world, { behaviour = {}, seed = SEED, options, a
   });
   try {
     await within("the observer", observer.connect());
-    return await within("the end", run({ client, observer, faults: path.faults }), END_MS);
+    return await within("the end", run({ client, observer, faults: path.faults }), endMs);
   } catch (error) {
     error.stack += `\nseed ${seed}, ${JSON.stringify(await client.status())}`;
     throw error;
