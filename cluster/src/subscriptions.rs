@@ -155,9 +155,7 @@ impl Subscriptions {
                     (state.phase, state.was_confirmed) = (Phase::Wanted, false);
                     self.wanted.insert(*channel);
                 }
-                _ => {
-                    self.channels.remove(channel);
-                }
+                _ => self.forget(*channel),
             }
             if let Channel::Topics(key) = channel {
                 gone.push(*key);
@@ -171,7 +169,7 @@ impl Subscriptions {
         self.is_batch_out = false;
         let mut keys = Vec::new();
         for channel in channels {
-            self.channels.remove(channel);
+            self.forget(*channel);
             if let Channel::Topics(key) = channel {
                 keys.push(*key);
             }
@@ -188,12 +186,24 @@ impl Subscriptions {
             _ => None,
         });
         let leaving = leaving.collect();
-        self.channels.retain(|_, state| state.phase != Phase::Leaving || state.members > 0);
+        let is_over = |state: &State| state.phase == Phase::Leaving && state.members == 0;
+        let over: Vec<_> =
+            self.channels.iter().filter(|(_, state)| is_over(state)).map(|(at, _)| *at).collect();
+        over.into_iter().for_each(|channel| self.forget(channel));
         for (channel, state) in &mut self.channels {
             state.phase = Phase::Wanted;
             self.wanted.insert(*channel);
         }
         leaving
+    }
+
+    /// Whoever wants it again begins anew: a time at which it was to be given up is not that one's.
+    fn forget(&mut self, channel: Channel) {
+        if let (Some(state), Channel::Topics(key)) = (self.channels.remove(&channel), channel)
+            && let Some(until) = state.lingers_until
+        {
+            self.lingering.remove(&(until, key));
+        }
     }
 
     fn set(&mut self, channel: Channel, phase: Phase) {
@@ -299,6 +309,26 @@ mod tests {
         let batch = subscriptions.next_batch(secs(100), 9);
         assert_eq!(batch, Some(Batch::Subscribe(vec![topics(A)])));
         assert_eq!(subscriptions.handle_subscribed(&[topics(A)]), [(A, Owed::FromNow)]);
+    }
+
+    #[test]
+    fn a_time_at_which_a_channel_was_to_be_given_up_is_forgotten_with_it() {
+        // Somebody came and went while it was on its way out: it ends as it was asked to, by the engine's answer or with the connection.
+        for ends in [
+            (|it| drop(it.handle_unsubscribed(&[topics(A)]))) as fn(&mut Subscriptions),
+            |it| drop(it.handle_down()),
+            |it| drop(it.handle_refused(&[topics(A)])),
+        ] {
+            let mut subscriptions = subscribed(&[A]);
+            subscriptions.unwant(A, Some(secs(10)));
+            assert!(subscriptions.next_batch(secs(10), 9).is_some());
+            subscriptions.want(topics(A));
+            subscriptions.unwant(A, Some(secs(20)));
+            ends(&mut subscriptions);
+            assert!(!subscriptions.want(topics(A)));
+            assert_eq!(told(&mut subscriptions, 15), Some(Batch::Subscribe(vec![topics(A)])));
+            assert_eq!(told(&mut subscriptions, 99), None, "whoever came after that keeps it");
+        }
     }
 
     #[test]
