@@ -11,7 +11,7 @@ pub enum Event {
     Up,
     /// The connection is lost; nothing more comes from it.
     Down,
-    /// Messages were dropped between the engine and this node, which goes on.
+    /// Messages were dropped between the engine and this node, which goes on. Comes before any message that the engine sent behind one of them.
     Dropped,
     /// These channels are delivered from now on.
     Subscribed(Vec<Channel>),

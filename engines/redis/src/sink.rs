@@ -13,7 +13,7 @@ const MESSAGES_MAX: usize = 65_536;
 /// Bytes of them.
 const BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// A queue with bounds. The client's task may not wait, or its answers would; what finds no room is dropped, and that is told.
+/// A queue with bounds. The client's task may not wait, or its answers would; what finds no room is dropped, and that is told in its place.
 #[derive(Debug)]
 pub(crate) struct Sink {
     names: Names,
@@ -25,7 +25,6 @@ pub(crate) struct Sink {
 struct State {
     messages: Vec<Event>,
     bytes: usize,
-    has_dropped: bool,
     is_closed: bool,
 }
 
@@ -60,9 +59,6 @@ impl Sink {
         let mut state = self.lock();
         events.append(&mut state.messages);
         state.bytes = 0;
-        if std::mem::take(&mut state.has_dropped) {
-            events.push(Event::Dropped);
-        }
         !state.is_closed
     }
 
@@ -84,7 +80,10 @@ impl Sink {
 impl State {
     fn push(&mut self, event: Event, bytes: usize) {
         if self.messages.len() >= MESSAGES_MAX || self.bytes + bytes > BYTES_MAX {
-            self.has_dropped = true;
+            // What is smaller may still fit, and is behind it.
+            if self.messages.last() != Some(&Event::Dropped) {
+                self.messages.push(Event::Dropped);
+            }
             return;
         }
         self.bytes += bytes;
@@ -106,12 +105,13 @@ mod tests {
     #[test]
     fn what_finds_no_room_is_dropped_and_told() {
         let sink = Sink::new(Names::new("chat", ':', Spread::default()).unwrap());
-        sink.push(said("lw:chat:c", BYTES_MAX));
-        sink.push(said("lw:chat:c", 1));
+        for bytes in [BYTES_MAX - 1, 2, 2, 1, 1] {
+            sink.push(said("lw:chat:c", bytes));
+        }
         let mut events = Vec::new();
         assert!(sink.drain(&mut events));
-        assert_eq!(events.len(), 2);
-        assert_eq!(events[1], Event::Dropped);
+        let is_dropped: Vec<_> = events.iter().map(|event| *event == Event::Dropped).collect();
+        assert_eq!(is_dropped, [false, true, false, true], "before what is behind it");
         sink.push(said("lw:chat:c", 1));
         events.clear();
         sink.drain(&mut events);
