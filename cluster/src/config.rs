@@ -27,6 +27,7 @@ pub struct Config {
     pub(crate) calls_max: usize,
     pub(crate) peers_max: usize,
     pub(crate) queue_max: usize,
+    pub(crate) queue_bytes_max: usize,
     pub(crate) wire: WireLimits,
 }
 
@@ -111,7 +112,7 @@ impl Config {
         self
     }
 
-    /// How long publications are held back at most, whatever the engine does. Default 10 s.
+    /// How long publications are held back behind one hole at most, whatever the engine does. Default 10 s.
     pub fn hold_max(mut self, hold_max: Duration) -> Self {
         self.hold_max = hold_max;
         self
@@ -155,6 +156,12 @@ impl Config {
         self
     }
 
+    /// Bytes of them, and one message more of any size. Default 8 MiB: over a hundred answers with publications.
+    pub fn queue_bytes_max(mut self, queue_bytes_max: usize) -> Self {
+        self.queue_bytes_max = queue_bytes_max;
+        self
+    }
+
     /// Bounds on what arrives.
     pub fn wire(mut self, wire: WireLimits) -> Self {
         self.wire = wire;
@@ -190,6 +197,7 @@ impl Default for Config {
             calls_max: 1_024,
             peers_max: 256,
             queue_max: 1_024,
+            queue_bytes_max: 8 * 1024 * 1024,
             wire: WireLimits::default(),
         }
     }
@@ -222,6 +230,7 @@ mod tests {
             .calls_max(16)
             .peers_max(17)
             .queue_max(18)
+            .queue_bytes_max(20)
             .wire(WireLimits { tops_max: 19, ..WireLimits::default() });
         assert_eq!((set.topic_spread(), set.beat, set.silence_beats), (Spread::Topics, ms(1), 2));
         assert_eq!((set.silence_beats_after_outage, set.echoes_missing_max), (3, 4));
@@ -229,6 +238,6 @@ mod tests {
         assert_eq!((set.held_max, set.held_bytes_max, set.ask_timeout), (8, 9, ms(10)));
         assert_eq!((set.asks_max, set.hold_max, set.batch_max), (11, ms(12), 13));
         assert_eq!((set.linger, set.call_repeat, set.calls_max), (ms(14), ms(15), 16));
-        assert_eq!((set.peers_max, set.queue_max, set.wire.tops_max), (17, 18, 19));
+        assert_eq!((set.peers_max, set.queue_max, set.wire.tops_max, set.queue_bytes_max), (17, 18, 19, 20));
     }
 }

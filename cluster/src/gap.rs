@@ -43,7 +43,7 @@ pub enum GapCause {
     /// The publisher was heard of for the first time after a connection had been lost, or could not keep something of which it is not known
     /// whether it was owed.
     Uncertain,
-    /// The publisher died, and what it had not handed to the engine died with it.
+    /// The publisher died, and what it had not handed to the engine died with it; or it departed, and cannot be asked for what this node missed.
     PublisherDied,
     /// A message could not be read: its version or kind is unknown, or it is malformed.
     Unreadable,

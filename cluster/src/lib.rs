@@ -24,7 +24,7 @@
 //! 1. *Once, in order.* What one instance publishes on one topic is delivered to each other node at most once, in the order
 //!    in which it was published.
 //! 2. *No silent loss.* What was published after a node's subscription was confirmed is delivered to it, or lies in a
-//!    [`Gap`] that the node reports, once the engine has been up for a while.
+//!    [`Gap`] that the node reports, once the engine has been up for a while. So is what a node published before it departed.
 //! 3. *Nobody dies of an outage.* A peer is declared gone only while this node's own beats come back
 //!    ([`Output::PeerDown`]); a peer that stopped is declared gone within [`Config::silence_beats`] beats.
 //! 4. *Bounded.* The ring of what was published, what is held back behind a gap, and what is in flight never exceed

@@ -36,6 +36,8 @@ pub(crate) struct Inbound {
     /// The publication by which it was heard of, if it has not said yet what it could not keep before that.
     begun: Option<u64>,
     streams: BTreeMap<Key, Stream>,
+    /// Whether something may have been missed of which the peer has not told since.
+    is_behind: bool,
     /// The parts of a list of last numbers that have come so far: its top, and the next part.
     parts: Option<(u64, u8)>,
     held_bytes: usize,
@@ -74,6 +76,8 @@ enum Settled {
 #[derive(Clone, Copy, Debug)]
 struct Hole {
     upto: u64,
+    /// Up to where it was asked for: what was found to be missing later is not in the question.
+    asked_upto: u64,
     since: Duration,
     due: Duration,
     asked: u32,
@@ -127,6 +131,7 @@ impl Inbound {
     /// then, and is asked for: half a second too much is better than a doubt.
     pub(crate) fn handle_down(&mut self, is_owed: impl Fn(Key) -> bool) {
         self.parts = None;
+        self.is_behind = true;
         let Some(covered) = self.covered else { return };
         for (key, stream) in &mut self.streams {
             if let Settled::Fresh { floor } = stream.settled
@@ -145,7 +150,7 @@ impl Inbound {
         }
         for (key, stream) in &mut self.streams {
             if let (Some(hole), Settled::Upto(after)) = (&mut stream.hole, stream.settled) {
-                (hole.due, hole.asked) = (now + config.ask_timeout, 1);
+                hole.begin_question(now, config);
                 steps.push(Step::Ask { key: *key, after, upto: hole.upto });
             }
         }
@@ -192,9 +197,12 @@ impl Inbound {
             Settled::Upto(settled) if publish.number <= settled => {}
             Settled::Upto(settled) if publish.prev <= settled => {
                 stream.settled = Settled::Upto(publish.number);
-                let upto = stream.hole.take().map_or(0, |hole| hole.upto);
+                if let Some(hole) = &mut stream.hole {
+                    // What is missing comes by itself; the question stands.
+                    hole.asked = 1;
+                }
                 steps.push(Step::Deliver(key, publish));
-                self.advance(now, key, upto, config, &mut steps);
+                self.advance(now, key, 0, config, &mut steps);
             }
             Settled::Upto(_) => self.hold(now, key, publish, config, &mut steps),
         }
@@ -211,6 +219,10 @@ impl Inbound {
         config: &Config,
     ) -> Steps {
         let mut steps = Steps::new();
+        let says_nothing = says == Says::Lately && tops.says_nothing();
+        if says_nothing && self.covered.is_none() {
+            return steps;
+        }
         let covered = self.covered.unwrap_or(tops.top);
         if tops.top < covered {
             return steps;
@@ -224,7 +236,7 @@ impl Inbound {
             }
             self.handle_last(now, (*key, *last), (covered, tops), config, &mut steps);
         }
-        if !self.is_last_part(tops) {
+        if says == Says::All && !self.is_last_part(tops) {
             return steps;
         }
         if says == Says::Lately && self.begun.is_some_and(|begun| begun <= tops.top) {
@@ -232,6 +244,7 @@ impl Inbound {
         }
         match says {
             Says::Lately if is_far => {
+                self.is_behind = true;
                 steps.push(Step::AskTops { after: covered });
                 return steps;
             }
@@ -244,6 +257,9 @@ impl Inbound {
         for (key, stream) in &mut self.streams {
             steps.extend(stream.resolve(*key, tops));
         }
+        if says_nothing {
+            return steps;
+        }
         // Streams that are settled up to here need no entry of their own.
         self.streams.retain(|_, stream| {
             let (Settled::Upto(settled) | Settled::Fresh { floor: settled }) = stream.settled;
@@ -251,6 +267,7 @@ impl Inbound {
             is_ahead || stream.hole.is_some() || !stream.held.is_empty()
         });
         self.covered = Some(tops.top);
+        self.is_behind = false;
         steps
     }
 
@@ -328,6 +345,14 @@ impl Inbound {
         stream.settled = Settled::Upto(upto);
         stream.hole = None;
         self.advance(now, key, hole.upto, config, &mut steps);
+        if let Some(stream) = self.streams.get_mut(&key)
+            && let (Some(rest), Settled::Upto(settled)) = (&mut stream.hole, stream.settled)
+            && hole.upto > settled
+            && !stream.held.is_empty()
+        {
+            // It is the same hole, and what is behind it has waited since then.
+            rest.since = hole.since;
+        }
         steps
     }
 
@@ -352,6 +377,7 @@ impl Inbound {
             hole.due = now + config.ask_timeout;
             if is_up {
                 hole.asked += 1;
+                hole.asked_upto = hole.upto;
                 steps.extend(stream.question(key));
             }
         }
@@ -373,10 +399,16 @@ impl Inbound {
         steps
     }
 
+    /// Whether something may have been missed of which the peer has not told since.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
     /// Whether a beat of the peer is the first that says what it could not keep of what it had published before it was heard of.
     pub(crate) fn is_met_by(&self, tops: &Tops) -> bool {
         // What is lost of a peer that has told of nothing yet is found as any hole, unless it was met behind that.
-        if self.covered.is_none() { tops.top > 0 } else { self.begun.is_some() }
+        let has_begun = if self.covered.is_none() { tops.top > 0 } else { self.begun.is_some() };
+        has_begun && !tops.says_nothing()
     }
 
     /// Up to where a channel is settled; none before that is known.
@@ -433,7 +465,7 @@ impl Inbound {
         self.advance(now, key, hole.upto, config, steps);
     }
 
-    /// Delivers what was held back and is next; asks for what is missing before the rest, or up to `upto` at least.
+    /// Delivers what was held back and is next; asks for what is missing before the rest, or up to `upto` at least, unless it was asked for.
     fn advance(&mut self, now: Duration, key: Key, upto: u64, config: &Config, steps: &mut Steps) {
         let Some(stream) = self.streams.get_mut(&key) else { return };
         let Settled::Upto(mut settled) = stream.settled else { return };
@@ -449,9 +481,20 @@ impl Inbound {
             }
         }
         stream.settled = Settled::Upto(settled);
+        stream.hole = stream.hole.filter(|hole| hole.upto > settled);
+        if let Some(hole) = stream.hole.as_mut().filter(|hole| hole.asked_upto <= settled) {
+            hole.begin_question(now, config);
+            steps.extend(stream.question(key));
+        }
         let upto = stream.held.values().next().map_or(upto, |first| first.prev.max(upto));
         if upto > settled {
             steps.extend(stream.miss(now, key, upto, config));
+        }
+        if let Some(hole) = &mut stream.hole
+            && stream.held.is_empty()
+        {
+            // Nothing waits for what is missing.
+            hole.since = now;
         }
     }
 }
@@ -461,6 +504,15 @@ impl Settled {
 }
 
 impl Hole {
+    fn new(now: Duration, upto: u64, config: &Config) -> Self {
+        Self { upto, asked_upto: upto, since: now, due: now + config.ask_timeout, asked: 1 }
+    }
+
+    /// All of it is asked for, for the first time.
+    fn begin_question(&mut self, now: Duration, config: &Config) {
+        *self = Self { since: self.since, ..Self::new(now, self.upto, config) };
+    }
+
     /// Whether it has been open for as long as one may be, however often it was asked for anew.
     fn is_over(&self, now: Duration, config: &Config) -> bool {
         now.saturating_sub(self.since) >= config.hold_max
@@ -491,9 +543,9 @@ impl Stream {
         if upto <= self.told {
             return None;
         }
-        self.told = hole.upto;
-        // What is in doubt before it is in the same gap.
-        let after = self.doubt.take().map_or(after, |doubt| doubt.after);
+        let told = std::mem::replace(&mut self.told, hole.upto);
+        // What is in doubt before it is in the same gap; what was told before is in that one.
+        let after = self.doubt.take().map_or(after, |doubt| doubt.after).max(told);
         Some(Step::Gap { key, after, upto: hole.upto, cause })
     }
 
@@ -503,7 +555,7 @@ impl Stream {
             hole.upto = hole.upto.max(upto);
             return None;
         }
-        self.hole = Some(Hole { upto, since: now, due: now + config.ask_timeout, asked: 1 });
+        self.hole = Some(Hole::new(now, upto, config));
         self.question(key)
     }
 

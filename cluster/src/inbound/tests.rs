@@ -50,8 +50,9 @@ impl Peer {
     fn covered(top: u64) -> Self {
         let config = Config::default().ask_timeout(ms(250));
         let mut peer = Self { inbound: Inbound::default(), config };
-        assert_eq!(peer.beat(&tops(top, top, &[])), []);
-        assert!(!peer.inbound.is_met_by(&tops(top, top, &[])));
+        let first = tops(top, top.saturating_sub(1), &[]);
+        assert_eq!(peer.beat(&first), []);
+        assert!(!peer.inbound.is_met_by(&first));
         peer
     }
 
@@ -162,6 +163,43 @@ fn of_a_channel_that_is_new_nothing_is_settled_by_a_beat_that_leaves_out_what_wa
 }
 
 #[test]
+fn a_beat_that_tells_nothing_settles_nothing() {
+    let mut peer = Peer::covered(5);
+    peer.inbound.handle_confirmed(KEY);
+    assert_eq!(peer.beat(&tops(5, 5, &[])), []);
+    assert_eq!(
+        peer.inbound.settled(KEY),
+        None,
+        "more may have been handed over before the channel was confirmed"
+    );
+    assert_eq!(peer.come(40, 30), [deliver(40, 30)]);
+    assert_eq!(peer.beat(&tops(50, 50, &[])), [Step::AskTops { after: 5 }], "this one tells of more");
+    // Nor does it say where a peer stands that was not heard of before.
+    let mut peer = Peer { inbound: Inbound::default(), config: Config::default() };
+    assert!(!peer.inbound.is_met_by(&tops(5, 5, &[])) && peer.inbound.is_met_by(&tops(5, 4, &[])));
+    assert_eq!(peer.beat(&tops(5, 5, &[])), []);
+    assert_eq!(peer.come(40, 30), [deliver(40, 30)]);
+}
+
+#[test]
+fn whoever_has_lost_something_is_behind_until_it_has_heard_all_the_last_numbers() {
+    let mut peer = Peer::covered(5);
+    assert!(!peer.inbound.is_behind());
+    peer.inbound.handle_down(|_| true);
+    assert!(peer.inbound.is_behind());
+    peer.beat(&tops(5, 5, &[]));
+    assert!(peer.inbound.is_behind(), "it tells nothing");
+    peer.beat(&tops(9, 5, &[]));
+    assert!(!peer.inbound.is_behind());
+    peer.beat(&tops(20, 10, &[]));
+    assert!(peer.inbound.is_behind(), "it leaves something out");
+    peer.hear(&Tops { part: (0, 2), ..tops(20, 9, &[]) }, Says::All);
+    assert!(peer.inbound.is_behind());
+    peer.hear(&Tops { part: (1, 2), ..tops(20, 9, &[]) }, Says::All);
+    assert!(!peer.inbound.is_behind());
+}
+
+#[test]
 fn a_doubt_waits_for_a_beat_that_was_said_behind_what_came_first() {
     let mut peer = Peer::covered(5);
     peer.inbound.handle_confirmed(KEY);
@@ -174,7 +212,7 @@ fn a_doubt_waits_for_a_beat_that_was_said_behind_what_came_first() {
     inbound.begin(9);
     let mut peer = Peer { inbound, config: Config::default() };
     for (top, says, is_met) in [(8, Says::Lately, false), (9, Says::All, false), (9, Says::Lately, true)] {
-        peer.hear(&tops(top, top, &[]), says);
+        peer.hear(&tops(top, top - 1, &[]), says);
         assert_eq!(!peer.inbound.is_met_by(&tops(10, top, &[])), is_met, "{top} {says:?}");
     }
 }
@@ -254,6 +292,46 @@ fn a_hole_is_open_for_so_long_however_often_this_node_is_back() {
 }
 
 #[test]
+fn what_is_held_back_waits_no_longer_for_a_hole_that_is_filled_in_pieces() {
+    let mut peer = Peer::covered(5);
+    peer.config = peer.config.hold_max(ms(2_000)).asks_max(100);
+    assert_eq!(peer.come_at(0, KEY, 20, 19), [ask(5, 19)]);
+    for at in 1..8 {
+        let range = (KEY, 5, 5 + at);
+        let steps = peer.inbound.handle_repair(ms(at * 250), range, true, vec![], &peer.config);
+        assert_eq!(steps, [ask(5 + at, 19)]);
+        assert_eq!(peer.tick(at * 250, true), []);
+    }
+    assert_eq!(peer.tick(1_999, true), []);
+    assert_eq!(peer.tick(2_000, true), [gap(12, 19, GapCause::Unanswered), deliver(20, 19)]);
+}
+
+#[test]
+fn while_what_is_missing_comes_by_itself_the_question_is_put_as_often_as_it_is_due() {
+    let mut peer = Peer::covered(5);
+    peer.config = peer.config.hold_max(ms(500)).asks_max(2);
+    assert_eq!(peer.beat(&tops(9, 5, &[(KEY, 9)])), [ask(5, 9)]);
+    assert_eq!(peer.hear(&tops(9, 5, &[(KEY, 1_000)]), Says::All), []);
+    assert_eq!(
+        peer.come_at(10, KEY, 9, 5),
+        [deliver(9, 5), ask(9, 1_000)],
+        "the rest was not in the question"
+    );
+    for at in 1..200 {
+        assert_eq!(peer.come_at(10 + at * 10, KEY, 9 + at, 8 + at), [deliver(9 + at, 8 + at)]);
+        let is_due = at % 25 == 0;
+        assert_eq!(
+            peer.tick(10 + at * 10, true),
+            Vec::from_iter(is_due.then_some(ask(9 + at, 1_000))),
+            "{at}"
+        );
+    }
+    // And is given up in its time, when nothing comes any more.
+    assert_eq!(peer.tick(2_250, true), [ask(208, 1_000)]);
+    assert_eq!(peer.tick(2_500, true), [gap(208, 1_000, GapCause::Unanswered)]);
+}
+
+#[test]
 fn questions_that_nobody_could_hear_are_not_counted() {
     let mut peer = Peer::covered(5);
     peer.config = peer.config.asks_max(2).hold_max(ms(100_000));
@@ -324,6 +402,12 @@ fn a_list_in_parts_counts_when_all_have_come_in_order() {
     {
         assert!(!covered(parts), "{parts:?}");
     }
+    let mut peer = Peer::covered(5);
+    peer.hear(&part(0, 9), Says::All);
+    peer.hear(&part(1, 9), Says::All);
+    peer.beat(&tops(5, 5, &[]));
+    peer.hear(&part(2, 9), Says::All);
+    assert_eq!(peer.come(9, 4), [], "a beat between them is not of them");
     let mut peer = Peer::covered(5);
     peer.hear(&part(0, 9), Says::All);
     peer.hear(&part(1, 9), Says::All);
@@ -401,7 +485,7 @@ fn an_answer_that_extends_a_gap_that_was_told_tells_what_is_behind_it() {
     assert_eq!(peer.come(40, 30), []);
     assert_eq!(peer.repair(9, 12, false, &[]), [ask(12, 30)]);
     let rest = peer.repair(12, 30, false, &[(20, 15)]);
-    assert_eq!(rest, [gap(12, 30, GapCause::Overwritten), deliver(20, 15), deliver(40, 30)]);
+    assert_eq!(rest, [gap(15, 30, GapCause::Overwritten), deliver(20, 15), deliver(40, 30)]);
 }
 
 #[test]

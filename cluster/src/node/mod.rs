@@ -70,12 +70,13 @@ pub struct Node {
     /// Whether they are asked with the next beat.
     asks_with_beat: bool,
     is_draining: bool,
+    has_departed: bool,
     subscriptions: Subscriptions,
     outbound: Outbound,
     members: Members,
     calls: Calls,
-    /// Peers that lived and do so no more, the last ones.
-    gone: VecDeque<Instance>,
+    /// Peers that lived and do so no more, the last ones, and how they ended.
+    gone: VecDeque<(Instance, PeerEnd)>,
     beats: u64,
     next_beat: Duration,
     /// Beats that were sent since one came back.
@@ -83,6 +84,7 @@ pub struct Node {
     /// Beats that came back on this connection.
     echoes: u32,
     queue: VecDeque<Queued>,
+    queue_bytes: usize,
     outputs: VecDeque<Output>,
     unreadable: u64,
 }
@@ -110,6 +112,7 @@ impl Node {
             asks_when_settled: false,
             asks_with_beat: false,
             is_draining: false,
+            has_departed: false,
             subscriptions,
             outbound: Outbound::new(&config),
             members: Members::default(),
@@ -120,6 +123,7 @@ impl Node {
             echoes_missing: 0,
             echoes: 0,
             queue: VecDeque::new(),
+            queue_bytes: 0,
             outputs: VecDeque::new(),
             unreadable: 0,
             config,
@@ -161,7 +165,7 @@ impl Node {
             self.take_step(instance, step);
         }
         self.handle_calls(now);
-        if now < self.next_beat || !self.is_up {
+        if now < self.next_beat || !self.is_up || self.has_departed {
             return;
         }
         self.next_beat = now + self.config.beat;
@@ -175,9 +179,7 @@ impl Node {
             self.echoes_missing = 0;
             self.outputs.push_back(Output::Reconnect);
         }
-        if !self.queue.iter().any(|queued| matches!(queued, Queued::Beat)) {
-            self.queue.push_back(Queued::Beat);
-        }
+        self.queue_beat();
     }
 
     /// This node.
@@ -240,9 +242,16 @@ impl Node {
         self.next_beat = Duration::ZERO;
     }
 
-    /// The last message: the others do not wait for this node any more. Wait until [`is_flushed`](Self::is_flushed) first.
+    /// The last message: the others do not wait for this node any more. Wait until [`is_flushed`](Self::is_flushed) first: what has not reached
+    /// the engine is told as lost.
     pub fn depart(&mut self) {
-        self.queue_message(Channel::Control, &Message::Departed);
+        self.has_departed = true;
+        if self.is_up {
+            // It tells of all that was published: nobody can ask later.
+            self.queue_beat();
+            let bytes = Message::Departed.encode(self.identity.instance);
+            self.push_message(Channel::Control, bytes);
+        }
     }
 
     /// Whether everything that was published has reached the engine.
@@ -314,7 +323,10 @@ impl Node {
             return Some(Work::Publish { number: Some(number), channel: Channel::Topics(key), bytes });
         }
         let (channel, bytes) = match self.queue.pop_front()? {
-            Queued::Message(channel, bytes) => (channel, bytes),
+            Queued::Message(channel, bytes) => {
+                self.queue_bytes -= bytes.len();
+                (channel, bytes)
+            }
             Queued::Beat => (Channel::Control, self.beat()),
         };
         Some(Work::Publish { number: None, channel, bytes })
@@ -322,9 +334,23 @@ impl Node {
 
     /// Queues a message of this node's own; dropped while the engine is away, as whoever needs it asks again.
     fn queue_message(&mut self, channel: Channel, message: &Message) {
-        if self.is_up && self.queue.len() < self.config.queue_max {
+        let has_room =
+            self.queue.len() < self.config.queue_max && self.queue_bytes < self.config.queue_bytes_max;
+        if self.is_up && has_room {
             let bytes = message.encode(self.identity.instance);
-            self.queue.push_back(Queued::Message(channel, bytes));
+            self.push_message(channel, bytes);
+        }
+    }
+
+    fn push_message(&mut self, channel: Channel, bytes: Bytes) {
+        self.queue_bytes += bytes.len();
+        self.queue.push_back(Queued::Message(channel, bytes));
+    }
+
+    /// Queues a beat before everything else, unless there is one: behind many answers it would be late, and this node taken for dead.
+    fn queue_beat(&mut self) {
+        if !self.queue.iter().any(|queued| matches!(queued, Queued::Beat)) {
+            self.queue.push_front(Queued::Beat);
         }
     }
 
@@ -342,6 +368,7 @@ impl Node {
         self.losses += 1;
         self.asks_when_settled = true;
         self.queue.clear();
+        self.queue_bytes = 0;
         self.outbound.handle_down();
         let leaving = self.subscriptions.handle_down();
         for (_, member) in self.members.iter_mut() {
@@ -424,6 +451,9 @@ impl Node {
 
     fn handle_publish(&mut self, now: Duration, channel: Channel, from: Instance, publish: Publish) {
         let Channel::Topics(key) = channel else { return self.handle_unreadable(Some(from)) };
+        if self.is_departed(from) {
+            return;
+        }
         let Some(member) = self.members.enter(from, &self.config) else { return };
         if member.inbound.begin(publish.number) {
             self.doubt(from, false);
@@ -469,12 +499,16 @@ impl Node {
     /// The next beat as it is handed to the engine.
     fn beat(&mut self) -> Bytes {
         self.beats += 1;
+        let tops = match self.has_departed {
+            true => self.outbound.last_tops(&self.config.wire),
+            false => self.outbound.tops(self.beats, &self.config.wire),
+        };
         let beat = Beat {
             number: self.beats,
             name: self.identity.name.as_str().into(),
             versions: (VERSION_OLDEST, VERSION),
             is_draining: self.is_draining,
-            tops: self.outbound.tops(self.beats, &self.config.wire),
+            tops,
         };
         Message::Beat(beat).encode(self.identity.instance)
     }
@@ -492,11 +526,14 @@ impl Node {
     /// A peer's beat came.
     fn handle_beat(&mut self, now: Duration, from: Instance, beat: Beat) {
         let Beat { name, versions, is_draining, tops, .. } = beat;
+        if self.is_departed(from) {
+            return;
+        }
         let Some(member) = self.members.enter(from, &self.config) else { return };
         let is_met_now = member.inbound.is_met_by(&tops);
         let peer = Peer { name: name.into(), versions, is_draining };
         if member.handle_beat(peer, &self.config) {
-            self.gone.retain(|gone| *gone != from);
+            self.gone.retain(|(gone, _)| *gone != from);
             self.outputs.push_back(Output::PeerUp(from));
         }
         if is_met_now {
@@ -517,22 +554,28 @@ impl Node {
     fn end_peer(&mut self, now: Duration, instance: Instance, end: PeerEnd) {
         let Some(member) = self.members.get(instance) else { return };
         let was_living = member.peer.take().is_some();
-        for step in member.inbound.handle_gone(now, &self.config) {
+        let mut steps = member.inbound.handle_gone(now, &self.config);
+        // Its last beat told all who had not missed anything since.
+        if end == PeerEnd::Silent || member.inbound.is_behind() {
+            steps.retain(|step| !matches!(step, Step::Gap { .. }));
+            steps.insert(0, Step::GapAll { cause: GapCause::PublisherDied });
+        }
+        for step in steps {
             self.take_step(instance, step);
         }
-        match end {
-            PeerEnd::Departed => {
-                self.members.remove(instance);
-            }
-            PeerEnd::Silent => {
-                self.tell_gap(Gap { from: instance, scope: Scope::All, cause: GapCause::PublisherDied });
-            }
+        if end == PeerEnd::Departed {
+            self.members.remove(instance);
         }
         self.calls.handle_gone(instance);
         if was_living {
-            self.note_gone(instance);
+            self.note_gone(instance, end);
             self.outputs.push_back(Output::PeerDown(instance, end));
         }
+    }
+
+    /// Whether an instance has departed: what comes of it then is a closed connection's.
+    fn is_departed(&mut self, instance: Instance) -> bool {
+        self.members.get(instance).is_none() && self.gone.contains(&(instance, PeerEnd::Departed))
     }
 
     /// A message could not be read: told once per beat.

@@ -7,7 +7,7 @@ use crate::{
     channel::Channel,
     engine::Work,
     id::Instance,
-    output::{Output, Standing},
+    output::{Output, PeerEnd, Standing},
     wire::Message,
 };
 
@@ -19,7 +19,7 @@ impl Node {
         if instance == self.identity.instance || self.living().any(|(living, _)| living == instance) {
             return Standing::Living;
         }
-        if self.gone.contains(&instance) {
+        if self.is_gone(instance) {
             return Standing::Gone;
         }
         let has_heard = self.is_up && self.echoes >= self.config.silence_beats;
@@ -41,11 +41,16 @@ impl Node {
     }
 
     /// A peer has ended, or seems to have.
-    pub(super) fn note_gone(&mut self, instance: Instance) {
+    pub(super) fn note_gone(&mut self, instance: Instance, end: PeerEnd) {
         if self.gone.len() >= self.config.peers_max {
             self.gone.pop_front();
         }
-        self.gone.push_back(instance);
+        self.gone.push_back((instance, end));
+    }
+
+    /// Whether an instance is one of those.
+    pub(super) fn is_gone(&self, instance: Instance) -> bool {
+        self.gone.iter().any(|(gone, _)| *gone == instance)
     }
 
     pub(super) fn handle_relay(&mut self, from: Instance, bytes: Bytes) {

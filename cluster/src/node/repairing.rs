@@ -42,12 +42,16 @@ impl Node {
 
     /// An answer came.
     pub(super) fn handle_repair(&mut self, now: Duration, from: Instance, repair: Repair) {
-        let Repair { key, after, upto, is_complete, publishes } = repair;
+        let Repair { key, after, upto, mut is_complete, publishes } = repair;
         let mut read = Vec::with_capacity(publishes.len());
         for bytes in publishes {
             match Message::decode(&bytes, &self.config.wire) {
                 Ok((sender, Message::Publish(publish))) if sender == from => read.push(publish),
-                _ => return self.handle_unreadable(Some(from)),
+                // It is a gap; what is beside it is not.
+                _ => {
+                    self.unreadable += 1;
+                    is_complete = false;
+                }
             }
         }
         let Some(member) = self.members.get(from) else { return };

@@ -32,7 +32,7 @@ impl Node {
                 match (here, there) {
                     (_, Some(0)) => true,
                     // A publisher that is gone says no more; what is missing of it was told.
-                    (None, _) => self.gone.contains(publisher),
+                    (None, _) => self.is_gone(*publisher),
                     (Some(here), Some(there)) => here.is_some_and(|here| here >= *there),
                     (Some(_), None) => false,
                 }

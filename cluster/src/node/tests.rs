@@ -90,8 +90,90 @@ fn a_node_is_flushed_when_the_engine_has_what_was_published_and_what_was_said() 
     assert!(node.is_flushed());
     node.depart();
     assert!(!node.is_flushed());
-    assert_eq!(obey(&mut node), 1);
+    assert_eq!(obey(&mut node), 2, "the last beat, and the departure");
     assert!(node.is_flushed());
+    node.handle_tick(secs(100));
+    assert_eq!(obey(&mut node), 0);
+}
+
+#[test]
+fn who_departs_tells_all_before_also_what_it_could_not_hand_over() {
+    let mut node = up(Config::default().in_flight_bytes_max(1));
+    publish(&mut node);
+    publish(&mut node);
+    node.depart();
+    let said: Vec<_> = std::iter::from_fn(|| node.poll_work(secs(0))).collect();
+    let [
+        Work::Publish { number: Some(1), .. },
+        Work::Publish { bytes: beat, .. },
+        Work::Publish { bytes: departed, .. },
+    ] = &said[..]
+    else {
+        panic!("{said:?}")
+    };
+    let Ok((_, Message::Beat(beat))) = Message::decode(beat, &WireLimits::default()) else {
+        panic!("{said:?}")
+    };
+    assert_eq!((beat.tops.top, beat.tops.lost), (2, 2));
+    assert_eq!(*departed, Message::Departed.encode(ME));
+}
+
+#[test]
+fn what_is_missing_of_who_departs_is_told_and_nothing_else() {
+    let gaps = |node: &mut Node| {
+        let gap = |output| if let Output::Gap(Gap { scope, .. }) = output { Some(scope) } else { None };
+        outputs(node).into_iter().filter_map(gap).collect::<Vec<_>>()
+    };
+    let met = || {
+        let mut node = up(Config::default());
+        node.subscribe("room:1");
+        obey(&mut node);
+        tell(&mut node, PEER, &beat(2, 0));
+        node
+    };
+    let mut node = met();
+    tell(&mut node, PEER, &Message::Departed);
+    assert_eq!(gaps(&mut node), []);
+    // Its last beat tells of something that did not come.
+    let mut node = met();
+    let key = node.hasher.key(node.config.spread, "room:1");
+    let Message::Beat(mut last) = beat(3, 0) else { unreachable!() };
+    last.tops.changed.push((key, 3));
+    tell(&mut node, PEER, &Message::Beat(last.clone()));
+    tell(&mut node, PEER, &Message::Departed);
+    assert_eq!(gaps(&mut node), [Scope::Key { key, after: 2, upto: 3 }]);
+    // This node has missed something, and nobody has said what.
+    let mut node = met();
+    tell(&mut node, PEER, &Message::Beat(last));
+    node.handle_event(secs(0), Event::Down);
+    node.handle_event(secs(0), Event::Up);
+    tell(&mut node, PEER, &Message::Departed);
+    assert_eq!(gaps(&mut node), [Scope::All], "once");
+}
+
+#[test]
+fn of_who_has_departed_nothing_is_heard_again() {
+    let mut node = up(Config::default());
+    node.subscribe("room:1");
+    obey(&mut node);
+    let key = node.hasher.key(node.config.spread, "room:1");
+    tell(&mut node, PEER, &beat(0, 0));
+    tell(&mut node, PEER, &Message::Departed);
+    outputs(&mut node);
+    let (prev, kind, slow, payload) = (0, PayloadKind::Json, None, Bytes::from_static(b"{}"));
+    let publish = Publish { number: 1, prev, topic: "t".into(), event: "e".into(), kind, slow, payload };
+    let bytes = Message::Publish(publish).encode(PEER);
+    node.handle_event(secs(0), Event::Message { channel: Channel::Topics(key), bytes });
+    tell(&mut node, PEER, &beat(1, 0));
+    assert_eq!(outputs(&mut node), [], "a closed connection's");
+}
+
+#[test]
+fn a_beat_waits_for_no_answer() {
+    let mut node = up(Config::default());
+    node.send_presence(Some(PEER), Bytes::from_static(b"?"));
+    node.handle_tick(secs(0));
+    assert!(matches!(node.poll_work(secs(0)), Some(Work::Publish { channel: Channel::Control, .. })));
 }
 
 #[test]
@@ -126,7 +208,12 @@ fn what_this_node_says_itself_is_bounded_and_dropped_while_the_engine_is_away() 
     node.send_presence(Some(PEER), Bytes::from_static(b"?"));
     node.handle_event(secs(0), Event::Up);
     node.depart();
-    assert_eq!(obey(&mut node), 1, "the departure alone");
+    assert_eq!(obey(&mut node), 2, "the departure alone, and the beat before it");
+    let mut node = up(Config::default().queue_bytes_max(300));
+    (0..3).for_each(|_| node.send_presence(None, vec![0; 200].into()));
+    assert_eq!(obey(&mut node), 2, "so many bytes, and one message more");
+    node.send_presence(None, vec![0; 200].into());
+    assert_eq!(obey(&mut node), 1);
 }
 
 #[test]
@@ -261,11 +348,12 @@ fn a_peer_stands_as_it_was_heard_and_nobody_is_taken_for_gone_too_early() {
     node.handle_event(secs(0), Event::Up);
     assert_eq!(node.standing(Instance(3)), Standing::Unsure, "it counts anew");
     // Those that are remembered to be gone are bounded; who is back is not among them.
+    let silent = |node: &mut Node| (0..8).for_each(|_| tell(node, ME, &beat(0, 0)));
     for other in 4..6 {
         tell(&mut node, Instance(other), &beat(0, 0));
-        tell(&mut node, Instance(other), &Message::Departed);
+        silent(&mut node);
     }
-    assert_eq!((node.standing(PEER), node.gone.len()), (Standing::Unsure, 2));
+    assert_eq!((node.is_gone(PEER), node.gone.len()), (false, 2));
     tell(&mut node, Instance(5), &beat(0, 0));
     assert_eq!((node.standing(Instance(5)), node.gone.len()), (Standing::Living, 1));
 }
@@ -323,7 +411,7 @@ fn of_what_comes_back_beats_count_and_what_a_store_has_kept() {
 }
 
 #[test]
-fn an_answer_with_what_another_has_published_is_not_read() {
+fn what_another_has_published_is_not_read_from_an_answer() {
     let mut node = up(Config::default());
     let (number, prev, kind, slow, payload) = (1, 0, PayloadKind::Json, None, Bytes::from_static(b"{}"));
     let publish = Publish { number, prev, topic: "t".into(), event: "e".into(), kind, slow, payload };

@@ -125,8 +125,9 @@ impl Outbound {
         let prev = self.keys.replace(key, number);
         let bytes = encode(number, prev);
         let cost = bytes.len() + ENTRY_BYTES;
-        while !is_behind_a_loss && self.bytes + cost > self.bytes_max && self.make_room() {}
-        if is_behind_a_loss || self.bytes + cost > self.bytes_max {
+        let may_be_kept = !is_behind_a_loss && cost <= self.bytes_max;
+        while may_be_kept && self.bytes + cost > self.bytes_max && self.make_room() {}
+        if !may_be_kept || self.bytes + cost > self.bytes_max {
             self.unkept = number;
             return Stored::Lost;
         }
@@ -219,7 +220,7 @@ impl Outbound {
         self.bytes
     }
 
-    /// What a beat of this number says was published. While the engine has not got everything it says nothing new: the others would ask
+    /// What a beat of this number says was published. While the engine has not got everything it says nothing: the others would ask
     /// for what is on its way. Nor while more may be lost at the end of a hole: they would tell it now and once more.
     pub(crate) fn tops(&mut self, beat: u64, limits: &WireLimits) -> Tops {
         // Also where the channels are too many to say all of what is new.
@@ -227,27 +228,40 @@ impl Outbound {
         if !self.is_drained() || self.is_behind_a_loss() {
             return Tops { top: self.told, since: self.told, lost, part: (0, 1), changed: Vec::new() };
         }
-        // What an earlier beat told may have been lost with it; the one who missed it asks.
-        let mut tops = self.keys.since(self.told.max(self.keys.forgotten));
-        let mut since = self.told.max(self.keys.forgotten);
-        if tops.len() > limits.tops_max {
-            // Only the latest; who lacks the others asks.
-            since = tops[tops.len() - limits.tops_max - 1].1;
-            tops.drain(..tops.len() - limits.tops_max);
-        }
+        let tops = self.tops_lately(lost, limits);
         self.told = self.top;
         if lost > 0 {
             // Nobody has heard of more than this beat tells, so that nobody passes over it.
             self.unkept_said.get_or_insert(Said { beat, unkept: lost });
         }
-        Tops { top: self.top, since, lost, part: (0, 1), changed: tops }
+        tops
     }
 
-    /// The last numbers of all channels that were used since a number, in as many parts as it takes.
+    /// What the last beat of all says: everything, as nobody can ask later. What was not handed over never will be.
+    pub(crate) fn last_tops(&self, limits: &WireLimits) -> Tops {
+        let lost = if self.is_drained() { self.lost_after(self.unkept_heard) } else { self.top };
+        self.tops_lately(lost, limits)
+    }
+
+    /// What is new since a beat told it, the last number of all at least: so it says something.
+    fn tops_lately(&self, lost: u64, limits: &WireLimits) -> Tops {
+        // What an earlier beat told may have been lost with it; the one who missed it asks.
+        let mut since = self.told.min(self.top.saturating_sub(1)).max(self.keys.forgotten);
+        let mut changed = self.keys.since(since);
+        if changed.len() > limits.tops_max {
+            // Only the latest; who lacks the others asks.
+            since = changed[changed.len() - limits.tops_max - 1].1;
+            changed.drain(..changed.len() - limits.tops_max);
+        }
+        Tops { top: self.top, since, lost, part: (0, 1), changed }
+    }
+
+    /// The last numbers of all channels that were used since a number, in as many parts as it takes. Numbers that were not handed over are among
+    /// them: what is missing before those is then asked for at once, and as one hole.
     pub(crate) fn tops_since(&self, after: u64, limits: &WireLimits) -> Vec<Tops> {
         let since = after.max(self.keys.forgotten);
         let changed = self.keys.since(since);
-        let (top, lost) = (self.told.max(since), self.lost_after(since));
+        let (top, lost) = (self.told.max(self.sent).max(since), self.lost_after(since));
         let chunks: Vec<_> = changed.chunks(limits.tops_max.max(1)).map(<[_]>::to_vec).collect();
         let chunks = if chunks.is_empty() { vec![Vec::new()] } else { chunks };
         let parts = u8::try_from(chunks.len()).unwrap_or(u8::MAX);
@@ -283,6 +297,7 @@ impl Outbound {
             answer.publishes.push(entry.bytes.clone());
         };
         let nothing_follows = match next {
+            _ if last == upto => true,
             Some(entry) => entry.prev <= last,
             None => self.keys.last(key).is_none_or(|number| number <= last),
         };

@@ -206,12 +206,20 @@ fn a_beat_tells_what_is_new_once_the_engine_has_everything() {
         (tops.top, tops.since, tops.lost, tops.changed)
     };
     assert_eq!(tops(&mut outbound), (3, 0, 0, vec![(B, 2), (A, 3)]));
-    assert_eq!(tops(&mut outbound), (3, 3, 0, vec![]));
+    assert_eq!(tops(&mut outbound), (3, 2, 0, vec![(A, 3)]), "that nothing is new is said as well");
     for key in [A, B, C] {
         say(&mut outbound, key, 1);
     }
     assert_eq!(tops(&mut outbound), (3, 3, 0, vec![]), "the others would ask for what is on its way");
+    let last = outbound.last_tops(&limits(9, 9));
+    let changed = vec![(A, 4), (B, 5), (C, 6)];
+    assert_eq!(
+        last,
+        Tops { top: 6, since: 3, lost: 6, part: (0, 1), changed: changed.clone() },
+        "if nothing comes later"
+    );
     assert_eq!(numbers(&mut outbound).len(), 3);
+    assert_eq!(outbound.last_tops(&limits(9, 9)), Tops { lost: 0, ..last });
     assert_eq!(tops(&mut outbound), (6, 4, 0, vec![(B, 5), (C, 6)]), "the latest alone, and from where on");
 }
 
@@ -283,9 +291,13 @@ fn whoever_asks_hears_the_last_numbers_of_all_channels_in_parts() {
     assert_eq!(parts, [part((0, 2), vec![(A, 1), (B, 2)]), part((1, 2), vec![(C, 3)])]);
     let parts = outbound.tops_since(3, &limits(2, 9));
     assert_eq!(parts, [Tops { since: 3, ..part((0, 1), vec![]) }], "and that there is nothing");
-    // Of what the last beat did not tell there is no end yet.
+    // Of what was not handed over there is no end yet.
     say(&mut outbound, A, 1);
+    say(&mut outbound, B, 1);
     assert_eq!(outbound.tops_since(2, &limits(9, 9))[0].top, 3);
+    outbound.next();
+    let answer = Tops { top: 4, since: 2, ..part((0, 1), vec![(C, 3), (A, 4), (B, 5)]) };
+    assert_eq!(outbound.tops_since(2, &limits(9, 9)), [answer]);
 }
 
 fn repaired(outbound: &Outbound, key: Key, after: u64, upto: u64) -> (u64, bool, usize) {
@@ -339,6 +351,21 @@ fn an_answer_is_complete_if_nothing_on_its_channel_is_forgotten_or_lost() {
     say(&mut outbound, B, 1);
     assert_eq!(repaired(&outbound, A, 1, 3), (3, false, 0));
     assert_eq!(repaired(&outbound, B, 1, 3), (3, true, 1));
+    // What is lost behind a question is not missing from its answer.
+    let mut outbound = said(Config::default().ring_bytes_max(2 * each), &[A, A], 1);
+    numbers(&mut outbound);
+    say(&mut outbound, A, 3 * each);
+    assert_eq!(repaired(&outbound, A, 0, 2), (2, true, 2));
+    assert_eq!(repaired(&outbound, A, 0, 3), (3, false, 2));
+}
+
+#[test]
+fn what_is_too_large_for_the_ring_takes_nothing_out_of_it() {
+    let mut outbound = said(Config::default().ring_bytes_max(1_000), &[A, A], 1);
+    let bytes = outbound.bytes();
+    assert_eq!(say(&mut outbound, A, 1_000), ((3, 2), Stored::Lost));
+    assert_eq!((outbound.bytes(), numbers(&mut outbound)), (bytes, vec![1, 2]));
+    assert_eq!(outbound.tops(1, &limits(9, 9)).lost, 3);
 }
 
 #[test]

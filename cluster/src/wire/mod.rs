@@ -188,7 +188,7 @@ pub struct Beat {
 /// The last numbers of a publisher's channels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tops {
-    /// The last number that was handed to the engine.
+    /// The last number that was handed to the engine; in a node's last beat, that it gave.
     pub top: u64,
     /// Every channel with a last number above this one is in `changed`, of this part or another.
     pub since: u64,
@@ -198,6 +198,13 @@ pub struct Tops {
     pub part: (u8, u8),
     /// Channels and their last numbers.
     pub changed: Vec<(Key, u64)>,
+}
+
+impl Tops {
+    /// Whether a beat tells nothing: its node has more to hand to the engine, and has not told of what was handed over.
+    pub(crate) fn says_nothing(&self) -> bool {
+        self.top > 0 && self.top == self.since
+    }
 }
 
 /// What was published on a channel, again.

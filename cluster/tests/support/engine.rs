@@ -45,6 +45,11 @@ impl Engine {
         }
     }
 
+    /// Ends a connection: all that it had sent is executed.
+    pub fn close(&mut self, node: usize) {
+        self.ghosts.extend(self.connections.remove(&node).map(|connection| connection.commands));
+    }
+
     /// Forgets everything, as an engine that is killed.
     pub fn kill(&mut self) {
         self.is_away = true;

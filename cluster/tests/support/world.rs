@@ -35,6 +35,8 @@ pub struct Program {
     echoes: BTreeMap<Instance, u32>,
     paused_until: Duration,
     cut_off_until: Duration,
+    /// When it goes at the latest, if it is about to.
+    leaves_until: Option<Duration>,
 }
 
 /// A broadcast as it was published.
@@ -53,7 +55,7 @@ pub struct World {
     ring_bytes_max: usize,
     pub programs: Vec<Option<Program>>,
     pub published: Vec<Published>,
-    /// Instances that died, and did not depart.
+    /// Instances that died or departed.
     pub dead: Vec<Instance>,
     pub hasher: TopicHasher,
     numbers: BTreeMap<Instance, u64>,
@@ -209,6 +211,7 @@ impl World {
             echoes: BTreeMap::new(),
             paused_until: Duration::ZERO,
             cut_off_until: Duration::ZERO,
+            leaves_until: None,
         }));
     }
 
@@ -240,6 +243,11 @@ impl World {
                 self.dead.push(program.instance);
             }
             12 if self.programs.len() < 5 => self.add_node(),
+            13 if self.programs.iter().flatten().count() > 2 && self.dice.one_in(3) => {
+                let program = self.programs[node].as_mut().unwrap();
+                program.node.begin_drain();
+                program.leaves_until.get_or_insert(self.now + length);
+            }
             _ => {}
         }
     }
@@ -362,6 +370,19 @@ impl World {
         }
         self.hear(node);
         self.hand_over(node);
+        self.leave(node);
+    }
+
+    /// Ends a program that is about to go: once all that it had to say is said, or when it has waited for long enough.
+    fn leave(&mut self, node: usize) {
+        let program = self.programs[node].as_mut().unwrap();
+        let Some(until) = program.leaves_until else { return };
+        if program.node.is_flushed() || until <= self.now {
+            program.node.depart();
+            self.hand_over(node);
+            self.engine.close(node);
+            self.dead.push(self.programs[node].take().unwrap().instance);
+        }
     }
 
     fn tell(&mut self, node: usize, event: Event) {
