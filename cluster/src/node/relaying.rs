@@ -7,7 +7,7 @@ use crate::{
     channel::Channel,
     engine::Work,
     id::Instance,
-    output::{Output, PeerEnd, Standing},
+    output::{Output, Standing},
     wire::Message,
 };
 
@@ -40,19 +40,6 @@ impl Node {
         Work::Publish { number: None, channel: Channel::Node(to), bytes }
     }
 
-    /// A peer has ended, or seems to have.
-    pub(super) fn note_gone(&mut self, instance: Instance, end: PeerEnd) {
-        if self.gone.len() >= self.config.peers_max {
-            self.gone.pop_front();
-        }
-        self.gone.push_back((instance, end));
-    }
-
-    /// Whether an instance is one of those.
-    pub(super) fn is_gone(&self, instance: Instance) -> bool {
-        self.gone.iter().any(|(gone, _)| *gone == instance)
-    }
-
     pub(super) fn handle_relay(&mut self, from: Instance, bytes: Bytes) {
         // Who is not known to live has no requests to carry, and none of this node's sessions.
         if self.is_living(from) {
@@ -65,9 +52,5 @@ impl Node {
         if self.is_living(from) {
             self.outputs.push_back(Output::Move(from, bytes));
         }
-    }
-
-    fn is_living(&mut self, instance: Instance) -> bool {
-        self.members.get(instance).is_some_and(|member| member.peer.is_some())
     }
 }
