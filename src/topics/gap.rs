@@ -21,6 +21,20 @@ pub struct Gap {
     pub cause: GapCause,
 }
 
+impl Gap {
+    /// A gap as a node would tell it, for tests of [`handle_gap`](crate::Channel::handle_gap).
+    ///
+    /// ```
+    /// use lapwing::{Gap, GapCause};
+    ///
+    /// let gap = Gap::new("room:lobby".into(), "node-2", GapCause::NodeDied);
+    /// assert_eq!(gap.node, "node-2");
+    /// ```
+    pub fn new(topic: Topic, node: impl Into<SmolStr>, cause: GapCause) -> Self {
+        Self { topic, node: node.into(), cause }
+    }
+}
+
 /// The causes for which broadcasts are lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]

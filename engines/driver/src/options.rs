@@ -48,10 +48,11 @@ impl fmt::Debug for Secret {
 /// What a start does if the engine is away. An engine that refuses the node is an error in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AtStart {
-    /// Fails: a wrong address is found when it is made.
+    /// The start fails: a wrong address is found when it is made.
     #[default]
     Refuse,
-    /// Goes on, and tries until it is there: nodes start whatever else is down.
+    /// The start returns at once, and the node tries until the engine is there: nodes start whatever else is down. A wrong address is an engine that is away. What an
+    /// engine refuses that comes later is logged, and tried again.
     Wait,
 }
 

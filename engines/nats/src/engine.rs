@@ -60,7 +60,7 @@ impl Nats {
         self
     }
 
-    /// The same, with a configuration for what is encrypted: own roots, a certificate of this node.
+    /// Sets the configuration for what is encrypted: own roots, a certificate of this node.
     #[cfg(feature = "tls")]
     #[must_use]
     pub fn with_tls(mut self, config: Arc<tokio_rustls::rustls::ClientConfig>) -> Self {

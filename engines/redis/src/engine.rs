@@ -6,7 +6,7 @@ use lapwing_cluster::{AppNameError, Names, Spread};
 use lapwing_cluster_driver::{ConnectError, Engine, store::Store};
 #[cfg(feature = "tls")]
 use redis::Client;
-use redis::{ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisError, RedisResult};
+use redis::{ConnectionInfo, ErrorKind, IntoConnectionInfo as _, ProtocolVersion, RedisError, RedisResult};
 
 use crate::{
     connection::RedisConnection,
@@ -31,10 +31,11 @@ impl Redis {
     ///
     /// assert!(Redis::at("redis://127.0.0.1").is_ok());
     /// assert!(Redis::at("http://127.0.0.1").is_err());
+    /// assert!(Redis::at("redis://127.0.0.1/3").is_err());
     /// ```
     ///
     /// # Errors
-    /// The URL is none of these.
+    /// The URL is none of these, or names a numbered database: publish and subscribe know none, and nodes of two databases would be one cluster.
     pub fn at(url: &str) -> Result<Self, BadAddress> {
         Ok(Self { server: Server::new(Place::At(Box::new(address(url)?))) })
     }
@@ -42,7 +43,7 @@ impl Redis {
     /// The server at a `rediss://` URL, whose certificate, or its authority's, is in `roots_pem`; the system's are not trusted.
     ///
     /// # Errors
-    /// The URL or the certificate is none.
+    /// The URL or the certificate is none, or the URL names a numbered database.
     #[cfg(feature = "tls")]
     pub fn at_trusting(url: &str, roots_pem: &[u8]) -> Result<Self, BadAddress> {
         let certificates = redis::TlsCertificates { client_tls: None, root_cert: Some(roots_pem.to_vec()) };
@@ -50,8 +51,8 @@ impl Redis {
         Ok(Self { server: Server::new(Place::Tls(Box::new(client))) })
     }
 
-    /// The master that the sentinels at these URLs call `service`. They are asked again for each connection. `user` and `password` are
-    /// the master's; those of the sentinels are in their URLs.
+    /// The master that the sentinels at these URLs call `service`. They are asked again for each connection. `credentials` are the master's, a user and
+    /// a password; those of the sentinels are in their URLs.
     ///
     /// # Errors
     /// There is no URL, or one of them is none.
@@ -173,6 +174,10 @@ impl Error for BadAddress {
 
 fn address(url: &str) -> Result<ConnectionInfo, BadAddress> {
     let info = url.into_connection_info().map_err(BadAddress)?;
+    if info.redis_settings().db() != 0 {
+        let why = "publish and subscribe know no numbered databases: give the application a name of its own";
+        return Err(BadAddress((ErrorKind::InvalidClientConfig, why).into()));
+    }
     let settings = speaking(info.redis_settings().clone());
     Ok(info.set_redis_settings(settings))
 }
