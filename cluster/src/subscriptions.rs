@@ -164,13 +164,13 @@ impl Subscriptions {
         gone
     }
 
-    /// The engine refuses these: nobody gets them until they are wanted anew.
+    /// The engine refuses these: nobody gets them until they are wanted anew. A node's own are asked for again on the next connection.
     pub(crate) fn handle_refused(&mut self, channels: &[Channel]) -> Vec<Key> {
         self.is_batch_out = false;
         let mut keys = Vec::new();
         for channel in channels {
-            self.forget(*channel);
             if let Channel::Topics(key) = channel {
+                self.forget(*channel);
                 keys.push(*key);
             }
         }
@@ -358,5 +358,17 @@ mod tests {
         assert!(subscriptions.is_settled() && !subscriptions.is_owed(A));
         assert!(!subscriptions.want(topics(A)));
         assert_eq!(told(&mut subscriptions, 0), Some(Batch::Subscribe(vec![topics(A)])));
+    }
+
+    #[test]
+    fn a_channel_of_the_nodes_own_that_is_refused_is_asked_for_on_the_next_connection() {
+        let mut subscriptions = Subscriptions::default();
+        subscriptions.want(Channel::Control);
+        assert!(subscriptions.next_batch(secs(0), 9).is_some());
+        assert_eq!(subscriptions.handle_refused(&[Channel::Control]), []);
+        assert!(!subscriptions.is_confirmed(Channel::Control));
+        assert_eq!(subscriptions.next_batch(secs(0), 9), None, "not again and again");
+        assert_eq!(subscriptions.handle_down(), []);
+        assert_eq!(told(&mut subscriptions, 0), Some(Batch::Subscribe(vec![Channel::Control])));
     }
 }

@@ -173,9 +173,8 @@ impl Node {
         if std::mem::take(&mut self.asks_with_beat) {
             self.ask_again(now);
         }
-        if self.subscriptions.is_confirmed(Channel::Control) {
-            self.echoes_missing += 1;
-        }
+        // Also while nothing is subscribed yet: a connection may be dead from the first moment on.
+        self.echoes_missing += 1;
         if self.echoes_missing > self.config.echoes_missing_max {
             self.echoes_missing = 0;
             self.outputs.push_back(Output::Reconnect);
@@ -264,7 +263,9 @@ impl Node {
     /// Whether the engine is up and delivers everything that was asked for.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.is_up && self.subscriptions.is_settled()
+        let own = [Channel::Control, Channel::Node(self.identity.instance)];
+        let is_heard = own.iter().all(|channel| self.subscriptions.is_confirmed(*channel));
+        self.is_up && is_heard && self.subscriptions.is_settled()
     }
 
     /// Whether there is a connection to the engine.

@@ -80,6 +80,25 @@ fn a_node_is_ready_when_the_engine_delivers_all_that_was_asked_for() {
 }
 
 #[test]
+fn a_connection_on_which_nothing_comes_back_is_over_also_if_nothing_ever_came() {
+    let mut node = node(Config::default().beat(secs(1)).echoes_missing_max(3));
+    node.handle_event(secs(0), Event::Up);
+    let reconnects = |node: &mut Node| outputs(node).contains(&Output::Reconnect);
+    for at in 0..3 {
+        node.handle_tick(secs(at));
+        assert!(!reconnects(&mut node), "{at}");
+    }
+    node.handle_tick(secs(3));
+    assert!(reconnects(&mut node));
+    // It may not hear what all nodes say, and so not itself: nothing comes back, and it is not ready.
+    node.handle_event(secs(3), Event::Down);
+    node.handle_event(secs(3), Event::Up);
+    let Some(Work::Subscribe(channels)) = node.poll_work(secs(3)) else { panic!("it subscribes") };
+    node.handle_event(secs(3), Event::Refused(channels));
+    assert!(!node.is_ready());
+}
+
+#[test]
 fn a_node_is_flushed_when_the_engine_has_what_was_published_and_what_was_said() {
     let mut node = up(Config::default());
     assert!(node.is_flushed());
