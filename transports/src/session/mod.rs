@@ -154,7 +154,8 @@ impl Session {
     }
 
     /// Puts a frame at the end of what waits for the client, or does with it what its policy says.
-    #[inline]
+    // For each member of a broadcast's topic: with a second caller, a session that is frozen, the compiler alone made it a call of 14 instructions.
+    #[inline(always)]
     pub fn push(&mut self, frame: Frame, limits: &OutboxLimits) -> Pushed {
         if self.closed.is_some() {
             return Pushed::Closed;
