@@ -169,7 +169,7 @@ impl<'a> Iterator for Frames<'a> {
 }
 
 impl Many {
-    #[inline]
+    #[inline(always)]
     fn push(&mut self, frame: Frame) {
         self.bytes += frame.payload().len();
         if let Some(index) = &mut self.index {
