@@ -2,7 +2,6 @@
 
 import { after, before, describe } from "node:test";
 import { startChromium } from "../hostile/chromium.js";
-import { rates } from "../hostile/rates.js";
 import { restarts, secrets } from "../hostile/restarts.js";
 import { suite } from "../hostile/suite.js";
 import { startTestbed } from "../support/testbed.js";
@@ -19,8 +18,6 @@ after(async () => {
   await chromium?.stop();
   await testbed?.stop();
 });
-
-describe("a thousand a second, chromium", () => rates(() => chromium.world(testbed)));
 
 describe("restarts and secrets, chromium", { concurrency: 4 }, () => {
   restarts(() => chromium.world(testbed));
