@@ -239,7 +239,7 @@ impl Inbound {
         if says == Says::All && !self.is_last_part(tops) {
             return steps;
         }
-        if says == Says::Lately && self.begun.is_some_and(|begun| begun <= tops.top) {
+        if says == Says::Lately && !says_nothing && self.begun.is_some_and(|begun| begun <= tops.top) {
             self.begun = None;
         }
         match says {

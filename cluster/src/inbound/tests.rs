@@ -211,6 +211,7 @@ fn a_doubt_waits_for_a_beat_that_was_said_behind_what_came_first() {
     let mut inbound = Inbound::default();
     inbound.begin(9);
     let mut peer = Peer { inbound, config: Config::default() };
+    peer.beat(&tops(9, 9, &[]));
     for (top, says, is_met) in [(8, Says::Lately, false), (9, Says::All, false), (9, Says::Lately, true)] {
         peer.hear(&tops(top, top - 1, &[]), says);
         assert_eq!(!peer.inbound.is_met_by(&tops(10, top, &[])), is_met, "{top} {says:?}");
