@@ -3,8 +3,9 @@
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use lapwing::{
-    Channel, Context, Failure, Handled, Joining, Lapwing, LeaveReason, MailboxLimits, Mount, OutboxLimits,
-    Payload, PushError, Receive, Sender, Topic, WebsocketOptions, noreply, reply,
+    Channel, Context, Failure, Handled, Joining, Lapwing, LeaveReason, LongpollOptions, MailboxLimits, Mount,
+    OutboxLimits, Payload, PushError, Receive, ResumeOptions, Sender, Topic, WebsocketOptions, noreply,
+    reply,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -58,6 +59,8 @@ impl Channel for Rows {
                     frames = frames.max(cx.waiting().frames);
                     waiting = waiting.max(cx.waiting().bytes);
                 }
+                // The last one may be more than a reply has room beside.
+                cx.ready().await?;
                 Ok(reply("ok", json!({"frames": frames, "bytes": waiting})))
             }
             "try" => {
@@ -322,4 +325,22 @@ async fn who_waits_for_a_client_that_reads_nothing_waits_no_longer_than_it_may_b
     }
     assert!(matches!(next(&mut news).await, News::Waited(Err(PushError::Closed))));
     drop(client);
+}
+
+/// Each row is more than may wait, so that beside one there is room for no other, and the task that waits for it is the one that writes.
+#[tokio::test]
+async fn rows_that_are_each_more_than_may_wait_come_one_after_the_other() {
+    for limits in [OutboxLimits::new().bytes_max(64 * 1024), OutboxLimits::new().frames_max(1)] {
+        let websocket = WebsocketOptions::default().message_bytes_max(64 * 1024);
+        let resume = ResumeOptions::default().body_bytes_max(64 * 1024);
+        let longpoll = LongpollOptions::default().body_bytes_max(64 * 1024);
+        let mount = Mount::new().outbox(limits).websocket(websocket).resume(resume).longpoll(longpoll);
+        let (_lapwing, address, _news) = serve(mount).await;
+        let mut client = Client::joined(address, Vsn::V2, "rows:1").await;
+        client.send(json!(["1", "2", "rows:1", "wait", {"rows": 5, "bytes": 100_000}])).await;
+        for row in 0..5 {
+            assert_eq!(client.next_message().await[4]["row"], row);
+        }
+        assert_eq!(client.next_message().await[4]["response"]["frames"], 1);
+    }
 }

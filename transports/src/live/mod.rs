@@ -190,7 +190,7 @@ impl<S> LiveSession<S> {
             return Poll::Ready(false);
         }
         // Who waits for room in a session that is frozen learns what became of it.
-        if !core.is_frozen() && core.session.is_relaxed(&self.common.outbox) {
+        if !core.is_frozen() && core.session.has_room(&self.common.outbox) {
             return Poll::Ready(true);
         }
         core.calls().add_pusher(cx.waker());

@@ -124,7 +124,7 @@ impl Core {
     }
 
     fn wake_pushers(&mut self, limits: &OutboxLimits) {
-        if self.calls().has_pushers() && self.session.is_relaxed(limits) {
+        if self.calls().has_pushers() && self.session.has_room(limits) {
             self.calls().take_pushers().into_iter().for_each(Waker::wake);
         }
     }

@@ -375,6 +375,13 @@ impl Session {
         limits.is_relaxed(all) || (self.is_resumable() && limits.is_relaxed(self.unsent()))
     }
 
+    /// Returns whether who waits for room goes on: little waits, and what takes two frames has room beside it. One that waits may be as large as
+    /// all that may wait.
+    #[cfg(feature = "net")]
+    pub(crate) fn has_room(&self, limits: &OutboxLimits) -> bool {
+        self.is_relaxed(limits) && limits.admits_all(self.unsent(), 2)
+    }
+
     /// Returns whether no frame waits.
     #[must_use]
     pub fn is_drained(&self) -> bool {
