@@ -326,15 +326,7 @@ impl<S> LiveSession<S> {
 
     /// Closes the session; what was pushed before is still delivered if the client takes it in time.
     pub fn close(&self, reason: CloseReason) {
-        let mut core = self.core();
-        if core.is_frozen() {
-            return core.close_later(reason);
-        }
-        if core.session.close(reason) {
-            core.wake_readers();
-            drop(core);
-            self.handle_closed_for(reason);
-        }
+        self.close_with(reason, "");
     }
 
     fn handle_closed_for(&self, reason: CloseReason) {
@@ -350,10 +342,20 @@ impl<S> LiveSession<S> {
     /// [`Disconnected`](CloseReason::Disconnected), [`Dismissed`](CloseReason::Dismissed) and
     /// [`LoginExpired`](CloseReason::LoginExpired) can be told so; with any other reason the words are dropped.
     pub fn close_with(&self, reason: CloseReason, words: &str) {
-        if reason.takes_words() && self.closed().is_none() {
+        let mut core = self.core();
+        let is_frozen = core.is_frozen();
+        let is_first = if is_frozen { core.close_later(reason) } else { core.session.close(reason) };
+        if !is_first {
+            return;
+        }
+        if reason.takes_words() {
             self.common.last_words.keep(self.place(), reason, words);
         }
-        self.close(reason);
+        if !is_frozen {
+            core.wake_readers();
+            drop(core);
+            self.handle_closed_for(reason);
+        }
     }
 
     /// What the client is told of a close, if that is more than its word.
@@ -512,8 +514,6 @@ impl<S> LiveSession<S> {
 impl<S> Drop for LiveSession<S> {
     fn drop(&mut self) {
         self.debt.settle(&self.common.budget);
-        if self.closed().is_some_and(CloseReason::takes_words) {
-            self.common.last_words.forget(self.place());
-        }
+        self.common.last_words.forget(self.place());
     }
 }

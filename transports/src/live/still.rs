@@ -134,10 +134,10 @@ impl Core {
     }
 
     /// The session is to be closed if it goes on here.
-    pub(super) fn close_later(&mut self, reason: CloseReason) {
-        if let Some(frost) = self.frozen_mut() {
-            frost.closed.get_or_insert(reason);
-        }
+    pub(super) fn close_later(&mut self, reason: CloseReason) -> bool {
+        let Some(frost) = self.frozen_mut().filter(|frost| frost.closed.is_none()) else { return false };
+        frost.closed = Some(reason);
+        true
     }
 
     /// Another attachment carries the session: whoever was cut is superseded now.

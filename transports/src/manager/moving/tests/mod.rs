@@ -265,10 +265,30 @@ async fn a_session_that_is_closed_while_it_is_frozen_is_closed_where_it_goes_on(
     assert_eq!(session.last_words(CloseReason::Dismissed).as_deref(), Some("for good"));
     assert_eq!(one.freeze(&session), Err(NotFrozen::Over));
 
+    // Words for a session that is over already are for nobody.
+    session.close_with(CloseReason::Disconnected, "too late");
+    assert_eq!(session.last_words(CloseReason::Disconnected), None);
+
     let (Attached { session, .. }, _) = open(&one).await;
     one.freeze(&session).unwrap();
-    session.close(CloseReason::Disconnected);
+    session.close_with(CloseReason::Disconnected, "the password has changed");
     assert_eq!(one.release(&session, two.marks.here()), Some(CloseReason::Disconnected));
+}
+
+/// What is to be said to the client of a session is known by where that lies, and another may lie there next.
+#[tokio::test]
+async fn what_is_said_to_the_client_of_one_session_is_said_to_no_other() {
+    let one = node(1);
+    for _ in 0..100 {
+        let (Attached { session, .. }, _) = open(&one).await;
+        one.freeze(&session).unwrap();
+        session.close_with(CloseReason::Disconnected, "the password has changed");
+        one.release(&session, 2);
+        drop(session);
+        let (Attached { session, .. }, _) = open(&one).await;
+        session.close_with(CloseReason::Disconnected, "");
+        assert_eq!(session.last_words(CloseReason::Disconnected), None);
+    }
 }
 
 #[tokio::test]
