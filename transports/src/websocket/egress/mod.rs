@@ -171,6 +171,8 @@ impl Egress {
         if is_quiet && !self.has_news(core, limits) {
             // Most looks find this: the client has said something, or has everything.
             self.take_in_hand(core, 0);
+            // Also where a line of the session's own found no room, and was taken since.
+            core.session.handle_flowing();
             self.is_relaxed = self.carrying.is_none() || self.looks_relaxed(core, limits);
             return if core.expired { Next::Lost } else { self.flush() };
         }

@@ -337,6 +337,20 @@ fn a_pong_that_is_taken_makes_no_client_less_behind() {
     }
 }
 
+/// A line of the session's own found no room. Nothing else waits, and as it is behind nothing would.
+#[test]
+fn a_client_that_takes_all_that_there_is_is_not_behind() {
+    let mut world = World::resumable(0, 0);
+    world.push(30);
+    assert_eq!(world.write(1_000), Turn::Idle);
+    world.ask_with_line();
+    assert_eq!(world.turn(0), Turn::Blocked);
+    let volatile = || Frame::text("a cursor moved").with_policy(Policy::Volatile);
+    assert_eq!(world.session.push(volatile()), Pushed::LeftOut);
+    assert_eq!(world.write(1_000), Turn::Idle);
+    assert_eq!(world.session.push(volatile()), Pushed::Queued);
+}
+
 #[test]
 fn what_is_due_is_said_in_a_line_with_what_has_come() {
     for (due, text) in
