@@ -7,8 +7,8 @@ use std::{
 };
 
 use lapwing::{
-    Backlog, Broadcast, Channel, Context, Failure, Handled, Joining, Keep, Lapwing, Mount, Payload,
-    ResumeOptions, SlowPolicy, Topic, noreply,
+    Backlog, Broadcast, Channel, Context, Failure, Handled, Joining, Keep, Lapwing, Mount, OutboxLimits,
+    Payload, ResumeOptions, SlowPolicy, Topic, noreply,
 };
 use serde_json::{Value, json};
 use tokio::sync::{Notify, Semaphore};
@@ -173,6 +173,46 @@ async fn a_session_that_was_away_comes_back_to_one_state_of_each_thing_and_to_al
         session.post("!close").await;
         until("it is over", || lapwing.sessions().count() == 0).await;
     }
+}
+
+/// Little things, so that the HTTP server queues them by their number, and asks for no more before the client reads.
+#[tokio::test]
+async fn an_event_stream_that_nobody_reads_is_behind_however_little_each_event_is() {
+    let outbox = OutboxLimits::new()
+        .frames_max(1_000_000)
+        .bytes_max(1 << 30)
+        .unacknowledged_frames_max(1_000_000)
+        .unacknowledged_bytes_max(1 << 30);
+    let (lapwing, address) = serve(Mount::new().outbox(outbox)).await;
+    let mut session = joined(address, "map:1").await;
+    session.resume(Transport::Sse).await;
+    let waiting = || backlog(&lapwing).frames;
+    let stalled = async {
+        loop {
+            let before = waiting();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if before > 0 && waiting() == before {
+                return;
+            }
+            for _ in 0..100 {
+                say(&lapwing, Broadcast::new("map:1", "filler", json!({"text": "x".repeat(2_000)})));
+                tokio::task::yield_now().await;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, stalled).await.expect("its connection takes no more");
+    (0..1_000).for_each(|number| say(&lapwing, event("map:1", number).volatile()));
+    assert_eq!(lapwing.stats().slow.left_out, 1_000);
+    say(&lapwing, event("map:1", 1_000));
+    loop {
+        let message = session.next_json().await;
+        if message[3] != "filler" {
+            assert_eq!(message, told("map:1", "said", json!({"n": 1_000})));
+            break;
+        }
+    }
+    say(&lapwing, event("map:1", 1_001).volatile());
+    session.expect_json(told("map:1", "said", json!({"n": 1_001}))).await;
 }
 
 /// What waits for the only client that there is.

@@ -25,6 +25,9 @@ pub(crate) const PIECE_BYTES: usize = 8 * 1024;
 /// `http1::configure` sets: a server whose buffer is full does not ask a body for more, and would not learn that nobody wants it.
 const BYTES_MAX: usize = 4 * 1024;
 
+/// What the smallest piece counts for: a server that queues pieces takes sixteen of them at most, however small.
+const COST_MIN: usize = BYTES_MAX / 8;
+
 /// What is with the HTTP server.
 #[derive(Debug)]
 pub(crate) struct Window {
@@ -51,9 +54,13 @@ impl Window {
     /// A piece that is counted until it is written, or dropped.
     pub(crate) fn piece(self: &Arc<Self>, bytes: Bytes) -> Result<Bytes, OverBudget> {
         let charge = self.budget.try_charge(bytes.len())?;
-        self.bytes.fetch_add(bytes.len(), Ordering::AcqRel);
+        self.bytes.fetch_add(cost(&bytes), Ordering::AcqRel);
         Ok(Bytes::from_owner(Piece { bytes, window: self.clone(), _charge: charge }))
     }
+}
+
+fn cost(piece: &Bytes) -> usize {
+    piece.len().max(COST_MIN)
 }
 
 struct Piece {
@@ -70,7 +77,7 @@ impl AsRef<[u8]> for Piece {
 
 impl Drop for Piece {
     fn drop(&mut self) {
-        self.window.bytes.fetch_sub(self.bytes.len(), Ordering::AcqRel);
+        self.window.bytes.fetch_sub(cost(&self.bytes), Ordering::AcqRel);
         if let Some(waiter) = self.window.waiter.lock().unwrap_or_else(PoisonError::into_inner).take() {
             waiter.wake();
         }

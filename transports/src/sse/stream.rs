@@ -34,8 +34,11 @@ use crate::{
 /// Bytes that are gathered at once: the rest waits for the next turn.
 const GATHERED_BYTES_MAX: usize = window::PIECE_BYTES;
 
-/// Smaller pieces are not counted: the HTTP server takes a handful of them.
+/// Smaller pieces are not counted for a client that keeps up: the HTTP server takes a handful of them.
 const COUNTED_BYTES_MIN: usize = 4 * 1024;
+/// A client that has so much more to acknowledge may not be reading: a client acknowledges every 32 frames. Its pieces are counted,
+/// however small, so that the stream learns when nothing goes any further.
+const UNACKNOWLEDGED_FRAMES_MAX: usize = 128;
 
 /// What is around a line that is an event.
 const BEGIN: &[u8] = b"data: ";
@@ -54,6 +57,8 @@ pub(super) struct EventStream<H: Handler> {
     flow: Option<Box<Flow>>,
     /// What was written so far of a stream that is gzip.
     member: Option<Member>,
+    /// Much of what was written is not acknowledged.
+    is_lagging: bool,
     /// The last that was said has been said.
     is_over: bool,
 }
@@ -68,7 +73,17 @@ impl<H: Handler> EventStream<H> {
     pub(super) fn new(manager: Arc<Manager<H>>, attached: Attached<H>, is_gzip: bool) -> Self {
         let Attached { session, attachment, sent, greeting, .. } = attached;
         let (greeting, member) = (greeting.into_boxed_str(), is_gzip.then(Member::default));
-        Self { manager, session, attachment, sent, greeting, flow: None, member, is_over: false }
+        Self {
+            manager,
+            session,
+            attachment,
+            sent,
+            greeting,
+            flow: None,
+            member,
+            is_lagging: false,
+            is_over: false,
+        }
     }
 
     /// The first bytes: a comment for proxies that hold them back, and the greeting.
@@ -147,9 +162,9 @@ impl<H: Handler> EventStream<H> {
         event.into()
     }
 
-    /// The first piece of events, counted if it is more than a little. The stream is cut where the mount has no room.
+    /// The first piece of events, counted if it is more than a little, or the client lags. The stream is cut where the mount has no room.
     fn piece(&mut self, mut events: Bytes) -> Result<Bytes, Cut> {
-        if events.len() < COUNTED_BYTES_MIN {
+        if events.len() < COUNTED_BYTES_MIN && !self.is_lagging {
             return Ok(events);
         }
         let flow = self.flow.get_or_insert_with(|| {
@@ -173,6 +188,7 @@ impl<H: Handler> EventStream<H> {
         )?;
         self.sent.0 += frames as u64;
         core.session.handle_sent(self.sent);
+        self.is_lagging = core.session.unacknowledged().frames > UNACKNOWLEDGED_FRAMES_MAX;
         core.note_room(limits);
         self.manager.common.counters.wrote(Transport::Sse, frames, events.len());
         Some(events)
