@@ -9,18 +9,18 @@ use std::{
     time::Duration,
 };
 
-use http::StatusCode;
 use lapwing::{
     Accept, Channel, Disconnect, Failure, Joining, Lapwing, Mount, Payload, Refusal, ResumeRequest, Topic,
-    testing::TestServer, transports::close::CloseReason,
+    http::StatusCode, testing::TestServer, transports::close::CloseReason,
 };
 use serde_json::{Value, json};
 
 use crate::support::{
     PATIENCE,
     channels::{Client, Vsn, ok, reply},
+    events::EventStream,
     gateway,
-    http::get,
+    http::{self, get},
     lab,
     longpoll::LongPoll,
     sessions::{Attachment, Line, Session, TRANSPORTS, Transport, attach, lines_of},
@@ -314,6 +314,29 @@ async fn a_resume_can_be_checked_again_and_polls_in_a_row_are_one() {
         assert_eq!(lapwing.stats().resumes_refused.forbidden, round as u64 + 1);
     }
     until_nobody_is_there(&lapwing).await;
+}
+
+/// An `EventSource` cannot bring its token: the POST does that asks for its ticket.
+#[tokio::test]
+async fn what_comes_with_the_post_for_a_ticket_is_shown_to_who_checks_the_resume() {
+    let mount = mount().with_auth_tokens().on_resume(|resume: ResumeRequest| {
+        let is_known = resume.request.auth_token.as_deref() == Some("bob:forever");
+        std::future::ready(if is_known { Ok(()) } else { Err(Refusal::default().with_body("who is it?")) })
+    });
+    let (_lapwing, address) = serve(mount).await;
+    let path = Transport::Sse.path("/socket");
+    for (headers, greeting) in [
+        (&[("x-phoenix-authtoken", "bob:forever")][..], "!resumed 0"),
+        (&[][..], "!refused forbidden 4403 who is it?"),
+    ] {
+        let session = open(address, Transport::Websocket, "bob:forever").await;
+        let line = format!("!ticket\n!resume {} 0 30000", session.token);
+        let ticket = http::request(address, "POST", &path, headers, Some(line.as_bytes())).await.text();
+        let ticket = ticket.trim().strip_prefix("!ticket ").expect("a ticket");
+        let mut stream =
+            EventStream::request(address, "GET", &format!("{path}&ticket={ticket}"), &[], None).await;
+        assert_eq!(stream.next().await.as_deref(), Some(greeting));
+    }
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ use crate::{
         rejection::Rejection,
         server::{Refused, ServerControl},
     },
-    elsewhere::{Kind, NotCarried},
+    elsewhere::{Carried, Kind, NotCarried},
     forms::Forms,
     handler::Handler,
     http::{
@@ -197,7 +197,10 @@ async fn carried<H: Handler, B: RequestBody<Data = Bytes>>(
     let answered = match node {
         Ok(node) => {
             let carried = manager.carry(node, transport, parts, body).await;
-            carried.map_err(|why| token.map_or(why, |token| manager.not_carried(why, node, &token)))
+            // Without a token nobody knows where the session is now: its client comes again, with another ticket.
+            carried.map_err(|why| {
+                token.map_or(NotCarried::Later, |token| manager.not_carried(why, node, &token))
+            })
         }
         Err(why) => Err(why),
     };
@@ -228,10 +231,11 @@ fn standing<H: Handler>(session: &LiveSession<H::State>, applied: Applied) -> An
     Answer::Now(answer::of_lines(Body::from(format!("{lines}\n"))))
 }
 
-/// Keeps a line, and for a new session the head of the request, for the GET that brings the ticket.
+/// Keeps a line for the GET that brings the ticket, and the head of the request where the handler is asked about it: an `EventSource` brings none
+/// of its own.
 fn issue<H: Handler>(manager: &Manager<H>, parts: Parts, line: &str) -> Result<Response<Body>, RequestError> {
     let begins = matches!(post::only_line(line), Some(ClientControl::Open { .. }));
-    let parts = begins.then_some(parts);
+    let parts = (begins || manager.handler.checks_resumes()).then_some(parts);
     if parts.as_ref().is_some_and(|parts| head::bytes(parts) > head::BYTES_MAX) {
         return Err(RequestError::new(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -270,8 +274,15 @@ async fn on_get<H: Handler>(
         return Err(bad("this ticket is not good, or not any more"));
     };
     let (first, _) = post::parse(body.as_bytes())?;
-    // A ticket to carry a session on needs no head; this one says nothing to anybody then.
-    Ok(attach(manager, (Transport::Sse, encoding), kept.unwrap_or(parts), first).await?.0)
+    // Where nobody is asked, a ticket to carry a session on needs no head, and this one says nothing.
+    let by = parts.extensions.get::<Carried>().copied();
+    let mut head = kept.unwrap_or(parts);
+    // What brings the stream counts, and not what brought its POST.
+    match by {
+        Some(by) => drop(head.extensions.insert(by)),
+        None => drop(head.extensions.remove::<Carried>()),
+    }
+    Ok(attach(manager, (Transport::Sse, encoding), head, first).await?.0)
 }
 
 /// Begins a session or carries one on: the answer, and the session unless that was refused.
