@@ -119,6 +119,13 @@ impl Client {
         self.login.as_deref().and_then(Login::luggage)
     }
 
+    /// The session is over.
+    pub(crate) fn give_back_shares(&self) {
+        if let Some(login) = &self.login {
+            login.give_back_shares();
+        }
+    }
+
     /// Until when the login is good that the client connected with.
     pub(crate) fn until(&self) -> Option<Instant> {
         self.login.as_deref().and_then(Login::until)

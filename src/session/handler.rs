@@ -302,6 +302,7 @@ impl Hub {
         let joins: Vec<_> = state.joins.iter().cloned().collect();
         drop(state);
         self.logins.end(client);
+        client.give_back_shares();
         if let (Some(subscribed), Some(id)) = (subscribed, client.socket_id()) {
             self.node.socket_ids.unsubscribe(id, *subscribed);
         }

@@ -1,6 +1,9 @@
 //! Who a client is, and until when that is good.
 
-use std::{pin::Pin, sync::Arc};
+use std::{
+    pin::Pin,
+    sync::{Arc, PoisonError},
+};
 
 use lapwing_transports::connect::{ConnectRequest, Refusal};
 use tokio::time::Instant;
@@ -12,6 +15,7 @@ use crate::{
         moving::luggage::Luggage,
         rates::{JoinBucket, Share},
     },
+    sync::Mutex,
     topic::Topic,
 };
 
@@ -66,8 +70,8 @@ pub(crate) struct Full {
     until: Option<Instant>,
     /// Where its joins are counted, if they are apart.
     joins: Option<JoinBucket>,
-    /// What it has of the mount: of its address' share, and of its name's.
-    _shares: [Option<Share>; 2],
+    /// What it has of the mount, until its session is over: of its address' share, and of its name's.
+    shares: Mutex<[Option<Share>; 2]>,
     /// What it has brought, where sessions go from one node to another.
     luggage: Option<Luggage>,
 }
@@ -87,7 +91,7 @@ impl Login {
         let login = match id {
             None if is_plain => return None,
             Some(id) if is_plain => Self::Named(id),
-            id => Self::Full(Box::new(Full { id, until, joins, _shares: shares, luggage })),
+            id => Self::Full(Box::new(Full { id, until, joins, shares: Mutex::new(shares), luggage })),
         };
         Some(Box::new(login))
     }
@@ -110,6 +114,14 @@ impl Login {
         match self {
             Self::Named(id) => Some(id),
             Self::Full(full) => full.id.as_ref(),
+        }
+    }
+
+    /// The session is over: what it had of the mount is given back, whoever still holds a handle to it.
+    pub(crate) fn give_back_shares(&self) {
+        if let Self::Full(full) = self {
+            let shares = std::mem::take(&mut *full.shares.lock().unwrap_or_else(PoisonError::into_inner));
+            drop(shares);
         }
     }
 

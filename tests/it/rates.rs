@@ -2,15 +2,16 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use lapwing::{Accept, Lapwing, Mount, Rate, Rates};
+use lapwing::{Accept, Channel, Failure, Joining, Lapwing, Mount, Payload, Rate, Rates, Sender, Topic};
 use serde_json::{Value, json};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::support::{
     PATIENCE,
     channels::{Client, Vsn, reply},
     http, lab,
     sessions::{Attachment, Line, Session, TRANSPORTS, attach},
-    websocket::Event,
+    websocket::{Event, Frame},
 };
 
 /// So many, and then no more for as long as any test lasts.
@@ -135,6 +136,35 @@ async fn an_id_has_so_many_sessions_and_gets_one_back_with_each_that_ends() {
         }
     };
     tokio::time::timeout(PATIENCE, admitted).await.expect("there is room again");
+}
+
+/// Gives handles to its joins away.
+struct Reached;
+
+impl Channel for Reached {
+    type State = UnboundedSender<Sender<Reached>>;
+
+    async fn join(_: &Topic, _: Payload, joining: &mut Joining<Self>) -> Result<Self, Failure> {
+        joining.state().send(joining.sender()).ok();
+        Ok(Self)
+    }
+}
+
+#[tokio::test]
+async fn a_handle_that_outlives_its_session_has_no_share() {
+    let (handles, mut kept) = unbounded_channel();
+    let rates = Rates::none().sessions_per_id(1).sessions_per_address(2);
+    let connect = |_| async { Ok(Accept::new().id("bob")) };
+    let mount = Mount::new().rates(rates).connect(connect).channel::<Reached>("reached", handles);
+    let lapwing = Lapwing::builder().mount("/socket", mount).build().unwrap();
+    let address = lab::serve(&lapwing).await;
+    let mut client = Client::joined(address, Vsn::V2, "reached").await;
+    let handle = kept.recv().await.unwrap();
+    assert_eq!(refusal(address, "").await.as_deref(), Some("too many sessions of this user"));
+    client.socket.send(Frame::close(1000, "")).await;
+    until_there_are(&lapwing, 0).await;
+    assert_eq!(refusal(address, "").await, None);
+    drop(handle);
 }
 
 #[tokio::test]
