@@ -155,10 +155,15 @@ impl Marks {
     }
 
     pub(crate) fn write(&self, kind: Kind, says: &[u8]) -> String {
+        self.write_of(self.here(), kind, says)
+    }
+
+    /// The same of another node.
+    pub(crate) fn write_of(&self, node: u64, kind: Kind, says: &[u8]) -> String {
         let Some(elsewhere) = &self.0 else { return URL_SAFE_NO_PAD.encode(says) };
         let mut bytes = Vec::with_capacity(TOKEN_BYTES_MAX);
         bytes.push(kind as u8);
-        bytes.extend_from_slice(&elsewhere.here().to_be_bytes());
+        bytes.extend_from_slice(&node.to_be_bytes());
         bytes.extend_from_slice(says);
         let tag = elsewhere.tag(&bytes);
         bytes.extend_from_slice(&tag);

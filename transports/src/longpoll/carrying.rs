@@ -11,14 +11,16 @@ use tokio::time::sleep;
 use super::{
     create_session,
     reply::{self, Status},
+    token::Token,
     token_of,
 };
 use crate::{
     connect::Transport,
-    elsewhere::NotCarried,
+    elsewhere::{Kind as TokenKind, NotCarried, TOKEN_BYTES_MAX},
     handler::Handler,
     http::body::{Body, RequestBody},
     manager::Manager,
+    session::Seq,
 };
 
 /// Bytes of an answer that is had whole before it is given on, so that a client never gets a part of it.
@@ -45,6 +47,7 @@ pub(super) async fn carry_poll<H: Handler>(
         Err(NotCarried::Gone) => create_session(manager, again).await,
         Err(NotCarried::Later) => {
             sleep(PAUSE).await;
+            let token = with_cursor(&manager, owner, &token).unwrap_or(token);
             reply::no_messages(Status::NoMessages, &token)
         }
     }
@@ -63,6 +66,16 @@ pub(super) async fn carry_post<H: Handler, B: RequestBody>(
         Err(NotCarried::Gone) => reply::status(Status::Gone, None),
         Err(NotCarried::Later) => reply::later(),
     }
+}
+
+/// The token of a client that has received nothing, where its own does not say so: its next poll would be taken to have what this one was handed,
+/// and lost. To those whose token never changes this is nothing new.
+fn with_cursor<H: Handler>(manager: &Manager<H>, owner: u64, token: &str) -> Option<String> {
+    let mut bytes = [0; TOKEN_BYTES_MAX + 2];
+    let (_, says) = manager.marks.read(TokenKind::Polled, token, &mut bytes)?;
+    let bare = Token::of_bytes(says).filter(|token| token.cursor.is_none())?;
+    let token = Token { cursor: Some(Seq(0)), ..bare };
+    Some(manager.marks.write_of(owner, TokenKind::Polled, &token.bytes()))
 }
 
 async fn whole(response: Response<Body>) -> Result<Response<Body>, NotCarried> {

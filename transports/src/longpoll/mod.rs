@@ -47,7 +47,7 @@ use crate::{
     },
     close::CloseReason,
     connect::Transport,
-    elsewhere::{Kind as TokenKind, TOKEN_BYTES_MAX, Whose},
+    elsewhere::{Carried, Kind as TokenKind, TOKEN_BYTES_MAX, Whose},
     forms::Forms,
     frame::Message,
     handler::Handler,
@@ -83,6 +83,10 @@ pub(crate) fn respond<H: Handler, B: RequestBody>(
     if !manager.allows_origin(&parts) {
         return ready(reply::status(Status::Forbidden, None));
     }
+    // A browser asks so with the session's token: any node can tell.
+    if parts.method == Method::OPTIONS {
+        return ready(reply::preflight(parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS)));
+    }
     if let Some(owner) = token_of(&parts).and_then(|token| manager.owner(TokenKind::Polled, token, &parts)) {
         return match parts.method {
             Method::GET => later(carry_poll(manager.clone(), owner, parts)),
@@ -91,11 +95,15 @@ pub(crate) fn respond<H: Handler, B: RequestBody>(
         };
     }
     match parts.method {
-        Method::OPTIONS => ready(reply::preflight(parts.headers.get(ACCESS_CONTROL_REQUEST_HEADERS))),
         Method::GET => match find_session(manager, &parts) {
             Some(found) => {
                 let encoding = Encoding::agree(manager.longpoll_options().gzips(), &parts.headers);
-                later(poll_session(manager.clone(), found, encoding))
+                match parts.extensions.get::<Carried>().and_then(|_| with_cursor(manager, &found)) {
+                    Some(token) => {
+                        ready(encoding.said(false, reply::no_messages(Status::NoMessages, &token)))
+                    }
+                    None => later(poll_session(manager.clone(), found, encoding)),
+                }
             }
             None => later(create_session(manager.clone(), parts)),
         },
@@ -165,6 +173,21 @@ async fn create_session<H: Handler>(manager: Arc<Manager<H>>, parts: Parts) -> R
         session.close(CloseReason::Lost);
         manager.end_session(&session, CloseReason::Lost);
     }))
+}
+
+/// A token that says what was received, for a client that has none and was given nothing yet: once, as there are clients whose token never changes.
+///
+/// The first one says nothing of it, and what is handed to the next poll with it counts as received. What is handed to a poll that another node
+/// carries can be lost with that node, so that its client gets the token first.
+fn with_cursor<H: Handler>(manager: &Manager<H>, (session, token): &Found<H>) -> Option<String> {
+    let poller = session.poller()?;
+    let is_first = token.cursor.is_none() && poller.handed_out.load(Ordering::Relaxed) == 0;
+    if !is_first || poller.has_cursor.swap(true, Ordering::Relaxed) {
+        return None;
+    }
+    session.touch();
+    let token = Token { cursor: Some(Seq(0)), ..*token };
+    Some(manager.marks.write(TokenKind::Polled, &token.bytes()))
 }
 
 /// Waits for frames. Cancel safe: what is not proven received stays in the session.
