@@ -42,8 +42,9 @@ export interface LapwingOptions {
   streams?: boolean;
   /**
    * Gives the auth token: before a session is opened, then with how the one before has ended, and again some time before the
-   * login ends, as far as the server has said when (`Accept::expires_at`). Instead of phoenix.js's `authToken`. One that fails closes
-   * the session that was to be opened with 4400; a login that was to be renewed is tried again.
+   * login ends, as far as the server has said when (`Accept::expires_at`). Instead of phoenix.js's `authToken`. One that fails, gives no
+   * string or takes longer than 30 seconds closes the session that was to be opened with 4400, or, where that was to take the place of
+   * a lost one, is asked again for as long as `reopenMs` says; a login that was to be renewed is tried again.
    */
   getToken?: (before?: { code: number; reason: string }) => string | Promise<string>;
   /** Called with `status()` after each change. */

@@ -151,7 +151,8 @@ export class Lapwing extends Target {
     try {
       if (getToken) await this.#login.begin(before);
     } catch (error) {
-      return session.fail(ENDS.token, `no token: ${error?.message ?? error}`);
+      // Whoever gives tokens may be away together with the server: where a session is to take the place of another, it is tried again.
+      return session.fail(ENDS.token, `no token: ${error?.message ?? error}`, { isAway: true });
     }
     if (session.isOver) return;
     const refusal = refusalOf(credentialsOf(this.url, this.#address));

@@ -11,6 +11,8 @@ import { withToken } from "./address.js";
 const EARLY = { ms: 120_000, part: 1 / 4 };
 /** Until a renewal that failed is tried again. */
 const AGAIN_MS = 10_000;
+/** How long a page has to get a token; so long a server waits for what a program decides. */
+const TOKEN_MS = 30_000;
 /** The longest that a timer can wait. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
 /** No ref of phoenix.js, which counts, is like it. */
@@ -37,7 +39,7 @@ export class Login {
 
   /** Gets the token that a session is opened with. `before` is how the last one ended. */
   async begin(before) {
-    withToken(this.#address, await this.#getToken(before));
+    await this.#fetchToken(before);
   }
 
   /** The login is good for so long; `undefined` for ever. */
@@ -80,15 +82,30 @@ export class Login {
     if (Date.now() > this.#endsAt) return;
     let token;
     try {
-      token = await this.#getToken();
+      token = await this.#fetchToken();
     } catch {
       return this.#renewIn(AGAIN_MS);
     }
     if (!this.#getToken) return;
-    withToken(this.#address, token);
     this.#count += 1;
     this.#pending = `${REF}${this.#count}`;
     this.#send(this.#message({ token }));
+  }
+
+  /** Asks the page for a token, which goes along from now on. */
+  async #fetchToken(before) {
+    let timer;
+    const late = new Promise((_, reject) => {
+      timer = setTimeout(() => reject(new Error("getToken takes too long")), TOKEN_MS);
+    });
+    try {
+      const token = await Promise.race([this.#getToken(before), late]);
+      if (typeof token !== "string") throw new TypeError("getToken gives a string");
+      withToken(this.#address, token);
+      return token;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #message(payload) {

@@ -293,6 +293,8 @@ export class Session {
     if (current && attachment !== current) return attachment.end(`refused ${reason}`);
     // By another attachment the server was told of more than this one asked for: what it has dropped since, we have.
     if (reason === "gap" && attachment.number < this.ledger.received) return attachment.end("overtaken");
+    // The server has the session, and no room for a connection, or nobody who decides: it is asked again.
+    if (reason === "full" && this.token) return attachment.end("refused full");
     // It has heard its last word: a poll would ask again.
     attachment.drop();
     // Who may not carry a session on may still begin one.
@@ -383,8 +385,8 @@ export class Session {
   }
 
   /** Ends the session for a reason of its own. */
-  fail(code, reason) {
-    this.leave({ code, reason, isError: true });
+  fail(code, reason, { isAway = false } = {}) {
+    this.leave({ code, reason, isError: true, isAway });
   }
 
   // With a ledger, what it keeps goes before the end.

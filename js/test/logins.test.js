@@ -3,8 +3,11 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import WebSocket from "ws";
+import { addressOf } from "../src/address.js";
 import { Lapwing } from "../src/index.js";
+import { Login } from "../src/login.js";
 import { ENDS } from "../src/session.js";
 import { loadClient, transportsOf } from "../../tests/clients/support/clients.js";
 import { startTestbed } from "../../tests/clients/support/testbed.js";
@@ -121,6 +124,58 @@ it("a page may ask again after a login of which the transport does not know", as
   Lapwing.forgetRefusals();
   assert.equal(await open(counted, "&token=cookie").closed(), "4401 no token");
   assert.ok(count.requests > 0);
+});
+
+it("a server that cannot say whether a session may be carried on is asked until it can", async () => {
+  // Polls in a row are one, and of those nobody is asked.
+  for (const [name, options] of WAYS.slice(0, 2)) {
+    const user = newUser();
+    const { session, messages, opened } = open(options, `&token=${user}:forever`);
+    await opened();
+    const ends = [];
+    session.onclose = ({ code, reason }) => ends.push(`${code} ${reason}`);
+    await testbed.fetch(`/undecided/${user}`);
+    session.cut();
+    await until("refusals", () => session.status().failures.filter(({ how }) => how === "refused full").length >= 2, 20_000);
+    await testbed.fetch(`/decided/${user}`);
+    session.send(JSON.stringify([null, "1", "phoenix", "heartbeat", {}]));
+    await until("an answer", () => messages.length === 1, 20_000);
+    assert.deepEqual(ends, [], name);
+    session.close();
+  }
+});
+
+it("a poll that comes late shows its token, as the server asks again whose it is", async () => {
+  let isLate = false;
+  const late = async (url, request) => {
+    const answer = await fetch(url, request);
+    if (!isLate || !request.body.startsWith("!resume")) return answer;
+    isLate = false;
+    const text = await answer.text();
+    await setTimeout(4_000);
+    return new Response(text, answer);
+  };
+  const options = { transports: ["longpoll"], fetch: late, getToken: () => `${newUser()}:forever` };
+  const { session, messages, opened } = open(options);
+  await opened();
+  for (const ref of ["1", "2", "3"]) {
+    isLate = ref === "2";
+    session.send(JSON.stringify([null, ref, "phoenix", "heartbeat", {}]));
+    await until(`the answer to ${ref}`, () => messages.length === Number(ref), 20_000);
+  }
+  session.close();
+});
+
+it("a page that gets no token in time is told so", async (t) => {
+  const address = addressOf("ws://127.0.0.1/socket");
+  for (const [getToken, error] of [[() => new Promise(() => {}), /too long/], [() => undefined, /a string/], [() => "é€", /./]]) {
+    t.mock.timers.enable({ apis: ["setTimeout"] });
+    const login = new Login({ url: "ws://127.0.0.1/socket", address, getToken, send() {} });
+    const begun = login.begin();
+    t.mock.timers.tick(30_000);
+    await assert.rejects(begun, error);
+    t.mock.timers.reset();
+  }
 });
 
 it("a token that cannot be had ends the session before it begins", async () => {

@@ -245,15 +245,23 @@ describe("a server that is started anew over a Redis", { timeout: 240_000 }, () 
       const env = { ENGINE: engine.url(), APP: `js-${version.replaceAll(".", "-")}`, NODE: "one" };
       let server = await startTestbed({ env });
       const asked = [];
-      const getToken = (before) => `ada:${asked.push(before) * 1_000_000}`;
+      // Who gives tokens goes down and comes back with the server.
+      let isAway = false;
+      const getToken = (before) => {
+        const token = `ada:${asked.push(before) * 1_000_000}`;
+        return isAway ? Promise.reject(new Error("502")) : token;
+      };
       const page = new Page(client, server.port, { mount: "/socket_login", getToken });
       await page.joined;
       await page.say(1);
       await page.hears(1);
+      isAway = true;
       await server.stop();
       await until("the loss", () => page.conn.status().state === "reopening");
+      await until("a token that cannot be had", () => asked.length >= 2);
       const waiting = page.push("ping");
       server = await startTestbed({ env, port: server.port });
+      isAway = false;
       const other = new Page(client, server.port, { topic: page.topic, mount: "/socket" });
       await other.joined;
       await other.say(2);

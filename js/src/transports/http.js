@@ -21,11 +21,6 @@ export class HttpAttachment extends Attachment {
     return this.session.address[this.name];
   }
 
-  /** What else opens a session, or takes it over: a server may look at who comes. */
-  get headers() {
-    return this === this.session.race.current ? {} : this.session.address.headers;
-  }
-
   finish(ledger) {
     this.#finish(this.session.token, ledger);
   }

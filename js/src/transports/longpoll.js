@@ -70,7 +70,7 @@ export class LongPollAttachment extends HttpAttachment {
     // One that answers a question has taken that long already.
     const usualMs = this.#isHeld ? session.holdMs + SLACK_MS : this.#isAsked ? postMs : SLACK_MS;
     const deadlineMs = Math.max(usualMs, session.frameLimit.patienceMs);
-    const request = new Request(fetch, this.url, lines, { deadlineMs, headers: this.headers });
+    const request = new Request(fetch, this.url, lines, { deadlineMs, headers: session.address.headers });
     this.request = request;
     try {
       const answer = await request.answer;

@@ -72,7 +72,7 @@ export class SseAttachment extends HttpAttachment {
   #post(lines, read) {
     const { fetch, attemptMs } = this.session.options;
     const deadlineMs = Math.min(attemptMs, Math.max(BEGIN_MS, BEGIN_TRIPS * (this.session.rtt ?? 0)));
-    this.request = new Request(fetch, this.url, lines, { deadlineMs, headers: this.headers, read });
+    this.request = new Request(fetch, this.url, lines, { deadlineMs, headers: this.session.address.headers, read });
     return this.request.answer;
   }
 }

@@ -25,7 +25,7 @@ use std::{
     net::SocketAddr,
     process::ExitCode,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -44,7 +44,8 @@ use hyper_util::{
 use lapwing::{
     Accept, Body, Broadcast, Builder, Channel, CheckOrigin, ConnectRequest, Context, DeflateOptions,
     Disconnect, Failure, Gap, Handled, Joining, Keep, Lapwing, LongpollOptions, Mount, OutboxLimits, Payload,
-    PeerAddr, Rate, Rates, Read, Refusal, ResumeOptions, SseOptions, StopReason, Topic, WebsocketOptions,
+    PeerAddr, Rate, Rates, Read, Refusal, ResumeOptions, ResumeRequest, SseOptions, StopReason, Topic,
+    WebsocketOptions,
     api::{ApiOptions, ApiService},
     noreply, reply, stop,
     transports::{
@@ -287,6 +288,22 @@ fn verify(token: Option<&str>) -> Result<Accept, Refusal> {
     }
 }
 
+/// Users for whom nobody can say at the moment whether a connection may carry their session on: of `/undecided/bob`, until `/decided/bob`.
+static UNDECIDED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+fn undecided() -> MutexGuard<'static, Vec<String>> {
+    UNDECIDED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Whoever carries a session on has to show a token as well.
+fn verify_again(resume: &ResumeRequest, token: Option<&str>) -> Result<(), Refusal> {
+    let user = resume.id.as_deref().and_then(|id| id.strip_prefix("user:"));
+    if undecided().iter().any(|undecided| Some(undecided.as_str()) == user) {
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE));
+    }
+    verify(token).map(drop)
+}
+
 fn logins() -> Mount {
     let token =
         |request: &ConnectRequest| request.auth_token.clone().or(request.param("token").map(str::to_owned));
@@ -297,6 +314,10 @@ fn logins() -> Mount {
         .with_auth_tokens()
         .connect(move |request| std::future::ready(verify(token(&request).as_deref())))
         .on_token(|request| async move { verify(Some(&request.token)) })
+        .on_resume(move |resume| {
+            let token = token(&resume.request);
+            std::future::ready(verify_again(&resume, token.as_deref()))
+        })
 }
 
 /// Options of streams and polls where `GZIP` says so: from how many bytes on messages are compressed in them, on every mount.
@@ -419,6 +440,12 @@ fn respond(served: &Served, request: Request<Incoming>) -> ResponseFuture {
         stats.to_string()
     } else if let Some(id) = path.strip_prefix("/ban/") {
         let _ = lapwing.disconnect_with(format!("user:{id}"), Disconnect::because("banned").for_good());
+        "ok".to_owned()
+    } else if let Some(id) = path.strip_prefix("/undecided/") {
+        undecided().push(id.to_owned());
+        "ok".to_owned()
+    } else if let Some(id) = path.strip_prefix("/decided/") {
+        undecided().retain(|undecided| undecided != id);
         "ok".to_owned()
     } else if let Some(id) = path.strip_prefix("/disconnect/") {
         let _ = lapwing.disconnect(format!("user:{id}"));
