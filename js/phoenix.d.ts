@@ -12,7 +12,10 @@ declare module "phoenix" {
     transport?: Transport<Connection>;
     /** Sent with each connect, in the query; `Mount::connect` sees them. */
     params?: Given<object>;
-    /** Sent with each connect, in a header or a subprotocol instead of the query, where it could be logged. */
+    /**
+     * Sent with each connect, in a header or a subprotocol instead of the query, where it could be logged. It needs 1.8.0, and as a
+     * function 1.8.9: the versions between send the function's own text.
+     */
     authToken?: Given<string>;
     /** Until a push without a reply times out. Default: 10,000. */
     timeout?: number;

@@ -1,4 +1,5 @@
-//! The guide, one page each: what to do in a program that uses lapwing. It is documentation alone.
+//! The guide, one page each: what to do in a program that uses lapwing. It is documentation alone. Links between the pages, and to other documents,
+//! work in the repository, in `docs/guide`, and not here.
 
 #[doc = include_str!("../docs/guide/axum.md")]
 pub mod axum {}

@@ -22,7 +22,8 @@ const CAUSES_MAX: usize = 16;
 ///
 /// A failure of [`join`](crate::Channel::join) refuses the client. That of another callback ends nothing: the client gets
 /// an error reply if the callback was to answer it, and if nobody waits for an answer the failure is logged: as an error, but for
-/// payloads, keys and metas that do not fit, which a client may bring as often as it likes, at `debug`.
+/// payloads, keys and metas that do not fit, which a client may bring as often as it likes, at `debug`. One ends the session, with 1013:
+/// [`PushError::Full`] of a callback that answers nobody, as the client lacks a message and cannot be told so.
 ///
 /// ```
 /// use lapwing::{Channel, Context, Failure, Handled, Joining, Payload, Topic, reply};

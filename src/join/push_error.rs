@@ -13,8 +13,9 @@ pub enum PushError {
     /// As much waits for the client as may ([`OutboxLimits`](crate::OutboxLimits)). Later there may be room:
     /// [`Socket::ready`](crate::Socket::ready) waits for it.
     ///
-    /// A callback that returns this error, as `?` does, and by which nobody could be told of a gap, ends the session as one whose
-    /// client is too slow, with 1013.
+    /// What a callback that returns this error, as `?` does, brings about depends on whether it answers the client. That of
+    /// [`handle_in`](crate::Channel::handle_in) is the error reply, which needs room as well. Where nobody is answered, and where there is no room for the
+    /// reply, the session ends as one whose client is too slow, with 1013.
     Full,
     /// The client's session is over. Only who waits for room is told; otherwise the end of the join says it.
     Closed,

@@ -76,7 +76,7 @@ pub(crate) struct Node {
     undroppable: Occasionally,
 }
 
-/// The reason why a broadcast did not reach everybody. It has reached all others.
+/// The reason why a broadcast did not reach everybody. It has reached all others, but where it says that nobody has it.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum BroadcastError {
@@ -84,7 +84,7 @@ pub enum BroadcastError {
     Encode(EncodeError),
     /// The other nodes could not be told.
     PubSub(PubSubError),
-    /// It is too large for the other nodes of a cluster; this one's subscribers have it.
+    /// It is too large for the other nodes of a cluster; this one's subscribers have it. Of a topic that the store of the cluster keeps nobody has it.
     TooLarge(TooLarge),
     /// The topic is kept by the store of a cluster, which is away, and as much waits for it as may: nobody gets it.
     NotKept(NotKept),

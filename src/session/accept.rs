@@ -37,8 +37,9 @@ impl Accept {
         Self::default()
     }
 
-    /// Names the connection: a topic that stands for all connections of a user, such as `user:42`. Publishing
-    /// `disconnect` on it, as [`Lapwing::disconnect`](crate::Lapwing::disconnect) does, ends them.
+    /// Names the connection, with an id that all connections of a user have, such as `user:42`:
+    /// [`Lapwing::disconnect`](crate::Lapwing::disconnect) ends all connections with it, and [`Lapwing::kick`](crate::Lapwing::kick) their joins of a
+    /// topic. It is no topic: a broadcast of `disconnect` on a topic of that name ends nothing.
     #[must_use]
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = Some(id.into());

@@ -36,6 +36,9 @@ const SHARE_WAIT: Duration = Duration::from_secs(5);
 
 /// Bounds of how fast clients may be, and how many sessions one of them may have. An option of a [`Mount`](crate::Mount::rates).
 ///
+/// What an address or an id may have it may have on one mount of one node: on N nodes of a cluster N times as much. Of a session that has come from
+/// another node the id is counted, and not the address.
+///
 /// Addresses and ids have no limits by default: behind a proxy all clients have one address, and a program may give all its clients one
 /// id.
 ///

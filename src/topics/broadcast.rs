@@ -99,7 +99,8 @@ pub(crate) mod compared {
 }
 
 impl Broadcast {
-    /// A broadcast to everybody on the topic.
+    /// A broadcast to everybody on the topic. A value behind [`Json`](crate::Json) becomes a payload by
+    /// [`into_payload`](crate::IntoPayload::into_payload), which may fail.
     #[must_use]
     pub fn new(topic: impl Into<Topic>, event: impl AsRef<str>, payload: impl Into<Payload>) -> Self {
         Self {

@@ -2,7 +2,8 @@
 
 use crate::topics::position::Position;
 
-/// The outcome of a broadcast. All subscribers on this node have it, or will have it in their turn.
+/// The outcome of a broadcast. All subscribers on this node have it, or will have it in their turn; those of a topic that the store of a cluster
+/// keeps, when the store has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Published {
@@ -21,8 +22,12 @@ pub enum Sent {
     Now,
     /// The engine is away. The other nodes get it when that is back, in its turn. If more is said meanwhile than is kept, the oldest is
     /// forgotten, and they are told of a gap.
+    ///
+    /// On a topic that the store of a cluster keeps nobody has it before the engine is back, this node's subscribers included. Of more than may
+    /// wait the newest is refused ([`BroadcastError::NotKept`](crate::BroadcastError::NotKept)).
     Later,
     /// As much waits for the engine as may, though it is there: it takes less than is said. The other nodes do not get it, and are told of a gap.
+    /// Not on a topic that the store of a cluster keeps.
     Here,
 }
 

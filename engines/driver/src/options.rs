@@ -85,8 +85,8 @@ impl Options {
     /// [`Stats::forged`](crate::Stats::forged). Default: none.
     ///
     /// It keeps who can write to the engine, and does not know the secret, from publishing, from ending clients and from being a node. It hides
-    /// nothing, and does not keep them from saying again what a node has said. 16 bytes from a random source are enough. It costs
-    /// 17 bytes a message, and a SHA-256 of it at both ends.
+    /// nothing, and does not keep them from saying again what a node has said. 16 bytes from a random source are enough; an empty one is an
+    /// error of [`start`](Self::start). It costs 17 bytes a message, and a SHA-256 of it at both ends.
     pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.secret = Some(Secret(secret.into()));
         self
@@ -152,6 +152,9 @@ impl Options {
     pub async fn start<E: Engine>(self, mut engine: E) -> Result<(Cluster, Events), StartError> {
         let spread = self.config.topic_spread();
         let names = Names::new(&self.app, E::SEPARATOR, spread).map_err(StartError::App)?;
+        if self.secret.as_ref().is_some_and(|Secret(secret)| secret.is_empty()) {
+            return Err(StartError::EmptySecret);
+        }
         let instance = Instance(getrandom::u64().map_err(StartError::Random)?);
         let name = if self.name.is_empty() { instance.to_string() } else { self.name };
 
@@ -191,6 +194,8 @@ impl Options {
 pub enum StartError {
     /// The application's name.
     App(AppNameError),
+    /// The secret is empty: anybody would have it.
+    EmptySecret,
     /// The engine is away, or refuses the node; its source says why.
     Engine(ConnectError),
     /// The operating system gives no random bits.
@@ -201,6 +206,9 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::App(error) => error.fmt(f),
+            Self::EmptySecret => {
+                f.write_str("the secret is empty: take 16 random bytes or more, or set none")
+            }
             Self::Engine(error) => error.fmt(f),
             Self::Random(_) => f.write_str("the operating system gives no random bits"),
         }
@@ -210,7 +218,7 @@ impl fmt::Display for StartError {
 impl Error for StartError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::App(_) => None,
+            Self::App(_) | Self::EmptySecret => None,
             Self::Engine(error) => error.source(),
             Self::Random(error) => Some(error),
         }

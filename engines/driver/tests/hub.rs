@@ -207,6 +207,17 @@ async fn an_application_whose_name_is_none_is_refused() {
     assert!(matches!(start, Err(StartError::App(_))), "{start:?}");
 }
 
+/// As of a variable of the environment that is set to nothing.
+#[tokio::test]
+async fn an_empty_secret_is_refused() {
+    let hub = Hub::new();
+    for at_start in [AtStart::Refuse, AtStart::Wait] {
+        let start = Options::new("contract").secret("").at_start(at_start).start(hub.engine("one")).await;
+        assert!(matches!(start, Err(StartError::EmptySecret)), "{start:?}");
+        assert!(start.unwrap_err().to_string().starts_with("the secret is empty"));
+    }
+}
+
 #[tokio::test]
 async fn an_outage_that_is_longer_than_the_ring_is_one_gap_and_the_newest_arrives() {
     let hub = Hub::new();

@@ -98,7 +98,7 @@ impl WebsocketOptions {
     }
 
     /// Sets the time that a client may say nothing. Default 60 s, twice the stock client's heartbeat interval. Then the connection is closed
-    /// with 1001.
+    /// with 1002.
     pub fn idle_timeout(mut self, time: Duration) -> Self {
         self.idle_timeout = time.min(FOREVER);
         self
