@@ -72,7 +72,7 @@ impl ClusterOptions {
     /// Messages between nodes are sealed with a secret that all of them have; others are dropped, and counted. Default: none.
     ///
     /// It keeps who can write to the engine, and does not know the secret, from publishing, from ending clients and from being a node. It
-    /// hides nothing. 16 bytes from a random source are enough.
+    /// hides nothing. 16 bytes from a random source are enough; an empty one is an error of [`start`](Self::start).
     pub fn secret(mut self, secret: impl Into<Vec<u8>>) -> Self {
         self.options = self.options.secret(secret);
         self

@@ -519,7 +519,7 @@ impl fmt::Display for BroadcastError {
         f.write_str(match self {
             Self::Encode(_) => "the broadcast could not be encoded for some of its subscribers",
             Self::PubSub(_) => "the broadcast reached this node alone",
-            Self::TooLarge(_) => "the broadcast is too large for other nodes and reached this one alone",
+            Self::TooLarge(_) => "the broadcast is too large for other nodes: it reached this one alone, and nobody on a kept topic",
             Self::NotKept(_) => "the broadcast could not be kept, and reached nobody",
             Self::ReservedEvent => "the event's name is reserved",
             Self::EmptyTopic => "the topic has no name",

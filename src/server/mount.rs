@@ -129,11 +129,16 @@ impl Mount {
     /// use std::time::Duration;
     /// use lapwing::{Accept, Mount, Refusal};
     ///
-    /// let mount = Mount::new().on_token(|request| async move {
-    ///     let user = request.token.strip_prefix("user-").ok_or_else(Refusal::default)?;
+    /// fn verify(token: &str) -> Result<Accept, Refusal> {
+    ///     let user = token.strip_prefix("user-").ok_or_else(Refusal::default)?;
     ///     Ok(Accept::new().id(format!("user:{user}")).expires_in(Duration::from_secs(3600)))
-    /// });
-    /// # let _ = mount;
+    /// }
+    ///
+    /// let mount = Mount::new()
+    ///     .with_auth_tokens()
+    ///     .connect(|request| async move { verify(request.auth_token.as_deref().unwrap_or_default()) })
+    ///     .on_token(|request| async move { verify(&request.token) });
+    /// # lapwing::Lapwing::builder().mount("/socket", mount).build().unwrap();
     /// ```
     pub fn on_token<F, Fut>(mut self, on_token: F) -> Self
     where

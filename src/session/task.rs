@@ -334,6 +334,10 @@ async fn handle<C: Channel>(
             };
             let is_taken = cx.end_event();
             answers = Some(reference).filter(|_| !is_taken);
+            if answers.is_some() && matches!(&result, Ok(Err(failure)) if failure.is_gap()) {
+                // There is no room for the answer either, which says so.
+                let _ = cx.ready().await;
+            }
             (Callback::HandleIn, result)
         }
         ChannelMailbox::Info(message) => match message.downcast::<Parcel<C>>() {

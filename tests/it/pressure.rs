@@ -70,6 +70,12 @@ impl Channel for Rows {
                 cx.ready().await?;
                 Ok(reply("ok", json!({"full": full, "is_full": is_full})))
             }
+            "all" => {
+                for row in 0..rows {
+                    cx.push("row", json!({"row": row, "text": text}))?;
+                }
+                Ok(reply("ok", json!({})))
+            }
             _ => Ok(noreply()),
         }
     }
@@ -342,5 +348,26 @@ async fn rows_that_are_each_more_than_may_wait_come_one_after_the_other() {
             assert_eq!(client.next_message().await[4]["row"], row);
         }
         assert_eq!(client.next_message().await[4]["response"]["frames"], 1);
+    }
+}
+
+#[tokio::test]
+async fn who_pushes_more_than_there_is_room_for_says_so_to_the_client_and_goes_on() {
+    let (_lapwing, address, _news) = serve(Mount::new()).await;
+    let mut client = Client::joined(address, Vsn::V2, "rows:1").await;
+    for reference in ["2", "3"] {
+        client.send(json!(["1", reference, "rows:1", "all", {"rows": 50_000, "bytes": 10}])).await;
+        let mut rows = 0;
+        let answer = loop {
+            let message = client.next_message().await;
+            if message[3] == "phx_reply" {
+                break message;
+            }
+            assert_eq!(message[4]["row"], rows);
+            rows += 1;
+        };
+        assert_eq!((rows, &answer[1]), (4_096, &json!(reference)));
+        let told = json!({"status": "error", "response": {"reason": "too much waits for the client"}});
+        assert_eq!(answer[4], told);
     }
 }
