@@ -1,8 +1,15 @@
 //! Clients that do not go on with what is carried for them: what that costs whom.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{
+    convert::Infallible,
+    net::SocketAddr,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use bytes::Bytes;
+use http_body::Frame;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, service::Service as _};
 use lapwing::{
@@ -16,10 +23,14 @@ use super::{
     rooms,
 };
 use crate::support::{
-    lab,
+    http, lab,
+    longpoll::LongPoll,
     sessions::{BEAT, Session, Transport, upgrade},
-    websocket,
+    websocket::{self, Event},
 };
+
+/// As many requests of a session are carried at a time.
+const OF_A_SESSION_MAX: usize = 16;
 
 /// Two nodes that know each other, and where they listen.
 async fn two() -> ([TestServer; 2], [SocketAddr; 2]) {
@@ -38,6 +49,24 @@ async fn joined(address: SocketAddr) -> Session {
         session.next_json().await;
     }
     session
+}
+
+/// A body of which no more comes than this.
+struct Endless(Option<Bytes>);
+
+impl http_body::Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.0.take() {
+            Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            None => Poll::Pending,
+        }
+    }
 }
 
 /// The answer of a node, of which nothing is read.
@@ -134,4 +163,50 @@ async fn an_answer_that_is_read_after_a_while_is_whole() {
         assert!(said > 0);
     }
     eventually("nothing is left", || carried(&nodes) == (0, 0)).await;
+}
+
+#[tokio::test]
+async fn one_session_has_so_many_requests_under_way_at_another_node_and_no_more() {
+    let (nodes, addresses) = two().await;
+    let (mut session, mut other) = (joined(addresses[0]).await, joined(addresses[0]).await);
+    (session.address, other.address) = (addresses[1], addresses[1]);
+    let path = Transport::Sse.path("/socket");
+    let first = Bytes::from(format!("!send {}\n", session.token));
+    let endless = || {
+        let (node, path, body) = (Lapwing::clone(&nodes[1]), path.clone(), Endless(Some(first.clone())));
+        tokio::spawn(async move { answer(&node, &path, body).await })
+    };
+    let unfinished: Vec<_> = (0..OF_A_SESSION_MAX).map(|_| endless()).collect();
+    eventually("all are under way", || carried(&nodes) == (OF_A_SESSION_MAX, OF_A_SESSION_MAX)).await;
+    let refused = session.post("!ack 0").await;
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
+    assert_eq!(session.poll(0, "").await.status, 503);
+    let mut socket = upgrade(addresses[1], &Transport::Websocket.path("/socket")).await;
+    socket.send(websocket::Frame::text(format!("!resume {} 0 {BEAT}", session.token))).await;
+    assert_eq!(socket.next_but_pongs().await, Event::Close(1012, String::new()));
+    assert_eq!(carried(&nodes).0, OF_A_SESSION_MAX);
+    assert_eq!(other.post("!ack 0").await.status, 200, "it is one session's bound");
+    session.address = addresses[0];
+    assert_eq!(session.post("!ack 0").await.status, 200, "and none at its own node");
+    unfinished.into_iter().for_each(|request| request.abort());
+    eventually("they are given up", || carried(&nodes) == (0, 0)).await;
+    session.address = addresses[1];
+    assert_eq!(session.post("!ack 0").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_stock_client_has_as_many_under_way() {
+    let (nodes, addresses) = two().await;
+    let client = LongPoll::open(addresses[0], "/socket").await;
+    let path = format!("/socket/longpoll?vsn=2.0.0&token={}", client.token);
+    let endless = || {
+        let (node, path) = (Lapwing::clone(&nodes[1]), path.clone());
+        tokio::spawn(async move { answer(&node, &path, Endless(None)).await })
+    };
+    let unfinished: Vec<_> = (0..OF_A_SESSION_MAX).map(|_| endless()).collect();
+    eventually("all are under way", || carried(&nodes) == (OF_A_SESSION_MAX, OF_A_SESSION_MAX)).await;
+    let refused = http::request(addresses[1], "POST", &path, &[], Some(b"[]")).await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    unfinished.into_iter().for_each(|request| request.abort());
+    eventually("they are given up", || carried(&nodes) == (0, 0)).await;
 }
