@@ -20,11 +20,13 @@ pub struct RelayConfig {
     pub(super) ack_timeout: Duration,
     pub(super) say_every: Duration,
     pub(super) silence_max: Duration,
+    pub(super) room_timeout: Duration,
 }
 
 impl RelayConfig {
     /// Relays that this node carries at a time. Default 16,384: one for each client that hangs on another node's session, which is two
-    /// thirds of all of a node where three share the load. At the bound [`Relays::open`](super::Relays::open) refuses.
+    /// thirds of all of a node where three share the load. Those that are over count until the program has used what came of them, and are the first
+    /// that go ([`RelayOutput::Dropped`](super::RelayOutput::Dropped)). At the bound [`Relays::open`](super::Relays::open) refuses.
     pub fn carried_max(mut self, relays: usize) -> Self {
         self.carried_max = relays;
         self
@@ -55,13 +57,17 @@ impl RelayConfig {
         self
     }
 
-    /// The same of all relays with one peer. Default 8 MiB. At the bound all of them wait, and no new one begins.
+    /// Bytes of all relays with one peer of which it has not said that they came there, one piece more allowed. Default 8 MiB: what an engine holds
+    /// of them is less than what makes it give up a connection. At the bound all of them wait, and no new one begins. A peer says so each time a
+    /// quarter of that has come, and has come to it whether its clients read or not.
     pub fn peer_bytes_max(mut self, bytes: usize) -> Self {
         self.peer_bytes_max = bytes.max(1);
         self
     }
 
-    /// Bytes that came from all peers and that the program has not used. Default 64 MiB. At the bound a relay for which more comes is lost.
+    /// Bytes that came from all peers and that the program has not used, of relays that are over, too. Default 64 MiB. At the bound the relays are lost
+    /// whose program has not used what it had for longest ([`RelayOutput::Dropped`](super::RelayOutput::Dropped)); if it still has all that, the relay
+    /// for which more comes.
     pub fn held_bytes_max(mut self, bytes: usize) -> Self {
         self.held_bytes_max = bytes;
         self
@@ -109,6 +115,13 @@ impl RelayConfig {
         self.silence_max = time;
         self
     }
+
+    /// How long a side waits for room while the other one uses nothing, until the relay is lost. Default 30 s: a client that reads again later comes
+    /// again.
+    pub fn room_timeout(mut self, time: Duration) -> Self {
+        self.room_timeout = time;
+        self
+    }
 }
 
 impl RelayConfig {
@@ -136,6 +149,7 @@ impl Default for RelayConfig {
             ack_timeout: Duration::from_secs(5),
             say_every: Duration::from_secs(5),
             silence_max: Duration::from_secs(15),
+            room_timeout: Duration::from_secs(30),
         }
     }
 }
@@ -161,12 +175,13 @@ mod tests {
             .ack_every(ms(11))
             .ack_timeout(ms(12))
             .say_every(ms(13))
-            .silence_max(ms(14));
+            .silence_max(ms(14))
+            .room_timeout(ms(15));
         assert_eq!((set.carried_max, set.owned_max, set.head_bytes_max), (1, 2, 3));
         assert_eq!((set.piece_bytes_max, set.piece_bytes(), set.window_bytes), (4, 4, 5));
         assert_eq!((set.peer_bytes_max, set.held_bytes_max, set.batch_bytes_max), (6, 7, 8));
         assert_eq!((set.controls_max, set.peers_max), (9, 10));
         let times = (set.ack_every, set.ack_timeout, set.say_every, set.silence_max);
-        assert_eq!(times, (ms(11), ms(12), ms(13), ms(14)));
+        assert_eq!((times, set.room_timeout), ((ms(11), ms(12), ms(13), ms(14)), ms(15)));
     }
 }

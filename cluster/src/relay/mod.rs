@@ -22,23 +22,28 @@
 //!
 //! # Laws
 //!
-//! For every order of calls and messages (`cluster/tests/relay.rs`):
+//! For every order of calls and messages (`cluster/tests/relays`):
 //!
 //! 1. *In order and once.* What a side hears of a relay is a prefix of what the other gave; [`RelayEnd::Done`] comes when the carrier has
 //!    heard everything.
 //! 2. *One owner.* A relay is opened once at most, at the instance it was opened for.
-//! 3. *Bounded.* What is under way to a peer, and what came and is not used, never exceeds [`RelayConfig`].
-//! 4. *It ends or goes on.* While the engine is up, whatever is lost: no side waits for the other for longer than the bounds on silence.
-//! 5. *Told once.* Each side that knows of a relay hears of its end once, unless it cut it itself, and of nothing after that.
+//! 3. *Bounded.* What is under way to a peer, and what came and the program has not used, whether the relay is over or not, never exceeds [`RelayConfig`].
+//! 4. *It ends or goes on.* While the engine is up, whatever is lost: no side waits for the other for longer than the bounds on silence and on the wait for
+//!    room. However many relays have sides that use nothing, the others go on.
+//! 5. *Told once.* Each side that knows of a relay hears of its end once, unless it cut it itself, and of nothing after that, but that it is to drop what it
+//!    has not used.
 
 mod config;
 mod halves;
 mod output;
 mod peer;
+mod saying;
+mod unread;
 pub mod wire;
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    ops::RangeInclusive,
     time::Duration,
 };
 
@@ -51,7 +56,9 @@ pub use self::{
 };
 use self::{
     halves::{Place, Receiving, Sending},
-    peer::{Batch, Peer, Piece, Queued},
+    peer::{Peer, Piece, Queued},
+    saying::has_room,
+    unread::Unread,
     wire::{Address, Item, Why},
 };
 use crate::id::Instance;
@@ -106,10 +113,16 @@ pub struct Relays {
     /// Peers that something is to be said to, each once.
     ready: VecDeque<Instance>,
     outputs: VecDeque<RelayOutput>,
+    /// Those that are over, while the program has not used what came of them.
+    unread: BTreeMap<RelayKey, Unread>,
     last_relay: u64,
+    /// Places that are taken: of relays, and of those that are over until they are used or dropped.
     carried: usize,
+    owned: usize,
     /// Bytes that came and were not used.
     held: usize,
+    /// Those of them that the program was told to drop since it was last heard from a peer.
+    leaving: usize,
     unreadable: u64,
 }
 
@@ -127,6 +140,10 @@ impl RelayKey {
     fn address(self) -> Address {
         Address { sender: self.role, relay: self.relay }
     }
+
+    fn all_with(peer: Instance) -> RangeInclusive<Self> {
+        Self { peer, role: Role::Carrier, relay: 0 }..=Self { peer, role: Role::Owner, relay: u64::MAX }
+    }
 }
 
 impl Relays {
@@ -142,9 +159,12 @@ impl Relays {
             peers: BTreeMap::new(),
             ready: VecDeque::new(),
             outputs: VecDeque::new(),
+            unread: BTreeMap::new(),
             last_relay: 0,
             carried: 0,
+            owned: 0,
             held: 0,
+            leaving: 0,
             unreadable: 0,
         }
     }
@@ -171,7 +191,9 @@ impl Relays {
         let (mut lost, mut due) = (Vec::new(), Vec::new());
         for (key, relay) in &self.relays {
             let silence = time - relay.told;
-            if relay.sending.is_overdue(time, config.ack_timeout) || time - relay.heard >= config.silence_max
+            if relay.sending.is_overdue(time, config.ack_timeout)
+                || relay.sending.is_stuck(time, config.room_timeout, config.window_bytes)
+                || time - relay.heard >= config.silence_max
             {
                 lost.push(*key);
             } else if silence >= config.say_every
@@ -195,12 +217,7 @@ impl Relays {
 
     /// A peer is dead, or has departed: so are all relays with it.
     pub fn handle_gone(&mut self, peer: Instance) {
-        let range = RelayKey { peer, role: Role::Carrier, relay: 0 }..=RelayKey {
-            peer,
-            role: Role::Owner,
-            relay: u64::MAX,
-        };
-        let keys: Vec<RelayKey> = self.relays.range(range).map(|(key, _)| *key).collect();
+        let keys: Vec<RelayKey> = self.relays.range(RelayKey::all_with(peer)).map(|(key, _)| *key).collect();
         if let Some(peer) = self.peers.get_mut(&peer) {
             peer.clear();
         }
@@ -215,6 +232,8 @@ impl Relays {
         if self.enter(from).is_none() {
             return;
         }
+        // What the program was told to drop before, and still has, counts.
+        self.leaving = 0;
         for item in wire::items(message) {
             match item {
                 Ok(Item::Open { relay, head }) => self.handle_open(from, relay, head),
@@ -239,40 +258,37 @@ impl Relays {
         self.tell_room(from);
     }
 
-    /// The program has used so many of the bytes that came for a relay, its head included.
+    /// The program has used so many of the bytes that came for a relay, its head included, and whether it is over or not.
     pub fn handle_used(&mut self, key: RelayKey, bytes: usize) {
-        let Some(relay) = self.relays.get_mut(&key) else { return };
-        let bytes = bytes.min(relay.receiving.held());
-        relay.receiving.used += bytes as u64;
-        self.held -= bytes;
+        let Some(relay) = self.relays.get_mut(&key) else { return self.handle_used_unread(key, bytes) };
+        self.held -= relay.receiving.handle_used(bytes, self.time);
         // Soon enough that the other side does not have to wait for it.
         if relay.receiving.untold() >= self.config.window_bytes as u64 / 4 {
             self.owe_ack(key);
         }
     }
 
-    /// Begins a relay to the node that has a session.
+    /// Begins a relay to the node that has a session. There may be outputs behind it.
     ///
     /// # Errors
     /// See [`NotOpened`].
     pub fn open(&mut self, owner: Instance, head: Bytes) -> Result<RelayKey, NotOpened> {
-        let RelayConfig { carried_max, head_bytes_max, peer_bytes_max, .. } = self.config;
+        let RelayConfig { head_bytes_max, peer_bytes_max, .. } = self.config;
         if !self.is_up {
             return Err(NotOpened::Away);
         }
         if head.len() > head_bytes_max {
             return Err(NotOpened::TooLarge);
         }
-        let has_place = self.carried < carried_max;
-        let peer = self.enter(owner).filter(|peer| has_place && peer.in_flight < peer_bytes_max);
-        if peer.is_none() {
+        let has_room = self.enter(owner).is_some_and(|peer| peer.in_flight < peer_bytes_max);
+        if !has_room || !self.make_place(Role::Carrier) {
             return Err(NotOpened::Full);
         }
         self.last_relay += 1;
-        self.carried += 1;
         let key = RelayKey { peer: owner, role: Role::Carrier, relay: self.last_relay };
         let relay = Relay { heard: self.time, told: self.time, ..Relay::default() };
         self.relays.insert(key, relay);
+        self.take_place(key);
         self.give(key, head.len(), Piece::Head(head));
         Ok(key)
     }
@@ -291,6 +307,9 @@ impl Relays {
         };
         let Some(peer) = self.peers.get_mut(&key.peer) else { return Err(NotSent::Over) };
         if !has_room(&self.config, relay, peer) {
+            if relay.sending.unused() >= self.config.window_bytes {
+                relay.sending.handle_full(self.time);
+            }
             peer.waiting.insert(key);
             return Err(NotSent::Full);
         }
@@ -311,11 +330,12 @@ impl Relays {
         Ok(())
     }
 
-    /// Ends a relay: nobody wants it any more. The program hears of it no more.
+    /// Ends a relay, if it is not over: nobody wants it any more. The program has nothing of it, and hears of it no more.
     pub fn cut(&mut self, key: RelayKey) {
         if self.remove(key) {
             self.push_control(key.peer, Item::Cut { address: key.address(), why: Why::GivenUp });
         }
+        self.forget_unread(key);
     }
 
     /// The next message, and for whom; none while the engine is away. Ask when the engine takes one, and not sooner: what gathers until then is in
@@ -355,16 +375,16 @@ impl Relays {
         self.outputs.pop_front()
     }
 
-    /// How many relays there are, carried and owned.
+    /// How many relays there are, carried and owned. Those that are over count until the program has used what came of them, or is to drop it.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.relays.len()
+        self.carried + self.owned
     }
 
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.relays.is_empty()
+        self.relays.is_empty() && self.unread.is_empty()
     }
 
     /// How many of them this node carries.
@@ -373,13 +393,13 @@ impl Relays {
         self.carried
     }
 
-    /// Bytes that were given for a peer and that it has not used.
+    /// Bytes that were given for a peer and of which it has not said that they came there.
     #[must_use]
     pub fn in_flight(&self, peer: Instance) -> usize {
         self.peers.get(&peer).map_or(0, |peer| peer.in_flight)
     }
 
-    /// Bytes that came and that the program has not used.
+    /// Bytes that came and that the program has not used, of relays that are over, too.
     #[must_use]
     pub fn held(&self) -> usize {
         self.held
@@ -396,7 +416,7 @@ impl Relays {
     fn handle_open(&mut self, from: Instance, number: u64, head: Bytes) {
         let key = RelayKey { peer: from, role: Role::Owner, relay: number };
         let Some(peer) = self.peers.get_mut(&from) else { return };
-        if number <= peer.opened {
+        if number <= peer.opened || self.unread.contains_key(&key) {
             // One that was overtaken does not begin: it could not be told from one that was, and is over.
             if !self.relays.contains_key(&key) {
                 self.push_control(from, Item::Cut { address: key.address(), why: Why::Lost });
@@ -404,36 +424,42 @@ impl Relays {
             return;
         }
         peer.opened = number;
-        let RelayConfig { owned_max, head_bytes_max, held_bytes_max, .. } = self.config;
-        let has_place = self.relays.len() - self.carried < owned_max && self.held < held_bytes_max;
-        if !has_place || head.len() > head_bytes_max {
+        let is_small = head.len() <= self.config.head_bytes_max;
+        if !is_small || !self.make_place(Role::Owner) || !self.make_room(head.len()) {
             return self.push_control(from, Item::Cut { address: key.address(), why: Why::Busy });
         }
         let mut relay = Relay { heard: self.time, told: self.time, ..Relay::default() };
-        relay.receiving.handle(1, head.len());
+        relay.receiving.handle_next(head.len(), self.time);
         self.held += head.len();
         self.relays.insert(key, relay);
+        self.take_place(key);
+        self.handle_came(from, head.len());
         self.outputs.push_back(RelayOutput::Opened(key, head));
     }
 
     /// A piece came; the last one has no bytes.
     fn handle_piece(&mut self, key: RelayKey, number: u64, bytes: Option<Bytes>) {
-        let Some(relay) = self.relays.get_mut(&key) else {
+        let Some(relay) = self.relays.get(&key) else {
             return self.push_control(key.peer, Item::Cut { address: key.address(), why: Why::Lost });
         };
         let len = bytes.as_ref().map_or(0, Bytes::len);
-        match relay.receiving.handle(number, len) {
+        let RelayConfig { window_bytes, piece_bytes_max, .. } = self.config;
+        match relay.receiving.place(number) {
             Place::Again => return,
             Place::Wrong => return self.lose(key),
+            // It sends more than it may, or all do together.
+            Place::Next if relay.receiving.held() + len > window_bytes + piece_bytes_max => {
+                return self.lose(key);
+            }
+            Place::Next if !self.make_room(len) => return self.lose(key),
             Place::Next => {}
         }
+        // It may be the one that had to go.
+        let Some(relay) = self.relays.get_mut(&key) else { return };
+        relay.receiving.handle_next(len, self.time);
         relay.heard = self.time;
         self.held += len;
-        let RelayConfig { window_bytes, piece_bytes_max, held_bytes_max, .. } = self.config;
-        if relay.receiving.held() > window_bytes + piece_bytes_max || self.held > held_bytes_max {
-            // It sends more than it may, or all do together.
-            return self.lose(key);
-        }
+        self.handle_came(key.peer, len);
         let Some(bytes) = bytes else { return self.handle_end(key) };
         self.outputs.push_back(RelayOutput::Data(key, bytes));
     }
@@ -456,10 +482,10 @@ impl Relays {
             return self.push_control(key.peer, Item::Cut { address: key.address(), why: Why::Lost });
         };
         relay.heard = self.time;
-        let freed = relay.sending.handle_ack(received, used, self.time);
+        let arrived = relay.sending.handle_ack(received, used, self.time);
         let is_done = key.role == Role::Owner && relay.sending.is_done();
         if let Some(peer) = self.peers.get_mut(&key.peer) {
-            peer.in_flight -= freed;
+            peer.in_flight -= arrived;
         }
         if is_done {
             self.remove(key);
@@ -486,11 +512,9 @@ impl Relays {
         }
     }
 
-    /// Forgets a relay and what it has under way. Returns whether there was one.
+    /// Forgets a relay and what it has under way. What came of it stays until it is used. Returns whether there was one.
     fn remove(&mut self, key: RelayKey) -> bool {
         let Some(relay) = self.relays.remove(&key) else { return false };
-        self.carried -= usize::from(key.role == Role::Carrier);
-        self.held -= relay.receiving.held();
         if let Some(peer) = self.peers.get_mut(&key.peer) {
             peer.in_flight -= relay.sending.in_flight();
             if relay.sending.sent < relay.sending.last {
@@ -499,84 +523,15 @@ impl Relays {
             peer.acks.remove(&key);
             peer.waiting.remove(&key);
         }
+        self.keep_unread(key, relay.receiving);
         true
-    }
-
-    /// One message of what waits for a peer.
-    fn message(&mut self, to: Instance) -> Bytes {
-        let mut batch = Batch::new();
-        let Some(peer) = self.peers.get_mut(&to) else { return batch.finish() };
-        while batch.len() < self.config.batch_bytes_max
-            && let Some(item) = peer.pop_control()
-        {
-            batch.push(&item);
-        }
-        while batch.len() < self.config.batch_bytes_max
-            && let Some(key) = peer.acks.pop_first()
-        {
-            let Some(relay) = self.relays.get_mut(&key) else { continue };
-            let Receiving { taken: received, used, .. } = relay.receiving;
-            relay.receiving.told = (received, used);
-            relay.told = self.time;
-            batch.push(&Item::Ack { address: key.address(), received, used });
-        }
-        while batch.len() < self.config.batch_bytes_max
-            && let Some(queued) = peer.queue.pop_front()
-        {
-            let Some(relay) = self.relays.get_mut(&queued.key) else { continue };
-            relay.sending.handle_sent(queued.number, self.time);
-            batch.push_piece(queued);
-        }
-        batch.finish()
-    }
-
-    /// Tells those that waited for room to a peer.
-    fn tell_room(&mut self, of: Instance) {
-        let Some(peer) = self.peers.get_mut(&of) else { return };
-        if peer.waiting.is_empty() || peer.in_flight >= self.config.peer_bytes_max {
-            return;
-        }
-        let waiting = std::mem::take(&mut peer.waiting);
-        for key in waiting {
-            let Some(relay) = self.relays.get(&key) else { continue };
-            if has_room(&self.config, relay, peer) {
-                self.outputs.push_back(RelayOutput::Room(key));
-            } else {
-                peer.waiting.insert(key);
-            }
-        }
-    }
-
-    fn owe_ack(&mut self, key: RelayKey) {
-        if let Some(peer) = self.peers.get_mut(&key.peer) {
-            peer.acks.insert(key);
-            self.make_ready(key.peer);
-        }
-    }
-
-    fn push_control(&mut self, to: Instance, item: Item) {
-        if let Some(peer) = self.peers.get_mut(&to) {
-            peer.push_control(item, self.config.controls_max);
-            self.make_ready(to);
-        }
-    }
-
-    /// Something may be to be said to a peer.
-    fn make_ready(&mut self, peer: Instance) {
-        let Some(state) = self.peers.get_mut(&peer) else { return };
-        if state.has_something() && !std::mem::replace(&mut state.is_ready, true) {
-            self.ready.push_back(peer);
-        }
     }
 
     /// The state of a peer, made if there is room for it: another one is forgotten with which nothing is going on.
     fn enter(&mut self, peer: Instance) -> Option<&mut Peer> {
         if !self.peers.contains_key(&peer) && self.peers.len() >= self.config.peers_max {
-            let has_relays = |instance: &Instance| {
-                let (peer, role, relay) = (*instance, Role::Carrier, 0);
-                let next = self.relays.range(RelayKey { peer, role, relay }..).next();
-                next.is_some_and(|(key, _)| key.peer == peer)
-            };
+            let has_relays =
+                |instance: &Instance| self.relays.range(RelayKey::all_with(*instance)).next().is_some();
             let idle = self.peers.keys().find(|instance| !has_relays(instance)).copied()?;
             self.peers.remove(&idle);
             self.ready.retain(|ready| *ready != idle);
@@ -588,10 +543,6 @@ impl Relays {
 /// The relay that a peer speaks of.
 fn key_of(from: Instance, address: Address) -> RelayKey {
     RelayKey { peer: from, role: address.sender.other(), relay: address.relay }
-}
-
-fn has_room(config: &RelayConfig, relay: &Relay, peer: &Peer) -> bool {
-    relay.sending.in_flight() < config.window_bytes && peer.in_flight < config.peer_bytes_max
 }
 
 #[cfg(test)]

@@ -15,8 +15,11 @@ pub enum RelayOutput {
     Finished(RelayKey),
     /// There is room again for a relay to which [`Relays::send`](super::Relays::send) had said that there is none.
     Room(RelayKey),
-    /// The relay is over. Nothing follows.
+    /// The relay is over. Nothing follows, but for [`Dropped`](Self::Dropped).
     Ended(RelayKey, RelayEnd),
+    /// The relay is over, and what came of it and is not used is to be dropped, as others need the place: say with
+    /// [`Relays::handle_used`](super::Relays::handle_used) what was. Told once at most.
+    Dropped(RelayKey),
 }
 
 /// Why a relay is over.

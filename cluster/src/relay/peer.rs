@@ -23,8 +23,10 @@ pub(super) struct Peer {
     controls: VecDeque<Item>,
     /// Relays of which the peer is to be told where this side stands.
     pub(super) acks: BTreeSet<RelayKey>,
-    /// Bytes that were given and that the peer has not used.
+    /// Bytes that were given and of which the peer has not said that they came there.
     pub(super) in_flight: usize,
+    /// Bytes that came from it since it was told of all relays what has come.
+    pub(super) came: usize,
     /// Relays that wait for room.
     pub(super) waiting: BTreeSet<RelayKey>,
     /// The last relay that this peer has opened here.

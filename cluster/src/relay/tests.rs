@@ -120,6 +120,23 @@ fn a_quarter_of_the_window_that_was_used_is_told_at_once() {
 }
 
 #[test]
+fn a_quarter_of_what_may_be_under_way_is_told_when_it_has_come_used_or_not() {
+    let mut relays = owner(RelayConfig::default().peer_bytes_max(100));
+    hear(&mut relays, &[open(2), data(1, 2, 16)]);
+    assert!(!relays.has_something(), "the two heads and that are 24");
+    hear(&mut relays, &[data(2, 2, 1)]);
+    let ack = |relay, used| Item::Ack { address: Address { sender: Role::Owner, relay }, received: 2, used };
+    assert_eq!(said(&mut relays), [ack(1, 4), ack(2, 0)]);
+    hear(&mut relays, &[data(2, 3, 24)]);
+    assert!(!relays.has_something());
+    hear(&mut relays, &[data(2, 4, 1)]);
+    assert!(
+        matches!(said(&mut relays)[..], [Item::Ack { received: 4, .. }]),
+        "of those that it does not know"
+    );
+}
+
+#[test]
 fn heads_are_as_large_as_they_may_be() {
     let mut relays = up(RelayConfig::default().head_bytes_max(4));
     assert!(relays.open(PEER, HEAD).is_ok());
@@ -142,14 +159,35 @@ fn relays_of_others_have_places_of_their_own() {
 #[test]
 fn what_came_and_is_not_used_is_bounded_for_all_together() {
     let mut relays = up(RelayConfig::default().held_bytes_max(8));
-    assert_eq!(hear(&mut relays, &[open(1), open(2), open(3)]).len(), 2);
+    pass(&mut relays, 0, 1);
+    let lost = |relay| [RelayOutput::Ended(owned(relay), RelayEnd::Lost), RelayOutput::Dropped(owned(relay))];
+    let opened = |relay| RelayOutput::Opened(owned(relay), HEAD);
+    assert_eq!(hear(&mut relays, &[open(1), open(2)]), [opened(1), opened(2)]);
     assert_eq!(relays.held(), 8);
     relays.handle_used(owned(1), 4);
+    pass(&mut relays, 1, 2);
     assert_eq!(hear(&mut relays, &[data(1, 2, 4)]).len(), 1, "as much as may be");
-    assert_eq!(relays.held(), 8);
-    let lost = hear(&mut relays, &[data(2, 2, 1)]);
-    assert_eq!(lost, [RelayOutput::Ended(owned(2), RelayEnd::Lost)]);
-    assert_eq!(relays.held(), 4, "of it nothing is held");
+    let [end, dropped] = lost(2);
+    assert_eq!(hear(&mut relays, &[open(3)]), [end, dropped, opened(3)], "it has used nothing for longest");
+    assert_eq!(relays.held(), 12, "its program is about to drop that");
+    relays.handle_used(owned(2), 4);
+    assert_eq!((relays.held(), relays.len()), (8, 2));
+    pass(&mut relays, 2, 3);
+    let [end, dropped] = lost(1);
+    let came = RelayOutput::Data(owned(3), Bytes::from_static(b"x"));
+    assert_eq!(hear(&mut relays, &[data(3, 2, 1)]), [end, dropped, came]);
+    // Its program drops nothing, nor what has to go next; so there is no place in the end.
+    let [end, dropped] = lost(3);
+    assert_eq!(hear(&mut relays, &[open(4)]), [end, dropped, opened(4)]);
+    assert_eq!((relays.held(), relays.len()), (13, 1));
+    assert_eq!(hear(&mut relays, &[open(5)]), lost(4));
+    assert_eq!((relays.held(), relays.len()), (13, 0));
+    assert_eq!(said(&mut relays).last(), Some(&cut(Role::Owner, 5, Why::Busy)));
+    for relay in [1, 3, 4] {
+        relays.handle_used(owned(relay), usize::MAX);
+    }
+    assert_eq!((relays.held(), relays.is_empty()), (0, true));
+    assert_eq!(hear(&mut relays, &[open(6)]), [opened(6)]);
 }
 
 #[test]

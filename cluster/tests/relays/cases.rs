@@ -135,7 +135,7 @@ fn at_each_bound_there_is_an_answer() {
     owner.handle_used(key, 8);
     exchange(&mut carrier, &mut owner);
     assert_eq!(outputs(&mut carrier), [RelayOutput::Room(kept)]);
-    assert_eq!(carrier.in_flight(OWNER), 2);
+    assert_eq!(carrier.in_flight(OWNER), 0, "all of it has come there");
     carrier.finish(kept).unwrap();
     assert_eq!(carrier.send(kept, "c".into()), Err(NotSent::Over));
     assert_eq!(carrier.finish(kept), Err(NotSent::Over));
@@ -154,6 +154,107 @@ fn who_waits_behind_all_that_is_under_way_to_a_peer_is_told_when_that_is_cut() {
     ticks(&mut owner, Duration::ZERO, Duration::from_millis(100));
     assert_eq!(outputs(&mut owner), [RelayOutput::Room(small)]);
     owner.send(small, "a".into()).unwrap();
+}
+
+/// Sends a relay of the owner as much as it takes.
+fn fill(carrier: &mut Relays, owner: &mut Relays, key: RelayKey) {
+    while owner.send(key, Bytes::from(vec![b'x'; 16 * 1024])).is_ok() {
+        exchange(carrier, owner);
+    }
+}
+
+#[test]
+fn clients_that_do_not_read_stop_no_other() {
+    let (mut carrier, mut owner) = (up(RelayConfig::default()), up(RelayConfig::default()));
+    let relays = opened(&mut carrier, &mut owner, 2_000);
+    let (carried, owned) = relays[0];
+    let mut now = Duration::from_millis(1_200);
+    let mut given_up = 0;
+    for (at, (_, hoarder)) in relays[1..].iter().enumerate() {
+        fill(&mut carrier, &mut owner, *hoarder);
+        if at % 20 == 0 {
+            ticks(&mut carrier, now, Duration::from_millis(100));
+            now = ticks(&mut owner, now, Duration::from_millis(100));
+        }
+        exchange(&mut carrier, &mut owner);
+        // One that reads gets what it is sent, at once; and requests for sessions of the carrier go on.
+        owner.send(owned, Bytes::from_static(b"said")).unwrap();
+        exchange(&mut carrier, &mut owner);
+        let mut heard = 0;
+        for output in outputs(&mut carrier) {
+            match output {
+                RelayOutput::Data(key, bytes) if key == carried => {
+                    carrier.handle_used(key, bytes.len());
+                    heard += bytes.len();
+                }
+                RelayOutput::Dropped(key) => {
+                    assert_ne!(key, carried);
+                    carrier.handle_used(key, usize::MAX);
+                    given_up += 1;
+                }
+                RelayOutput::Ended(key, end) => assert!(key != carried && end == RelayEnd::Lost),
+                _ => {}
+            }
+        }
+        assert_eq!(heard, 4);
+        assert!(carrier.held() <= 64 * 1024 * 1024);
+    }
+    assert!(given_up > 500, "{given_up} were to go");
+    owner.open(CARRIER, "head".into()).unwrap();
+}
+
+#[test]
+fn who_waits_for_room_and_whose_other_side_uses_nothing_is_told_after_half_a_minute() {
+    let (mut carrier, mut owner) = (up(RelayConfig::default()), up(RelayConfig::default()));
+    let (carried, owned) = opened(&mut carrier, &mut owner, 1)[0];
+    fill(&mut carrier, &mut owner, owned);
+    let mut now = Duration::from_millis(1_200);
+    for second in 0..30 {
+        assert!(outputs(&mut owner).is_empty(), "{second}");
+        // Both sides say all the time that they live.
+        ticks(&mut carrier, now, Duration::from_secs(1));
+        now = ticks(&mut owner, now, Duration::from_secs(1));
+        exchange(&mut carrier, &mut owner);
+    }
+    now = ticks(&mut owner, now, Duration::from_secs(1));
+    assert_eq!(outputs(&mut owner), [RelayOutput::Ended(owned, RelayEnd::Lost)], "{now:?}");
+    exchange(&mut carrier, &mut owner);
+    assert_eq!(outputs(&mut carrier).last(), Some(&RelayOutput::Ended(carried, RelayEnd::Cut(Why::Lost))));
+    assert!(carrier.held() >= 64 * 1024 && carrier.carried() == 1, "what came is still had");
+    carrier.cut(carried);
+    assert!(carrier.held() == 0 && carrier.carried() == 0 && carrier.is_empty());
+}
+
+#[test]
+fn an_answer_that_came_whole_counts_until_it_is_used() {
+    let config = RelayConfig::default().carried_max(3);
+    let (mut carrier, mut owner) = (up(config.clone()), up(config));
+    let relays = opened(&mut carrier, &mut owner, 3);
+    for (_, owned) in &relays {
+        owner.send(*owned, Bytes::from(vec![b'x'; 1_000])).unwrap();
+        owner.finish(*owned).unwrap();
+    }
+    exchange(&mut carrier, &mut owner);
+    let done = outputs(&mut carrier)
+        .into_iter()
+        .filter(|output| matches!(output, RelayOutput::Ended(_, RelayEnd::Done)));
+    assert_eq!((done.count(), owner.is_empty()), (3, true));
+    assert_eq!((carrier.held(), carrier.carried(), carrier.is_empty()), (3_000, 3, false));
+    carrier.handle_used(relays[0].0, 400);
+    carrier.handle_used(relays[0].0, 600);
+    assert_eq!((carrier.held(), carrier.carried()), (2_000, 2), "all of it is used");
+    carrier.cut(relays[1].0);
+    assert_eq!((carrier.held(), carrier.carried()), (1_000, 1), "nobody wants it any more");
+    assert_eq!(carrier.poll_message(), None, "and its owner is not to hear so");
+    carrier.open(OWNER, "head".into()).unwrap();
+    carrier.open(OWNER, "head".into()).unwrap();
+    // At the bound one that is over goes before one that comes is refused.
+    carrier.open(OWNER, "head".into()).unwrap();
+    assert_eq!(outputs(&mut carrier), [RelayOutput::Dropped(relays[2].0)]);
+    assert_eq!((carrier.carried(), carrier.held()), (3, 1_000), "until its program has dropped it");
+    assert_eq!(carrier.open(OWNER, "head".into()), Err(NotOpened::Full));
+    carrier.handle_used(relays[2].0, 1_000);
+    assert_eq!((carrier.carried(), carrier.held()), (3, 0));
 }
 
 #[test]

@@ -36,6 +36,7 @@ fn config() -> RelayConfig {
         .ack_timeout(Duration::from_secs(1))
         .say_every(Duration::from_secs(1))
         .silence_max(Duration::from_secs(3))
+        .room_timeout(Duration::from_secs(2))
 }
 
 /// A relay, whoever names it: its carrier, and that one's number.
@@ -56,6 +57,8 @@ struct Side {
     gave: Vec<u8>,
     got: Vec<u8>,
     unused: usize,
+    /// So many bytes its program uses, and no more, as a client that reads no further; none of those that use all.
+    stops_after: Option<usize>,
     has_finished: bool,
     /// It heard that the other side sends nothing more.
     is_finished: bool,
@@ -88,6 +91,8 @@ pub(crate) struct World {
     losses: u64,
     repeats: u64,
     overtakes: u64,
+    /// One side in so many uses nothing; 0 for none.
+    hoarders: u64,
     pieces: u32,
 }
 
@@ -95,7 +100,7 @@ impl World {
     pub(crate) fn new(seed: u64) -> Self {
         let mut dice = Dice::new(seed);
         let mut one_in = |least: u64| if dice.one_in(2) { 0 } else { least + dice.below(40) };
-        let (losses, repeats, overtakes) = (one_in(4), one_in(3), one_in(2));
+        let (losses, repeats, overtakes, hoarders) = (one_in(4), one_in(3), one_in(2), one_in(1).min(8));
         let mut world = Self {
             dice,
             programs: Vec::new(),
@@ -107,6 +112,7 @@ impl World {
             losses,
             repeats,
             overtakes,
+            hoarders,
             pieces: 0,
         };
         for _ in 0..NODES {
@@ -148,6 +154,32 @@ impl World {
             }
         }
         self.settle(60);
+        self.check_stories();
+        self.go_on();
+        self.check_stories();
+        let left: Vec<Name> = self.stories.keys().copied().collect();
+        for name in left {
+            for role in [Role::Carrier, Role::Owner] {
+                self.finish_side(name, role);
+            }
+        }
+        self.settle(60);
+        // Whoever has not used something holds on to it no longer.
+        for (name, role) in self.unread() {
+            self.use_up(name, role, usize::MAX);
+        }
+        self.settle(60);
+        for Program { instance, relays } in &self.programs {
+            assert_eq!((relays.is_empty(), relays.len()), (true, 0), "{instance} still has some");
+            assert_eq!(relays.held(), 0, "{instance} still counts some");
+            for peer in (1..=self.instances).map(Instance) {
+                assert_eq!(relays.in_flight(peer), 0, "{instance} still counts some for {peer}");
+            }
+            assert_eq!(relays.unreadable(), 0);
+        }
+    }
+
+    fn check_stories(&self) {
         for ((carrier, number), story) in &self.stories {
             let (name, owner) = (format!("{carrier} {number}"), &story.owned);
             // A relay that lasts lasts at both sides, and has brought over what was given.
@@ -158,23 +190,31 @@ impl World {
                 assert!(story.was_opened, "{name} neither began nor ended");
                 assert_eq!(story.carrier.got, owner.gave, "{name}: down");
                 assert_eq!(owner.got, story.carrier.gave, "{name}: up");
-                assert!(!owner.waits_for_room && !story.carrier.waits_for_room, "{name} waits for room");
+                let waits = |side: &Side| side.waits_for_room && !side.has_finished;
+                assert!(!waits(owner) && !waits(&story.carrier), "{name} waits for room");
             }
         }
-        let left: Vec<Name> = self.stories.keys().copied().collect();
-        for name in left {
-            for role in [Role::Carrier, Role::Owner] {
-                self.finish_side(name, role);
+    }
+
+    /// Law 4: whoever uses what it has is stopped by nobody who does not, however much those have been sent.
+    fn go_on(&mut self) {
+        let sides = self.sides(|side| !side.has_finished);
+        let uses = |world: &mut Self, name, role: Role| world.side(name, role.other()).stops_after.is_none();
+        let (going_on, stuck): (Vec<_>, Vec<_>) = sides
+            .into_iter()
+            .partition(|(name, role)| uses(self, *name, *role) && uses(self, *name, role.other()));
+        for _ in 0..8 {
+            for (name, role) in going_on.iter().chain(&stuck) {
+                let piece = self.piece(PIECE_BYTES_MAX);
+                if !self.side(*name, *role).waits_for_room {
+                    self.send_to(*name, *role, &piece);
+                }
             }
+            self.settle(1);
         }
         self.settle(60);
-        for Program { instance, relays } in &self.programs {
-            assert!(relays.is_empty() && relays.carried() == 0, "{instance} still has some");
-            assert_eq!(relays.held(), 0, "{instance} still counts some");
-            for peer in (1..=self.instances).map(Instance) {
-                assert_eq!(relays.in_flight(peer), 0, "{instance} still counts some for {peer}");
-            }
-            assert_eq!(relays.unreadable(), 0);
+        for (name, role) in going_on {
+            assert!(!self.side(name, role).is_over, "{name:?} {role:?} was stopped by others");
         }
     }
 
@@ -183,8 +223,9 @@ impl World {
         for _ in 0..ticks {
             self.tick();
             loop {
-                for (name, role) in self.sides(|side| side.unused > 0) {
-                    self.use_up(name, role, usize::MAX);
+                for (name, role) in self.unread() {
+                    let bytes = self.side(name, role).stops_after.unwrap_or(usize::MAX);
+                    self.use_up(name, role, bytes);
                 }
                 for at in 0..NODES {
                     while self.hand_over_of(at) {}
@@ -212,11 +253,19 @@ impl World {
         let to = (from + 1 + self.dice.below(NODES as u64 - 1) as usize) % NODES;
         let owner = self.programs[to].instance;
         let head = self.piece(HEAD_BYTES_MAX);
+        let mut stops_after = || {
+            let stops = self.hoarders > 0 && self.dice.one_in(self.hoarders);
+            stops.then(|| self.dice.below(100) as usize)
+        };
+        let (at_carrier, at_owner) = (stops_after(), stops_after());
         let program = &mut self.programs[from];
-        let Ok(key) = program.relays.open(owner, head.clone()) else { return };
-        let carrier = Side { gave: head.to_vec(), ..Side::default() };
-        let story = Story { owner, head, was_opened: false, carrier, owned: Side::default() };
-        assert!(self.stories.insert((program.instance, key.relay), story).is_none());
+        if let Ok(key) = program.relays.open(owner, head.clone()) {
+            let carrier = Side { gave: head.to_vec(), stops_after: at_carrier, ..Side::default() };
+            let owned = Side { stops_after: at_owner, ..Side::default() };
+            let story = Story { owner, head, was_opened: false, carrier, owned };
+            assert!(self.stories.insert((program.instance, key.relay), story).is_none());
+        }
+        self.hear(from);
     }
 
     /// Bytes that were never sent before.
@@ -256,9 +305,10 @@ impl World {
     }
 
     fn use_some(&mut self) {
-        let sides = self.sides(|side| side.unused > 0);
+        let sides = self.unread();
         if let Some((name, role)) = self.pick(&sides) {
             let bytes = 1 + self.dice.below(200) as usize;
+            let bytes = bytes.min(self.side(name, role).stops_after.unwrap_or(usize::MAX));
             self.use_up(name, role, bytes);
         }
     }
@@ -267,7 +317,8 @@ impl World {
         let side = self.side(name, role);
         let bytes = bytes.min(side.unused);
         side.unused -= bytes;
-        if let Some((relays, key)) = self.relays_of(name, role) {
+        side.stops_after = side.stops_after.map(|left| left.saturating_sub(bytes));
+        if let Some((relays, key)) = self.node_of(name, role) {
             relays.handle_used(key, bytes);
         }
     }
@@ -298,7 +349,8 @@ impl World {
             if let Some((relays, key)) = self.relays_of(name, role) {
                 relays.cut(key);
             }
-            self.side(name, role).is_over = true;
+            let side = self.side(name, role);
+            (side.is_over, side.unused) = (true, 0);
         }
     }
 
@@ -401,7 +453,8 @@ impl World {
                 | RelayOutput::Data(key, _)
                 | RelayOutput::Finished(key)
                 | RelayOutput::Room(key)
-                | RelayOutput::Ended(key, _) => key,
+                | RelayOutput::Ended(key, _)
+                | RelayOutput::Dropped(key) => key,
             };
             let name = if key.role == Role::Carrier { (instance, key.relay) } else { (key.peer, key.relay) };
             let story = self.stories.get_mut(&name).expect("nobody opened it");
@@ -409,7 +462,8 @@ impl World {
                 Role::Carrier => (&mut story.carrier, &story.owned),
                 Role::Owner => (&mut story.owned, &story.carrier),
             };
-            assert!(!here.is_over, "{name:?} {:?}: told after its end: {output:?}", key.role);
+            let is_dropped = matches!(output, RelayOutput::Dropped(_));
+            assert_eq!(here.is_over, is_dropped, "{name:?} {:?}: told after its end: {output:?}", key.role);
             match output {
                 RelayOutput::Opened(_, head) => {
                     assert!(!std::mem::replace(&mut story.was_opened, true), "{name:?} began twice");
@@ -426,6 +480,11 @@ impl World {
                     assert!(!std::mem::replace(&mut here.is_finished, true), "{name:?}: finished twice");
                 }
                 RelayOutput::Room(_) => here.waits_for_room = false,
+                RelayOutput::Dropped(_) => {
+                    let unused = std::mem::take(&mut here.unused);
+                    assert!(unused > 0, "{name:?} {:?}: there is nothing to be dropped", key.role);
+                    self.programs[at].relays.handle_used(key, unused);
+                }
                 RelayOutput::Ended(_, end) => {
                     here.is_over = true;
                     if end == RelayEnd::Done {
@@ -444,7 +503,18 @@ impl World {
                 let in_flight = relays.in_flight(peer);
                 assert!(in_flight <= PEER_BYTES_MAX + PIECE_BYTES_MAX, "{instance}: {in_flight} to {peer}");
             }
-            assert!(relays.held() <= HELD_BYTES_MAX + PIECE_BYTES_MAX, "{instance}: holds {}", relays.held());
+            // What the programs have not used, of relays that are over as of others.
+            let held: usize = self
+                .stories
+                .iter()
+                .map(|(name, story)| {
+                    let at_carrier = if name.0 == *instance { story.carrier.unused } else { 0 };
+                    let at_owner = if story.owner == *instance { story.owned.unused } else { 0 };
+                    at_carrier + at_owner
+                })
+                .sum();
+            assert_eq!(relays.held(), held, "{instance} does not count what is not used");
+            assert!(held <= HELD_BYTES_MAX, "{instance}: holds {held}");
             assert!(relays.carried() <= CARRIED_MAX && relays.len() - relays.carried() <= OWNED_MAX);
         }
     }
@@ -463,9 +533,10 @@ impl World {
 
     /// The node of a side that is not over, and its key.
     fn relays_of(&mut self, name: Name, role: Role) -> Option<(&mut Relays, RelayKey)> {
-        if self.side(name, role).is_over {
-            return None;
-        }
+        if self.side(name, role).is_over { None } else { self.node_of(name, role) }
+    }
+
+    fn node_of(&mut self, name: Name, role: Role) -> Option<(&mut Relays, RelayKey)> {
         let owner = self.stories[&name].owner;
         let (node, peer) = if role == Role::Carrier { (name.0, owner) } else { (owner, name.0) };
         let program = self.programs.iter_mut().find(|program| program.instance == node)?;
@@ -485,6 +556,15 @@ impl World {
             }
         }
         sides
+    }
+
+    /// The sides whose nodes live and that have not used all, over or not.
+    fn unread(&self) -> Vec<(Name, Role)> {
+        let sides = self.stories.iter().flat_map(|(name, Story { carrier, owned, owner, .. })| {
+            [(*name, Role::Carrier, carrier, name.0), (*name, Role::Owner, owned, *owner)]
+        });
+        let unread = sides.filter(|(.., side, node)| side.unused > 0 && !self.is_dead(*node));
+        unread.map(|(name, role, ..)| (name, role)).collect()
     }
 
     fn pick(&mut self, sides: &[(Name, Role)]) -> Option<(Name, Role)> {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use lapwing_cluster::{
     Channel, Config, Instance, Names, Sent, Spread, Work,
     moves::MoveConfig,
+    relay::{RelayConfig, RelayEnd},
     wire::{Beat, Message, Tops, VERSION_MOVES, VERSION_OLDEST},
 };
 use lapwing_cluster_driver::{
@@ -293,4 +294,39 @@ async fn no_session_is_offered_to_a_node_of_a_release_that_moves_none() {
         let offered = one.cluster.moves().offer(instance, Bytes::new());
         assert_eq!(offered.is_ok(), is_offered, "{offered:?}");
     }
+}
+
+#[tokio::test]
+async fn what_came_of_a_relay_and_is_not_received_is_dropped_where_others_need_the_place() {
+    let hub = Hub::new();
+    let relays = || Options::new("contract").relays(RelayConfig::default().held_bytes_max(100_000));
+    let one = TestNode::with(relays().name("one"), hub.engine("one")).await;
+    let two = TestNode::with(relays().name("two"), hub.engine("two")).await;
+    TestNode::meet(&[&one, &two]).await;
+    let carry = || one.cluster.carry(two.cluster.instance(), "head".into()).unwrap();
+    let whole = async |bytes: usize| {
+        let (relay, before) = (carry(), two.heard().relays);
+        relay.send(vec![b'x'; bytes].into()).await.unwrap();
+        relay.finish();
+        eventually("it has answered", || two.heard().relays > before && two.cluster.relays().1 == 0).await;
+        relay
+    };
+    let first = whole(40_000).await;
+    assert_eq!(one.cluster.relays(), (1, 0), "nobody has received the answer");
+    let second = whole(40_000).await;
+    assert_eq!(first.recv().await.unwrap().unwrap(), "HEAD");
+    let third = whole(40_000).await;
+    assert_eq!(one.cluster.relays(), (2, 0), "the one that waited for longest had to go");
+    assert_eq!(first.recv().await, Err(RelayEnd::Lost));
+    for relay in [second, third] {
+        let mut heard = 0;
+        while let Some(piece) = relay.recv().await.unwrap() {
+            relay.used(piece.len());
+            heard += piece.len();
+        }
+        assert_eq!(heard, 40_004);
+    }
+    eventually("all is used", || one.cluster.relays() == (0, 0)).await;
+    drop(first);
+    assert_eq!(two.cluster.relays(), (0, 0));
 }

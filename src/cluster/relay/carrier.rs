@@ -14,7 +14,10 @@ use lapwing_transports::{
         CarriedBody, CarriedSocket, Carrying, CarryingSocket, Elsewhere, NotCarried, Socket, TAG_BYTES,
     },
 };
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf},
+    time::timeout,
+};
 use tracing::debug;
 
 use super::super::heirs::Heirs;
@@ -25,6 +28,9 @@ use super::{
 
 /// Bytes of a WebSocket that are read at once.
 const READ_BYTES: usize = 2 * 1024;
+
+/// How long a client may take for each piece of a WebSocket that came before its relay ended: one that does not read at all is not waited for.
+const LAST_PIECE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The way to the other nodes, for one mount.
 pub(crate) struct Carrier {
@@ -182,6 +188,19 @@ async fn up(relay: &Relay, early: Vec<u8>, read: &mut ReadHalf<Box<dyn Socket>>)
     }
 }
 
+/// Writes a piece to the client. Returns whether it is there to get it.
+async fn written(relay: &Relay, write: &mut WriteHalf<Box<dyn Socket>>, bytes: &[u8]) -> bool {
+    let mut writing = pin!(async {
+        write.write_all(bytes).await?;
+        write.flush().await
+    });
+    tokio::select! {
+        biased;
+        written = &mut writing => written.is_ok(),
+        () = relay.ended() => timeout(LAST_PIECE_TIMEOUT, writing).await.is_ok_and(|written| written.is_ok()),
+    }
+}
+
 /// Returns how the relay ended, if nothing came by it.
 async fn down(relay: &Relay, write: &mut WriteHalf<Box<dyn Socket>>) -> Option<RelayEnd> {
     let mut is_heard = false;
@@ -189,7 +208,7 @@ async fn down(relay: &Relay, write: &mut WriteHalf<Box<dyn Socket>>) -> Option<R
         match relay.recv().await {
             Ok(Some(bytes)) => {
                 is_heard = true;
-                if write.write_all(&bytes).await.is_err() || write.flush().await.is_err() {
+                if !written(relay, write, &bytes).await {
                     return None;
                 }
                 relay.used(bytes.len());

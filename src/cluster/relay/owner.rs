@@ -1,10 +1,16 @@
 //! Answers requests that other nodes got.
 
-use std::sync::Arc;
+use std::{
+    collections::VecDeque,
+    future::poll_fn,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::BodyExt as _;
+use http_body::Body as _;
 use lapwing_cluster_driver::Relay;
 use lapwing_transports::{
     body::Body,
@@ -18,6 +24,10 @@ use super::{
     head::{RequestHead, ResponseHead, SocketHead},
     io::RelayIo,
 };
+
+/// Bytes of an answer that are taken while those before them wait for room. They are pieces that share what the session keeps for its client anyway, and
+/// larger ones come alone: a body says nothing more while a larger one is not taken on, but that nobody wants it.
+const AHEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// Answers one. Whatever is wrong with it, its carrier hears that it is cut.
 pub(crate) async fn serve(host: Arc<dyn Host>, relay: Relay, head: Bytes) {
@@ -58,18 +68,48 @@ async fn answer(
     let _ = send(response, relay).await;
 }
 
+/// The client may not read, so that there is no room: the body is asked for more meanwhile, as it ends when its session is over, or carried otherwise.
 async fn send(response: Response<Body>, relay: &Relay) -> Result<(), Unfinished> {
     let head = ResponseHead::of(&response).write();
-    relay.send(head).await.map_err(|_| Unfinished)?;
-    let mut body = response.into_body();
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| Unfinished)?;
-        if let Ok(bytes) = frame.into_data() {
-            relay.send(bytes).await.map_err(|_| Unfinished)?;
-        }
-    }
+    let mut answer = Answer { waiting: VecDeque::from([head]), body: response.into_body(), is_over: false };
+    poll_fn(|cx| answer.poll_send(cx, relay)).await?;
     relay.finish();
     Ok(())
+}
+
+/// An answer on its way.
+struct Answer {
+    /// What there is no room for.
+    waiting: VecDeque<Bytes>,
+    /// What is to come. It carries its session until all is sent.
+    body: Body,
+    /// Nothing is to come.
+    is_over: bool,
+}
+
+impl Answer {
+    fn poll_send(&mut self, cx: &mut Context<'_>, relay: &Relay) -> Poll<Result<(), Unfinished>> {
+        loop {
+            while let Some(bytes) = self.waiting.front_mut() {
+                match relay.poll_send(cx, bytes) {
+                    Poll::Ready(sent) => sent.map_err(|_| Unfinished)?,
+                    Poll::Pending => break,
+                }
+                self.waiting.pop_front();
+            }
+            if self.is_over && self.waiting.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let ahead: usize = self.waiting.iter().map(Bytes::len).sum();
+            if self.is_over || ahead >= AHEAD_BYTES_MAX {
+                return Poll::Pending;
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                Some(frame) => self.waiting.extend(frame.map_err(|_| Unfinished)?.into_data()),
+                None => self.is_over = true,
+            }
+        }
+    }
 }
 
 /// An answer that was not sent to its end.

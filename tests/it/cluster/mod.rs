@@ -22,6 +22,7 @@ mod kept;
 mod leaving;
 mod moves;
 mod presence;
+mod under_way;
 
 use std::{sync::Arc, time::Duration};
 

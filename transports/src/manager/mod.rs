@@ -10,6 +10,7 @@ pub(crate) mod staying;
 mod sweep;
 pub(crate) mod taking;
 pub(crate) mod tickets;
+mod under_way;
 
 use std::{
     sync::{
@@ -21,7 +22,7 @@ use std::{
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{staying::Found, tickets::Tickets};
+use self::{staying::Found, tickets::Tickets, under_way::UnderWay};
 use crate::{
     budget::Budget,
     elsewhere::Marks,
@@ -60,6 +61,8 @@ pub(crate) struct Manager<H: Handler> {
     pub(crate) tickets: Tickets,
     /// What tokens say of the node that made them, and the way to the others.
     pub(crate) marks: Marks,
+    /// Requests that are carried to them.
+    under_way: Arc<UnderWay>,
     /// Other nodes could not be reached when it was last looked.
     was_cut_off: AtomicBool,
     /// The number of the next resumable session.
@@ -110,6 +113,7 @@ impl<H: Handler> Manager<H> {
             staying: marks.elsewhere().and_then(|elsewhere| elsewhere.follow_after()).map(Found::new),
             tickets: Tickets::new(&options.sse.clone().unwrap_or_default(), marks.clone()),
             marks,
+            under_way: Arc::default(),
             was_cut_off: AtomicBool::new(false),
             serials: AtomicU64::new(1),
             decode_limits,

@@ -141,7 +141,13 @@ fn token_of(line: &str) -> Option<&str> {
 async fn carry<H: Handler>(manager: &Manager<H>, owner: u64, socket: CarriedSocket) {
     let Some(elsewhere) = manager.marks.elsewhere() else { return };
     let line = socket.line.clone();
-    let carried = elsewhere.carry_socket(owner, socket);
+    let place = manager.place_for(token_of(&line));
+    let carried = async {
+        if let Err(why) = place {
+            return Err((why, socket.io));
+        }
+        elsewhere.carry_socket(owner, socket).await
+    };
     if let Some(Err((why, io))) = manager.parting.run_until_cancelled(carried).await {
         let why = token_of(&line).map_or(why, |token| manager.not_carried(why, owner, token));
         let unfit = match why {

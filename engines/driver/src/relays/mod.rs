@@ -105,7 +105,8 @@ impl RelayTable {
         *count += 1;
         let key = opened?;
         state.mailboxes.insert(key, Mailbox::default());
-        self.hand_over(state);
+        // Its place may be that of one that was over.
+        self.act(state);
         Ok(Relay::new(key, self.clone()))
     }
 
@@ -228,6 +229,13 @@ impl RelayTable {
                         mailbox.wake(&mut wakers);
                     }
                 }
+                RelayOutput::Dropped(key) => {
+                    let unused = state.mailboxes.get_mut(&key).map_or(usize::MAX, |mailbox| {
+                        mailbox.wake(&mut wakers);
+                        mailbox.drop_pieces()
+                    });
+                    state.relays.handle_used(key, unused);
+                }
             }
         }
         self.hand_over(state);
@@ -254,5 +262,11 @@ impl Mailbox {
         wakers.extend(self.reader.take());
         wakers.extend(self.writer.take());
         wakers.extend(self.watcher.take());
+    }
+
+    /// Nothing more is to be had, not even what came. Returns how many bytes that was.
+    fn drop_pieces(&mut self) -> usize {
+        (self.is_finished, self.end) = (false, Some(RelayEnd::Lost));
+        self.pieces.drain(..).map(|piece| piece.len()).sum()
     }
 }
