@@ -37,7 +37,8 @@ pub(super) async fn carry_poll<H: Handler>(
 ) -> Response<Body> {
     let token = token_of(&parts).unwrap_or_default().to_owned();
     let again = parts.clone();
-    let carried = match manager.carry(owner, Transport::Longpoll, parts, Full::<Bytes>::default()).await {
+    let owner_of = (owner, manager.polled(&token));
+    let carried = match manager.carry(owner_of, Transport::Longpoll, parts, Full::<Bytes>::default()).await {
         Ok(response) => whole(response).await,
         Err(why) => Err(why),
     };
@@ -61,7 +62,8 @@ pub(super) async fn carry_post<H: Handler, B: RequestBody>(
     body: B,
 ) -> Response<Body> {
     let body = body.map_frame(|frame| frame.map_data(|mut data| data.copy_to_bytes(data.remaining())));
-    match manager.carry(owner, Transport::Longpoll, parts, body).await {
+    let session = token_of(&parts).and_then(|token| manager.polled(token));
+    match manager.carry((owner, session), Transport::Longpoll, parts, body).await {
         Ok(response) => response,
         Err(NotCarried::Gone) => reply::status(Status::Gone, None),
         Err(NotCarried::Later) => reply::later(),

@@ -196,7 +196,8 @@ async fn carried<H: Handler, B: RequestBody<Data = Bytes>>(
 ) -> Answer<H> {
     let answered = match node {
         Ok(node) => {
-            let carried = manager.carry(node, transport, parts, body).await;
+            let session = token.as_deref().and_then(|token| manager.resumable(token));
+            let carried = manager.carry((node, session), transport, parts, body).await;
             // Without a token nobody knows where the session is now: its client comes again, with another ticket.
             carried.map_err(|why| {
                 token.map_or(NotCarried::Later, |token| manager.not_carried(why, node, &token))

@@ -141,7 +141,7 @@ fn token_of(line: &str) -> Option<&str> {
 async fn carry<H: Handler>(manager: &Manager<H>, owner: u64, socket: CarriedSocket) {
     let Some(elsewhere) = manager.marks.elsewhere() else { return };
     let line = socket.line.clone();
-    let place = manager.place_for(token_of(&line));
+    let place = manager.place_for(token_of(&line).and_then(|token| manager.resumable(token)));
     let carried = async {
         if let Err(why) = place {
             return Err((why, socket.io));
