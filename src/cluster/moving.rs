@@ -104,17 +104,18 @@ impl Link {
         timeout_at(end, self.cluster().marked()).await.is_ok()
     }
 
-    /// How far another node has heard these topics, once it knows.
+    /// How far another node has heard these topics, once it knows that of each node that lives as this one sees it. One of which the other node says nothing
+    /// is gone there, or not met yet: it may have given out what this node lacks and will never have, and would not wait for here.
     async fn heard_at(&self, node: Instance, topics: &[Topic]) -> Option<Vec<HeardThere>> {
         loop {
             let topics: Vec<_> = topics.iter().map(|topic| topic.as_str().to_owned()).collect();
             let wanted = topics.len();
             let answer = self.ask_one(node, &Question::Heard { topics }).await?;
-            let knows_all = |there: &HeardThere| there.settled.iter().all(|(_, number)| number.is_some());
             if answer.heard.len() != wanted {
                 return None;
             }
-            if answer.heard.iter().all(knows_all) {
+            let living: Vec<_> = self.cluster().peers().into_iter().map(|(peer, _)| peer.0).collect();
+            if answer.heard.iter().all(|there| knows_all(there, &living)) {
                 return Some(answer.heard);
             }
             sleep(ASK_AGAIN).await;
@@ -170,6 +171,12 @@ impl Link {
             let _ = self.tell(&Question::Heirs { heir: self.number(), of });
         }
     }
+}
+
+/// Whether it is known there how far each of these nodes is heard, and each that is listed.
+fn knows_all(there: &HeardThere, living: &[u64]) -> bool {
+    let is_listed = |node: &u64| there.settled.iter().any(|(listed, _)| listed == node);
+    there.settled.iter().all(|(_, number)| number.is_some()) && living.iter().all(is_listed)
 }
 
 /// Whether a position is not behind another one.
