@@ -315,7 +315,7 @@ impl<H: Handler> Endpoint<H> {
         self.0.reserve(state)
     }
 
-    /// A reserved session has come. It still cannot be found. `few` is as for [`thaw`](crate::session::frozen::thaw).
+    /// A reserved session has come. Whoever looks for it before it is [adopted](Self::adopt) is told to come later. `few` is as for [`thaw`](crate::session::frozen::thaw).
     ///
     /// # Errors
     /// See [`ThawError`]; the session is reserved as before then.
@@ -325,7 +325,7 @@ impl<H: Handler> Endpoint<H> {
         bytes: &[u8],
         few: &dyn Fn(&str, usize) -> Option<Few>,
     ) -> Result<(), ThawError> {
-        Manager::<H>::thaw(session, bytes, few)
+        self.0.thaw(session, bytes, few)
     }
 
     /// A session that has come is this node's from now on: its client finds it by the token that it has, and gets one of this node's.

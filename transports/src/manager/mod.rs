@@ -52,6 +52,8 @@ pub(crate) struct Manager<H: Handler> {
     pub(crate) ended: Ended,
     /// Resumable sessions that have come from other nodes, and where those are that have gone there.
     pub(crate) foreign: Foreign,
+    /// Those that have come and are not taken in yet.
+    pub(crate) coming: Foreign,
     pub(crate) gone: Gone,
     /// How many sessions are between two nodes.
     frozen: AtomicUsize,
@@ -105,6 +107,7 @@ impl<H: Handler> Manager<H> {
             registry: Registry::new(options.sessions_max),
             ended: Ended::new(&resume),
             foreign: Foreign::default(),
+            coming: Foreign::default(),
             gone: Gone::new(resume.window),
             frozen: AtomicUsize::new(0),
             staying: marks.elsewhere().and_then(|elsewhere| elsewhere.follow_after()).map(Found::new),
