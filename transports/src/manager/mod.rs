@@ -14,7 +14,7 @@ pub(crate) mod tickets;
 use std::{
     sync::{
         Arc, Once,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize},
+        atomic::{AtomicU64, AtomicUsize},
     },
     time::Duration,
 };
@@ -38,6 +38,8 @@ use crate::{
         registry::Registry,
     },
     options::{DecodeLimits, LongpollOptions, ResumeOptions, SseOptions, TransportOptions, WebsocketOptions},
+    session::life::Tick,
+    sync::Mutex,
 };
 
 /// The sessions of one handler, whatever carries them. Shared by an endpoint's clones, its connections and its
@@ -62,8 +64,8 @@ pub(crate) struct Manager<H: Handler> {
     pub(crate) tickets: Tickets,
     /// What tokens say of the node that made them, and the way to the others.
     pub(crate) marks: Marks,
-    /// Other nodes could not be reached when it was last looked.
-    was_cut_off: AtomicBool,
+    /// When it was first seen that other nodes cannot be reached, while it is so.
+    cut_off_since: Mutex<Option<Tick>>,
     /// The number of the next resumable session.
     pub(crate) serials: AtomicU64,
     /// The tasks of all connections.
@@ -113,7 +115,7 @@ impl<H: Handler> Manager<H> {
             staying: marks.elsewhere().and_then(|elsewhere| elsewhere.follow_after()).map(Found::new),
             tickets: Tickets::new(&options.sse.clone().unwrap_or_default(), marks.clone()),
             marks,
-            was_cut_off: AtomicBool::new(false),
+            cut_off_since: Mutex::default(),
             serials: AtomicU64::new(1),
             decode_limits,
             options,
