@@ -72,8 +72,8 @@ impl Program for Node {
         self.tracker.handle_reach(is_up);
     }
 
-    fn answer(&self, question: &[u8]) -> Option<Answer> {
-        Some(match serde_json::from_slice(question).ok()? {
+    fn answer(&self, question: Question) -> Option<Answer> {
+        Some(match question {
             Question::Order { id, order, with, passed } => {
                 let broadcast = Broadcast::new(id, order, with);
                 let count = self.socket_ids.dispatch_apart(&broadcast);
