@@ -66,7 +66,7 @@ use crate::{
 };
 
 #[cfg(feature = "cluster")]
-pub(crate) use self::heirs::SessionName;
+pub(crate) use self::heirs::Moved;
 #[cfg(feature = "cluster")]
 pub use self::{
     info::{

@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     going,
-    heirs::{SessionName, in_messages},
+    heirs::{Moved, in_messages},
     link::Link,
     question::{Answer, HeardThere, Question},
 };
@@ -130,14 +130,15 @@ impl Link {
     }
 
     /// Another node has these sessions now.
-    pub(crate) fn note_heirs(&self, heir: u64, of: Vec<(u64, u64)>) {
-        self.heirs().note(of, heir);
+    pub(crate) fn note_heirs(&self, heir: u64, of: Vec<(u64, u64)>, moves: Vec<usize>) {
+        let moves = moves.into_iter().chain(std::iter::repeat(0));
+        self.heirs().note(of.into_iter().zip(moves), heir);
     }
 
     /// Tells a node that has just started which sessions have come here before.
-    pub(crate) fn tell_heirs_to(&self, node: u64, names: &[SessionName]) {
+    pub(crate) fn tell_heirs_to(&self, node: u64, names: &[Moved]) {
         for of in in_messages(names) {
-            let question = Question::Heirs { heir: self.number(), of };
+            let question = heirs(self.number(), of);
             // What it consists of can be written.
             let body = serde_json::to_vec(&question).unwrap_or_default();
             let told = self.cluster().call(Some(Instance(node)), body.into(), CATCH_UP_MAX);
@@ -152,11 +153,9 @@ impl Link {
     pub(crate) fn tell_all(
         &self,
         heir: Instance,
-        names: Vec<SessionName>,
+        names: Vec<Moved>,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let told: Vec<_> = in_messages(&names)
-            .map(|of| self.ask(&Question::Heirs { heir: heir.0, of }).answered(0))
-            .collect();
+        let told: Vec<_> = in_messages(&names).map(|of| self.ask(&heirs(heir.0, of)).answered(0)).collect();
         async move {
             for told in told {
                 let _ = told.await;
@@ -168,9 +167,15 @@ impl Link {
     pub(crate) fn tell_heirs(&self) {
         for of in self.heirs().take_untold() {
             // Of a node that ends at this moment nobody has to know.
-            let _ = self.tell(&Question::Heirs { heir: self.number(), of });
+            let _ = self.tell(&heirs(self.number(), of));
         }
     }
+}
+
+/// A node has these sessions now.
+fn heirs(heir: u64, sessions: Vec<Moved>) -> Question {
+    let (of, moves) = sessions.into_iter().unzip();
+    Question::Heirs { heir, of, moves }
 }
 
 /// Whether it is known there how far each of these nodes is heard, and each that is listed.

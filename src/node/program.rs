@@ -90,8 +90,8 @@ impl Program for Node {
                 let heard = topics.iter().map(|topic| Some(self.link()?.heard(topic, position(topic))));
                 Answer { heard: heard.collect::<Option<_>>()?, ..Answer::of(1) }
             }
-            Question::Heirs { heir, of } => {
-                self.link()?.note_heirs(heir, of);
+            Question::Heirs { heir, of, moves } => {
+                self.link()?.note_heirs(heir, of, moves);
                 Answer::of(1)
             }
             Question::Members { topic } => Answer::of(self.topics.members(topic.into()).count() as u64),

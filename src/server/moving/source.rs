@@ -17,7 +17,7 @@ use tracing::{debug, info};
 
 use super::{Heard, pack};
 use crate::{
-    cluster::SessionName,
+    cluster::Moved,
     server::{Inner, Mounted},
     session::{
         client::Client,
@@ -66,7 +66,7 @@ pub(super) type Session = Arc<LiveSession<Client>>;
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// To that node; and by what its clients may name it.
-    Went(Instance, Vec<SessionName>),
+    Went(Instance, Vec<Moved>),
     /// It is here as before.
     Stays,
     /// It was given away, and nobody is known to have it.
@@ -84,7 +84,7 @@ enum Decided {
 /// What became of all.
 #[derive(Default)]
 struct Given {
-    went: HashMap<Instance, Vec<SessionName>>,
+    went: HashMap<Instance, Vec<Moved>>,
     /// Those that were offered last and stay.
     stay: u64,
     lost: u64,
@@ -264,6 +264,8 @@ impl Inner {
         match self.decided(heard).await {
             Decided::Theirs => {
                 let names = endpoint.names_of(session);
+                let moves = names.len();
+                let names = names.into_iter().map(|name| (name, moves)).collect();
                 // Whoever has closed it meanwhile has told the other node, too.
                 let _ = endpoint.release(session, target.0);
                 hub.leave(session, held);
