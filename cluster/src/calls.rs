@@ -1,7 +1,7 @@
 //! Questions of the program to other nodes, repeated until each has answered, has died, or the time is over.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     time::Duration,
 };
 
@@ -9,16 +9,34 @@ use bytes::Bytes;
 
 use crate::{config::Config, id::Instance};
 
-/// Answers that are remembered, in case the question is repeated because the answer was lost.
-const ANSWERS_MAX: usize = 256;
+/// For how long a question is remembered since it last came, in case it is repeated because its answer was lost: until its deadline, which only who asks
+/// knows, and which is ten seconds as a rule. In an outage no repetition comes.
+const REMEMBERED: Duration = Duration::from_secs(60);
+
+/// Bytes of them: with short answers a thousand questions a second, for as long. At the bound those that came longest ago are forgotten.
+const REMEMBERED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What one holds beside its answer.
+const QUESTION_BYTES: usize = 128;
 
 #[derive(Debug, Default)]
 pub(crate) struct Calls {
     last_id: u64,
     asked: BTreeMap<u64, Asked>,
-    /// What others asked: no answer yet, or the answer.
-    answers: BTreeMap<(Instance, u64), Option<Bytes>>,
-    recent: VecDeque<(Instance, u64)>,
+    /// What others asked.
+    questions: BTreeMap<(Instance, u64), Question>,
+    /// The same by when they last came.
+    by_time: BTreeSet<(Duration, (Instance, u64))>,
+    /// Bytes of them.
+    bytes: usize,
+}
+
+/// A question of another node's.
+#[derive(Debug)]
+struct Question {
+    last_came: Duration,
+    /// None yet, or the answer.
+    answer: Option<Bytes>,
 }
 
 #[derive(Debug)]
@@ -107,26 +125,49 @@ impl Calls {
         }
     }
 
-    pub(crate) fn handle_call(&mut self, from: Instance, id: u64) -> Heard {
-        match self.answers.get(&(from, id)) {
-            Some(Some(answer)) => return Heard::Answered(answer.clone()),
-            Some(None) => return Heard::Pending,
-            None => {}
+    pub(crate) fn handle_call(&mut self, now: Duration, from: Instance, id: u64) -> Heard {
+        let key = (from, id);
+        if let Some(question) = self.questions.get_mut(&key) {
+            self.by_time.remove(&(question.last_came, key));
+            question.last_came = now;
+            self.by_time.insert((now, key));
+            return question.answer.clone().map_or(Heard::Pending, Heard::Answered);
         }
-        self.answers.insert((from, id), None);
-        self.recent.push_back((from, id));
-        if self.recent.len() > ANSWERS_MAX
-            && let Some(oldest) = self.recent.pop_front()
-        {
-            self.answers.remove(&oldest);
-        }
+        self.questions.insert(key, Question { last_came: now, answer: None });
+        self.by_time.insert((now, key));
+        self.bytes += QUESTION_BYTES;
+        self.forget(now);
         Heard::New
     }
 
-    /// The program answers somebody's question.
+    /// The program answers somebody's question, which is not told again.
     pub(crate) fn answer(&mut self, to: Instance, id: u64, body: Bytes) {
-        if let Some(answer) = self.answers.get_mut(&(to, id)) {
-            *answer = Some(body);
+        if let Some(question) = self.questions.get_mut(&(to, id)) {
+            self.bytes += body.len();
+            let before = question.answer.replace(body);
+            self.bytes -= before.map_or(0, |before| before.len());
+            self.forget(Duration::ZERO);
+        }
+    }
+
+    /// The program answers somebody's question, which may be told again.
+    pub(crate) fn answer_and_forget(&mut self, to: Instance, id: u64) {
+        self.remove((to, id));
+    }
+
+    /// Forgets questions that nobody repeats any more, and those for which there is no room.
+    pub(crate) fn forget(&mut self, now: Duration) {
+        while let Some((last_came, key)) = self.by_time.first().copied()
+            && (last_came + REMEMBERED <= now || self.bytes > REMEMBERED_BYTES_MAX)
+        {
+            self.remove(key);
+        }
+    }
+
+    fn remove(&mut self, key: (Instance, u64)) {
+        if let Some(Question { last_came, answer }) = self.questions.remove(&key) {
+            self.by_time.remove(&(last_came, key));
+            self.bytes -= QUESTION_BYTES + answer.map_or(0, |answer| answer.len());
         }
     }
 }
@@ -177,18 +218,36 @@ mod tests {
     }
 
     #[test]
-    fn the_last_answers_are_remembered_and_no_others() {
+    fn answers_are_remembered_for_as_long_as_their_questions_are_repeated() {
         let mut calls = Calls::default();
         let answer = Bytes::from_static(b"!");
-        assert_eq!(calls.handle_call(ONE, 1), Heard::New);
-        assert_eq!(calls.handle_call(ONE, 1), Heard::Pending);
+        assert_eq!(calls.handle_call(ms(0), ONE, 1), Heard::New);
+        assert_eq!(calls.handle_call(ms(500), ONE, 1), Heard::Pending);
         calls.answer(ONE, 1, answer.clone());
-        for id in 1..ANSWERS_MAX as u64 {
-            assert_eq!(calls.handle_call(TWO, id), Heard::New);
+        calls.forget(ms(60_499));
+        assert_eq!(calls.handle_call(ms(60_499), ONE, 1), Heard::Answered(answer));
+        assert_eq!(calls.handle_call(ms(60_500), TWO, 1), Heard::New);
+        calls.forget(ms(60_499) + REMEMBERED);
+        assert_eq!(calls.questions.keys().collect::<Vec<_>>(), [&(TWO, 1)]);
+        calls.answer_and_forget(TWO, 1);
+        assert_eq!(calls.handle_call(ms(60_501), TWO, 1), Heard::New, "it is harmless");
+        calls.forget(ms(60_501) + REMEMBERED);
+        assert_eq!((calls.questions.len(), calls.by_time.len(), calls.bytes), (0, 0, 0));
+    }
+
+    #[test]
+    fn so_many_answers_are_remembered_and_no_more() {
+        let mut calls = Calls::default();
+        let answer = Bytes::from(vec![0; REMEMBERED_BYTES_MAX / 64 - QUESTION_BYTES]);
+        for id in 1..=64 {
+            assert_eq!(calls.handle_call(ms(id), ONE, id), Heard::New);
+            calls.answer(ONE, id, answer.clone());
         }
-        assert_eq!(calls.handle_call(ONE, 1), Heard::Answered(answer));
-        assert_eq!(calls.handle_call(TWO, 0), Heard::New);
-        assert_eq!(calls.handle_call(ONE, 1), Heard::New, "one more pushes the oldest out");
-        assert_eq!((calls.answers.len(), calls.recent.len()), (ANSWERS_MAX, ANSWERS_MAX));
+        assert_eq!(calls.bytes, REMEMBERED_BYTES_MAX);
+        assert_eq!(calls.handle_call(ms(65), ONE, 1), Heard::Answered(answer.clone()));
+        assert_eq!(calls.handle_call(ms(66), TWO, 1), Heard::New);
+        assert_eq!(calls.handle_call(ms(67), ONE, 1), Heard::Answered(answer), "it came again");
+        assert_eq!(calls.handle_call(ms(68), ONE, 2), Heard::New, "its last word was the oldest");
+        assert!(calls.bytes <= REMEMBERED_BYTES_MAX);
     }
 }

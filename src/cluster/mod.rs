@@ -59,14 +59,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use self::question::Answer;
+use self::question::{Answer, Question};
 use crate::{
     topic::Topic,
     topics::{broadcast::Broadcast, gap::Gap, position::Position},
 };
 
 #[cfg(feature = "cluster")]
-pub(crate) use self::heirs::SessionName;
+pub(crate) use self::heirs::Moved;
 #[cfg(feature = "cluster")]
 pub use self::{
     info::{
@@ -132,6 +132,6 @@ pub(crate) trait Program: Send + Sync {
     /// Other nodes can be heard, or not.
     fn handle_reach(&self, is_up: bool);
 
-    /// Another node asks. None of a question that is not known here.
-    fn answer(&self, question: &[u8]) -> Option<Answer>;
+    /// Another node asks, and may ask the same again, but for orders. None where there is no cluster any more.
+    fn answer(&self, question: Question) -> Option<Answer>;
 }

@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{
     going,
-    heirs::{SessionName, in_messages},
+    heirs::{Moved, in_messages},
     link::Link,
     question::{Answer, HeardThere, Question},
 };
@@ -104,17 +104,18 @@ impl Link {
         timeout_at(end, self.cluster().marked()).await.is_ok()
     }
 
-    /// How far another node has heard these topics, once it knows.
+    /// How far another node has heard these topics, once it knows that of each node that lives as this one sees it. One of which the other node says nothing
+    /// is gone there, or not met yet: it may have given out what this node lacks and will never have, and would not wait for here.
     async fn heard_at(&self, node: Instance, topics: &[Topic]) -> Option<Vec<HeardThere>> {
         loop {
             let topics: Vec<_> = topics.iter().map(|topic| topic.as_str().to_owned()).collect();
             let wanted = topics.len();
             let answer = self.ask_one(node, &Question::Heard { topics }).await?;
-            let knows_all = |there: &HeardThere| there.settled.iter().all(|(_, number)| number.is_some());
             if answer.heard.len() != wanted {
                 return None;
             }
-            if answer.heard.iter().all(knows_all) {
+            let living: Vec<_> = self.cluster().peers().into_iter().map(|(peer, _)| peer.0).collect();
+            if answer.heard.iter().all(|there| knows_all(there, &living)) {
                 return Some(answer.heard);
             }
             sleep(ASK_AGAIN).await;
@@ -129,14 +130,15 @@ impl Link {
     }
 
     /// Another node has these sessions now.
-    pub(crate) fn note_heirs(&self, heir: u64, of: Vec<(u64, u64)>) {
-        self.heirs().note(of, heir);
+    pub(crate) fn note_heirs(&self, heir: u64, of: Vec<(u64, u64)>, moves: Vec<usize>) {
+        let moves = moves.into_iter().chain(std::iter::repeat(0));
+        self.heirs().note(of.into_iter().zip(moves), heir);
     }
 
     /// Tells a node that has just started which sessions have come here before.
-    pub(crate) fn tell_heirs_to(&self, node: u64, names: &[SessionName]) {
+    pub(crate) fn tell_heirs_to(&self, node: u64, names: &[Moved]) {
         for of in in_messages(names) {
-            let question = Question::Heirs { heir: self.number(), of };
+            let question = heirs(self.number(), of);
             // What it consists of can be written.
             let body = serde_json::to_vec(&question).unwrap_or_default();
             let told = self.cluster().call(Some(Instance(node)), body.into(), CATCH_UP_MAX);
@@ -151,11 +153,9 @@ impl Link {
     pub(crate) fn tell_all(
         &self,
         heir: Instance,
-        names: Vec<SessionName>,
+        names: Vec<Moved>,
     ) -> impl Future<Output = ()> + Send + use<> {
-        let told: Vec<_> = in_messages(&names)
-            .map(|of| self.ask(&Question::Heirs { heir: heir.0, of }).answered(0))
-            .collect();
+        let told: Vec<_> = in_messages(&names).map(|of| self.ask(&heirs(heir.0, of)).answered(0)).collect();
         async move {
             for told in told {
                 let _ = told.await;
@@ -167,9 +167,21 @@ impl Link {
     pub(crate) fn tell_heirs(&self) {
         for of in self.heirs().take_untold() {
             // Of a node that ends at this moment nobody has to know.
-            let _ = self.tell(&Question::Heirs { heir: self.number(), of });
+            let _ = self.tell(&heirs(self.number(), of));
         }
     }
+}
+
+/// A node has these sessions now.
+fn heirs(heir: u64, sessions: Vec<Moved>) -> Question {
+    let (of, moves) = sessions.into_iter().unzip();
+    Question::Heirs { heir, of, moves }
+}
+
+/// Whether it is known there how far each of these nodes is heard, and each that is listed.
+fn knows_all(there: &HeardThere, living: &[u64]) -> bool {
+    let is_listed = |node: &u64| there.settled.iter().any(|(listed, _)| listed == node);
+    there.settled.iter().all(|(_, number)| number.is_some()) && living.iter().all(is_listed)
 }
 
 /// Whether a position is not behind another one.

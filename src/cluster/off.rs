@@ -126,7 +126,7 @@ impl Link {
         match self.0 {}
     }
 
-    pub(crate) fn note_heirs(&self, _: u64, _: Vec<(u64, u64)>) {
+    pub(crate) fn note_heirs(&self, _: u64, _: Vec<(u64, u64)>, _: Vec<usize>) {
         match self.0 {}
     }
 

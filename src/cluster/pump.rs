@@ -18,6 +18,7 @@ use super::{
     Program,
     keeper::Keeper,
     options::Hasher,
+    question::Question,
     relay::{Host, serve},
     slow,
 };
@@ -107,10 +108,15 @@ impl Pump {
                     self.keeper.upgrade().inspect(|keeper| keeper.handle_reach(false));
                 }
                 ClusterEvent::Call(call) => {
-                    let answer = program.answer(call.body());
+                    let question = serde_json::from_slice::<Question>(call.body()).ok();
+                    let is_order = matches!(question, Some(Question::Order { .. }));
+                    let answer = question.and_then(|question| program.answer(question));
                     // Nothing is what a node says that does not know the question.
                     let body = answer.and_then(|answer| serde_json::to_vec(&answer).ok()).unwrap_or_default();
-                    call.answer(body.into());
+                    match is_order {
+                        true => call.answer(body.into()),
+                        false => call.answer_and_forget(body.into()),
+                    }
                 }
                 ClusterEvent::Relay { relay, head } => {
                     // A panic in one was reported by the runtime.

@@ -54,6 +54,9 @@ pub(crate) enum Question {
         heir: u64,
         /// The sessions, as their tokens name them.
         of: Vec<(u64, u64)>,
+        /// How often each had moved when it came there. An earlier release says nothing of that.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        moves: Vec<usize>,
     },
     /// Which joins does a topic have?
     List {
@@ -162,5 +165,21 @@ pub struct Everywhere {
 impl Everywhere {
     pub(crate) fn here(count: u64) -> Self {
         Self { count, missing: Vec::new() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heirs_are_read_as_every_release_says_them() {
+        for text in [
+            r#"{"heirs":{"heir":1,"of":[[2,3],[4,5]]}}"#,
+            r#"{"heirs":{"heir":1,"of":[[2,3],[4,5]],"moves":[1,2]}}"#,
+        ] {
+            let question: Question = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&question).unwrap(), text);
+        }
     }
 }

@@ -10,10 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-use crate::{
-    join::landing::{Cut, Landing},
-    topic::Topic,
-};
+use crate::{join::landing::Landing, topic::Topic, topics::cut::Cut};
 
 /// What a join's task and whoever has it made tell each other.
 pub(crate) struct Arriving {

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   where it comes to    waits ── land: what the other node has given it is left out ──▶ passes on, and goes on leaving that out
-//!   where it was         waits ── land: nothing is left out ───────────────────────────▶ passes on, as it stays
+//!   where it was         waits ── stay: what was left out before ──────────────────────▶ passes on, and goes on leaving that out
 //!                          └───── dropped: it goes on at the other node
 //! ```
 //!
@@ -12,8 +12,6 @@
 
 use std::sync::{Arc, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
 use crate::{
     join::{Join, leave_reason::LeaveReason, stop},
     sync::{Mutex, MutexGuard},
@@ -21,10 +19,9 @@ use crate::{
     topics::{
         Inbox, Lane, Member, MemberInfo, Subscribed,
         broadcast::{Broadcast, ChannelId},
+        cut::{Cut, Place},
         delivery::Delivery,
         gap::Gap,
-        heard::{Heard, Origin},
-        position::Position,
     },
 };
 
@@ -37,53 +34,37 @@ const BYTES_MAX: usize = 4 * 1024 * 1024;
 /// What a join may say to all others in that time.
 pub(crate) const SAID_MAX: usize = 256;
 
-/// How far a join has heard a topic.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Cut {
-    /// Of what nodes say directly.
-    pub(crate) heard: Heard,
-    /// Of what is kept by the cluster's store.
-    pub(crate) position: Option<Position>,
-    /// What it has said itself since, to all others.
-    pub(crate) said: Vec<Place>,
-}
-
-/// Where a broadcast stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Place {
-    /// Among all of its node: the number of the node's start, and its own.
-    Of(u64, u64),
-    /// In what is kept of its topic.
-    Kept(Position),
-}
-
-impl Place {
-    /// None of one that no other node hears.
-    fn new(broadcast: &Broadcast, origin: Option<Origin>) -> Option<Self> {
-        let kept = broadcast.position.map(Self::Kept);
-        kept.or_else(|| origin.map(|Origin { node, number }| Self::Of(node, number)))
-    }
-}
-
-impl Cut {
-    /// Whether a broadcast is one of those that it has, or that are not for it.
-    fn has(&self, broadcast: &Broadcast, origin: Option<Origin>) -> bool {
-        let is_heard = origin.is_some_and(|origin| self.heard.has(origin));
-        let is_kept = self
-            .position
-            .zip(broadcast.position)
-            .is_some_and(|(cut, position)| cut.epoch == position.epoch && position.offset <= cut.offset);
-        let is_said = || Place::new(broadcast, origin).is_some_and(|place| self.said.contains(&place));
-        is_heard || is_kept || (!self.said.is_empty() && is_said())
-    }
-}
-
 /// Stands for a join on one topic, its own or another.
 pub(crate) struct Landing {
     join: Arc<Join>,
     topic: Topic,
     state: Mutex<State>,
+}
+
+/// A landing where the join was, and what is known of the topic by then.
+pub(crate) struct HeldTopic {
+    pub(crate) landing: Arc<Landing>,
+    /// What it has: what was given out here, and what it had when it came here itself.
+    pub(crate) cut: Cut,
+    /// What it had when it came here.
+    before: Cut,
+}
+
+impl HeldTopic {
+    /// What it has said to all others, here and before.
+    pub(crate) fn said(&self) -> Vec<Place> {
+        [&*self.cut.said, &*self.landing.said()].concat()
+    }
+
+    /// Whether all that came for it found room, and what it has said.
+    pub(crate) fn has_room(&self) -> bool {
+        self.landing.state().has_room(self.cut.said.len())
+    }
+
+    /// The join goes on here, as it did before.
+    pub(crate) fn stay(&self) {
+        self.landing.land(self.before.clone());
+    }
 }
 
 enum State {
@@ -149,6 +130,15 @@ impl Landing {
 impl State {
     fn new() -> Self {
         Self::Waits { items: Vec::new(), bytes: 0, said: Vec::new() }
+    }
+
+    /// Whether all that came found room, and what the join has said found it behind so much that it had said before.
+    fn has_room(&self, said_before: usize) -> bool {
+        match self {
+            Self::Waits { said, .. } => said_before + said.len() <= SAID_MAX,
+            Self::Overflowed => false,
+            Self::Landed(_) => true,
+        }
     }
 
     /// The join itself has said it, and does not hear it.
@@ -217,6 +207,10 @@ impl Inbox for Landing {
         Some(self.join.id)
     }
 
+    fn cut(&self) -> Option<Cut> {
+        if let State::Landed(cut) = &*self.state() { Some(cut.clone()) } else { None }
+    }
+
     fn join_of(&self, topic: &Topic) -> Option<MemberInfo> {
         self.join.join_of(topic)
     }
@@ -224,7 +218,7 @@ impl Inbox for Landing {
 
 impl Join {
     /// Has what comes for this join wait, on its own topic and others. Says how far it has heard each.
-    pub(crate) fn hold_topics(self: &Arc<Self>) -> Vec<(Arc<Landing>, Cut)> {
+    pub(crate) fn hold_topics(self: &Arc<Self>) -> Vec<HeldTopic> {
         let state = self.state();
         let own = state.subscribed.iter().map(|subscribed| (self.topic.clone(), subscribed.clone()));
         let foreign = state.foreign.iter().flat_map(|foreign| foreign.iter().cloned());
@@ -234,8 +228,8 @@ impl Join {
             let landing = Landing::new(self.clone(), topic.clone());
             let topics = &self.home.node.topics;
             // One that has left meanwhile has heard what it has heard.
-            let cut = topics.exchange(&topic, &place, self.id, Member::Inbox(landing.clone()))?;
-            Some((landing, Cut { heard: cut.0, position: cut.1, said: Vec::new() }))
+            let (here, before) = topics.exchange(&topic, &place, self.id, Member::Inbox(landing.clone()))?;
+            Some(HeldTopic { landing, cut: before.clone().and(here), before })
         };
         places.into_iter().filter_map(hold).collect()
     }
@@ -286,22 +280,6 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_has_what_was_heard_and_what_is_before_its_position() {
-        let mut cut = Cut::default();
-        let said = Broadcast::new("t", "e", Payload::empty());
-        let origin = |number| Some(Origin { node: 1, number });
-        assert!(!cut.has(&said, None) && !cut.has(&said, origin(1)));
-        cut.heard.note(Origin { node: 1, number: 5 });
-        assert!(cut.has(&said, origin(5)) && !cut.has(&said, origin(6)) && !cut.has(&said, None));
-        cut.position = "a:5".parse().ok();
-        let at = |position: &str| Broadcast { position: position.parse().ok(), ..said.clone() };
-        assert!(cut.has(&at("a:5"), None) && !cut.has(&at("a:6"), None) && !cut.has(&at("b:5"), None));
-        cut.said = vec![Place::Of(1, 8), Place::Kept("a:9".parse().unwrap())];
-        assert!(cut.has(&said, origin(8)) && !cut.has(&said, origin(7)) && !cut.has(&said, origin(9)));
-        assert!(cut.has(&at("a:9"), None) && !cut.has(&at("a:8"), None) && !cut.has(&at("b:9"), None));
-    }
-
-    #[test]
     fn what_a_join_says_to_all_others_is_passed_by_and_so_much_of_it() {
         let mut state = State::new();
         state.pass_by(None);
@@ -311,7 +289,8 @@ mod tests {
         assert!(
             matches!(&state, State::Waits { items, said, .. } if items.is_empty() && said.len() == SAID_MAX)
         );
+        assert!(state.has_room(0) && !state.has_room(1), "it is told together with what was said elsewhere");
         state.pass_by(Some(Place::Of(1, 0)));
-        assert!(matches!(state, State::Overflowed));
+        assert!(matches!(state, State::Overflowed) && !state.has_room(0));
     }
 }

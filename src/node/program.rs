@@ -72,8 +72,8 @@ impl Program for Node {
         self.tracker.handle_reach(is_up);
     }
 
-    fn answer(&self, question: &[u8]) -> Option<Answer> {
-        Some(match serde_json::from_slice(question).ok()? {
+    fn answer(&self, question: Question) -> Option<Answer> {
+        Some(match question {
             Question::Order { id, order, with, passed } => {
                 let broadcast = Broadcast::new(id, order, with);
                 let count = self.socket_ids.dispatch_apart(&broadcast);
@@ -90,8 +90,8 @@ impl Program for Node {
                 let heard = topics.iter().map(|topic| Some(self.link()?.heard(topic, position(topic))));
                 Answer { heard: heard.collect::<Option<_>>()?, ..Answer::of(1) }
             }
-            Question::Heirs { heir, of } => {
-                self.link()?.note_heirs(heir, of);
+            Question::Heirs { heir, of, moves } => {
+                self.link()?.note_heirs(heir, of, moves);
                 Answer::of(1)
             }
             Question::Members { topic } => Answer::of(self.topics.members(topic.into()).count() as u64),

@@ -61,7 +61,8 @@ impl Lapwing {
     /// there were. If nobody is left, the threads and tasks of the server have ended, too, and presence is
     /// [`Closed`](crate::PresenceError::Closed); otherwise they end with the last clone of the server.
     ///
-    /// A second call waits for the same. Dropping the future stops the pacing; what was closed stays closed.
+    /// A second call waits for the same. Dropping the future stops the pacing; what was closed stays closed, and a session that is on its way to another node
+    /// comes there or goes on here.
     ///
     /// With axum one line does it: the sessions end first, each with its reason, and then what axum serves.
     ///

@@ -37,6 +37,11 @@ impl Heard {
         }
     }
 
+    /// What was given out elsewhere before, and here since.
+    pub(crate) fn and(&mut self, here: &Self) {
+        here.0.iter().for_each(|&(node, number)| self.note(Origin { node, number }));
+    }
+
     /// Whether no more nodes are in it than a topic remembers.
     pub(crate) fn is_bounded(&self) -> bool {
         self.0.len() <= NODES_MAX

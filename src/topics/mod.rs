@@ -13,6 +13,7 @@
 
 pub(crate) mod broadcast;
 pub(crate) mod compression;
+pub(crate) mod cut;
 pub(crate) mod delivery;
 pub(crate) mod gap;
 pub(crate) mod heard;
@@ -117,6 +118,11 @@ pub(crate) trait Inbox: Send + Sync {
 
     /// The join that it is, or stands for, on whatever topic.
     fn join(&self) -> Option<ChannelId> {
+        None
+    }
+
+    /// What it leaves out, if it stands for a join that has come from another node.
+    fn cut(&self) -> Option<cut::Cut> {
         None
     }
 

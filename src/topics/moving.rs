@@ -8,7 +8,8 @@ use crate::{
     topics::{
         Inbox, Member, Subscribed, Topics,
         broadcast::{Broadcast, ChannelId},
-        heard::{Heard, Origin},
+        cut::Cut,
+        heard::Origin,
         meter::Source,
         position::Position,
     },
@@ -43,14 +44,14 @@ impl Topics {
     }
 
     /// Puts another member into the place of a join's, and says how far the topic's members have heard it here: the one before has these broadcasts,
-    /// and the other one gets all that come from now on. None if the join is no member any more.
+    /// but for what it leaves out itself, which is the second, and the other one gets all that come from now on. None if the join is no member any more.
     pub(crate) fn exchange(
         &self,
         topic: &Topic,
         place: &Subscribed,
         join: ChannelId,
         member: Member,
-    ) -> Option<(Heard, Option<Position>)> {
+    ) -> Option<(Cut, Cut)> {
         let mut members = place.entry.members();
         let before =
             members.slab.get_mut(place.slot as usize).filter(|before| before.join() == Some(join))?;
@@ -58,8 +59,11 @@ impl Topics {
         let heard = members.heard.as_deref().cloned().unwrap_or_default();
         let position = self.kept().and_then(|kept| kept.position(topic));
         drop(members);
-        drop(before);
-        Some((heard, position))
+        let left_out = match before {
+            Member::Inbox(inbox) => inbox.cut(),
+            Member::Lane { .. } => None,
+        };
+        Some((Cut { heard, position, said: Vec::new() }, left_out.unwrap_or_default()))
     }
 
     /// Gives a broadcast to one that has waited for it.

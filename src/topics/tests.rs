@@ -174,8 +174,8 @@ fn what_the_one_member_has_heard_and_what_the_other_one_hears_is_everything_once
             let got = std::mem::replace(&mut current, next).0.lock().unwrap().clone();
             let ends = got.last().copied().unwrap_or(begins);
             assert!((begins + 1..=ends).eq(got.iter().copied()), "from {begins}: {got:?}");
-            assert!(ends == 0 || cut.has(Origin { node: 7, number: ends }));
-            assert!(!cut.has(Origin { node: 7, number: ends + 1 }), "what the next one hears");
+            assert!(ends == 0 || cut.heard.has(Origin { node: 7, number: ends }));
+            assert!(!cut.heard.has(Origin { node: 7, number: ends + 1 }), "what the next one hears");
             heard.lock().unwrap().extend(got);
             (begins, rounds) = (ends, rounds + 1);
             if is_over {

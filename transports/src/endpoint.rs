@@ -25,7 +25,7 @@ use crate::{
     },
     live::{
         LiveSession,
-        baggage::Name,
+        baggage::{NAMES_MAX, Name},
         counters::{Census, Counters},
         still::NotFrozen,
     },
@@ -244,16 +244,17 @@ impl<H: Handler> Endpoint<H> {
         .flatten()
     }
 
-    /// By what tokens of other nodes the sessions are known that have come here: the number of the node, and the session's among those of that node.
+    /// By what tokens of other nodes the sessions are known that have come here: the number of the node, and the session's among those of that node. With each, by how
+    /// many the session is known: so often it has gone from a node to another, up to eight.
     #[must_use]
-    pub fn names(&self) -> Vec<(u64, u64)> {
+    pub fn names(&self) -> Vec<((u64, u64), usize)> {
         self.0.foreign.keys()
     }
 
-    /// By what tokens a session is known, this node's among them; see [`names`](Self::names).
+    /// By what tokens a session is known where it goes, this node's among them; see [`names`](Self::names).
     #[must_use]
     pub fn names_of(&self, session: &LiveSession<H::State>) -> Vec<(u64, u64)> {
-        self.0.names_of(session).unwrap_or_default().iter().map(Name::key).collect()
+        self.0.names_of(session).unwrap_or_default().iter().take(NAMES_MAX).map(Name::key).collect()
     }
 
     /// The open sessions that can go to another node, as [`among`](Self::among) has them. How one goes:
@@ -315,7 +316,7 @@ impl<H: Handler> Endpoint<H> {
         self.0.reserve(state)
     }
 
-    /// A reserved session has come. It still cannot be found. `few` is as for [`thaw`](crate::session::frozen::thaw).
+    /// A reserved session has come. Whoever looks for it before it is [adopted](Self::adopt) is told to come later. `few` is as for [`thaw`](crate::session::frozen::thaw).
     ///
     /// # Errors
     /// See [`ThawError`]; the session is reserved as before then.
@@ -325,7 +326,7 @@ impl<H: Handler> Endpoint<H> {
         bytes: &[u8],
         few: &dyn Fn(&str, usize) -> Option<Few>,
     ) -> Result<(), ThawError> {
-        Manager::<H>::thaw(session, bytes, few)
+        self.0.thaw(session, bytes, few)
     }
 
     /// A session that has come is this node's from now on: its client finds it by the token that it has, and gets one of this node's.

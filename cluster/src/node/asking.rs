@@ -25,14 +25,21 @@ impl Node {
         Some(id)
     }
 
-    /// Answers [`Output::Call`].
+    /// Answers [`Output::Call`], which is not told again: where it is repeated, as its answer was lost, it is answered so once more, for a minute since it last came.
     pub fn answer(&mut self, to: Instance, id: u64, body: Bytes) {
         self.calls.answer(to, id, body.clone());
         self.queue_message(Channel::Node(to), &Message::Answer { id, body });
     }
 
+    /// Answers [`Output::Call`], which may be told again where it is repeated. For questions that change nothing: they take no room from those that do.
+    pub fn answer_and_forget(&mut self, to: Instance, id: u64, body: Bytes) {
+        self.calls.answer_and_forget(to, id);
+        self.queue_message(Channel::Node(to), &Message::Answer { id, body });
+    }
+
     /// Sends the questions that are due, and tells the program of those that are over.
     pub(super) fn handle_calls(&mut self, now: Duration) {
+        self.calls.forget(now);
         if self.is_up {
             for (to, id, body) in self.calls.due(now, &self.config) {
                 self.queue_message(Channel::Node(to), &Message::Call { id, body });

@@ -437,7 +437,7 @@ impl Node {
             Message::Presence(bytes) => self.outputs.push_back(Output::Presence(from, bytes)),
             Message::Relay(bytes) => self.handle_relay(from, bytes),
             Message::Move(bytes) => self.handle_move(from, bytes),
-            Message::Call { id, body } => match self.calls.handle_call(from, id) {
+            Message::Call { id, body } => match self.calls.handle_call(now, from, id) {
                 Heard::New => self.outputs.push_back(Output::Call(from, id, body)),
                 Heard::Pending => {}
                 Heard::Answered(body) => {

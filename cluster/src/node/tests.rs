@@ -453,3 +453,24 @@ fn a_publisher_that_was_not_met_yet_is_not_one_that_is_gone() {
     tell(&mut node, PEER, &Message::Departed);
     assert!(node.has_settled("room:1", &heard(4)), "it says no more");
 }
+
+/// An order is carried out once, however much else is asked before it is asked again.
+#[test]
+fn what_is_asked_again_is_answered_again_and_told_once() {
+    let mut node = up(Config::default());
+    let ask = |node: &mut Node, at, from, id| {
+        let bytes = Message::Call { id, body: Bytes::from_static(b"?") }.encode(from);
+        node.handle_event(at, Event::Message { channel: Channel::Node(ME), bytes });
+        outputs(node).iter().any(|output| matches!(output, Output::Call(..)))
+    };
+    let at = Duration::from_millis;
+    assert!(ask(&mut node, at(0), PEER, 1));
+    node.answer(PEER, 1, Bytes::from_static(b"an order"));
+    for id in 1..=10_000 {
+        assert!(ask(&mut node, at(id / 20), Instance(3), id));
+        node.answer(Instance(3), id, Bytes::from_static(b"another"));
+        obey(&mut node);
+    }
+    assert!(!ask(&mut node, at(500), PEER, 1), "its answer was lost");
+    assert_eq!(obey(&mut node), 1, "it is answered again");
+}

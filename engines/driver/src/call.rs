@@ -7,11 +7,11 @@ use lapwing_cluster::Instance;
 
 /// Who takes the answers of the program.
 pub(crate) trait TakesAnswers: fmt::Debug + Send + Sync {
-    fn take_answer(&self, to: Instance, id: u64, body: Bytes);
+    fn take_answer(&self, to: Instance, id: u64, body: Bytes, is_remembered: bool);
 }
 
-/// A question of another node's program. Each is told once, though the other repeats it until the answer arrives; one that is dropped
-/// without an answer runs into the asker's deadline.
+/// A question of another node's program. Each is told once, though the other repeats it until the answer arrives, unless its answer was
+/// [forgotten](Self::answer_and_forget); one that is dropped without an answer runs into the asker's deadline.
 #[derive(Debug)]
 pub struct Call {
     from: Instance,
@@ -39,8 +39,17 @@ impl Call {
 
     /// Answers. While the engine is away the answer is kept for the next time that the other node asks.
     pub fn answer(self, body: Bytes) {
+        self.say(body, true);
+    }
+
+    /// Answers a question that changes nothing, and may be told again. Those that are not take no room from those that are [answered](Self::answer) once.
+    pub fn answer_and_forget(self, body: Bytes) {
+        self.say(body, false);
+    }
+
+    fn say(self, body: Bytes, is_remembered: bool) {
         if let Some(taker) = self.taker.upgrade() {
-            taker.take_answer(self.from, self.id, body);
+            taker.take_answer(self.from, self.id, body, is_remembered);
         }
     }
 }

@@ -17,7 +17,7 @@ use tracing::{debug, info};
 
 use super::{Heard, pack};
 use crate::{
-    cluster::SessionName,
+    cluster::Moved,
     server::{Inner, Mounted},
     session::{
         client::Client,
@@ -66,7 +66,7 @@ pub(super) type Session = Arc<LiveSession<Client>>;
 #[derive(Debug)]
 pub(super) enum Outcome {
     /// To that node; and by what its clients may name it.
-    Went(Instance, Vec<SessionName>),
+    Went(Instance, Vec<Moved>),
     /// It is here as before.
     Stays,
     /// It was given away, and nobody is known to have it.
@@ -84,7 +84,7 @@ enum Decided {
 /// What became of all.
 #[derive(Default)]
 struct Given {
-    went: HashMap<Instance, Vec<SessionName>>,
+    went: HashMap<Instance, Vec<Moved>>,
     /// Those that were offered last and stay.
     stay: u64,
     lost: u64,
@@ -101,6 +101,16 @@ impl Given {
     }
 }
 
+/// Those that are offered. A session that is on its way comes to one node or the other, whoever waits for it: a task that ended half-way would leave it frozen.
+#[derive(Default)]
+struct OnTheirWay(JoinSet<Outcome>);
+
+impl Drop for OnTheirWay {
+    fn drop(&mut self) {
+        self.0.detach_all();
+    }
+}
+
 impl Inner {
     /// Gives all sessions that can go to other nodes, for as long as that may take. Those that cannot are left as they are. Returns how many were lost.
     ///
@@ -110,7 +120,7 @@ impl Inner {
         if link.targets().is_empty() {
             return 0;
         }
-        let (mut tasks, mut given) = (JoinSet::new(), Given::default());
+        let (mut tasks, mut given) = (OnTheirWay::default(), Given::default());
         let (engine_until, answers_until) = (Instant::now() + ENGINE_MAX, Instant::now() + ANSWERS_MAX);
         let rounds = async {
             let _turn = self.move_tasks.giving.lock().await;
@@ -129,8 +139,8 @@ impl Inner {
                 // One of those is no session that is offered now, and may be one that stays.
                 let is_followed_by_none = self.move_tasks.following.is_empty();
                 given.stay = 0;
-                self.offer_all((round, &targets), (within, answers_until), &mut tasks).await;
-                while let Some(outcome) = tasks.join_next().await {
+                self.offer_all((round, &targets), (within, answers_until), &mut tasks.0).await;
+                while let Some(outcome) = tasks.0.join_next().await {
                     given.add(outcome);
                 }
                 if given.stay == 0 && is_followed_by_none {
@@ -139,11 +149,10 @@ impl Inner {
             }
         };
         let _ = timeout(within, rounds).await;
-        while let Some(outcome) = tasks.try_join_next() {
+        while let Some(outcome) = tasks.0.try_join_next() {
             given.add(outcome);
         }
-        // A session that is on its way comes to one node or the other.
-        tasks.detach_all();
+        drop(tasks);
         let Given { went, stay, lost } = given;
         let count: usize = went.values().map(Vec::len).sum();
         info!(names = count, stay, lost, "sessions were given to other nodes");
@@ -264,6 +273,8 @@ impl Inner {
         match self.decided(heard).await {
             Decided::Theirs => {
                 let names = endpoint.names_of(session);
+                let moves = names.len();
+                let names = names.into_iter().map(|name| (name, moves)).collect();
                 // Whoever has closed it meanwhile has told the other node, too.
                 let _ = endpoint.release(session, target.0);
                 hub.leave(session, held);

@@ -105,7 +105,7 @@ impl Inner {
             warn!("a session from another node finds no place: its client begins anew");
             return;
         }
-        if self.moving_link().heirs().add(session.names()) {
+        if self.moving_link().heirs().add(&session.names()) {
             let inner = self.clone();
             self.moving_link().runtime().spawn(async move {
                 tokio::time::sleep(GATHERED).await;

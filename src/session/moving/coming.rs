@@ -10,7 +10,7 @@ use super::{
     luggage::{Luggage, read_request},
 };
 use crate::{
-    join::{Join, Start, arriving::Arriving, landing::Cut, refs::Refs},
+    join::{Join, Start, arriving::Arriving, refs::Refs},
     protocol::Ref,
     session::{
         client::{Client, bytes_of_join},
@@ -18,6 +18,7 @@ use crate::{
         login::TokenRequest,
     },
     topic::Topic,
+    topics::cut::Cut,
 };
 
 /// The joins of a session that may come.

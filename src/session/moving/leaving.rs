@@ -7,11 +7,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{About, AboutJoin, CutOf, Cuts, luggage::Params};
 use crate::{
-    join::{
-        Join,
-        landing::{Cut, Landing},
-        leave_reason::LeaveReason,
-    },
+    join::{Join, landing::HeldTopic, leave_reason::LeaveReason},
     protocol::{Payload, RawJson},
     session::{client::Client, handler::Hub},
     topic::Topic,
@@ -35,7 +31,7 @@ pub(crate) struct Patience {
 /// A session to whose joins nothing more comes: what is for them waits.
 pub(crate) struct Held {
     joins: Vec<Arc<Join>>,
-    topics: Vec<(Topic, Arc<Landing>, Cut)>,
+    topics: Vec<(Topic, HeldTopic)>,
     is_decided: bool,
 }
 
@@ -88,7 +84,7 @@ impl Hub {
         }
         let hold = |join: &Arc<Join>| {
             let topics = join.hold_topics().into_iter();
-            topics.map(|(landing, cut)| (join.topic.clone(), landing, cut)).collect::<Vec<_>>()
+            topics.map(|held| (join.topic.clone(), held)).collect::<Vec<_>>()
         };
         let topics = joins.iter().flat_map(hold).collect();
         Some(Held { joins, topics, is_decided: false })
@@ -140,19 +136,19 @@ impl Held {
 
     /// How far each join has heard each topic.
     pub(crate) fn cuts(&self) -> Cuts {
-        let cuts = self.topics.iter().map(|(join, landing, cut)| CutOf {
+        let cuts = self.topics.iter().map(|(join, held)| CutOf {
             join: join.as_str().to_owned(),
-            topic: landing.topic().as_str().to_owned(),
-            heard: cut.heard.clone(),
-            position: cut.position,
-            said: landing.said(),
+            topic: held.landing.topic().as_str().to_owned(),
+            heard: held.cut.heard.clone(),
+            position: held.cut.position,
+            said: held.said(),
         });
         Cuts(cuts.collect())
     }
 
     /// Whether everything that has come for it found room.
     pub(crate) fn has_room(&self) -> bool {
-        !self.topics.iter().any(|(_, landing, _)| landing.has_overflowed())
+        self.topics.iter().all(|(_, held)| held.has_room())
     }
 
     fn decided(mut self) {
@@ -164,7 +160,7 @@ impl Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if !self.is_decided {
-            self.topics.iter().for_each(|(_, landing, _)| landing.land(Cut::default()));
+            self.topics.iter().for_each(|(_, held)| held.stay());
         }
     }
 }

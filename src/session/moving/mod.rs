@@ -18,9 +18,9 @@ use serde::{Deserialize, Serialize};
 
 use self::luggage::Params;
 use crate::{
-    join::landing::{Place, SAID_MAX},
+    join::landing::SAID_MAX,
     protocol::RawJson,
-    topics::{heard::Heard, position::Position},
+    topics::{cut::Place, heard::Heard, position::Position},
 };
 
 /// What the target is told of a session beforehand.

@@ -22,6 +22,8 @@ pub(crate) struct Foreign(Mutex<HashMap<(u64, u64), Place>>);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     secret: Secret,
+    /// By how many names the session is known.
+    names: usize,
     pub(crate) slot: u32,
     pub(crate) serial: u64,
 }
@@ -31,7 +33,8 @@ impl Foreign {
     pub(crate) fn add(&self, names: &[Name], slot: u32, serial: u64) {
         let mut places = self.places();
         for name in names {
-            places.insert(name.key(), Place { secret: name.token.secret, slot, serial });
+            let place = Place { secret: name.token.secret, names: names.len(), slot, serial };
+            places.insert(name.key(), place);
         }
     }
 
@@ -59,9 +62,9 @@ impl Foreign {
         self.places().len()
     }
 
-    /// The names of all of them.
-    pub(crate) fn keys(&self) -> Vec<(u64, u64)> {
-        self.places().keys().copied().collect()
+    /// The names of all of them, each with the number of names by which its session is known.
+    pub(crate) fn keys(&self) -> Vec<((u64, u64), usize)> {
+        self.places().iter().map(|(name, place)| (*name, place.names)).collect()
     }
 
     fn places(&self) -> MutexGuard<'_, HashMap<(u64, u64), Place>> {

@@ -496,6 +496,15 @@ impl<S> LiveSession<S> {
         self.seen.store(self.common.clock.now().0, Ordering::Relaxed);
     }
 
+    /// The time that has passed just now was no silence of its client's.
+    pub(crate) fn excuse(&self, time: Duration) {
+        let now = self.common.clock.now().0;
+        let millis = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+        let later = |seen: u32| Some(seen.wrapping_add(millis.min(now.wrapping_sub(seen))));
+        // It is always another one.
+        let _ = self.seen.fetch_update(Ordering::Relaxed, Ordering::Relaxed, later);
+    }
+
     fn set_last_seen(&self, seen: Tick) {
         self.seen.store(seen.0, Ordering::Relaxed);
     }

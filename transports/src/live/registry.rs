@@ -148,11 +148,11 @@ impl<S> Registry<S> {
         swept
     }
 
-    /// The silence of clients begins now, of those whose sessions outlive their connections.
-    pub(crate) fn excuse(&self) {
+    /// The time that has passed just now counts as no silence, of clients whose sessions outlive their connections.
+    pub(crate) fn excuse(&self, time: Duration) {
         self.for_each_chunked(|session| {
             if session.tie() != Tie::Connection {
-                session.touch();
+                session.excuse(time);
             }
         });
     }

@@ -314,9 +314,10 @@ impl<H: Handler> Manager<H> {
     pub(super) fn locate(&self, token: &str) -> Result<Located<H>, Denied> {
         let (node, token) = self.marks.session(token).ok_or(Refused::Unknown)?;
         let Some(located) = self.look_up(node, &token) else {
-            // A request for one that has gone was carried here, or it has gone just now.
-            let is_gone = self.gone.heir(node, token.serial).is_some();
-            return Err(if is_gone { Denied::Later } else { self.ended.explain(node, &token).into() });
+            // A request for one that has gone was carried here, or it has gone just now; or it comes, and is not taken in yet.
+            let is_between =
+                self.gone.heir(node, token.serial).is_some() || self.coming.find(node, &token).is_some();
+            return Err(if is_between { Denied::Later } else { self.ended.explain(node, &token).into() });
         };
         match located.session.closed() {
             None => Ok(located),

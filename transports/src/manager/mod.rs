@@ -15,7 +15,7 @@ mod under_way;
 use std::{
     sync::{
         Arc, Once,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize},
+        atomic::{AtomicU64, AtomicUsize},
     },
     time::Duration,
 };
@@ -39,6 +39,8 @@ use crate::{
         registry::Registry,
     },
     options::{DecodeLimits, LongpollOptions, ResumeOptions, SseOptions, TransportOptions, WebsocketOptions},
+    session::life::Tick,
+    sync::Mutex,
 };
 
 /// The sessions of one handler, whatever carries them. Shared by an endpoint's clones, its connections and its
@@ -53,6 +55,8 @@ pub(crate) struct Manager<H: Handler> {
     pub(crate) ended: Ended,
     /// Resumable sessions that have come from other nodes, and where those are that have gone there.
     pub(crate) foreign: Foreign,
+    /// Those that have come and are not taken in yet.
+    pub(crate) coming: Foreign,
     pub(crate) gone: Gone,
     /// How many sessions are between two nodes.
     frozen: AtomicUsize,
@@ -63,8 +67,8 @@ pub(crate) struct Manager<H: Handler> {
     pub(crate) marks: Marks,
     /// Requests that are carried to them.
     under_way: Arc<UnderWay>,
-    /// Other nodes could not be reached when it was last looked.
-    was_cut_off: AtomicBool,
+    /// When it was first seen that other nodes cannot be reached, while it is so.
+    cut_off_since: Mutex<Option<Tick>>,
     /// The number of the next resumable session.
     pub(crate) serials: AtomicU64,
     /// The tasks of all connections.
@@ -108,13 +112,14 @@ impl<H: Handler> Manager<H> {
             registry: Registry::new(options.sessions_max),
             ended: Ended::new(&resume),
             foreign: Foreign::default(),
+            coming: Foreign::default(),
             gone: Gone::new(resume.window),
             frozen: AtomicUsize::new(0),
             staying: marks.elsewhere().and_then(|elsewhere| elsewhere.follow_after()).map(Found::new),
             tickets: Tickets::new(&options.sse.clone().unwrap_or_default(), marks.clone()),
             marks,
             under_way: Arc::default(),
-            was_cut_off: AtomicBool::new(false),
+            cut_off_since: Mutex::default(),
             serials: AtomicU64::new(1),
             decode_limits,
             options,

@@ -1,7 +1,7 @@
 //! The sweep: one task for all sessions of a mount, which moves their clock, judges silence and ends what was closed.
 
 use std::{
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -71,7 +71,7 @@ impl<H: Handler> Manager<H> {
 
     pub(super) fn sweep(&self, now: Tick, patience: Patience) {
         let sought = self.staying.as_ref().map(Found::sought);
-        let swept = self.registry.sweep(now, self.patience_now(patience), sought);
+        let swept = self.registry.sweep(now, self.patience_now(now, patience), sought);
         self.common.counters.set_census(swept.census);
         if let Some((staying, sought)) = self.staying.as_ref().zip(sought) {
             staying.tell(swept.staying, sought);
@@ -85,16 +85,21 @@ impl<H: Handler> Manager<H> {
         }
     }
 
-    /// While requests do not come here from other nodes, a client that reaches one of those can show no life: that counts as no silence of its.
-    fn patience_now(&self, patience: Patience) -> Patience {
+    /// While requests do not come here from other nodes, a client that reaches one of those can show no life: that counts as no silence of its. What
+    /// it was silent before counts, or an engine that is away now and then would keep everybody for ever.
+    fn patience_now(&self, now: Tick, patience: Patience) -> Patience {
         let is_cut_off = self.marks.elsewhere().is_some_and(|elsewhere| !elsewhere.is_reachable());
-        if self.was_cut_off.swap(is_cut_off, Ordering::Relaxed) && !is_cut_off {
-            self.registry.excuse();
+        let mut since = self.cut_off_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if is_cut_off {
+            since.get_or_insert(now);
+            return Patience { window: FAR, abandoned: FAR, unproven: FAR, ..patience };
         }
-        match is_cut_off {
-            true => Patience { window: FAR, abandoned: FAR, unproven: FAR, ..patience },
-            false => patience,
+        let ended = since.take();
+        drop(since);
+        if let Some(since) = ended {
+            self.registry.excuse(now.since(since));
         }
+        patience
     }
 
     /// Closes the sessions for which most is held while that is too much.
@@ -198,8 +203,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn while_other_nodes_cannot_be_reached_the_silence_of_clients_does_not_count() {
+    /// A session whose client shows no life, as the sweep finds it at a second, while other nodes can be reached or not.
+    fn silent_client() -> impl FnMut(u32, bool) -> Option<CloseReason> {
         let other = Arc::new(Other::default());
         let resume = ResumeOptions::default().window(Duration::from_secs(60));
         let options = TransportOptions::default().resume(resume);
@@ -207,18 +212,32 @@ mod tests {
         let resumable = Resumable::new(1, Secret::new([1; 16]));
         let session =
             LiveSession::new(manager.common.clone(), Transport::Longpoll, Kind::Resumable(resumable), ());
-        let session = manager.enter(session).unwrap();
+        let session = manager.enter(session).expect("there is room");
         session.core().session.handle_proof();
-        let sweep = |seconds: u32| {
-            let now = Tick(seconds * 1_000);
+        move |second, is_reachable| {
+            other.0.store(is_reachable, Ordering::Relaxed);
+            let now = Tick(second * 1_000);
             manager.common.clock.set(now);
             manager.sweep(now, manager.patience());
             session.closed()
-        };
-        assert_eq!((sweep(100), sweep(1_000)), (None, None), "nobody could come here");
-        other.0.store(true, Ordering::Relaxed);
-        assert_eq!((sweep(1_001), sweep(1_060)), (None, None), "its time begins anew");
-        assert_eq!(sweep(1_063), Some(CloseReason::Expired));
+        }
+    }
+
+    #[test]
+    fn while_other_nodes_cannot_be_reached_the_silence_of_clients_does_not_count() {
+        let mut sweep = silent_client();
+        assert_eq!((sweep(40, true), sweep(41, false), sweep(1_000, false)), (None, None, None));
+        assert_eq!((sweep(1_001, true), sweep(1_019, true)), (None, None), "its time goes on");
+        assert_eq!(sweep(1_022, true), Some(CloseReason::Expired));
+    }
+
+    /// An engine that is away now and then keeps nobody for ever.
+    #[test]
+    fn outages_that_come_again_and_again_give_back_no_more_than_they_took() {
+        let mut sweep = silent_client();
+        let closed = (1..1_000).find(|&second| sweep(second, second % 5 != 0) == Some(CloseReason::Expired));
+        let closed = closed.expect("it is closed");
+        assert!((60 * 5 / 4..60 * 5 / 4 + 5).contains(&closed), "after {closed} s");
     }
 
     /// The cache of ended sessions counts and gives back when it is told to, or when somebody uses it again.

@@ -420,8 +420,13 @@ impl Shared {
 }
 
 impl TakesAnswers for Shared {
-    fn take_answer(&self, to: Instance, id: u64, body: Bytes) {
-        self.lock().node.answer(to, id, body);
+    fn take_answer(&self, to: Instance, id: u64, body: Bytes, is_remembered: bool) {
+        let mut state = self.lock();
+        match is_remembered {
+            true => state.node.answer(to, id, body),
+            false => state.node.answer_and_forget(to, id, body),
+        }
+        drop(state);
         self.wake.notify_one();
     }
 }

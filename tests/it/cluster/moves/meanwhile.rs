@@ -426,6 +426,28 @@ async fn a_session_that_comes_to_nobody_goes_on_where_it_was() {
     assert_eq!(nodes[1].sessions(), 1);
 }
 
+/// The program gives up a shutdown with a session on its way.
+#[tokio::test]
+async fn a_session_whose_shutdown_is_given_up_is_not_left_between_two_nodes() {
+    let gate = Gate::new();
+    let (hub, nodes) = two_with::<Teller>(&gate).await;
+    let mut session = joined(nodes[0].address, "busy:1").await;
+    session.send_json(json!(["1", "2", "busy:1", "tell", {}])).await;
+    gate.comes().await;
+    let gone = nodes[0].go();
+    eventually("it may go", || nodes[1].joins() == 1).await;
+    // As above: it is held, then sent, and nobody says that it has come.
+    sleep(Duration::from_secs(1)).await;
+    hub.stop();
+    gate.open();
+    sleep(Duration::from_secs(1)).await;
+    gone.abort();
+    assert!(gone.await.unwrap_err().is_cancelled());
+    sleep(Duration::from_secs(4)).await;
+    session.resume(Transport::Sse).await;
+    session.expect_json(ok("1", "2", "busy:1", json!({}))).await;
+}
+
 /// The engine is away when a node goes down, and comes back.
 #[tokio::test]
 async fn an_engine_that_is_away_is_waited_for() {

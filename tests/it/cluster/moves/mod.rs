@@ -1,6 +1,7 @@
 //! Sessions that go from one node to another: when theirs is shut down, and where their streams stay at the other one.
 
 mod client;
+mod cuts;
 mod following;
 mod meanwhile;
 
@@ -14,8 +15,8 @@ use std::{
 };
 
 use lapwing::{
-    Accept, Broadcast, Channel, ClusterOptions, Context, Failure, Handled, Joining, Keep, LeaveReason, Mount,
-    OutboxLimits, Payload, Topic, cluster::Hub, noreply, reply, testing::TestServer,
+    Accept, Broadcast, Channel, ClusterOptions, Context, Failure, Gap, Handled, Joining, Keep, LeaveReason,
+    Mount, OutboxLimits, Payload, Topic, cluster::Hub, noreply, reply, testing::TestServer,
 };
 use lapwing_engine_contract::eventually;
 use serde_json::json;

@@ -94,13 +94,18 @@ impl<H: Handler> Manager<H> {
         Some(Arc::new(session))
     }
 
-    /// A reserved session has come.
+    /// A reserved session has come. Whoever looks for it before it is [taken in](Self::adopt) comes later.
     pub(crate) fn thaw(
+        &self,
         session: &Session<H>,
         bytes: &[u8],
         few: &dyn Fn(&str, usize) -> Option<Few>,
     ) -> Result<(), ThawError> {
-        session.thaw(Baggage::read(bytes)?, few)
+        session.thaw(Baggage::read(bytes)?, few)?;
+        if let Some(resumable) = session.resumable() {
+            self.coming.add(session.core().names(), session.slot.get(), resumable.serial);
+        }
+        Ok(())
     }
 
     /// It can be found from now on.
@@ -112,6 +117,7 @@ impl<H: Handler> Manager<H> {
         }
         self.registry.adopt(session);
         self.enter_names(session);
+        self.has_come(session);
         self.common.counters.count_come_from_elsewhere();
         self.tell(session);
         // It may have been closed while it could not be found, or the end may have passed by.
@@ -133,6 +139,13 @@ impl<H: Handler> Manager<H> {
         self.discard(session);
     }
 
+    /// It is not on its way any more: it is here, or does not come.
+    fn has_come(&self, session: &Session<H>) {
+        if let Some(resumable) = session.resumable() {
+            self.coming.remove(session.core().names(), resumable.serial);
+        }
+    }
+
     /// Whoever has a token of another node finds the session here.
     fn enter_names(&self, session: &Session<H>) {
         let Some(resumable) = session.resumable() else { return };
@@ -147,6 +160,7 @@ impl<H: Handler> Manager<H> {
     /// A reserved session does not come: the handler is told that it is over.
     pub(crate) fn discard(&self, session: &Session<H>) {
         if session.discard() {
+            self.has_come(session);
             self.registry.give_up();
             self.handler.closed(session, CloseReason::Draining);
         }

@@ -121,7 +121,7 @@ fn moved(from: &Shared, session: &Session<Diary>, to: &Shared) -> Session<Diary>
     assert!(session.hold_still());
     let bytes = from.freeze(session).unwrap();
     let reserved = to.reserve(()).unwrap();
-    Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
+    to.thaw(&reserved, &bytes, &|_, _| None).unwrap();
     assert_eq!(from.release(session, to.marks.here()), None);
     assert!(to.adopt(&reserved));
     reserved
@@ -178,10 +178,10 @@ async fn a_session_goes_to_another_node_with_all_that_waits_and_leaves_nothing_b
     assert_eq!((session.closed(), session.is_attached()), (None, false));
     let reserved = two.reserve(()).unwrap();
     assert_eq!(reserved.push(Frame::text("down 3")), Pushed::Queued);
-    Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
+    two.thaw(&reserved, &bytes, &|_, _| None).unwrap();
     assert_eq!(waiting(&reserved), ["down 1", "down 2", "down 3"]);
-    assert!(Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).is_err(), "it comes once");
-    assert_eq!(word(two.find(&token).err().unwrap()), Refused::Unknown, "it is not here yet");
+    assert!(two.thaw(&reserved, &bytes, &|_, _| None).is_err(), "it comes once");
+    assert!(matches!(two.find(&token), Err(Denied::Later)), "it is not here yet, and is not unknown");
     assert_eq!(one.release(&session, 2), None);
     assert!(two.adopt(&reserved));
     assert_eq!((one.registry.len(), two.registry.len()), (0, 1));
@@ -291,6 +291,32 @@ async fn what_is_said_to_the_client_of_one_session_is_said_to_no_other() {
     }
 }
 
+/// Whoever waited at the other node is carried here as soon as that knows that the session is taken, and may be faster than what takes it in.
+#[tokio::test]
+async fn who_looks_for_a_session_that_is_about_to_be_taken_in_comes_later() {
+    let (one, two) = (node(1), node(2));
+    let (Attached { session, .. }, token) = open(&one).await;
+    let bytes = one.freeze(&session).unwrap();
+    let reserve = || {
+        let reserved = two.reserve(()).unwrap();
+        two.thaw(&reserved, &bytes, &|_, _| None).unwrap();
+        reserved
+    };
+    let given_up = reserve();
+    assert!(matches!(resume(&two, &token, 0).await, Err(Denied::Later)));
+    let reserved = reserve();
+    two.discard(&given_up);
+    assert!(matches!(resume(&two, &token, 0).await, Err(Denied::Later)), "it comes with another offer");
+    two.discard(&reserved);
+    assert_eq!(word(two.find(&token).err().unwrap()), Refused::Unknown, "it does not come");
+    let reserved = reserve();
+    one.release(&session, 2);
+    assert!(two.adopt(&reserved) && resume(&two, &token, 0).await.is_ok());
+    reserved.close(CloseReason::Disconnected);
+    two.end_session(&reserved, CloseReason::Disconnected);
+    assert_eq!(word(two.find(&token).err().unwrap()), Refused::Closed);
+}
+
 #[tokio::test]
 async fn who_is_sent_away_while_their_session_comes_is_told_so() {
     let (one, two) = (node(1), node(2));
@@ -298,7 +324,7 @@ async fn who_is_sent_away_while_their_session_comes_is_told_so() {
     let bytes = one.freeze(&session).unwrap();
     let reserved = two.reserve(()).unwrap();
     reserved.close_with(CloseReason::Dismissed, "for good");
-    Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
+    two.thaw(&reserved, &bytes, &|_, _| None).unwrap();
     one.release(&session, 2);
     assert!(!two.adopt(&reserved));
     let Err(Denied::Refused(told)) = two.find(&token).map(drop) else { panic!("it is not there") };
@@ -399,7 +425,7 @@ async fn the_time_under_way_is_nobodys_silence() {
 
     sweep(&two, 7_000);
     let reserved = two.reserve(()).unwrap();
-    Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
+    two.thaw(&reserved, &bytes, &|_, _| None).unwrap();
     sweep(&two, 8_000);
     assert!(two.adopt(&reserved));
     sweep(&two, 8_009);
@@ -435,7 +461,7 @@ async fn a_session_for_which_there_is_no_room_is_discarded_and_its_handler_told(
     let (Attached { session, .. }, _) = open(&one).await;
     let bytes = one.freeze(&session).unwrap();
     let reserved = full.reserve(()).unwrap();
-    Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
+    full.thaw(&reserved, &bytes, &|_, _| None).unwrap();
     assert!(full.reserve(()).is_none(), "it has the last place");
     full.discard(&reserved);
     assert!(!full.adopt(&reserved) && !full.adopt(&reserved));
@@ -451,7 +477,7 @@ async fn a_session_for_which_there_is_no_room_is_discarded_and_its_handler_told(
     let reserved = two.reserve(()).unwrap();
     assert!(!two.adopt(&reserved), "nothing has come");
     let reserved = two.reserve(()).unwrap();
-    Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
+    two.thaw(&reserved, &bytes, &|_, _| None).unwrap();
     assert!(!two.adopt(&reserved), "it has gone down");
     assert_eq!(two.handler.notes(), ["closed: draining", "closed: draining"]);
     assert_eq!((two.foreign.count(), two.common.counters.come_from_elsewhere()), (0, 0));
@@ -556,7 +582,7 @@ async fn a_session_that_comes_as_its_node_begins_to_go_down_goes_on_from_there()
     let (Attached { session, .. }, token) = open(&one).await;
     let reserved = two.reserve(()).unwrap();
     let bytes = one.freeze(&session).unwrap();
-    Manager::<Diary>::thaw(&reserved, &bytes, &|_, _| None).unwrap();
+    two.thaw(&reserved, &bytes, &|_, _| None).unwrap();
     one.release(&session, two.marks.here());
     two.draining.cancel();
     assert!(two.adopt(&reserved) && reserved.closed().is_none());
