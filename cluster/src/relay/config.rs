@@ -116,8 +116,8 @@ impl RelayConfig {
         self
     }
 
-    /// How long a side waits for room while the other one uses nothing, until the relay is lost. Default 30 s: a client that reads again later comes
-    /// again.
+    /// How long an owner waits for room while the carrier's client takes nothing, until the relay is lost. Default 30 s: a client that reads again later
+    /// comes again. What waits for an owner is that one's business: it is as slow as its session's handlers are.
     pub fn room_timeout(mut self, time: Duration) -> Self {
         self.room_timeout = time;
         self

@@ -57,7 +57,6 @@ pub use self::{
 use self::{
     halves::{Place, Receiving, Sending},
     peer::{Peer, Piece, Queued},
-    saying::has_room,
     unread::Unread,
     wire::{Address, Item, Why},
 };
@@ -121,7 +120,9 @@ pub struct Relays {
     owned: usize,
     /// Bytes that came and were not used.
     held: usize,
-    /// Those of them that the program was told to drop since it was last heard from a peer.
+    /// Those of them that the program was told to drop.
+    dropped: usize,
+    /// Those of them that it was told to drop since it was last heard from a peer.
     leaving: usize,
     unreadable: u64,
 }
@@ -134,6 +135,8 @@ struct Relay {
     heard: Duration,
     /// When it was last told where this side stands.
     told: Duration,
+    /// Its program waits until the other side has used more.
+    waits: bool,
 }
 
 impl RelayKey {
@@ -164,6 +167,7 @@ impl Relays {
             carried: 0,
             owned: 0,
             held: 0,
+            dropped: 0,
             leaving: 0,
             unreadable: 0,
         }
@@ -192,7 +196,8 @@ impl Relays {
         for (key, relay) in &self.relays {
             let silence = time - relay.told;
             if relay.sending.is_overdue(time, config.ack_timeout)
-                || relay.sending.is_stuck(time, config.room_timeout, config.window_bytes)
+                || (key.role == Role::Owner
+                    && relay.sending.is_stuck(time, config.room_timeout, config.window_bytes))
                 || time - relay.heard >= config.silence_max
             {
                 lost.push(*key);
@@ -306,10 +311,12 @@ impl Relays {
             return Err(NotSent::Over);
         };
         let Some(peer) = self.peers.get_mut(&key.peer) else { return Err(NotSent::Over) };
-        if !has_room(&self.config, relay, peer) {
-            if relay.sending.unused() >= self.config.window_bytes {
-                relay.sending.handle_full(self.time);
-            }
+        if relay.sending.unused() >= self.config.window_bytes {
+            relay.sending.handle_full(self.time);
+            relay.waits = true;
+            return Err(NotSent::Full);
+        }
+        if peer.in_flight >= self.config.peer_bytes_max {
             peer.waiting.insert(key);
             return Err(NotSent::Full);
         }
@@ -484,8 +491,14 @@ impl Relays {
         relay.heard = self.time;
         let arrived = relay.sending.handle_ack(received, used, self.time);
         let is_done = key.role == Role::Owner && relay.sending.is_done();
+        let has_room = relay.sending.unused() < self.config.window_bytes;
+        let is_waited_for = has_room && std::mem::take(&mut relay.waits);
         if let Some(peer) = self.peers.get_mut(&key.peer) {
             peer.in_flight -= arrived;
+            if is_waited_for {
+                // It is told at the end of the message, if there is room for the peer as well.
+                peer.waiting.insert(key);
+            }
         }
         if is_done {
             self.remove(key);

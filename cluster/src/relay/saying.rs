@@ -2,12 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{
-    Relay, RelayConfig, RelayKey, RelayOutput, Relays,
-    halves::Receiving,
-    peer::{Batch, Peer},
-    wire::Item,
-};
+use super::{RelayKey, RelayOutput, Relays, halves::Receiving, peer::Batch, wire::Item};
 use crate::id::Instance;
 
 impl Relays {
@@ -46,14 +41,7 @@ impl Relays {
             return;
         }
         let waiting = std::mem::take(&mut peer.waiting);
-        for key in waiting {
-            let Some(relay) = self.relays.get(&key) else { continue };
-            if has_room(&self.config, relay, peer) {
-                self.outputs.push_back(RelayOutput::Room(key));
-            } else {
-                peer.waiting.insert(key);
-            }
-        }
+        self.outputs.extend(waiting.into_iter().map(RelayOutput::Room));
     }
 
     pub(super) fn owe_ack(&mut self, key: RelayKey) {
@@ -92,8 +80,4 @@ impl Relays {
         peer.acks.extend(due.map(|(key, _)| *key));
         self.make_ready(from);
     }
-}
-
-pub(super) fn has_room(config: &RelayConfig, relay: &Relay, peer: &Peer) -> bool {
-    relay.sending.unused() < config.window_bytes && peer.in_flight < config.peer_bytes_max
 }

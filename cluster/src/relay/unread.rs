@@ -1,7 +1,8 @@
 //! Relays that are over and of which the program has not used all that came: their bytes count until it has, and so does their place.
 //!
 //! Where there is no room, those go whose program has not used what it had for longest. A client that reads is behind for moments, one that does not for
-//! as long as it likes: so whoever does not read stops nobody who does.
+//! as long as it likes: so whoever does not read stops nobody who does. What a program was told to drop and still has counts for what it is, and nobody else
+//! goes for it.
 
 use std::{cmp::Reverse, time::Duration};
 
@@ -9,6 +10,9 @@ use super::{Relay, RelayKey, RelayOutput, Relays, halves::Receiving, wire::Role}
 
 /// Which part of a bound becomes free where it is reached: who is to go is looked for once for many of those who come.
 const FREED: usize = 64;
+
+/// What came of a relay that is over is in use for so long, whoever else needs its place.
+const IN_USE: Duration = Duration::from_secs(1);
 
 /// What came of a relay that is over.
 #[derive(Debug)]
@@ -50,6 +54,7 @@ impl Relays {
         let Some(Unread { receiving, is_dropped }) = self.unread.remove(&key) else { return };
         self.held -= receiving.held();
         if is_dropped {
+            self.dropped -= receiving.held();
             self.leaving = self.leaving.saturating_sub(receiving.held());
         } else {
             self.give_place_back(key);
@@ -62,6 +67,7 @@ impl Relays {
         let bytes = unread.receiving.handle_used(bytes, self.time);
         self.held -= bytes;
         if unread.is_dropped {
+            self.dropped -= bytes;
             self.leaving = self.leaving.saturating_sub(bytes);
         }
         if unread.receiving.held() == 0 {
@@ -75,10 +81,17 @@ impl Relays {
         if self.counted() + bytes <= bytes_max {
             return true;
         }
+        // What is left when all have gone that can.
+        let least = self.dropped - self.leaving + bytes;
+        if least > bytes_max {
+            return false;
+        }
+        let goal = bytes_max - bytes_max / FREED;
+        let goal = if least <= goal { goal } else { bytes_max };
         let live = self.relays.iter().map(|(key, Relay { receiving, .. })| (key, receiving));
         let turns = live.chain(self.over()).filter(|(_, receiving)| receiving.held() > 0);
         for (_, _, key) in in_turn(turns) {
-            if self.counted() + bytes <= bytes_max - bytes_max / FREED {
+            if self.counted() + bytes <= goal {
                 break;
             }
             self.lose(key);
@@ -95,7 +108,9 @@ impl Relays {
         };
         let (taken, max) = places(self);
         if taken >= max {
-            let turns = in_turn(self.over().filter(|(key, _)| key.role == role));
+            let is_left = |receiving: &Receiving| receiving.held_since() + IN_USE <= self.time;
+            let turns =
+                in_turn(self.over().filter(|(key, receiving)| key.role == role && is_left(receiving)));
             for (_, _, key) in turns.into_iter().take(max / FREED + 1) {
                 self.drop_unread(key);
             }
@@ -120,6 +135,7 @@ impl Relays {
     fn drop_unread(&mut self, key: RelayKey) {
         let Some(unread) = self.unread.get_mut(&key) else { return };
         unread.is_dropped = true;
+        self.dropped += unread.receiving.held();
         self.leaving += unread.receiving.held();
         self.give_place_back(key);
         self.outputs.push_back(RelayOutput::Dropped(key));

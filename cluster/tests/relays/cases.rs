@@ -1,6 +1,6 @@
 //! Single cases, each named for what it shows.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use bytes::Bytes;
 use lapwing_cluster::{
@@ -203,6 +203,75 @@ fn clients_that_do_not_read_stop_no_other() {
     owner.open(CARRIER, "head".into()).unwrap();
 }
 
+/// As an HTTP server does that has bytes of a client who does not read.
+#[test]
+fn what_a_program_still_has_of_dropped_relays_costs_no_other_what_it_has() {
+    let config = RelayConfig::default().held_bytes_max(200_000);
+    let (mut carrier, mut owner) = (up(config.clone()), up(config));
+    let relays = opened(&mut carrier, &mut owner, 60);
+    let (carried, owned) = relays[0];
+    let mut came = BTreeMap::<RelayKey, usize>::new();
+    for (_, hoarder) in &relays[1..] {
+        // One that reads has something at each moment, and not for long.
+        owner.send(*hoarder, Bytes::from_static(b"more for one that does not")).unwrap();
+        owner.send(owned, Bytes::from_static(b"said")).unwrap();
+        fill(&mut carrier, &mut owner, *hoarder);
+        exchange(&mut carrier, &mut owner);
+        for output in outputs(&mut carrier) {
+            match output {
+                RelayOutput::Data(key, bytes) => *came.entry(key).or_default() += bytes.len(),
+                RelayOutput::Dropped(key) => carrier.handle_used(key, came[&key].saturating_sub(8 * 1024)),
+                RelayOutput::Ended(key, end) => assert!(key != carried && end == RelayEnd::Lost),
+                _ => {}
+            }
+        }
+        carrier.handle_used(carried, 4);
+    }
+    assert!((180_000..=200_000).contains(&carrier.held()), "{}", carrier.held());
+    assert_eq!(came[&carried], 4 * 59, "it has all of its own");
+}
+
+/// As a page of phoenix.js that says much at once, to a node whose handlers take their time.
+#[test]
+fn who_waits_for_an_owner_waits_for_as_long_as_it_takes() {
+    let (mut carrier, mut owner) = (up(RelayConfig::default()), up(RelayConfig::default()));
+    let (carried, owned) = opened(&mut carrier, &mut owner, 1)[0];
+    while carrier.send(carried, Bytes::from(vec![b'x'; 16 * 1024])).is_ok() {
+        exchange(&mut carrier, &mut owner);
+    }
+    let mut now = Duration::from_millis(1_200);
+    for _ in 0..120 {
+        ticks(&mut carrier, now, Duration::from_secs(1));
+        now = ticks(&mut owner, now, Duration::from_secs(1));
+        exchange(&mut carrier, &mut owner);
+        assert_eq!(outputs(&mut carrier), []);
+    }
+    owner.handle_used(owned, usize::MAX);
+    exchange(&mut carrier, &mut owner);
+    assert_eq!(outputs(&mut carrier), [RelayOutput::Room(carried)]);
+}
+
+#[test]
+fn what_has_just_ended_keeps_its_place_for_a_second() {
+    let config = RelayConfig::default().carried_max(1);
+    let (mut carrier, mut owner) = (up(config.clone()), up(config));
+    let (carried, owned) = opened(&mut carrier, &mut owner, 1)[0];
+    owner.send(owned, "answer".into()).unwrap();
+    owner.finish(owned).unwrap();
+    let now = Duration::from_millis(1_200);
+    ticks(&mut carrier, Duration::ZERO, now);
+    exchange(&mut carrier, &mut owner);
+    outputs(&mut carrier);
+    assert_eq!(
+        carrier.open(OWNER, "head".into()),
+        Err(NotOpened::Full),
+        "its client may be about to read it"
+    );
+    ticks(&mut carrier, now, Duration::from_secs(1));
+    assert!(carrier.open(OWNER, "head".into()).is_ok());
+    assert_eq!(outputs(&mut carrier), [RelayOutput::Dropped(carried)]);
+}
+
 #[test]
 fn who_waits_for_room_and_whose_other_side_uses_nothing_is_told_after_half_a_minute() {
     let (mut carrier, mut owner) = (up(RelayConfig::default()), up(RelayConfig::default()));
@@ -248,7 +317,8 @@ fn an_answer_that_came_whole_counts_until_it_is_used() {
     assert_eq!(carrier.poll_message(), None, "and its owner is not to hear so");
     carrier.open(OWNER, "head".into()).unwrap();
     carrier.open(OWNER, "head".into()).unwrap();
-    // At the bound one that is over goes before one that comes is refused.
+    // At the bound one that has been over for a while goes before one that comes is refused.
+    ticks(&mut carrier, Duration::ZERO, Duration::from_secs(2));
     carrier.open(OWNER, "head".into()).unwrap();
     assert_eq!(outputs(&mut carrier), [RelayOutput::Dropped(relays[2].0)]);
     assert_eq!((carrier.carried(), carrier.held()), (3, 1_000), "until its program has dropped it");

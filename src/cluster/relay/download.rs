@@ -10,6 +10,15 @@ use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use lapwing_cluster_driver::Relay;
 use lapwing_transports::body::Cut;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::PollSemaphore;
+
+/// Bytes that the HTTP server has at a time. They are less than the buffer that `http1::configure` sets: a server whose buffer is full asks a body for
+/// nothing more, and would not learn that it has ended.
+const WINDOW_BYTES: usize = 8 * 1024;
+
+/// What the smallest piece counts for, as a server takes sixteen at most, however small.
+const UNIT_BYTES: usize = WINDOW_BYTES / 16;
 
 /// What the owner sends down. It sends on as pieces are written to the client, or dropped.
 #[derive(Debug)]
@@ -17,11 +26,15 @@ pub(super) struct Download {
     relay: Arc<Relay>,
     /// Bytes that are still to come, if that is known.
     left: Option<u64>,
+    /// What came and is not handed over yet.
+    rest: Bytes,
+    window: PollSemaphore,
 }
 
 impl Download {
     pub(super) fn new(relay: Arc<Relay>, length: Option<u64>) -> Self {
-        Self { relay, left: length }
+        let window = PollSemaphore::new(Arc::new(Semaphore::new(WINDOW_BYTES / UNIT_BYTES)));
+        Self { relay, left: length, rest: Bytes::new(), window }
     }
 }
 
@@ -33,16 +46,25 @@ impl http_body::Body for Download {
         if self.left == Some(0) {
             return Poll::Ready(None);
         }
-        Poll::Ready(match ready!(self.relay.poll_recv(cx)) {
-            Ok(Some(bytes)) => {
-                let len = bytes.len() as u64;
-                self.left = self.left.map(|left| left.saturating_sub(len));
-                let piece = Piece { bytes, relay: self.relay.clone() };
-                Some(Ok(Frame::data(Bytes::from_owner(piece))))
+        if self.rest.is_empty() {
+            match ready!(self.relay.poll_recv(cx)) {
+                Ok(Some(bytes)) => self.rest = bytes,
+                Ok(None) if self.left.is_none() => return Poll::Ready(None),
+                Ok(None) | Err(_) => return Poll::Ready(Some(Err(Cut))),
             }
-            Ok(None) if self.left.is_none() => None,
-            Ok(None) | Err(_) => Some(Err(Cut)),
-        })
+        }
+        let len = self.rest.len().min(WINDOW_BYTES);
+        let Poll::Ready(permit) = self.window.poll_acquire_many(cx, len.div_ceil(UNIT_BYTES) as u32) else {
+            // Nobody reads at the other end of it: what came is not waited for where nothing more does.
+            return match self.relay.poll_lost(cx) {
+                true => Poll::Ready(Some(Err(Cut))),
+                false => Poll::Pending,
+            };
+        };
+        let bytes = self.rest.split_to(len);
+        self.left = self.left.map(|left| left.saturating_sub(len as u64));
+        let piece = Piece { bytes, relay: self.relay.clone(), _permit: permit };
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_owner(piece)))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -58,6 +80,7 @@ impl http_body::Body for Download {
 struct Piece {
     bytes: Bytes,
     relay: Arc<Relay>,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl AsRef<[u8]> for Piece {

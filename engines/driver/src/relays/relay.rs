@@ -72,6 +72,20 @@ impl Relay {
         Poll::Pending
     }
 
+    /// Whether it has ended otherwise than by its last piece, whatever of it was not received. The last task that asked this, or for a piece, is woken.
+    pub fn poll_lost(&self, cx: &mut Context<'_>) -> bool {
+        let mut state = self.table.lock();
+        let Some(mailbox) = state.mailboxes.get_mut(&self.key) else { return true };
+        let is_whole = mailbox.is_finished || mailbox.end == Some(RelayEnd::Done);
+        if mailbox.end.is_some() && !is_whole {
+            return true;
+        }
+        let before = mailbox.reader.replace(cx.waker().clone());
+        drop(state);
+        drop(before);
+        false
+    }
+
     /// So many bytes of the pieces that came, or of the head, are not held any more.
     pub fn used(&self, bytes: usize) {
         let mut state = self.table.lock();
