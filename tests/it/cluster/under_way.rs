@@ -4,6 +4,7 @@ use std::{
     convert::Infallible,
     net::SocketAddr,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -23,8 +24,8 @@ use super::{
     rooms,
 };
 use crate::support::{
-    http, lab,
-    longpoll::LongPoll,
+    PATIENCE, http, lab,
+    longpoll::{JSON, LongPoll},
     sessions::{BEAT, Session, Transport, upgrade},
     websocket::{self, Event},
 };
@@ -209,4 +210,30 @@ async fn a_stock_client_has_as_many_under_way() {
     assert_eq!(refused.status, 503, "{}", refused.text());
     unfinished.into_iter().for_each(|request| request.abort());
     eventually("they are given up", || carried(&nodes) == (0, 0)).await;
+}
+
+/// Each of what it says is a request, and none of them waits for another.
+#[tokio::test]
+async fn a_stock_client_that_says_much_at_once_is_heard() {
+    let (nodes, addresses) = two().await;
+    let mut client = LongPoll::open(addresses[0], "/socket").await;
+    client.send(json!(["1", "1", "room:1", "phx_join", {}])).await;
+    client.address = addresses[1];
+    let shared = Arc::new(client);
+    let say = |n: usize| {
+        let (client, message) = (shared.clone(), json!(["1", n.to_string(), "room:1", "say", {"n": n}]));
+        async move { client.post(JSON, message.to_string().as_bytes()).await }
+    };
+    let said: tokio::task::JoinSet<_> = (0..100).map(say).collect();
+    assert_eq!(said.join_all().await, [200; 100]);
+    eventually("none is under way", || carried(&nodes) == (0, 0)).await;
+    let mut client = Arc::into_inner(shared).unwrap();
+    let heard = async {
+        let mut replies = 0;
+        while replies < 101 {
+            let messages = client.poll().await.messages;
+            replies += messages.iter().filter(|message| message[3] == "phx_reply").count();
+        }
+    };
+    tokio::time::timeout(PATIENCE, heard).await.expect("all is answered");
 }

@@ -25,7 +25,7 @@ pub(crate) const PIECE_BYTES: usize = 8 * 1024;
 /// `http1::configure` sets: a server whose buffer is full does not ask a body for more, and would not learn that nobody wants it.
 const BYTES_MAX: usize = 4 * 1024;
 
-/// What the smallest piece counts for: a server that queues pieces takes sixteen of them at most, however small.
+/// What the smallest piece counts for: a server that queues pieces takes sixteen of them at most, however small, and has eight of these.
 const COST_MIN: usize = BYTES_MAX / 8;
 
 /// What is with the HTTP server.

@@ -84,7 +84,12 @@ async fn whole(response: Response<Body>) -> Result<Response<Body>, NotCarried> {
     if response.body().size_hint().upper().is_none_or(|bytes| bytes > WHOLE_BYTES_MAX) {
         return Ok(response);
     }
-    let (parts, body) = response.into_parts();
-    let whole = body.collect().await.map_err(|_| NotCarried::Later)?;
-    Ok(Response::from_parts(parts, Body::from(whole.to_bytes())))
+    let (parts, mut body) = response.into_parts();
+    // Copied, as more comes only once what came is not held any more.
+    let mut whole = Vec::with_capacity(body.size_hint().upper().unwrap_or_default() as usize);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| NotCarried::Later)?;
+        whole.extend_from_slice(&frame.into_data().unwrap_or_default());
+    }
+    Ok(Response::from_parts(parts, Body::from(whole)))
 }

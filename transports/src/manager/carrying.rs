@@ -1,13 +1,13 @@
 //! Requests for sessions of other nodes.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
-use http::{Request, Response, request::Parts};
+use http::{Method, Request, Response, request::Parts};
 use http_body_util::BodyExt as _;
 
 use super::{
     Manager,
-    under_way::{Named, Place},
+    under_way::{Named, PATIENCE, Place},
 };
 use crate::{
     connect::Transport,
@@ -59,7 +59,9 @@ impl<H: Handler> Manager<H> {
     {
         let Some(elsewhere) = self.marks.elsewhere() else { return Err(NotCarried::Gone) };
         let body = body.map_err(|error| -> Box<dyn Error + Send + Sync> { error.into() });
-        let place = self.place_for(session)?;
+        // A stock client makes a request of what it says, however much that is; whoever has a poll under way is told to come later at once.
+        let patience = if parts.method == Method::POST { PATIENCE } else { Duration::ZERO };
+        let place = self.place_for(session, patience).await?;
         let answer =
             elsewhere.carry(owner, transport, Request::from_parts(parts, body.boxed_unsync())).await?;
         Ok(match place {
@@ -69,8 +71,14 @@ impl<H: Handler> Manager<H> {
     }
 
     /// A place for a request of a session that another node has.
-    pub(crate) fn place_for(&self, session: Option<Named>) -> Result<Option<Place>, NotCarried> {
-        session.map(|session| self.under_way.place(session).ok_or(NotCarried::Later)).transpose()
+    pub(crate) async fn place_for(
+        &self,
+        session: Option<Named>,
+        patience: Duration,
+    ) -> Result<Option<Place>, NotCarried> {
+        let Some(session) = session else { return Ok(None) };
+        let patience = if matches!(session, Named::Polled(..)) { patience } else { Duration::ZERO };
+        self.under_way.place(session, patience).await.map(Some).ok_or(NotCarried::Later)
     }
 
     /// The session that the token of a resumable one is of.

@@ -141,11 +141,12 @@ fn token_of(line: &str) -> Option<&str> {
 async fn carry<H: Handler>(manager: &Manager<H>, owner: u64, socket: CarriedSocket) {
     let Some(elsewhere) = manager.marks.elsewhere() else { return };
     let line = socket.line.clone();
-    let place = manager.place_for(token_of(&line).and_then(|token| manager.resumable(token)));
+    let session = token_of(&line).and_then(|token| manager.resumable(token));
     let carried = async {
-        if let Err(why) = place {
-            return Err((why, socket.io));
-        }
+        let _place = match manager.place_for(session, Duration::ZERO).await {
+            Ok(place) => place,
+            Err(why) => return Err((why, socket.io)),
+        };
         elsewhere.carry_socket(owner, socket).await
     };
     if let Some(Err((why, io))) = manager.parting.run_until_cancelled(carried).await {
