@@ -15,6 +15,8 @@ const AGAIN_MS = 10_000;
 const TOKEN_MS = 30_000;
 /** The longest that a timer can wait. */
 const TIMER_MS_MAX = 2 ** 31 - 1;
+/** What a `getToken` has not answered in time: its page may be asking somebody, who is not asked twice. */
+const late = new WeakMap();
 /** No ref of phoenix.js, which counts, is like it. */
 const REF = "lapwing:";
 
@@ -94,22 +96,33 @@ export class Login {
 
   /** Asks the page for a token, which goes along from now on. */
   async #fetchToken(before) {
-    let timer;
-    const late = new Promise((_, reject) => {
-      timer = setTimeout(() => reject(new Error("getToken takes too long")), TOKEN_MS);
-    });
-    try {
-      const token = await Promise.race([this.#getToken(before), late]);
-      if (typeof token !== "string") throw new TypeError("getToken gives a string");
-      withToken(this.#address, token);
-      return token;
-    } finally {
-      clearTimeout(timer);
-    }
+    const getToken = this.#getToken;
+    const answer = late.get(getToken) ?? getToken(before);
+    late.delete(getToken);
+    const token = await within(TOKEN_MS, answer, () => late.set(getToken, answer));
+    if (typeof token !== "string") throw new TypeError("getToken gives a string");
+    withToken(this.#address, token);
+    return token;
   }
 
   #message(payload) {
     const [topic, event, ref] = ["phoenix", "token", this.#pending];
     return JSON.stringify(this.#vsn.startsWith("1.") ? { topic, event, payload, ref } : [null, ref, topic, event, payload]);
+  }
+}
+
+/** What a promise comes to, in so long; `miss` hears that it has not. */
+async function within(ms, promise, miss) {
+  let timer;
+  const timeout = new Promise((_, reject) => {
+    timer = setTimeout(() => {
+      miss();
+      reject(new Error("getToken takes too long"));
+    }, ms);
+  });
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -178,6 +178,27 @@ it("a page that gets no token in time is told so", async (t) => {
   }
 });
 
+it("a page that asks somebody for a token is not asked again meanwhile", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const address = addressOf("ws://127.0.0.1/socket");
+  let asked = 0;
+  const answers = [];
+  const getToken = () => ((asked += 1), new Promise((resolve) => answers.push(resolve)));
+  const login = () => new Login({ url: "ws://127.0.0.1/socket", address, getToken, send() {} });
+  const first = login().begin();
+  t.mock.timers.tick(30_000);
+  await assert.rejects(first, /too long/);
+  const second = login().begin();
+  answers[0]("bob");
+  await second;
+  assert.deepEqual([asked, address.headers], [1, { "X-Phoenix-AuthToken": "bob" }]);
+  const [third, fourth] = [login().begin(), login().begin()];
+  answers[1]("eve");
+  answers[2]("ada");
+  await Promise.all([third, fourth]);
+  assert.equal(asked, 3, "a token may be good once");
+});
+
 it("a token that cannot be had ends the session before it begins", async () => {
   const { count, ...counted } = counting();
   const getToken = () => Promise.reject(new Error("the login server is away"));
