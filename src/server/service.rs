@@ -46,6 +46,8 @@ use crate::{
 /// # }
 /// ```
 ///
+/// No layer that reads whole bodies, or compresses them, may be around it: of an answer to a poll the next bytes come when those before were written.
+///
 /// With the feature `axum`, the address in axum's `ConnectInfo<SocketAddr>` is that of the peer
 /// ([`ConnectRequest::peer`](crate::ConnectRequest::peer)); without it, and with hyper, the program says it with
 /// [`PeerAddr`](crate::PeerAddr).
