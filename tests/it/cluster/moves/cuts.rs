@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Passes everything on, says what it missed, and takes its time where it is told to.
+/// Passes everything on, says what it missed, and does not come back from where it is told to think.
 struct Listener;
 
 impl Channel for Listener {
@@ -14,7 +14,7 @@ impl Channel for Listener {
 
     async fn handle_in(&mut self, event: &str, payload: Payload, _: &Context<Self>) -> Handled {
         if event == "think" {
-            sleep(Duration::from_millis(2_000)).await;
+            std::future::pending::<()>().await;
         }
         Ok(reply("ok", payload))
     }
@@ -114,20 +114,25 @@ async fn follows(nodes: &[Node; 4], session: &mut Session, to: usize) {
     next_of(session, "phx_reply").await;
 }
 
+/// What the first session has heard comes to the others, and what is said then to all of them.
+async fn the_others_hear_it_and_all_the_next(hub: &Hub, nodes: &[Node; 4], sessions: &mut [Session]) {
+    hub.refuse("four", false);
+    for session in &mut sessions[1..] {
+        assert_eq!(next_of(session, "said").await, said(1));
+    }
+    says(&nodes[3], 2);
+    for session in sessions {
+        assert_eq!(next_of(session, "said").await, said(2));
+    }
+}
+
 #[tokio::test]
 async fn what_a_session_has_heard_at_the_first_node_does_not_come_again_at_the_third() {
     let hub = Hub::new();
     let (nodes, mut sessions) = one_has_heard(&hub).await;
     follows(&nodes, &mut sessions[0], 1).await;
     follows(&nodes, &mut sessions[0], 2).await;
-    hub.refuse("four", false);
-    for session in &mut sessions[1..] {
-        assert_eq!(next_of(session, "said").await, said(1));
-    }
-    says(&nodes[3], 2);
-    for session in &mut sessions {
-        assert_eq!(next_of(session, "said").await, said(2));
-    }
+    the_others_hear_it_and_all_the_next(&hub, &nodes, &mut sessions).await;
 }
 
 #[tokio::test]
@@ -140,12 +145,5 @@ async fn what_a_session_has_heard_elsewhere_does_not_come_again_where_it_stays()
     sessions[0].resume(Transport::Sse).await;
     let stayed = || nodes[1].server.stats().cluster.unwrap().moves.stayed;
     eventually("its channel is busy, and it stays", || stayed() == 1).await;
-    hub.refuse("four", false);
-    for session in &mut sessions[1..] {
-        assert_eq!(next_of(session, "said").await, said(1));
-    }
-    says(&nodes[3], 2);
-    for session in &mut sessions {
-        assert_eq!(next_of(session, "said").await, said(2));
-    }
+    the_others_hear_it_and_all_the_next(&hub, &nodes, &mut sessions).await;
 }
