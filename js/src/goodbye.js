@@ -1,4 +1,4 @@
-// The last request of a session, from a page that may be gone before it is answered.
+// The last request of a page that goes, which may be gone before it is answered.
 
 import { bytesOf } from "./bytes.js";
 import { encodeLine, say } from "./lines.js";
@@ -13,12 +13,19 @@ let keptBytes = 0;
 
 /** Ends a session on the server. What it may lack goes with it as far as there is room, if there is a ledger. */
 export function sayGoodbye(fetch, url, token, ledger) {
-  const head = say.send(token);
-  const room = KEPT_BYTES_MAX - keptBytes - bytesOf(head) - say.close.length - 2;
-  post(fetch, url, [head, ...(ledger ? linesWithin(ledger, room) : []), say.close].join("\n"));
+  const [head, end] = [say.send(token), say.close];
+  post(fetch, url, [head, ...(ledger ? linesWithin(ledger, head, end) : []), end].join("\n"));
 }
 
-function linesWithin(ledger, room) {
+/** Says what the server may lack, as far as there is room, for a page that may come back: its session goes on. */
+export function sayRest(fetch, url, token, ledger) {
+  const head = say.send(token);
+  const lines = linesWithin(ledger, head);
+  if (lines.length) post(fetch, url, [head, ...lines].join("\n"));
+}
+
+function linesWithin(ledger, head, end = "") {
+  const room = KEPT_BYTES_MAX - keptBytes - bytesOf(head) - end.length - 2;
   const lines = [say.from(ledger.acknowledged + 1)];
   let bytes = lines[0].length + 1;
   for (const frame of ledger.after(ledger.acknowledged, FRAMES_MAX)) {

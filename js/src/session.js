@@ -10,7 +10,7 @@
 import { bytesOf } from "./bytes.js";
 import { now, steady } from "./clock.js";
 import { FrameLimit, isLasting } from "./framelimit.js";
-import { sayGoodbye } from "./goodbye.js";
+import { sayGoodbye, sayRest } from "./goodbye.js";
 import { Ledger } from "./ledger.js";
 import { encodeLine, say } from "./lines.js";
 import { Race } from "./race.js";
@@ -149,12 +149,14 @@ export class Session {
     this.verify();
   }
 
-  /** Lets go of the attachments, so that the page can be put aside. The session goes on when it comes back in time. */
+  /** Lets go of the attachments, so that the page can be put aside, and says what waits. The session goes on when it comes back in time. */
   suspend() {
     // One that is about to end, as phoenix.js has it when its page goes, has no later to wait for.
     if (this.#closing) return this.leave(this.#closing);
     this.#race.stop();
     clearTimeout(this.#timer);
+    // It may as well never come back.
+    if (this.#isOwing && this.token) sayRest(this.options.fetch, this.address.longpoll, this.token, this.ledger);
   }
 
   resume() {

@@ -95,9 +95,10 @@ describe("a page that goes", () => {
     const page = new EventTarget();
     globalThis.addEventListener = page.addEventListener.bind(page);
     globalThis.removeEventListener = page.removeEventListener.bind(page);
-    const hide = () => page.dispatchEvent(Object.assign(new Event("pagehide"), { persisted: false }));
+    const tell = (type, persisted) => page.dispatchEvent(Object.assign(new Event(type), { persisted }));
+    const hide = () => tell("pagehide", false);
     try {
-      await test(hide);
+      await test(hide, tell);
     } finally {
       delete globalThis.addEventListener;
       delete globalThis.removeEventListener;
@@ -161,6 +162,25 @@ describe("a page that goes", () => {
       assert.equal(Lapwing.instances.has(client.session), false);
       await until("the message", () => other.heard.length === 1);
       assert.deepEqual(other.heard, [5]);
+    });
+    other.session.close();
+  });
+
+  it("says what waits also when it may come back, and goes on when it does", async () => {
+    const other = await joined({});
+    await inPage(async (_hide, tell) => {
+      for (const [at, transport] of ALL.entries()) {
+        const client = await joined({ topic: other.topic, transports: [transport] });
+        client.shout(10 * at);
+        tell("pagehide", true);
+        await until("the message", () => other.heard.length === 2 * at + 1);
+        tell("pageshow", true);
+        client.shout(10 * at + 1);
+        await until("the next one", () => other.heard.length === 2 * at + 2);
+        client.session.close();
+        await within("the close", client.closed);
+      }
+      assert.deepEqual(other.heard, [0, 1, 10, 11, 20, 21]);
     });
     other.session.close();
   });

@@ -98,7 +98,8 @@ async function serveFiles() {
   const server = http.createServer(({ url }, response) => {
     const file = url.match(/^\/js\/src\/[\w/]+\.js$/) && !url.includes("..") ? readFileSync(join(root, url)) : undefined;
     const type = file ? "text/javascript" : "text/html";
-    response.writeHead(200, { "content-type": type }).end(file ?? "<!doctype html><link rel=icon href=data:,>");
+    // A browser puts no such page aside, to have it back as it was: it goes for good, also between two polls.
+    response.writeHead(200, { "content-type": type, "cache-control": "no-store" }).end(file ?? "<!doctype html><link rel=icon href=data:,>");
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   return server;
