@@ -7,7 +7,7 @@ import { cpuOf } from "./support/process.js";
 
 /** Runs a kind of `broadcasts` on an engine. Returns what was seen, and what of it must not be. */
 export async function broadcastTrial(engine, kind, scale) {
-  const cluster = await startCluster(engine, 3, { env: kind.env, engine: await kind.engine?.(engine) });
+  const cluster = await startCluster(engine, 3, { env: kind.env, clocks: kind.clocks, engine: await kind.engine?.(engine) });
   let fanout;
   try {
     fanout = await startFanout(cluster.nodes, scale);

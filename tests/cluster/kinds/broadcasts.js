@@ -3,6 +3,7 @@
 import { pause, until, within } from "../../clients/support/wait.js";
 import { MB, resident } from "../../attacks/memory.js";
 import { connect } from "../support/client.js";
+import { HOURS_OFF, HOURS_OFF_S, secondsApart } from "../support/clock.js";
 import { natsCluster } from "../support/engine.js";
 import { startForger } from "../support/forger.js";
 
@@ -46,6 +47,16 @@ export const broadcasts = [
     name: "nothing",
     what: "nothing happens",
     during: async () => {},
+  },
+  {
+    name: "clocks off",
+    what: "the nodes' clocks are hours apart",
+    clocks: HOURS_OFF,
+    inShort: ["redis"],
+    async during({ cluster, did }) {
+      did.apart_s = await secondsApart(cluster.nodes);
+    },
+    faults: ({ did }) => (did.apart_s < HOURS_OFF_S ? [`their clocks are ${did.apart_s} s apart`] : []),
   },
   {
     name: "engine killed",

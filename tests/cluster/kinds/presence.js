@@ -1,12 +1,13 @@
 // Who is present on a node that dies, stands still or is cut off.
 
 import { pause, until } from "../../clients/support/wait.js";
+import { HOURS_OFF, HOURS_OFF_S, secondsApart } from "../support/clock.js";
 import { startCluster } from "../support/cluster.js";
 import { come, watch } from "../support/present.js";
 
 /** Runs a kind on an engine: people on the third node, a watcher on each. */
 export async function presenceTrial(engine, kind, scale) {
-  const cluster = await startCluster(engine);
+  const cluster = await startCluster(engine, 3, { clocks: kind.clocks });
   const { nodes } = cluster;
   const clients = [];
   try {
@@ -44,19 +45,21 @@ export const presence = [
   {
     name: "node killed",
     what: "a node is killed with everybody on it",
-    async run({ cluster, node, others, did, zombieMs, slack_ms }) {
-      await cluster.remove(node);
-      did.gone_s = await seconds(others, node, 0);
-      did.diffs = Math.max(...others.map(({ diffs }) => diffs));
-      await pause(zombieMs);
-      const late = await watch(cluster.nodes[0]);
-      await until("the list is there", () => late.isSynced);
-      did.zombies = late.count(node) + others.reduce((sum, watcher) => sum + watcher.count(node), 0);
-      late.client.close();
+    run: kill,
+  },
+  {
+    name: "node killed, clocks off",
+    what: "a node is killed with everybody on it, and the others' clocks are hours apart",
+    clocks: HOURS_OFF,
+    inShort: ["nats"],
+    async run(trial) {
+      const { cluster, others, did } = trial;
+      did.apart_s = await secondsApart(cluster.nodes);
+      did.leaves = others.reduce((sum, { leaves }) => sum + leaves, 0);
       return [
-        did.gone_s > GONE_S + slack_ms / 1_000 && `they were gone after ${did.gone_s} s`,
-        did.diffs > 20 && `it took ${did.diffs} diffs`,
-        did.zombies > 0 && `${did.zombies} came back`,
+        did.apart_s < HOURS_OFF_S && `their clocks are ${did.apart_s} s apart`,
+        did.leaves > 0 && `${did.leaves} were seen to leave that live`,
+        ...(await kill(trial)),
       ].filter(Boolean);
     },
   },
@@ -105,6 +108,22 @@ export const presence = [
     },
   },
 ];
+
+async function kill({ cluster, node, others, did, zombieMs, slack_ms }) {
+  await cluster.remove(node);
+  did.gone_s = await seconds(others, node, 0);
+  did.diffs = Math.max(...others.map(({ diffs }) => diffs));
+  await pause(zombieMs);
+  const late = await watch(cluster.nodes[0]);
+  await until("the list is there", () => late.isSynced);
+  did.zombies = late.count(node) + others.reduce((sum, watcher) => sum + watcher.count(node), 0);
+  late.client.close();
+  return [
+    did.gone_s > GONE_S + slack_ms / 1_000 && `they were gone after ${did.gone_s} s`,
+    did.diffs > 20 && `it took ${did.diffs} diffs`,
+    did.zombies > 0 && `${did.zombies} came back`,
+  ].filter(Boolean);
+}
 
 function verdict({ own, did }, slack_ms) {
   return [

@@ -2,6 +2,7 @@
 
 import { startTestbed } from "../../clients/support/testbed.js";
 import { until } from "../../clients/support/wait.js";
+import { clockEnv } from "./clock.js";
 import { startEngine } from "./engine.js";
 import { startTap } from "./tap.js";
 
@@ -9,11 +10,11 @@ process.setMaxListeners(100);
 
 let apps = 0;
 
-/** Starts an engine and so many nodes, each with a tap of its own before the engine. */
-export async function startCluster(kind, count = 3, { env = {}, engine: options } = {}) {
+/** Starts an engine and so many nodes, each with a tap of its own before the engine. `clocks` says how far off theirs are, if they are. */
+export async function startCluster(kind, count = 3, { env = {}, clocks = [], engine: options } = {}) {
   const engine = await startEngine(kind, options);
   apps += 1;
-  const cluster = new Cluster(engine, `test-${process.pid}-${apps}`, env);
+  const cluster = new Cluster(engine, `test-${process.pid}-${apps}`, env, clocks);
   try {
     for (let n = 1; n <= count; n += 1) await cluster.add(`node-${n}`);
     await cluster.meet();
@@ -27,10 +28,12 @@ export async function startCluster(kind, count = 3, { env = {}, engine: options 
 class Cluster {
   nodes = [];
   #env;
+  #clocks;
 
-  constructor(engine, app, env) {
+  constructor(engine, app, env, clocks) {
     Object.assign(this, { engine, app });
     this.#env = env;
+    this.#clocks = clocks;
   }
 
   async add(name) {
@@ -43,7 +46,8 @@ class Cluster {
     // These servers have no JetStream, and nothing here is about kept topics.
     const kept = this.engine.kind === "nats" ? { KEEP: "0" } : {};
     const env = { RUST_LOG: "error", ...kept, ...this.#env, ENGINE: this.engine.url(tap.port), APP: this.app, NODE: name };
-    const node = await startTestbed({ env, port });
+    const clock = clockEnv(this.#clocks[Number(name.split("-")[1]) - 1]);
+    const node = await startTestbed({ env: { ...env, ...clock }, port });
     // A connection for each: one that is kept may be closed by the node while a busy test is about to use it again.
     const ask = (path) => fetch(`http://${node.address}${path}`, { headers: { connection: "close" } });
     const stats = async () => (await ask("/stats")).json();
