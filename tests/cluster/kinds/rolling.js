@@ -4,17 +4,25 @@
 import { startProxyProgram } from "../../clients/support/proxies.js";
 import { pause, within } from "../../clients/support/wait.js";
 import { startCluster } from "../support/cluster.js";
+import { watchConnects } from "../support/connects.js";
 import { startPeople } from "../support/people.js";
 
 /** People in a room: each hears of each. */
 const ROOM = 25;
+
+/** A node that goes sends so many stock clients away at a time, each two seconds, and gives so many sessions of ours away in a second. */
+const DRAIN = 50;
+const MOVES_PER_SECOND = 100;
+/** The most that may come to the others in two seconds: twice the pace. */
+const CONNECTS_MAX = 2 * (DRAIN + 2 * MOVES_PER_SECOND);
+const WINDOW_MS = 2_000;
 
 /** How long a node may take to go, and everybody to be back: what is slow here is the machine. */
 const PATIENCE_MS = 120_000;
 
 /** So many stock clients and so many of ours are there while each node is started anew. */
 export async function rollingTrial(engine, { stock, resumable, calmMs }) {
-  const cluster = await startCluster(engine);
+  const cluster = await startCluster(engine, 3, { env: { DRAIN } });
   const balancer = await startProxyProgram("nginx-cluster", cluster.nodes.map(({ port }) => port));
   const people = await startPeople(`ws://127.0.0.1:${balancer.port}/socket`, roomsOf({ stock, resumable }));
   try {
@@ -24,15 +32,18 @@ export async function rollingTrial(engine, { stock, resumable, calmMs }) {
     const restarts = [];
     for (const node of [...cluster.nodes]) {
       const from = Date.now();
+      const connects = watchConnects(cluster.nodes.filter((other) => other !== node), WINDOW_MS);
       await within(`${node.name} is started anew`, cluster.restart(node), PATIENCE_MS);
       await within("the nodes meet", cluster.meet(), PATIENCE_MS);
       await people.seeEachOther();
-      restarts.push({ from, to: Date.now() });
+      restarts.push({ from, to: Date.now(), connects: await connects.most() });
       await pause(calmMs);
     }
     await people.end();
     const records = await people.records();
-    return { did: countsOf(records, restarts), faults: faultsOf(records, stock) };
+    const most = Math.max(...restarts.map(({ connects }) => connects));
+    const isStorm = most > CONNECTS_MAX && `${most} connected within two seconds, and ${CONNECTS_MAX} are twice the pace`;
+    return { did: countsOf(records, restarts), faults: [...faultsOf(records, stock), isStorm].filter(Boolean) };
   } finally {
     await people.leave();
     await balancer.stop();
@@ -57,6 +68,7 @@ function countsOf(records, restarts) {
   const late = ours.flatMap(({ heard }) => heard.filter(isMeanwhile).map(({ ms }) => ms)).sort((a, b) => a - b);
   return {
     people: records.length,
+    connects_in_2_s: restarts.map(({ connects }) => connects).join(" "),
     restarts_ms: restarts.map(({ from, to }) => to - from).join(" "),
     rejoins: sum(records, ({ rejoins }) => rejoins),
     away_ms: Math.round(Math.max(...records.map(({ awayMs }) => awayMs))),
