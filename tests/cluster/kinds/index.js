@@ -8,6 +8,7 @@ import { carriedTrial } from "./carried.js";
 import { joinTrial } from "./joins.js";
 import { killedTrial } from "./killed.js";
 import { outageTrial } from "./outage.js";
+import { ownerKilledTrial } from "./ownerkilled.js";
 import { presence, presenceTrial } from "./presence.js";
 import { relayedTrial } from "./relayed.js";
 import { rollingTrial } from "./rolling.js";
@@ -25,6 +26,7 @@ export const FULL = {
   relayed: { sessions: 200, perSecond: 10, ms: 20_000, slack_ms: 30 },
   anywhere: { each: 300, perSecond: 1, ms: 600_000 },
   rolling: { stock: 500, resumable: 2_000, calmMs: 5_000 },
+  ownerKilled: { each: 60, slack_ms: 0 },
   killed: { sessions: 200, afterMs: Array.from({ length: 40 }, (_, n) => n * 10) },
   calls: { users: 200, slack_ms: 0 },
 };
@@ -39,6 +41,7 @@ export const SHORT = {
   relayed: { sessions: 10, perSecond: 10, ms: 1_000, slack_ms: 30_000 },
   anywhere: { each: 4, perSecond: 10, ms: 12_000 },
   rolling: { stock: 20, resumable: 10, calmMs: 500 },
+  ownerKilled: { each: 4, slack_ms: 30_000 },
   killed: { sessions: 20, afterMs: [10, 30, 60, 100] },
   calls: { users: 10, slack_ms: 30_000 },
 };
@@ -85,6 +88,12 @@ export const kinds = [
     name: "rolling restart",
     what: "each node is started anew, and nobody who stays is seen to leave",
     run: (engine, scale) => rollingTrial(engine, scale.rolling),
+  },
+  {
+    group: "sessions",
+    name: "owner killed",
+    what: "the node of some sessions is killed: they are told so, and what was said meanwhile on a kept topic is there",
+    run: (engine, scale) => ownerKilledTrial(engine, scale.ownerKilled),
   },
   {
     group: "sessions",
