@@ -10,11 +10,7 @@ import { startPeople } from "../support/people.js";
 /** People in a room: each hears of each. */
 const ROOM = 25;
 
-/** A node that goes sends so many stock clients away at a time, each two seconds, and gives so many sessions of ours away in a second. */
-const DRAIN = 50;
-const MOVES_PER_SECOND = 100;
-/** The most that may come to the others in two seconds: twice the pace. */
-const CONNECTS_MAX = 2 * (DRAIN + 2 * MOVES_PER_SECOND);
+/** For how long connections that come to the other nodes are counted at a time. */
 const WINDOW_MS = 2_000;
 
 /** How long a node may take to go, and everybody to be back: what is slow here is the machine. */
@@ -22,7 +18,7 @@ const PATIENCE_MS = 120_000;
 
 /** So many stock clients and so many of ours are there while each node is started anew. */
 export async function rollingTrial(engine, { stock, resumable, calmMs }) {
-  const cluster = await startCluster(engine, 3, { env: { DRAIN } });
+  const cluster = await startCluster(engine);
   const balancer = await startProxyProgram("nginx-cluster", cluster.nodes.map(({ port }) => port));
   const people = await startPeople(`ws://127.0.0.1:${balancer.port}/socket`, roomsOf({ stock, resumable }));
   try {
@@ -41,9 +37,7 @@ export async function rollingTrial(engine, { stock, resumable, calmMs }) {
     }
     await people.end();
     const records = await people.records();
-    const most = Math.max(...restarts.map(({ connects }) => connects));
-    const isStorm = most > CONNECTS_MAX && `${most} connected within two seconds, and ${CONNECTS_MAX} are twice the pace`;
-    return { did: countsOf(records, restarts), faults: [...faultsOf(records, stock), isStorm].filter(Boolean) };
+    return { did: countsOf(records, restarts), faults: faultsOf(records, stock) };
   } finally {
     await people.leave();
     await balancer.stop();
