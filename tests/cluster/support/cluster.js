@@ -6,7 +6,7 @@ import { clockEnv } from "./clock.js";
 import { startEngine } from "./engine.js";
 import { startTap } from "./tap.js";
 
-process.setMaxListeners(100);
+process.setMaxListeners(200);
 
 let apps = 0;
 
