@@ -35,18 +35,21 @@ export async function ownerKilledTrial(engine, { each, slack_ms }) {
   const balancer = await startProxyProgram("nginx-cluster", cluster.nodes.map(({ port }) => port));
   const listeners = TRANSPORTS.flatMap((transport) => Array.from({ length: each }, () => new Listener(balancer.port, transport)));
   const speaker = new Speaker(other.port);
+  const timers = [];
+  const stopTimers = () => timers.splice(0).forEach((timer) => clearInterval(timer));
   try {
     await Promise.all([speaker, ...listeners].map((client) => client.come()));
-    const timers = [setInterval(() => speaker.say(), SAY_EVERY_MS), setInterval(() => listeners.forEach((one) => one.push()), PUSH_EVERY_MS)];
+    timers.push(setInterval(() => speaker.say(), SAY_EVERY_MS), setInterval(() => listeners.forEach((one) => one.push()), PUSH_EVERY_MS));
     await pause(CALM_MS);
     const killedAt = performance.now();
     await cluster.remove(victim);
     await pause(DOUBT_MS + AFTER_MS);
-    timers.forEach(clearInterval);
+    stopTimers();
     await until("all is heard", () => listeners.every(({ heard }) => heard.at(-1) === speaker.said), PATIENCE_MS).catch(() => {});
     await until("each push has its end", () => listeners.every(({ open }) => open === 0), PATIENCE_MS);
     return verdictOf(listeners, speaker.said, killedAt, slack_ms);
   } finally {
+    stopTimers();
     await Promise.all([speaker, ...listeners].map((client) => client.leave()));
     await balancer.stop();
     await cluster.stop();

@@ -7,6 +7,7 @@ const EVERY_MS = 100;
 /** Watches nodes until it is asked for the most connections that came to all of them together within so long. */
 export function watchConnects(nodes, windowMs) {
   const readings = [];
+  let failure;
   let isOver = false;
   const watching = (async () => {
     while (!isOver) {
@@ -16,11 +17,12 @@ export function watchConnects(nodes, windowMs) {
       readings.push({ at: performance.now(), accepted: accepted - nodes.length * readings.length });
       await pause(EVERY_MS);
     }
-  })();
+  })().catch((error) => (failure = error));
   return {
     async most() {
       isOver = true;
       await watching;
+      if (failure) throw failure;
       return readings.reduce((most, { at, accepted }) => {
         const before = readings.find((reading) => at - reading.at <= windowMs);
         return Math.max(most, accepted - before.accepted);

@@ -43,9 +43,9 @@ use hyper_util::{
 };
 use lapwing::{
     Accept, Body, Broadcast, Builder, Channel, CheckOrigin, ConnectRequest, Context, DeflateOptions,
-    Disconnect, Drain, Failure, Gap, Handled, Joining, Keep, Lapwing, LongpollOptions, Mount, OutboxLimits,
-    Payload, PeerAddr, Rate, Rates, Read, Refusal, ResumeOptions, ResumeRequest, SseOptions, StopReason,
-    Topic, WebsocketOptions,
+    Disconnect, Failure, Gap, Handled, Joining, Keep, Lapwing, LongpollOptions, Mount, OutboxLimits, Payload,
+    PeerAddr, Rate, Rates, Read, Refusal, ResumeOptions, ResumeRequest, SseOptions, StopReason, Topic,
+    WebsocketOptions,
     api::{ApiOptions, ApiService},
     noreply, reply, stop,
     transports::{
@@ -344,12 +344,6 @@ fn kept() -> usize {
     env::var("KEEP").ok().and_then(|last| last.parse().ok()).unwrap_or(100)
 }
 
-/// The pace at which clients are sent away: `DRAIN` says how many at a time, each two seconds.
-fn drain() -> Drain {
-    let batch = env::var("DRAIN").ok().and_then(|batch| batch.parse().ok());
-    batch.map_or_else(Drain::default, |batch| Drain::default().batch(batch))
-}
-
 fn build(builder: Builder) -> (Lapwing, Endpoint<Echo>) {
     let last = kept();
     let keep = |mount: Mount| mount.keep("kept:*", Keep::last(last).for_at_most(Duration::from_secs(300)));
@@ -358,8 +352,7 @@ fn build(builder: Builder) -> (Lapwing, Endpoint<Echo>) {
     let long = long
         .check_origin(CheckOrigin::Off)
         .joins_max(usize::MAX)
-        .websocket(WebsocketOptions::default().idle_timeout(Duration::from_secs(3600)))
-        .drain(drain());
+        .websocket(WebsocketOptions::default().idle_timeout(Duration::from_secs(3600)));
     let short = rooms()
         .check_origin(CheckOrigin::Off)
         .websocket(WebsocketOptions::default().idle_timeout(Duration::from_secs(2)))
